@@ -1,0 +1,89 @@
+//! What `crosswheel wheel --json` prints: the contract between the hermetic step and whoever
+//! runs it, here or on a worker. Knows nothing of how the figures came about.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::failure::Failure;
+use crate::digest::Sha256;
+use crate::platform::{Glibc, Target};
+
+/// The single JSON document on standard output of `crosswheel wheel --json`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// A verified wheel was written.
+    Built(Box<Report>),
+    /// No wheel was written.
+    Failed(Failure),
+}
+
+/// A built and verified wheel, and how it came to be.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Report {
+    /// File name of the wheel (PEP 427), in the directory given by `--out`.
+    pub file_name: String,
+    /// Project name as the wheel's METADATA has it.
+    pub name: String,
+    /// Version as the wheel's METADATA has it.
+    pub version: String,
+    /// Expanded compatibility tags (PEP 425), such as `cp311-cp311-linux_x86_64`, sorted.
+    pub tags: Vec<String>,
+    /// `Root-Is-Purelib` and no ELF file inside.
+    pub pure: bool,
+    /// SHA-256 of the wheel.
+    pub sha256: Sha256,
+    /// Size of the wheel in bytes.
+    pub size_bytes: u64,
+    /// Newest `GLIBC_x.y` symbol version any ELF file inside needs; none when pure or static.
+    pub glibc_floor: Option<Glibc>,
+    /// The platform the wheel was verified against.
+    pub target: Target,
+    /// Version of the Python that built it, such as `3.11.7`.
+    pub python_version: String,
+    /// SHA-256 of the sdist.
+    pub sdist_sha256: Sha256,
+    /// PEP 517 backend that built it.
+    pub backend: String,
+    /// What was installed in the build's venv, sorted by name.
+    pub build_requirements: Vec<UsedRequirement>,
+    /// What `get_requires_for_build_wheel` returned (PEP 508).
+    pub dynamic_requirements: Vec<String>,
+    /// How the build was isolated.
+    pub isolation: IsolationReport,
+    /// Wall-clock seconds per step (`unpack`, `venv`, `requires`, `backend`, `verify`, ...).
+    pub seconds: BTreeMap<String, f64>,
+    /// Largest resident memory of the backend's process tree, in bytes (sampled).
+    pub peak_memory_bytes: u64,
+    /// Largest resident memory of `crosswheel wheel` itself, in bytes.
+    pub own_peak_memory_bytes: u64,
+    /// Remarks that are not errors, such as a platform tag without any ELF file.
+    #[serde(default)]
+    pub notes: Vec<String>,
+}
+
+/// One wheel that was installed in the build's venv.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UsedRequirement {
+    /// Normalised project name (PEP 503).
+    pub name: String,
+    /// Version from the wheel's METADATA.
+    pub version: String,
+    /// File name of the wheel.
+    pub file_name: String,
+    /// SHA-256 of the wheel.
+    pub sha256: Sha256,
+}
+
+/// How a build was cut off from its host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IsolationReport {
+    /// `namespaces` or `none`.
+    pub sandbox: String,
+    /// `namespace`, `seccomp` or `none`.
+    pub network: String,
+    /// What could not be had on this host, and why.
+    #[serde(default)]
+    pub lost: Vec<String>,
+}
