@@ -4,6 +4,7 @@
 pub mod core_metadata;
 pub mod failure;
 pub mod interpreter;
+pub mod project;
 pub mod report;
 
 pub use failure::{Failure, FailureClass};
