@@ -2,9 +2,11 @@
 //! Knows nothing of REAPI, of package indexes or of who asked.
 
 pub mod core_metadata;
+pub mod diagnosis;
 pub mod failure;
 pub mod interpreter;
 pub mod project;
 pub mod report;
+pub mod system_packages;
 
 pub use failure::{Failure, FailureClass};
