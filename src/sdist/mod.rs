@@ -3,10 +3,13 @@
 
 pub mod core_metadata;
 pub mod diagnosis;
+pub mod environment;
 pub mod failure;
 pub mod interpreter;
+pub mod patch;
 pub mod project;
 pub mod report;
 pub mod system_packages;
+pub mod workspace;
 
 pub use failure::{Failure, FailureClass};
