@@ -2,11 +2,14 @@
 //! Knows nothing of REAPI, of package indexes or of who asked.
 
 pub mod core_metadata;
+pub mod elf;
 pub mod entry_points;
 pub mod failure;
 pub mod interpreter;
 pub mod report;
+pub mod verify;
 pub mod wheel_archive;
 pub mod wheel_metadata;
+pub mod wheel_refused;
 
 pub use failure::{Failure, FailureClass};
