@@ -1,15 +1,20 @@
 //! From an sdist to a verified wheel: archive → project → venv → backend → wheel → verify.
 //! Knows nothing of REAPI, of package indexes or of who asked.
 
+pub mod byte_compile;
 pub mod core_metadata;
 pub mod elf;
 pub mod entry_points;
 pub mod failure;
 pub mod interpreter;
 pub mod report;
+pub mod script;
+pub mod unpacked_wheel;
+pub mod venv;
 pub mod verify;
 pub mod wheel_archive;
 pub mod wheel_metadata;
 pub mod wheel_refused;
+pub mod wheel_store;
 
 pub use failure::{Failure, FailureClass};
