@@ -8,6 +8,7 @@ pub mod entry_points;
 pub mod failure;
 pub mod interpreter;
 pub mod report;
+pub mod requirements;
 pub mod script;
 pub mod unpacked_wheel;
 pub mod venv;
