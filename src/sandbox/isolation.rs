@@ -63,7 +63,8 @@ pub struct Isolation {
 pub enum NetworkIsolation {
     /// A network of its own with nothing but a loopback interface.
     Namespace,
-    /// No sockets but unix and netlink ones, so no loopback either.
+    /// No sockets but unix and netlink ones, so no loopback either. The filter knows the system calls of this
+    /// architecture only: 32-bit programs are killed by it.
     Seccomp,
     /// Nothing does.
     None,

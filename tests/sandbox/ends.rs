@@ -1,6 +1,6 @@
 //! How commands end, and that nothing of them is left.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -124,6 +124,40 @@ fn nothing_survives_a_parent_that_is_killed() {
         parent.kill().unwrap();
         parent.wait().unwrap();
         wait_until_gone(&token);
+    }
+}
+
+/// `PR_SET_PDEATHSIG`, the obvious way to die with a parent, means the thread and not the process.
+#[test]
+fn a_tree_outlives_the_thread_that_started_it() {
+    for sandbox in [full(), plain()] {
+        let (stdin, mut answer) = std::io::pipe().unwrap();
+        let prepared = sh("read answer; echo $answer").with(|spec| spec.stdin = Some(stdin.into()));
+        let running =
+            thread::scope(|scope| scope.spawn(|| prepared.start(&sandbox).unwrap()).join().unwrap());
+        answer.write_all(b"alive\n").unwrap();
+        assert_eq!(rest_of(running.output), "alive\n");
+        assert_eq!(running.tree.wait(None).unwrap().outcome, Outcome::Code(0));
+    }
+}
+
+/// Otherwise the end of one command's output would not be seen before the end of another command.
+#[test]
+fn commands_that_run_at_the_same_time_hold_nothing_of_each_other() {
+    for sandbox in [full(), plain()] {
+        let (stdin, answer) = std::io::pipe().unwrap();
+        let long = sh("read answer").with(|spec| spec.stdin = Some(stdin.into())).start(&sandbox).unwrap();
+        thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..10 {
+                        assert_eq!(sh("echo short").output(&sandbox), "short\n");
+                    }
+                });
+            }
+        });
+        drop(answer);
+        assert_eq!(long.tree.wait(None).unwrap().outcome, Outcome::Code(1));
     }
 }
 

@@ -30,15 +30,17 @@ use system::{Side, SingleThreaded};
 
 /// The whole of `crosswheel sandbox-init`. Must be called before the process has made a second thread.
 pub fn run() -> ExitCode {
-    match serve() {
-        Ok(()) => ExitCode::SUCCESS,
+    ExitCode::from(conclude(serve()))
+}
+
+/// Says what went wrong where no report could: whoever started us reads it, as standard error is the control
+/// socket; or a person who tried this by hand.
+fn conclude(ended: io::Result<()>) -> u8 {
+    match ended {
+        Ok(()) => 0,
         Err(error) => {
-            // Read by whoever started us, as standard error is the control socket; or by a person who tried
-            // this by hand.
-            eprintln!(
-                "crosswheel sandbox-init: {error} (crosswheel itself runs this command; it is of no use by hand)"
-            );
-            ExitCode::FAILURE
+            eprintln!("sandbox-init: {error} (crosswheel itself runs this command; it is of no use by hand)");
+            1
         }
     }
 }
@@ -79,10 +81,7 @@ impl Session {
             flags |= CloneFlags::CLONE_NEWNET;
         }
         match system::clone_process(&self.alone, flags).step(|| "create namespaces".to_owned()) {
-            Ok(Side::Child) => {
-                let ended = self.be_process_one(&owner);
-                process::exit(i32::from(ended.is_err()))
-            }
+            Ok(Side::Child) => process::exit(conclude(self.be_process_one(&owner)).into()),
             Ok(Side::Parent(process_one)) => {
                 self.let_go()?;
                 process::exit(supervise::wait_for(process_one)?)
