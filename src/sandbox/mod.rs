@@ -1,2 +1,50 @@
-//! Process trees that cannot outlive us, cut off from the host as far as the host allows.
-//! Knows nothing of Python, sdists or actions. The only room with `unsafe` code.
+//! Process trees that cannot outlive us, cut off from the host as far as the host allows. Knows nothing of
+//! Python, sdists or actions. The only room with `unsafe` code.
+//!
+//! [`Sandbox::detect`] tries what this host allows; [`Sandbox::spawn`] starts a command in it.
+//!
+//! ```text
+//! with namespaces                                    without
+//!
+//! we                                                 we
+//!  └ sandbox-init: waits                              └ sandbox-init: adopts orphans, reaps, kills
+//!     └ process 1 of new namespaces: reaps, kills        └ the command: own session, no new privileges,
+//!        └ the command: own session, nobody special         a filter against sockets
+//! ```
+//!
+//! We talk over a socket to whoever does the killing: process 1, or the init itself.
+//!
+//! Why a second executable image and not a fork of ours: the callers have threads, and what may run between a
+//! fork and an exec of a process with threads is next to nothing. `sandbox-init` has one thread, so it can
+//! clone into namespaces, mount and parse in ordinary Rust.
+//!
+//! **The tree dies with us**, whatever kills us: the control socket is a lifeline. When our end closes,
+//! everything behind it is killed. `PR_SET_PDEATHSIG` on the init would not do: it fires when the *thread*
+//! that spawned it ends. Within the tree, where every parent has one thread, it is used as a second line.
+//!
+//! **With namespaces** (user, mount, pid, ipc, uts, net; root is not needed) the command sees the host's file
+//! system read-only, its own writable directories at fixed paths, an empty `/tmp`, `/var/tmp` and `/run`, a
+//! `/proc` with its own processes only, a handful of devices, a loopback interface and nothing else. It runs
+//! as uid 1000 (which is the caller outside) without capabilities. What it does *not* prevent: reading
+//! whatever the caller can read, and connecting to unix sockets that lie outside `/run` and `/tmp`.
+//!
+//! **Without** there are no fixed paths and no protection of the host's files beyond their permissions; it
+//! guards against accidents, not against malice. Daemons are found and killed, and sockets other than unix
+//! and netlink ones are refused by a seccomp filter.
+//!
+//! Control groups are not used: they are not delegated on many build hosts, and a pid namespace kills as
+//! reliably.
+
+mod error;
+mod init;
+mod isolation;
+mod launch;
+mod message;
+mod spec;
+mod tree;
+
+pub use error::{ProgramFault, SandboxError};
+pub use init::run as run_init;
+pub use isolation::{Isolation, Mode, NetworkIsolation, Sandbox};
+pub use spec::{Bind, Spec};
+pub use tree::{Exit, Killer, Outcome, ProcessTree};

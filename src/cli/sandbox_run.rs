@@ -1,0 +1,93 @@
+//! `crosswheel sandbox-run`: any command in a sandbox, to find out why a build does not see or cannot do
+//! something.
+
+use std::ffi::OsString;
+use std::os::fd::AsFd;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+
+use crate::sandbox::{Bind, Mode, Outcome, Sandbox, Spec};
+
+/// Exits with the code of the command, with 128 and the number of the signal that ended it, with 124 when its
+/// time was up, and with 125 when it could not be run.
+#[derive(clap::Args)]
+pub(super) struct Arguments {
+    /// How much of a sandbox to insist on.
+    #[arg(long, value_enum, default_value_t)]
+    sandbox: Mode,
+    /// Show a host directory, read-only, at another path.
+    #[arg(long, value_name = "HOST:INSIDE")]
+    bind: Vec<String>,
+    /// Show a host directory at another path, and let the command write to it.
+    #[arg(long, value_name = "HOST:INSIDE")]
+    bind_writable: Vec<String>,
+    /// Keep a host path visible even below /tmp, /var/tmp and /run.
+    #[arg(long, value_name = "PATH")]
+    visible: Vec<PathBuf>,
+    /// Directory to run in, as the command sees it.
+    #[arg(long, value_name = "PATH", default_value = "/")]
+    working_directory: PathBuf,
+    /// Set a variable. The environment is empty but for these.
+    #[arg(long, value_name = "NAME=VALUE", default_value = "PATH=/usr/local/bin:/usr/bin:/bin")]
+    env: Vec<String>,
+    /// Let the command use the network.
+    #[arg(long)]
+    network: bool,
+    /// Kill the command and all it started after this time.
+    #[arg(long, value_name = "SECONDS")]
+    timeout: Option<u64>,
+    /// The command and its arguments.
+    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    command: Vec<OsString>,
+}
+
+pub(super) fn run(arguments: Arguments) -> ExitCode {
+    match run_in_sandbox(arguments) {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            eprintln!("crosswheel: {error:#}");
+            ExitCode::from(125)
+        }
+    }
+}
+
+fn run_in_sandbox(arguments: Arguments) -> anyhow::Result<u8> {
+    let init = std::env::current_exe().context("cannot find this executable")?;
+    let sandbox = Sandbox::detect(arguments.sandbox, init)?;
+    for lost in &sandbox.isolation().lost {
+        eprintln!("crosswheel: this host does not allow {lost}");
+    }
+    let mut binds = Vec::new();
+    for (pairs, writable) in [(&arguments.bind, false), (&arguments.bind_writable, true)] {
+        for pair in pairs {
+            let (host, inside) =
+                pair.split_once(':').with_context(|| format!("{pair:?} is not HOST:INSIDE"))?;
+            binds.push(Bind { host: host.into(), inside: inside.into(), writable });
+        }
+    }
+    let variables = arguments.env.iter().map(|pair| {
+        let (name, value) = pair.split_once('=').with_context(|| format!("{pair:?} is not NAME=VALUE"))?;
+        Ok((name.into(), value.into()))
+    });
+    let tree = sandbox.spawn(Spec {
+        argv: arguments.command,
+        env: variables.collect::<anyhow::Result<_>>()?,
+        working_directory: arguments.working_directory,
+        binds,
+        visible_host_paths: arguments.visible,
+        stdin: Some(std::io::stdin().as_fd().try_clone_to_owned()?),
+        stdout: std::io::stdout().as_fd().try_clone_to_owned()?,
+        stderr: Some(std::io::stderr().as_fd().try_clone_to_owned()?),
+        network: arguments.network,
+    })?;
+    let deadline = arguments.timeout.map(|seconds| Instant::now() + Duration::from_secs(seconds));
+    let exit = tree.wait(deadline)?;
+    Ok(match exit.outcome {
+        _ if exit.timed_out => 124,
+        Outcome::Code(code) => u8::try_from(code).unwrap_or(u8::MAX),
+        Outcome::Signal(signal) => u8::try_from(128 + signal).unwrap_or(u8::MAX),
+    })
+}

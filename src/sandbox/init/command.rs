@@ -1,0 +1,153 @@
+//! The last steps of a process before it becomes the command. Knows nothing of mounts and supervision.
+
+use std::convert::Infallible;
+use std::ffi::{CString, OsStr};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::sys::prctl;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::signal::Signal;
+use nix::unistd::{Pid, chdir, dup2_stderr, dup2_stdin, dup2_stdout, execve, getppid, setsid};
+
+use super::filter;
+use super::step::{Failure, Step};
+use super::supervise::Realm;
+use super::system;
+use crate::sandbox::error::ProgramFault;
+use crate::sandbox::message::{Command, Network, Report, Text};
+
+/// What a freshly forked process needs to know to become the command.
+pub(super) struct Start {
+    pub command: Command,
+    pub network: Network,
+    pub realm: Realm,
+}
+
+impl Start {
+    /// Becomes the command; returns only if that fails. `supervisor` is the process that forked this one, as
+    /// that process sees itself.
+    pub(super) fn execute(self, streams: [OwnedFd; 3], supervisor: Pid) -> Report {
+        match self.prepare(streams, supervisor) {
+            Ok(()) => {
+                let program = self.command.argv[0].clone();
+                match self.become_command() {
+                    Ok(never) => match never {},
+                    Err(fault) => Report::ProgramRefused { program, fault },
+                }
+            }
+            Err(failure) => failure.into(),
+        }
+    }
+
+    fn prepare(&self, [stdin, stdout, stderr]: [OwnedFd; 3], supervisor: Pid) -> Result<(), Failure> {
+        setsid().step(|| "start a session".to_owned())?;
+        if self.realm == Realm::Descendants {
+            prctl::set_pdeathsig(Signal::SIGKILL).step(|| "tie the command to its supervisor".to_owned())?;
+        }
+        // A supervisor that ended before it could be tied to has left us to somebody else. Process 1 cannot:
+        // we would be dead. What getpid() says in it is what getppid() says here.
+        if getppid() != supervisor {
+            return Err(Failure {
+                step: "stay with the supervisor".to_owned(),
+                error: "it is gone".to_owned(),
+            });
+        }
+        dup2_stdin(&stdin).step(|| "set standard input".to_owned())?;
+        dup2_stdout(&stdout).step(|| "set standard output".to_owned())?;
+        dup2_stderr(&stderr).step(|| "set standard error".to_owned())?;
+        let (_, hard) =
+            getrlimit(Resource::RLIMIT_CORE).step(|| "read the limit of core files".to_owned())?;
+        setrlimit(Resource::RLIMIT_CORE, 0, hard).step(|| "forbid core files".to_owned())?;
+        prctl::set_no_new_privs().step(|| "forbid new privileges".to_owned())?;
+        if self.realm == Realm::PidNamespace {
+            system::drop_capabilities().step(|| "drop capabilities".to_owned())?;
+        }
+        let directory = self.command.working_directory.to_path();
+        chdir(&directory).step(|| format!("change to the working directory {directory:?}"))?;
+        if self.network == Network::Seccomp {
+            filter::install()?;
+        }
+        system::reset_signals().step(|| "reset signals".to_owned())
+    }
+
+    fn become_command(self) -> Result<Infallible, ProgramFault> {
+        let path =
+            self.command.env.iter().find(|(name, _)| name.0 == "PATH").map(|(_, value)| value.0.clone());
+        let program = self.command.argv[0].0.clone();
+        let environment = self.command.env.into_iter().map(|(name, value)| {
+            let mut variable = name.0;
+            variable.push("=");
+            variable.push(value.0);
+            c_string(Text(variable))
+        });
+        let environment = environment.collect::<Result<Vec<_>, _>>()?;
+        let argv = self.command.argv.into_iter().map(c_string).collect::<Result<Vec<_>, _>>()?;
+
+        // As execvp(3) does, but for what it does when the kernel does not know the format: it runs the file
+        // as a shell script, and a program for another machine ends in the shell's complaints about its
+        // syntax.
+        let mut fault = ProgramFault::NotFound;
+        for candidate in candidates(&program, path.as_deref()) {
+            let file = c_string(Text(candidate.clone().into_os_string()))?;
+            let Err(error) = execve(&file, &argv, &environment);
+            match explain(error, &candidate) {
+                ProgramFault::NotFound => {}
+                ProgramFault::NotExecutable => fault = ProgramFault::NotExecutable,
+                decided => return Err(decided),
+            }
+        }
+        Err(fault)
+    }
+}
+
+/// The files that `program` may mean.
+fn candidates(program: &OsStr, path: Option<&OsStr>) -> Vec<PathBuf> {
+    if program.as_bytes().contains(&b'/') {
+        return vec![PathBuf::from(program)];
+    }
+    path.map(|path| std::env::split_paths(path).map(|directory| directory.join(program)).collect())
+        .unwrap_or_default()
+}
+
+fn explain(error: Errno, file: &Path) -> ProgramFault {
+    match error {
+        // The kernel says the same of a file and of the interpreter it names.
+        Errno::ENOENT if file.exists() => ProgramFault::InterpreterMissing,
+        Errno::ENOENT | Errno::ENOTDIR => ProgramFault::NotFound,
+        Errno::EACCES => explain_denial(file),
+        Errno::ENOEXEC => ProgramFault::WrongFormat,
+        other => ProgramFault::Other(io::Error::from(other).to_string()),
+    }
+}
+
+/// "Permission denied" may also mean a directory on the way, or an interpreter.
+fn explain_denial(file: &Path) -> ProgramFault {
+    match fs_err::metadata(file) {
+        Ok(metadata) if metadata.is_file() && metadata.permissions().mode() & 0o111 != 0 => {
+            ProgramFault::Other("permission denied, for it or for the interpreter it names".to_owned())
+        }
+        _ => ProgramFault::NotExecutable,
+    }
+}
+
+fn c_string(text: Text) -> Result<CString, ProgramFault> {
+    CString::new(text.0.into_vec()).map_err(|error| ProgramFault::Other(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_bare_names_are_looked_up() {
+        let path = Some(OsStr::new("/usr/bin:/bin"));
+        assert_eq!(candidates(OsStr::new("sh"), path), [Path::new("/usr/bin/sh"), Path::new("/bin/sh")]);
+        assert_eq!(candidates(OsStr::new("./sh"), path), [Path::new("./sh")]);
+        assert_eq!(candidates(OsStr::new("sh"), None), Vec::<PathBuf>::new());
+    }
+}

@@ -1,0 +1,182 @@
+//! The file system a command sees: the host's, read-only, with private and writable places in it. Runs in a
+//! new mount namespace. Knows nothing of the command.
+//!
+//! A fresh tmpfs becomes the root, with the host's root below [`OLD_ROOT`] while the new one is filled from
+//! it; then the old root is detached. Nothing of the host is ever covered while it is still needed, so it
+//! does not matter where in it things lie.
+
+mod mounts;
+mod system_directories;
+
+use std::fs::FileType;
+use std::path::{Path, PathBuf};
+
+use nix::mount::{MntFlags, umount2};
+use nix::unistd::{chdir, pivot_root};
+
+use super::step::{Failure, Step};
+use crate::sandbox::message::{Network, Request};
+use mounts::{Access, bind, make_private, mount_tmpfs, protect};
+
+/// Where the host's root is while the new one is made.
+const OLD_ROOT: &str = "/.crosswheel-host";
+
+/// Directories of which the command gets its own, empty ones: what others keep there is not for it, and
+/// sockets of services lie there, which a read-only mount does not protect.
+const PRIVATE_DIRECTORIES: [&str; 3] = ["/tmp", "/var/tmp", "/run"];
+
+/// Makes the new root and moves into it. Returns what could not be had. `privileged` is whether the user
+/// outside is root, who owns the kernel's settings.
+pub(super) fn enter(request: &Request, privileged: bool) -> Result<Vec<String>, Failure> {
+    let plan = Plan::of(request)?;
+    make_private("/")?;
+    // Any directory would do as a foothold: as soon as this mount is the root, nothing is covered any more.
+    // `/proc` was just used, so it is there.
+    mount_tmpfs("/proc", 0o755)?;
+    fs_err::create_dir(Path::new("/proc").join(&OLD_ROOT[1..])).step(|| format!("create {OLD_ROOT}"))?;
+    pivot_root("/proc", Path::new("/proc").join(&OLD_ROOT[1..]).as_path())
+        .step(|| "make a tmpfs the root".to_owned())?;
+    chdir("/").step(|| "move into the new root".to_owned())?;
+
+    let mut lost = Vec::new();
+    // First, as the others look up in it what is mounted.
+    lost.extend(system_directories::mount_proc(privileged)?);
+    show_host()?;
+    lost.extend(system_directories::mount_dev()?);
+    mount_private_directories()?;
+    for path in &plan.visible {
+        path.mount(Access::ReadOnly)?;
+    }
+    for (place, access) in &plan.binds {
+        place.mount(*access)?;
+    }
+
+    umount2(OLD_ROOT, MntFlags::MNT_DETACH).step(|| "detach the host's root".to_owned())?;
+    fs_err::remove_dir(OLD_ROOT).step(|| format!("remove {OLD_ROOT}"))?;
+    protect(Path::new("/"), Access::ReadOnly, mounts::Depth::ThisOnly)?;
+    Ok(lost)
+}
+
+/// All that has to be looked up in the host's file system while its paths still mean what they say.
+struct Plan {
+    visible: Vec<Place>,
+    binds: Vec<(Place, Access)>,
+}
+
+impl Plan {
+    fn of(request: &Request) -> Result<Self, Failure> {
+        let mut plan = Self { visible: Vec::new(), binds: Vec::new() };
+        let Some(command) = &request.command else { return Ok(plan) };
+        for path in &command.visible_host_paths {
+            plan.show(&path.to_path())?;
+        }
+        if request.network == Network::Open {
+            // Often a link to a file that a resolver keeps below /run. A host without one needs none.
+            let resolver_settings = Path::new("/etc/resolv.conf");
+            if resolver_settings.exists() {
+                plan.show(resolver_settings)?;
+            }
+        }
+        for mount in &command.binds {
+            let access = if mount.writable { Access::Writable } else { Access::ReadOnly };
+            plan.binds.push((Place::new(&mount.host.to_path(), mount.inside.to_path())?, access));
+        }
+        Ok(plan)
+    }
+
+    /// Keeps `path` visible under its own name and, if links lead to it, under its real one.
+    fn show(&mut self, path: &Path) -> Result<(), Failure> {
+        let place = Place::new(path, path.to_owned())?;
+        let hidden = |path: &Path| PRIVATE_DIRECTORIES.iter().any(|directory| path.starts_with(directory));
+        if hidden(&place.host) && place.host != place.inside {
+            self.visible.push(Place { inside: place.host.clone(), ..place.clone() });
+        }
+        if hidden(path) {
+            self.visible.push(place);
+        }
+        Ok(())
+    }
+}
+
+/// A file or directory of the host and the path at which it is to be mounted.
+#[derive(Debug, Clone)]
+struct Place {
+    /// Without links, so that it means the same below [`OLD_ROOT`].
+    host: PathBuf,
+    inside: PathBuf,
+    file_type: FileType,
+}
+
+impl Place {
+    fn new(host: &Path, inside: PathBuf) -> Result<Self, Failure> {
+        let found = || format!("find {host:?}, which the command is to see");
+        let real = fs_err::canonicalize(host).step(found)?;
+        let file_type = fs_err::metadata(&real).step(found)?.file_type();
+        Ok(Self { host: real, inside, file_type })
+    }
+
+    fn mount(&self, access: Access) -> Result<(), Failure> {
+        make_mount_point(&self.inside, self.file_type.is_dir())
+            .step(|| format!("create {:?}, to mount {:?} there", self.inside, self.host))?;
+        bind(&below_old_root(&self.host), &self.inside)?;
+        protect(&self.inside, access, mounts::Depth::AllBelow)
+    }
+}
+
+fn below_old_root(path: &Path) -> PathBuf {
+    Path::new(OLD_ROOT).join(path.strip_prefix("/").unwrap_or(path))
+}
+
+fn make_mount_point(path: &Path, directory: bool) -> std::io::Result<()> {
+    if directory {
+        return fs_err::create_dir_all(path);
+    }
+    if let Some(parent) = path.parent() {
+        fs_err::create_dir_all(parent)?;
+    }
+    if path.exists() {
+        return Ok(());
+    }
+    fs_err::OpenOptions::new().write(true).create_new(true).open(path).map(drop)
+}
+
+/// Shows all there is at the top of the host's root, but for what the command gets its own of.
+fn show_host() -> Result<(), Failure> {
+    let listing = || "list the host's root".to_owned();
+    for entry in fs_err::read_dir(OLD_ROOT).step(listing)? {
+        let entry = entry.step(listing)?;
+        let inside = Path::new("/").join(entry.file_name());
+        let own = ["/proc", "/dev"].map(Path::new).contains(&inside.as_path())
+            || PRIVATE_DIRECTORIES.map(Path::new).contains(&inside.as_path());
+        if own {
+            continue;
+        }
+        let file_type = entry.file_type().step(listing)?;
+        if file_type.is_symlink() {
+            let target = fs_err::read_link(entry.path()).step(|| format!("read the link {inside:?}"))?;
+            fs_err::os::unix::fs::symlink(target, &inside).step(|| format!("create the link {inside:?}"))?;
+        } else if file_type.is_dir() || file_type.is_file() {
+            let host = Path::new("/").join(entry.file_name());
+            Place { host, inside, file_type }.mount(Access::ReadOnly)?;
+        }
+        // Sockets, pipes and devices there are none that a command could expect.
+    }
+    Ok(())
+}
+
+fn mount_private_directories() -> Result<(), Failure> {
+    for directory in PRIVATE_DIRECTORIES {
+        let path = Path::new(directory);
+        match fs_err::symlink_metadata(path) {
+            Ok(existing) if existing.is_dir() => {}
+            // It leads to another directory, which is private or protected itself.
+            Ok(_) => continue,
+            Err(_) if path.parent() == Some(Path::new("/")) => {
+                make_mount_point(path, true).step(|| format!("create {directory}"))?;
+            }
+            Err(_) => continue,
+        }
+        mount_tmpfs(directory, if directory == "/run" { 0o755 } else { 0o1777 })?;
+    }
+    Ok(())
+}

@@ -1,0 +1,169 @@
+//! Mounting, and taking rights away from mounts, on new and on old kernels. Knows nothing of what is mounted
+//! where.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
+
+use nix::mount::{MsFlags, mount};
+
+use crate::sandbox::init::step::{Failure, Step};
+use crate::sandbox::init::system;
+
+/// What may be done with the files of a mount. Devices and setuid bits have no effect either way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Access {
+    ReadOnly,
+    Writable,
+    /// The one file is a device that must work.
+    Device,
+}
+
+/// How far [`protect`] reaches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Depth {
+    ThisOnly,
+    AllBelow,
+}
+
+/// Nothing that is mounted here is seen by the host, or the other way round.
+pub(super) fn make_private(path: &str) -> Result<(), Failure> {
+    mount(None::<&str>, path, None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)
+        .step(|| "make mounts private".to_owned())
+}
+
+pub(super) fn mount_tmpfs(path: &str, mode: u32) -> Result<(), Failure> {
+    mount_fresh("tmpfs", path, MsFlags::MS_NOSUID | MsFlags::MS_NODEV, &format!("mode={mode:o}"))
+}
+
+/// Mounts a new file system of a kind that needs no device.
+pub(super) fn mount_fresh(kind: &str, path: &str, flags: MsFlags, options: &str) -> Result<(), Failure> {
+    mount(Some(kind), path, Some(kind), flags, Some(options)).step(|| format!("mount a new {kind} on {path}"))
+}
+
+/// Mounts `source` and all that is mounted below it at `target` too.
+pub(super) fn bind(source: &Path, target: &Path) -> Result<(), Failure> {
+    mount(Some(source), target, None::<&str>, MsFlags::MS_BIND | MsFlags::MS_REC, None::<&str>)
+        .step(|| format!("mount a part of the host on {target:?}"))
+}
+
+/// Takes away from the mount at `path` what `access` does not include.
+pub(super) fn protect(path: &Path, access: Access, depth: Depth) -> Result<(), Failure> {
+    let (attributes, flags) = match access {
+        Access::ReadOnly => (
+            system::READ_ONLY | system::NO_SETUID | system::NO_DEVICES,
+            MsFlags::MS_RDONLY | MsFlags::MS_NOSUID | MsFlags::MS_NODEV,
+        ),
+        Access::Writable => (system::NO_SETUID | system::NO_DEVICES, MsFlags::MS_NOSUID | MsFlags::MS_NODEV),
+        Access::Device => (system::NO_SETUID, MsFlags::MS_NOSUID),
+    };
+    // Refused by kernels before 5.12, and by container runtimes that know no newer ones: any error means the
+    // old way.
+    system::add_mount_attributes(path, attributes, depth == Depth::AllBelow)
+        .or_else(|_| remount(path, flags, depth))
+        .step(|| format!("protect the mount on {path:?}"))
+}
+
+/// The old way to change flags: mount by mount, and with all flags each one has already, as the kernel would
+/// take a missing one for a wish to lose it.
+fn remount(path: &Path, flags: MsFlags, depth: Depth) -> std::io::Result<()> {
+    let table = fs_err::read("/proc/self/mountinfo")?;
+    for existing in table.split(|byte| *byte == b'\n').filter_map(Existing::parse) {
+        let meant = match depth {
+            Depth::ThisOnly => existing.path == path,
+            Depth::AllBelow => existing.path.starts_with(path),
+        };
+        if meant {
+            let flags = existing.flags | flags | MsFlags::MS_REMOUNT | MsFlags::MS_BIND;
+            mount(None::<&str>, &existing.path, None::<&str>, flags, None::<&str>)?;
+        }
+    }
+    Ok(())
+}
+
+/// A line of `/proc/self/mountinfo`.
+#[derive(Debug, PartialEq)]
+struct Existing {
+    path: PathBuf,
+    flags: MsFlags,
+}
+
+impl Existing {
+    /// See proc_pid_mountinfo(5): the fifth field is the path, the sixth the flags of the mount.
+    fn parse(line: &[u8]) -> Option<Self> {
+        let mut fields = line.split(|byte| *byte == b' ');
+        let path = PathBuf::from(unescape(fields.nth(4)?));
+        let flags = fields.next()?.split(|byte| *byte == b',').map(|flag| match flag {
+            b"ro" => MsFlags::MS_RDONLY,
+            b"nosuid" => MsFlags::MS_NOSUID,
+            b"nodev" => MsFlags::MS_NODEV,
+            b"noexec" => MsFlags::MS_NOEXEC,
+            b"noatime" => MsFlags::MS_NOATIME,
+            b"nodiratime" => MsFlags::MS_NODIRATIME,
+            b"relatime" => MsFlags::MS_RELATIME,
+            _ => MsFlags::empty(),
+        });
+        Some(Self { path, flags: flags.collect() })
+    }
+}
+
+/// Spaces, tabs, line breaks and backslashes are written as three octal digits.
+fn unescape(field: &[u8]) -> OsString {
+    let mut bytes = Vec::with_capacity(field.len());
+    let mut rest = field;
+    while let Some((first, tail)) = rest.split_first() {
+        let escaped = (*first == b'\\')
+            .then(|| tail.get(..3))
+            .flatten()
+            .and_then(|digits| std::str::from_utf8(digits).ok())
+            .and_then(|digits| u8::from_str_radix(digits, 8).ok());
+        match escaped {
+            Some(byte) => {
+                bytes.push(byte);
+                rest = &tail[3..];
+            }
+            None => {
+                bytes.push(*first);
+                rest = tail;
+            }
+        }
+    }
+    OsString::from_vec(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::ffi::OsStrExt;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_mount_is_read_with_its_flags() {
+        let line =
+            br"28 27 0:25 / /mnt/with\040space\134 ro,nosuid,nodev,relatime shared:1 - tmpfs none ro,size=4k";
+        let flags = MsFlags::MS_RDONLY | MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_RELATIME;
+        assert_eq!(Existing::parse(line), Some(Existing { path: r"/mnt/with space\".into(), flags }));
+    }
+
+    proptest! {
+        #[test]
+        fn every_path_survives_the_kernels_escaping(path: Vec<u8>) {
+            let mut escaped = Vec::new();
+            for byte in &path {
+                match byte {
+                    b' ' | b'\t' | b'\n' | b'\\' => escaped.extend(format!("\\{byte:03o}").into_bytes()),
+                    _ => escaped.push(*byte),
+                }
+            }
+            let unescaped = unescape(&escaped);
+            prop_assert_eq!(unescaped.as_bytes(), path);
+        }
+
+        #[test]
+        fn no_line_makes_the_parser_panic(line: Vec<u8>) {
+            let _ = Existing::parse(&line);
+        }
+    }
+}

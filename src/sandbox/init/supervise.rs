@@ -1,0 +1,236 @@
+//! Watches over a running command, measures its tree, and lets none of it outlive the command or us.
+//! Knows nothing of how it was started.
+
+use std::collections::HashSet;
+use std::io::{self, Read};
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::signal::{self, SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::time::TimeValLike;
+use nix::unistd::{Pid, SysconfVar, getpgrp, sysconf};
+use rustix::process::{PidfdFlags, WaitOptions, WaitStatus, pidfd_open, pidfd_send_signal};
+
+use super::census::{self, Process};
+use crate::sandbox::message::Report;
+use crate::sandbox::tree::Outcome;
+
+/// How the processes of the tree are found when they have to die.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Realm {
+    /// Everybody in the pid namespace in which we are process 1.
+    PidNamespace,
+    /// Whoever descends from us, who adopt all orphans.
+    Descendants,
+}
+
+/// Shortest time between two samples of the memory in use.
+const SAMPLING_INTERVAL: Duration = Duration::from_millis(20);
+/// Sampling takes at most one part in this many of a processor, however long the process table is.
+const SAMPLING_SHARE: u32 = 20;
+
+/// Waits until `main` has ended, or until it is to be killed; then kills what is left. All signals must be
+/// blocked.
+pub(super) fn supervise(control: &UnixStream, main: Pid, realm: Realm) -> io::Result<Report> {
+    let mut tree = Tree { main, realm, own_pid: census::own_pid()?, outcome: None };
+    let mut meter = Meter::new(tree.own_pid)?;
+    let killed = tree.watch(control, &mut meter)?;
+    tree.kill()?;
+    let usage = getrusage(UsageWho::RUSAGE_CHILDREN)?;
+    // The kernel counts in KiB. Ours when we forked is in it, which is a few MB.
+    let largest = u64::try_from(usage.max_rss()).unwrap_or(0) * 1024;
+    Ok(Report::Finished {
+        outcome: tree.outcome.ok_or_else(|| io::Error::other("the command ended and left no status"))?,
+        killed,
+        peak_memory_bytes: meter.peak_bytes.max(largest),
+        user_microseconds: u64::try_from(usage.user_time().num_microseconds()).unwrap_or(0),
+        system_microseconds: u64::try_from(usage.system_time().num_microseconds()).unwrap_or(0),
+    })
+}
+
+/// Waits for the end of a child; returns its exit code, or 128 and the signal that ended it.
+pub(super) fn wait_for(child: Pid) -> io::Result<i32> {
+    loop {
+        match rustix::process::waitpid(rustix::process::Pid::from_raw(child.as_raw()), WaitOptions::empty()) {
+            Ok(Some((_, status))) => match outcome(status) {
+                Some(Outcome::Code(code)) => return Ok(code),
+                Some(Outcome::Signal(signal)) => return Ok(128 + signal),
+                None => {}
+            },
+            Ok(None) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+struct Tree {
+    main: Pid,
+    realm: Realm,
+    /// Our number in `/proc`.
+    own_pid: Pid,
+    /// How `main` ended, once it has.
+    outcome: Option<Outcome>,
+}
+
+impl Tree {
+    /// Returns whether `main` was still running when it was to be killed.
+    fn watch(&mut self, control: &UnixStream, meter: &mut Meter) -> io::Result<bool> {
+        let mut child_ended = SigSet::empty();
+        child_ended.add(Signal::SIGCHLD);
+        let signals = SignalFd::with_flags(&child_ended, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
+        loop {
+            self.reap()?;
+            if self.outcome.is_some() {
+                return Ok(false);
+            }
+            let patience = meter.sample_if_due()?;
+            let mut watched = [
+                PollFd::new(signals.as_fd(), PollFlags::POLLIN),
+                PollFd::new(control.as_fd(), PollFlags::POLLIN),
+            ];
+            // One millisecond more than asked is better than asking again for none.
+            let timeout =
+                PollTimeout::try_from(patience + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX);
+            match poll(&mut watched, timeout) {
+                Ok(_) | Err(Errno::EINTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+            let [_, control_event] = watched.map(|fd| fd.any().unwrap_or(true));
+            while signals.read_signal()?.is_some() {}
+            if control_event {
+                // A byte is an order to kill, the end of the stream means that we have been left alone.
+                let _ = { control }.read(&mut [0]);
+                self.reap()?;
+                return Ok(self.outcome.is_none());
+            }
+        }
+    }
+
+    /// Kills all there is until nothing is left.
+    fn kill(&mut self) -> io::Result<()> {
+        let mut known = HashSet::new();
+        let mut pause = Duration::ZERO;
+        while self.reap()? {
+            let new = match self.realm {
+                Realm::PidNamespace => kill_all_others()?,
+                Realm::Descendants => kill_descendants(self.own_pid, &mut known)?,
+            };
+            // As long as there are new ones they may be faster than we are; else we only wait for the kernel.
+            pause = if new {
+                Duration::ZERO
+            } else {
+                (pause * 2).clamp(Duration::from_micros(50), SAMPLING_INTERVAL)
+            };
+            thread::sleep(pause);
+        }
+        Ok(())
+    }
+
+    /// Collects the dead; returns whether we have any children left.
+    fn reap(&mut self) -> io::Result<bool> {
+        loop {
+            match rustix::process::wait(WaitOptions::NOHANG) {
+                Ok(Some((pid, status))) => {
+                    if pid.as_raw_nonzero().get() == self.main.as_raw() {
+                        self.outcome = outcome(status).or(self.outcome);
+                    }
+                }
+                Ok(None) => return Ok(true),
+                Err(rustix::io::Errno::CHILD) => return Ok(false),
+                Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}
+
+fn outcome(status: WaitStatus) -> Option<Outcome> {
+    let code = status.exit_status().map(Outcome::Code);
+    code.or_else(|| status.terminating_signal().map(Outcome::Signal))
+}
+
+/// Process 1 of a pid namespace kills all others at one stroke: the kernel lets nobody fork meanwhile.
+fn kill_all_others() -> io::Result<bool> {
+    match signal::kill(Pid::from_raw(-1), Signal::SIGKILL) {
+        Ok(()) | Err(Errno::ESRCH) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Returns whether there were any that are not in `known`.
+fn kill_descendants(own_pid: Pid, known: &mut HashSet<Pid>) -> io::Result<bool> {
+    let running: Vec<Process> =
+        census::descendants(own_pid)?.into_iter().filter(|process| !process.zombie).collect();
+    // A group dies at one stroke, which is the only way to catch up with processes that fork and end all the
+    // time. Groups never cross sessions, and the command got its own, so all members of a descendant's group
+    // are descendants. The number cannot mean another group by now: the kernel goes through all numbers
+    // before it gives one out again.
+    let groups: HashSet<Pid> = running.iter().map(|process| process.group).collect();
+    for group in groups {
+        if group.as_raw() > 1 && group != getpgrp() {
+            let _ = signal::killpg(group, Signal::SIGKILL);
+        }
+    }
+    let mut new = false;
+    for process in running {
+        new |= known.insert(process.pid);
+        kill_if_same(own_pid, &process);
+    }
+    Ok(new)
+}
+
+/// Kills a process found in the process table, unless its number belongs to somebody else by now: the
+/// descriptor holds on to one process, and if after opening it the table still shows our descendant, it is
+/// that one.
+fn kill_if_same(own_pid: Pid, process: &Process) {
+    let Some(pid) = rustix::process::Pid::from_raw(process.pid.as_raw()) else { return };
+    let held = pidfd_open(pid, PidfdFlags::empty());
+    let same =
+        census::find(process.pid).is_some_and(|now| now.parent == process.parent || now.parent == own_pid);
+    // Failures mean that it is dead already; one that is not will be found again.
+    match held {
+        Ok(held) if same => {
+            let _ = pidfd_send_signal(held, rustix::process::Signal::KILL);
+        }
+        // Before Linux 5.3.
+        Err(rustix::io::Errno::NOSYS) if same => {
+            let _ = signal::kill(process.pid, Signal::SIGKILL);
+        }
+        _ => {}
+    }
+}
+
+/// Samples the memory of the tree.
+struct Meter {
+    own_pid: Pid,
+    page_bytes: u64,
+    peak_bytes: u64,
+    next_sample: Instant,
+}
+
+impl Meter {
+    fn new(own_pid: Pid) -> io::Result<Self> {
+        let page_bytes =
+            sysconf(SysconfVar::PAGE_SIZE)?.and_then(|size| size.try_into().ok()).unwrap_or(4096);
+        Ok(Self { own_pid, page_bytes, peak_bytes: 0, next_sample: Instant::now() + SAMPLING_INTERVAL })
+    }
+
+    /// Returns the time until the next sample.
+    fn sample_if_due(&mut self) -> io::Result<Duration> {
+        let start = Instant::now();
+        if start >= self.next_sample {
+            let pages: u64 =
+                census::descendants(self.own_pid)?.iter().map(|process| process.resident_pages).sum();
+            self.peak_bytes = self.peak_bytes.max(pages * self.page_bytes);
+            let end = Instant::now();
+            self.next_sample = end + SAMPLING_INTERVAL.max((end - start) * SAMPLING_SHARE);
+        }
+        Ok(self.next_sample.saturating_duration_since(Instant::now()))
+    }
+}

@@ -1,0 +1,230 @@
+//! What this host allows, found out by trying. Knows nothing of any particular command.
+
+use std::fmt;
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use clap::ValueEnum;
+
+use super::error::SandboxError;
+use super::launch;
+use super::message::{Command, Network, Request};
+use super::spec::Spec;
+use super::tree::ProcessTree;
+
+/// How much of a sandbox to insist on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Mode {
+    /// Namespaces where the host allows them; else what [`Mode::Off`] gives, and [`Isolation::lost`] says
+    /// why.
+    #[default]
+    Auto,
+    /// Namespaces, or an error that says what to do.
+    Required,
+    /// No namespaces: the command sees the host's file system. It still gets its own environment and session,
+    /// no new privileges, no network (by a seccomp filter, unless [`Spec::network`]), and its whole tree is
+    /// killed.
+    Off,
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Auto => "auto",
+            Self::Required => "required",
+            Self::Off => "off",
+        })
+    }
+}
+
+impl FromStr for Mode {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        <Self as ValueEnum>::from_str(text, true)
+    }
+}
+
+/// What stands between a command and the host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Isolation {
+    /// Whether commands get their own view of the file system, processes and users. If not, there are no
+    /// fixed paths.
+    pub namespaces: bool,
+    /// What cuts off the network, for commands that must do without.
+    pub network: NetworkIsolation,
+    /// What the mode asked for and the host refused, in words for a log.
+    pub lost: Vec<String>,
+}
+
+/// What cuts off the network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NetworkIsolation {
+    /// A network of its own with nothing but a loopback interface.
+    Namespace,
+    /// No sockets but unix and netlink ones, so no loopback either. The filter knows the system calls of this
+    /// architecture only: 32-bit programs are killed by it.
+    Seccomp,
+    /// Nothing does.
+    None,
+}
+
+/// A way to run commands on this host.
+#[derive(Debug, Clone)]
+pub struct Sandbox {
+    init_executable: PathBuf,
+    isolation: Isolation,
+}
+
+impl Sandbox {
+    /// Finds out what this host allows by building a sandbox without a command in it, which takes as long as
+    /// starting a command. `init_executable` is a program that calls [`run_init`](super::run_init) when its
+    /// only argument is `sandbox-init`: ours.
+    ///
+    /// The answer holds for all later commands: one that cannot have it any more is an error and is not run
+    /// with less, because its paths depend on what was promised here.
+    ///
+    /// # Errors
+    /// [`SandboxError::NamespacesUnavailable`] if `mode` requires them; whatever keeps `init_executable` from
+    /// starting.
+    pub fn detect(mode: Mode, init_executable: PathBuf) -> Result<Self, SandboxError> {
+        let isolation = match mode {
+            Mode::Off => without_namespaces(&init_executable, Vec::new())?,
+            Mode::Auto | Mode::Required => match probe(&init_executable, true, Network::Namespace) {
+                Ok(lost) => Isolation { namespaces: true, network: NetworkIsolation::Namespace, lost },
+                Err(refused) => {
+                    let reason = refused_by_host(refused)?;
+                    if mode == Mode::Required {
+                        return Err(SandboxError::NamespacesUnavailable { reason, remedy: remedy() });
+                    }
+                    without_namespaces(&init_executable, vec![format!("namespaces: {reason}")])?
+                }
+            },
+        };
+        Ok(Self { init_executable, isolation })
+    }
+
+    /// What every command of this sandbox gets.
+    pub fn isolation(&self) -> &Isolation {
+        &self.isolation
+    }
+
+    /// Starts a command; returns when it runs.
+    ///
+    /// # Errors
+    /// [`SandboxError::Program`] if it cannot be started, [`SandboxError::SetUp`] if what it is to see cannot
+    /// be arranged.
+    pub fn spawn(&self, spec: Spec) -> Result<ProcessTree, SandboxError> {
+        spec.check(self.isolation.namespaces)?;
+        let network = match self.isolation.network {
+            _ if spec.network => Network::Open,
+            NetworkIsolation::Namespace => Network::Namespace,
+            NetworkIsolation::Seccomp => Network::Seccomp,
+            NetworkIsolation::None => Network::Open,
+        };
+        let request =
+            Request { namespaces: self.isolation.namespaces, network, command: Some(Command::from(&spec)) };
+        let null;
+        let stdin = match &spec.stdin {
+            Some(stdin) => stdin.as_fd(),
+            None => {
+                null = launch::open_null("open /dev/null for")?;
+                null.as_fd()
+            }
+        };
+        let stderr = spec.stderr.as_ref().unwrap_or(&spec.stdout);
+        let streams = [stdin, spec.stdout.as_fd(), stderr.as_fd()];
+        launch::start(&self.init_executable, &request, streams).map(|(tree, _)| tree)
+    }
+}
+
+/// Builds an empty sandbox and returns what was lost while doing so.
+fn probe(init: &Path, namespaces: bool, network: Network) -> Result<Vec<String>, SandboxError> {
+    let request = Request { namespaces, network, command: None };
+    let null = launch::open_null("open /dev/null for")?;
+    let (mut tree, lost) = launch::start(init, &request, [null.as_fd(); 3])?;
+    tree.reap()?;
+    Ok(lost)
+}
+
+fn without_namespaces(init: &Path, mut lost: Vec<String>) -> Result<Isolation, SandboxError> {
+    let network = match probe(init, false, Network::Seccomp) {
+        Ok(_) => NetworkIsolation::Seccomp,
+        Err(refused) => {
+            lost.push(format!("network isolation: {}", refused_by_host(refused)?));
+            NetworkIsolation::None
+        }
+    };
+    Ok(Isolation { namespaces: false, network, lost })
+}
+
+/// The reason, if it is the host that refused; the error itself if the init could not even try. An init that
+/// was killed counts as refused: a seccomp policy may kill instead of returning an error.
+fn refused_by_host(error: SandboxError) -> Result<String, SandboxError> {
+    match error {
+        SandboxError::SetUp { .. } | SandboxError::InitDied { .. } => Ok(error.to_string()),
+        other => Err(other),
+    }
+}
+
+/// What the operator of a host without namespaces can do, from the settings that usually forbid them.
+fn remedy() -> String {
+    let forbidding = [
+        ("kernel/unprivileged_userns_clone", "0", "1"),
+        ("kernel/apparmor_restrict_unprivileged_userns", "1", "0"),
+        ("user/max_user_namespaces", "0", "65536"),
+    ];
+    let mut remedies: Vec<String> = forbidding
+        .iter()
+        .filter(|(setting, forbidden, _)| {
+            fs_err::read_to_string(Path::new("/proc/sys").join(setting))
+                .is_ok_and(|value| value.trim() == *forbidden)
+        })
+        .map(|(setting, _, wanted)| format!("set sysctl {}={wanted}", setting.replace('/', ".")))
+        .collect();
+    if Path::new("/.dockerenv").exists() || Path::new("/run/.containerenv").exists() {
+        remedies.push(
+            "start this container with `--security-opt seccomp=unconfined --security-opt apparmor=unconfined \
+             --security-opt systempaths=unconfined`"
+                .to_owned(),
+        );
+    }
+    if remedies.is_empty() {
+        remedies.push("let this user create user namespaces".to_owned());
+    }
+    format!("To get one, {}; to do without, use the sandbox mode `auto` or `off`", remedies.join(" and "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn modes_are_read_as_they_are_written() {
+        for mode in [Mode::Auto, Mode::Required, Mode::Off] {
+            assert_eq!(mode.to_string().parse::<Mode>().unwrap(), mode);
+        }
+        assert!("on".parse::<Mode>().is_err());
+    }
+
+    #[test]
+    fn an_init_that_cannot_be_started_is_an_error_in_every_mode() {
+        for mode in [Mode::Auto, Mode::Required, Mode::Off] {
+            let error = Sandbox::detect(mode, "/no/such/init".into()).unwrap_err();
+            assert!(matches!(error, SandboxError::StartInit { .. }), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_program_that_is_no_init_is_reported_with_what_it_said() {
+        let error = Sandbox::detect(Mode::Off, "/bin/ls".into()).map(|sandbox| sandbox.isolation);
+        match error {
+            // `ls sandbox-init` complains on stderr, which is the control socket.
+            Ok(Isolation { network: NetworkIsolation::None, lost, .. }) => {
+                assert!(lost[0].contains("sandbox-init"), "{lost:?}");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}

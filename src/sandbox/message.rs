@@ -1,0 +1,272 @@
+//! What we and the sandbox init say to each other over the control socket, and how it is written.
+//! Knows nothing of what either side does with it.
+//!
+//! ```text
+//! us   → init   8 bytes: length of the request, with three descriptors attached; the request, JSON
+//! init → us     one JSON line per report; any other line is a cry of the init, its loader or its runtime
+//! us   → init   one byte: kill everything; end of file: we are gone, kill everything
+//! ```
+
+use std::ffi::{OsStr, OsString};
+use std::io::{self, IoSlice, IoSliceMut, Read, Write};
+use std::mem::MaybeUninit;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
+    SendFlags,
+};
+use serde::de::{SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::error::ProgramFault;
+use super::spec::{Bind, Spec};
+use super::tree::Outcome;
+
+/// What the init is to build, and what to run in it.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Request {
+    pub namespaces: bool,
+    pub network: Network,
+    /// `None` asks for everything up to the command, to find out what this host allows.
+    pub command: Option<Command>,
+}
+
+/// What stands between the command and the network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Network {
+    /// Nothing.
+    Open,
+    /// A network namespace with a loopback interface.
+    Namespace,
+    /// A filter that refuses to make sockets.
+    Seccomp,
+}
+
+/// [`Spec`] without its descriptors.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Command {
+    pub argv: Vec<Text>,
+    pub env: Vec<(Text, Text)>,
+    pub working_directory: Text,
+    pub binds: Vec<Mount>,
+    pub visible_host_paths: Vec<Text>,
+}
+
+/// [`Bind`] on the wire.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Mount {
+    pub host: Text,
+    pub inside: Text,
+    pub writable: bool,
+}
+
+/// What the init has to say.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) enum Report {
+    /// The command runs, or would run; `lost` is what the host refused on the way.
+    Ready { lost: Vec<String> },
+    /// A step failed; nothing runs.
+    SetUpFailed { step: String, error: String },
+    /// The command could not be started; nothing runs.
+    ProgramRefused { program: Text, fault: ProgramFault },
+    /// The command has ended and every process it left is dead.
+    Finished {
+        outcome: Outcome,
+        /// The command was still running when the kill came.
+        killed: bool,
+        peak_memory_bytes: u64,
+        user_microseconds: u64,
+        system_microseconds: u64,
+    },
+}
+
+impl Report {
+    pub(super) fn to_line(&self) -> Vec<u8> {
+        let mut line = serde_json::to_vec(self).expect("reports hold only strings, numbers and byte lists");
+        line.push(b'\n');
+        line
+    }
+}
+
+impl From<&Spec> for Command {
+    fn from(spec: &Spec) -> Self {
+        Self {
+            argv: spec.argv.iter().map(Text::from).collect(),
+            env: spec.env.iter().map(|(name, value)| (name.into(), value.into())).collect(),
+            working_directory: spec.working_directory.as_os_str().into(),
+            binds: spec.binds.iter().map(Mount::from).collect(),
+            visible_host_paths: spec.visible_host_paths.iter().map(|path| path.as_os_str().into()).collect(),
+        }
+    }
+}
+
+impl From<&Bind> for Mount {
+    fn from(bind: &Bind) -> Self {
+        Self {
+            host: bind.host.as_os_str().into(),
+            inside: bind.inside.as_os_str().into(),
+            writable: bind.writable,
+        }
+    }
+}
+
+/// Sends a request and the three standard streams of its command.
+pub(super) fn send(control: &UnixStream, request: &Request, streams: [BorrowedFd<'_>; 3]) -> io::Result<()> {
+    let body = serde_json::to_vec(request)?;
+    let length = (body.len() as u64).to_le_bytes();
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(3))];
+    let mut attached = SendAncillaryBuffer::new(&mut space);
+    let fits = attached.push(SendAncillaryMessage::ScmRights(&streams));
+    assert!(fits, "the buffer was made for three descriptors");
+    let sent = rustix::net::sendmsg(control, &[IoSlice::new(&length)], &mut attached, SendFlags::NOSIGNAL)?;
+    let mut control = control;
+    control.write_all(&length[sent..])?;
+    control.write_all(&body)
+}
+
+/// Receives what [`send`] sent.
+pub(super) fn receive(mut control: &UnixStream) -> io::Result<(Request, [OwnedFd; 3])> {
+    let mut length = [0; 8];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(3))];
+    let mut attached = RecvAncillaryBuffer::new(&mut space);
+    let message = rustix::net::recvmsg(
+        control,
+        &mut [IoSliceMut::new(&mut length)],
+        &mut attached,
+        RecvFlags::CMSG_CLOEXEC,
+    )?;
+    let mut streams = Vec::new();
+    for ancillary in attached.drain() {
+        if let RecvAncillaryMessage::ScmRights(descriptors) = ancillary {
+            streams.extend(descriptors);
+        }
+    }
+    control.read_exact(&mut length[message.bytes..])?;
+    let mut body = Vec::new();
+    let expected = u64::from_le_bytes(length);
+    control.take(expected).read_to_end(&mut body)?;
+    if body.len() as u64 != expected {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    let streams = <[OwnedFd; 3]>::try_from(streams)
+        .map_err(|got| io::Error::other(format!("{} descriptors instead of three", got.len())))?;
+    Ok((serde_json::from_slice(&body)?, streams))
+}
+
+/// A string as the kernel has it: any bytes. JSON text where they are UTF-8, a list of bytes where not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Text(pub OsString);
+
+impl Text {
+    pub(super) fn to_path(&self) -> PathBuf {
+        PathBuf::from(&self.0)
+    }
+}
+
+impl<S: AsRef<OsStr> + ?Sized> From<&S> for Text {
+    fn from(string: &S) -> Self {
+        Self(string.as_ref().to_owned())
+    }
+}
+
+impl Serialize for Text {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0.to_str() {
+            Some(text) => serializer.serialize_str(text),
+            None => serializer.collect_seq(self.0.as_bytes()),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Text {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct TextVisitor;
+
+        impl<'de> Visitor<'de> for TextVisitor {
+            type Value = Text;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("a string or a list of bytes")
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Text, E> {
+                Ok(Text(text.into()))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Text, A::Error> {
+                let mut bytes = Vec::new();
+                while let Some(byte) = list.next_element()? {
+                    bytes.push(byte);
+                }
+                Ok(Text(OsString::from_vec(bytes)))
+            }
+        }
+
+        deserializer.deserialize_any(TextVisitor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsFd;
+    use std::thread;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn text_survives_the_wire_whatever_its_bytes(bytes: Vec<u8>) {
+            let text = Text(OsString::from_vec(bytes));
+            let wire = serde_json::to_string(&text).unwrap();
+            prop_assert!(!wire.contains('\n'));
+            prop_assert_eq!(serde_json::from_str::<Text>(&wire).unwrap(), text);
+        }
+    }
+
+    /// The kernel refuses single arguments above 128 KiB; the socket holds about 200 KiB.
+    #[test]
+    fn a_request_larger_than_any_buffer_arrives_with_its_descriptors() {
+        let long = OsString::from("x".repeat(3 << 20));
+        let request = Request {
+            namespaces: true,
+            network: Network::Namespace,
+            command: Some(Command {
+                argv: vec![Text(long.clone())],
+                env: vec![],
+                working_directory: Text("/".into()),
+                binds: vec![],
+                visible_host_paths: vec![],
+            }),
+        };
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let (mut reader, writer) = io::pipe().unwrap();
+        let received = thread::scope(|scope| {
+            let receiving = scope.spawn(|| receive(&theirs).unwrap());
+            send(&ours, &request, [writer.as_fd(); 3]).unwrap();
+            receiving.join().unwrap()
+        });
+        drop(writer);
+        assert_eq!(received.0.command.unwrap().argv[0].0, long);
+        let [first, second, third] = received.1;
+        drop((second, third));
+        fs_err::File::from_parts(first.into(), "pipe").write_all(b"through").unwrap();
+        let mut text = String::new();
+        reader.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "through");
+    }
+
+    #[test]
+    fn a_sender_that_dies_half_way_is_an_error() {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        (&ours).write_all(&100u64.to_le_bytes()).unwrap();
+        (&ours).write_all(b"{").unwrap();
+        drop(ours);
+        assert_eq!(receive(&theirs).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+    }
+}

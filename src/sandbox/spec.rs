@@ -1,0 +1,183 @@
+//! What to run and what it may see. Knows nothing of how that is enforced.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Component, Path, PathBuf};
+
+use super::error::SandboxError;
+
+/// A command and everything it may see and touch.
+#[derive(Debug)]
+pub struct Spec {
+    /// The command. A name without `/` is looked up in `PATH` of `env` (and nowhere if there is none); a
+    /// relative path is relative to `working_directory`.
+    pub argv: Vec<OsString>,
+    /// The environment: exactly this, nothing is inherited.
+    pub env: BTreeMap<OsString, OsString>,
+    /// Absolute, as the command sees it.
+    pub working_directory: PathBuf,
+    /// Mounted in this order, so that a later one may lie within an earlier one. Without namespaces only
+    /// binds whose two paths are the same are possible, and `writable: false` is not enforced.
+    pub binds: Vec<Bind>,
+    /// Absolute host paths that must stay visible, read-only and where they are, even below the directories
+    /// that are otherwise private (`/tmp`, `/var/tmp`, `/run`). Symlinks below them are not followed: name
+    /// their targets too.
+    pub visible_host_paths: Vec<PathBuf>,
+    /// What the command reads; `/dev/null` if `None`.
+    pub stdin: Option<OwnedFd>,
+    /// Where the command writes, usually a pipe. Somebody has to read it while the command runs: one that
+    /// fills a pipe nobody reads waits for ever.
+    pub stdout: OwnedFd,
+    /// Where the command writes its errors; `stdout` if `None`.
+    pub stderr: Option<OwnedFd>,
+    /// Whether the command may use the host's network.
+    pub network: bool,
+}
+
+/// A file or directory of the host and the place where the command sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bind {
+    /// The file or directory, which must exist.
+    pub host: PathBuf,
+    /// Absolute path for the command; created if it is not below a directory of the host.
+    pub inside: PathBuf,
+    pub writable: bool,
+}
+
+impl Spec {
+    /// Refuses what no sandbox could run, before anything is started.
+    pub(super) fn check(&self, namespaces: bool) -> Result<(), SandboxError> {
+        let program = self.argv.first().ok_or(SandboxError::EmptyCommand)?;
+        if program.is_empty() {
+            return Err(SandboxError::EmptyCommand);
+        }
+        self.check_strings()?;
+        check_path("working directory", &self.working_directory)?;
+        for path in &self.visible_host_paths {
+            check_path("visible host path", path)?;
+        }
+        for bind in &self.binds {
+            check_path("host side of a bind", &bind.host)?;
+            check_path("inner side of a bind", &bind.inside)?;
+            if bind.inside == Path::new("/") {
+                return Err(SandboxError::InvalidPath {
+                    role: "inner side of a bind",
+                    path: bind.inside.clone(),
+                    problem: "would hide the whole file system",
+                });
+            }
+            if !namespaces && bind.host != bind.inside {
+                return Err(SandboxError::NoFixedPath {
+                    host: bind.host.clone(),
+                    inside: bind.inside.clone(),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn check_strings(&self) -> Result<(), SandboxError> {
+        let invalid = |what: &'static str, value: &OsString, problem: &'static str| {
+            Err(SandboxError::InvalidString { what, value: value.clone(), problem })
+        };
+        for argument in &self.argv {
+            if argument.as_bytes().contains(&0) {
+                return invalid("argument", argument, "contains a NUL byte");
+            }
+        }
+        for (name, value) in &self.env {
+            if name.is_empty() || name.as_bytes().contains(&b'=') {
+                return invalid("environment variable name", name, "is empty or contains `=`");
+            }
+            if name.as_bytes().contains(&0) || value.as_bytes().contains(&0) {
+                return invalid("environment variable", name, "contains a NUL byte");
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Absolute, without `..` and without NUL: a path that means the same thing in both file systems.
+fn check_path(role: &'static str, path: &Path) -> Result<(), SandboxError> {
+    let problem = if !path.is_absolute() {
+        "is not absolute"
+    } else if path.components().any(|component| component == Component::ParentDir) {
+        "contains `..`"
+    } else if path.as_os_str().as_bytes().contains(&0) {
+        "contains a NUL byte"
+    } else {
+        return Ok(());
+    };
+    Err(SandboxError::InvalidPath { role, path: path.to_owned(), problem })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec() -> Spec {
+        Spec {
+            argv: vec!["true".into()],
+            env: BTreeMap::new(),
+            working_directory: "/".into(),
+            binds: Vec::new(),
+            visible_host_paths: Vec::new(),
+            stdin: None,
+            stdout: fs_err::File::options().write(true).open("/dev/null").unwrap().into_parts().0.into(),
+            stderr: None,
+            network: false,
+        }
+    }
+
+    #[test]
+    fn a_plain_command_is_accepted() {
+        spec().check(true).unwrap();
+        spec().check(false).unwrap();
+    }
+
+    #[test]
+    fn commands_without_a_program_are_refused() {
+        let empty = Spec { argv: vec![], ..spec() };
+        assert!(matches!(empty.check(true), Err(SandboxError::EmptyCommand)));
+        let blank = Spec { argv: vec!["".into()], ..spec() };
+        assert!(matches!(blank.check(true), Err(SandboxError::EmptyCommand)));
+    }
+
+    #[test]
+    fn strings_the_kernel_would_cut_short_are_refused() {
+        let argument = Spec { argv: vec!["true".into(), "a\0b".into()], ..spec() };
+        let name = Spec { env: BTreeMap::from([("A=B".into(), "".into())]), ..spec() };
+        let value = Spec { env: BTreeMap::from([("A".into(), "\0".into())]), ..spec() };
+        for refused in [argument, name, value] {
+            assert!(matches!(refused.check(true), Err(SandboxError::InvalidString { .. })));
+        }
+    }
+
+    #[test]
+    fn paths_that_are_not_absolute_and_plain_are_refused() {
+        for path in ["work", "", "/work/../etc", "/a\0b"] {
+            let refused = Spec { working_directory: path.into(), ..spec() };
+            assert!(matches!(refused.check(true), Err(SandboxError::InvalidPath { .. })), "{path:?}");
+        }
+    }
+
+    #[test]
+    fn a_fixed_path_needs_namespaces() {
+        let bind = Bind { host: "/var/work".into(), inside: "/crosswheel".into(), writable: true };
+        let moved = Spec { binds: vec![bind], ..spec() };
+        moved.check(true).unwrap();
+        assert!(matches!(moved.check(false), Err(SandboxError::NoFixedPath { .. })));
+
+        let bind = Bind { host: "/var/work".into(), inside: "/var/work".into(), writable: true };
+        Spec { binds: vec![bind], ..spec() }.check(false).unwrap();
+    }
+
+    #[test]
+    fn the_root_cannot_be_replaced_by_a_bind() {
+        let bind = Bind { host: "/var/work".into(), inside: "/".into(), writable: true };
+        let root = Spec { binds: vec![bind], ..spec() };
+        assert!(matches!(root.check(true), Err(SandboxError::InvalidPath { .. })));
+    }
+}

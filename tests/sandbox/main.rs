@@ -1,0 +1,8 @@
+//! Commands in a sandbox, as real processes. Tests whose name does not say otherwise run with namespaces and
+//! fail on a host that does not allow them: what they hold cannot be had there.
+
+mod ends;
+mod hosts;
+mod isolation;
+mod running;
+mod starts;

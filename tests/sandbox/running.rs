@@ -1,0 +1,145 @@
+//! What the tests share: starting commands and looking for processes.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::io::{BufRead, BufReader, PipeReader, Read};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use crosswheel::sandbox::{Bind, Exit, Mode, Outcome, ProcessTree, Sandbox, SandboxError, Spec};
+
+pub const CROSSWHEEL: &str = env!("CARGO_BIN_EXE_crosswheel");
+
+/// With namespaces.
+pub fn full() -> Sandbox {
+    Sandbox::detect(Mode::Required, CROSSWHEEL.into())
+        .unwrap_or_else(|error| panic!("this test needs a host that allows namespaces: {error}"))
+}
+
+/// Without.
+pub fn plain() -> Sandbox {
+    let sandbox = Sandbox::detect(Mode::Off, CROSSWHEEL.into()).unwrap();
+    assert!(!sandbox.isolation().namespaces);
+    sandbox
+}
+
+/// A specification and the end of the pipe that the command writes to.
+pub struct Prepared {
+    pub spec: Spec,
+    pub output: PipeReader,
+}
+
+pub fn command<S: Into<OsString>>(argv: impl IntoIterator<Item = S>) -> Prepared {
+    let (output, writer) = std::io::pipe().unwrap();
+    let spec = Spec {
+        argv: argv.into_iter().map(Into::into).collect(),
+        env: BTreeMap::from([("PATH".into(), "/usr/local/bin:/usr/bin:/bin".into())]),
+        working_directory: "/".into(),
+        binds: Vec::new(),
+        visible_host_paths: Vec::new(),
+        stdin: None,
+        stdout: writer.into(),
+        stderr: None,
+        network: false,
+    };
+    Prepared { spec, output }
+}
+
+pub fn sh(script: &str) -> Prepared {
+    command(["sh", "-c", script])
+}
+
+/// A Python program; `argument` ends up in its command line, where [`processes_with`] finds it.
+pub fn python(program: &str, argument: &str) -> Prepared {
+    command(["python3", "-c", program, argument])
+}
+
+impl Prepared {
+    pub fn with(mut self, change: impl FnOnce(&mut Spec)) -> Self {
+        change(&mut self.spec);
+        self
+    }
+
+    pub fn writable(self, host: &Path, inside: &str) -> Self {
+        let bind = Bind { host: host.to_owned(), inside: inside.into(), writable: true };
+        self.with(|spec| spec.binds.push(bind))
+    }
+
+    pub fn start(self, sandbox: &Sandbox) -> Result<Running, SandboxError> {
+        let tree = sandbox.spawn(self.spec)?;
+        Ok(Running { tree, output: BufReader::new(self.output) })
+    }
+
+    /// Runs to the end.
+    pub fn run(self, sandbox: &Sandbox) -> (Exit, String) {
+        let running = self.start(sandbox).unwrap();
+        let output = rest_of(running.output);
+        (running.tree.wait(None).unwrap(), output)
+    }
+
+    /// Runs to the end, which must be a good one, and returns what was written.
+    pub fn output(self, sandbox: &Sandbox) -> String {
+        let (exit, output) = self.run(sandbox);
+        assert_eq!(exit.outcome, Outcome::Code(0), "{output}");
+        output
+    }
+}
+
+pub struct Running {
+    pub tree: ProcessTree,
+    pub output: BufReader<PipeReader>,
+}
+
+impl Running {
+    /// Waits until the command has written a line.
+    pub fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.output.read_line(&mut line).unwrap();
+        line.trim_end().to_owned()
+    }
+}
+
+/// Reads until everybody has closed the other end.
+pub fn rest_of(mut output: impl Read) -> String {
+    let mut rest = String::new();
+    output.read_to_string(&mut rest).unwrap();
+    rest
+}
+
+/// A string that is in no other process's command line.
+pub fn token() -> String {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    format!("token-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// The processes of this host that have `token` as an argument and have not ended.
+pub fn processes_with(token: &str) -> Vec<PathBuf> {
+    let processes = fs_err::read_dir("/proc").unwrap().map(|entry| entry.unwrap().path());
+    processes
+        .filter(|process| {
+            let arguments = fs_err::read(process.join("cmdline")).unwrap_or_default();
+            arguments.split(|byte| *byte == 0).any(|argument| argument == token.as_bytes())
+        })
+        .collect()
+}
+
+/// Starts a daemon (new session, parent gone), says `ready` when it runs, and goes on with the program after
+/// it.
+pub const DAEMON: &str = "
+import os, sys, time
+ready, tell = os.pipe()
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        os.write(tell, b'.')
+        while True: time.sleep(1000)
+    os._exit(0)
+os.wait()
+os.read(ready, 1)
+print('ready', flush=True)
+";
+
+/// Makes a daemon that outlives its parents.
+pub fn daemon(then: &str, token: &str) -> Prepared {
+    python(&format!("{DAEMON}{then}"), token)
+}
