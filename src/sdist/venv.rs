@@ -289,14 +289,18 @@ impl Venv {
 
     /// The error for a file that is there already: whose is it?
     fn conflict(&self, wheel: &UnpackedWheel, path: String) -> VenvError {
-        let installs = |other: &&UnpackedWheel| {
+        let times_installed_by = |other: &UnpackedWheel| {
             let manifest = other.manifest();
             let place = |file: &StoredFile| join(&self.scheme_path(file.scheme, other), &file.path);
-            manifest.files.iter().any(|file| place(file) == path)
-                || manifest.entry_points.iter().any(|entry| join("bin", &entry.name) == path)
+            let files = manifest.files.iter().map(place);
+            let scripts = manifest.entry_points.iter().map(|entry| join("bin", &entry.name));
+            files.chain(scripts).filter(|place| *place == path).count()
         };
-        // The wheel itself is the last of those installed.
-        let owner = match self.installed.iter().find(installs) {
+        let owner = self.installed.iter().find(|other| {
+            // The wheel itself is among them, and in its own way only if it has the file twice.
+            times_installed_by(other) > usize::from(other.name() == wheel.name())
+        });
+        let owner = match owner {
             Some(owner) => format!("`{}`", owner.file_name()),
             None => "the virtual environment".to_owned(),
         };
