@@ -288,6 +288,10 @@ fn wheels_for_another_python_and_second_versions_are_refused() {
     let mut fixture = Fixture::new();
     let error = fixture.install(&WheelBuilder::new("a-1.0-py2-none-any.whl")).unwrap_err();
     assert!(matches!(error, VenvError::Incompatible { .. }), "{error}");
+    let newer = WheelBuilder::new("a-1.0-py3-none-any.whl")
+        .metadata("Version: 1.0\n", "Version: 1.0\nRequires-Python: >=3.99\n");
+    let error = fixture.install(&newer).unwrap_err().to_string();
+    assert!(error.contains("it requires Python >=3.99, and this is 3."), "{error}");
     fixture.install(&WheelBuilder::new("a-1.0-py3-none-any.whl")).unwrap();
     let error = fixture.install(&WheelBuilder::new("A-2.0-py3-none-any.whl")).unwrap_err().to_string();
     assert_eq!(
