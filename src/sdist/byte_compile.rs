@@ -54,18 +54,16 @@ pub fn byte_compile(
         |source| ByteCompileError::Run { python: interpreter.executable.display().to_string(), source };
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let processes = sources.len().div_ceil(FILES_PER_PROCESS).min(processors);
-    let mut children = Vec::new();
-    for index in 0..processes {
-        let names: Vec<&str> = sources.iter().skip(index).step_by(processes).copied().collect();
-        let mut child = start(root, interpreter).map_err(run_error)?;
-        let mut input = child.stdin.take().expect("standard input is piped");
-        // A process that dies early is reported by its status, not by the broken pipe.
-        let _ = input.write_all(names.join("\0").as_bytes());
-        drop(input);
-        children.push(child);
-    }
-    for child in children {
-        let output = child.wait_with_output().map_err(run_error)?;
+    let children: Vec<_> = (0..processes)
+        .map(|index| {
+            let names: Vec<&str> = sources.iter().skip(index).step_by(processes).copied().collect();
+            start(root, &names, interpreter)
+        })
+        .collect();
+    // All are waited for before any failure is reported, so that none is left behind.
+    let outputs: Vec<_> = children.into_iter().map(|child| child.and_then(Child::wait_with_output)).collect();
+    for output in outputs {
+        let output = output.map_err(run_error)?;
         if !output.status.success() {
             let stderr = String::from_utf8_lossy(&output.stderr);
             let message = stderr.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("no message");
@@ -79,7 +77,7 @@ pub fn byte_compile(
     Ok(())
 }
 
-fn start(root: &Path, interpreter: &Interpreter) -> std::io::Result<Child> {
+fn start(root: &Path, names: &[&str], interpreter: &Interpreter) -> std::io::Result<Child> {
     let mut command = Command::new(&interpreter.executable);
     command.args(["-s", "-S", "-c", SCRIPT]).current_dir(root).env_clear();
     // -I would be stricter, but makes Python ignore the hash seed, on which sets in the output depend.
@@ -87,7 +85,11 @@ fn start(root: &Path, interpreter: &Interpreter) -> std::io::Result<Child> {
     if let Some(libraries) = std::env::var_os("LD_LIBRARY_PATH") {
         command.env("LD_LIBRARY_PATH", libraries);
     }
-    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn()
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?;
+    let mut input = child.stdin.take().expect("standard input is piped");
+    // A process that dies early is reported by its status, not by the broken pipe.
+    let _ = input.write_all(names.join("\0").as_bytes());
+    Ok(child)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use pep440_rs::Version;
+use pep440_rs::{Version, VersionSpecifiers};
 use pep508_rs::{ExtraName, PackageName, Requirement};
 use serde::{Deserialize, Serialize};
 
@@ -30,6 +30,7 @@ pub(super) struct Manifest {
     pub sha256: Sha256,
     pub name: PackageName,
     pub version: Version,
+    pub requires_python: Option<VersionSpecifiers>,
     pub requires_dist: Vec<StoredRequirement>,
     pub provides_extra: Vec<ExtraName>,
     /// Name of the `.dist-info` directory.
@@ -164,6 +165,11 @@ impl UnpackedWheel {
     /// The version from METADATA.
     pub fn version(&self) -> &Version {
         &self.manifest.version
+    }
+
+    /// `Requires-Python` from METADATA.
+    pub fn requires_python(&self) -> Option<&VersionSpecifiers> {
+        self.manifest.requires_python.as_ref()
     }
 
     /// `Provides-Extra` from METADATA.

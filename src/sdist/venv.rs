@@ -1,6 +1,9 @@
 //! Virtual environments (PEP 405), made without running Python, and wheels installed into them by
 //! hard links from the store. Knows nothing of pip, of which wheels are needed, or of sandboxes, except
 //! that processes may see the environment at another path than the one it is written at.
+//!
+//! Installed files are read-only and shared with the store. Root can write to them all the same, so
+//! foreign code must not run as root with an environment that is mounted writable.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -12,6 +15,7 @@ use nix::errno::Errno;
 use nix::fcntl::AtFlags;
 use nix::sys::stat::{Mode, mkdirat};
 use nix::unistd::linkat;
+use pep440_rs::{Version, VersionSpecifiers};
 use pep508_rs::PackageName;
 
 use super::interpreter::Interpreter;
@@ -30,7 +34,7 @@ pub struct Venv {
     shebang: String,
     /// `python3.11`, as paths in the environment have it.
     python_name: String,
-    python_version: String,
+    python_version: Version,
     tags: CompatibleTags,
     installed: Vec<UnpackedWheel>,
     /// Hard links cannot be made from the store to here, so files are copied.
@@ -58,7 +62,17 @@ pub enum VenvError {
         /// File name of the wheel.
         wheel: String,
         /// Version of the environment's Python.
-        python: String,
+        python: Version,
+    },
+    /// `Requires-Python` of the wheel excludes the environment's Python.
+    #[error("`{wheel}` cannot be installed: it requires Python {required}, and this is {python}")]
+    RequiresPython {
+        /// File name of the wheel.
+        wheel: String,
+        /// Its `Requires-Python`.
+        required: VersionSpecifiers,
+        /// Version of the environment's Python.
+        python: Version,
     },
     /// Another version of the project, or the same, is installed already.
     #[error("`{wheel}` cannot be installed beside `{installed}`: both are {name}")]
@@ -97,7 +111,7 @@ impl Venv {
             shebang: shebang(&python)?,
             python,
             python_name: format!("python{major}.{minor}{thread}"),
-            python_version: interpreter.version_text(),
+            python_version: interpreter.markers.python_full_version().version.clone(),
             tags: interpreter.compatible_tags(interpreter.target(), interpreter.glibc()),
             installed: Vec::new(),
             copy: false,
@@ -115,17 +129,7 @@ impl Venv {
 
     /// Installs a wheel. After an error the environment is unfinished and must be thrown away.
     pub fn install(&mut self, wheel: &UnpackedWheel) -> Result<(), VenvError> {
-        if self.tags.rank(wheel.file_name()).is_none() {
-            let (wheel, python) = (wheel.file_name().to_string(), self.python_version.clone());
-            return Err(VenvError::Incompatible { wheel, python });
-        }
-        if let Some(installed) = self.installed.iter().find(|installed| installed.name() == wheel.name()) {
-            return Err(VenvError::AlreadyInstalled {
-                wheel: wheel.file_name().to_string(),
-                installed: installed.file_name().to_string(),
-                name: wheel.name().clone(),
-            });
-        }
+        self.check_installable(wheel)?;
         self.installed.push(wheel.clone());
         let manifest = wheel.manifest();
         let mut record = Vec::new();
@@ -152,6 +156,24 @@ impl Venv {
     /// The installed wheels, in the order of their installation.
     pub fn installed(&self) -> &[UnpackedWheel] {
         &self.installed
+    }
+
+    fn check_installable(&self, wheel: &UnpackedWheel) -> Result<(), VenvError> {
+        let (file_name, python) = (wheel.file_name().to_string(), self.python_version.clone());
+        if self.tags.rank(wheel.file_name()).is_none() {
+            return Err(VenvError::Incompatible { wheel: file_name, python });
+        }
+        if let Some(required) = wheel.requires_python().filter(|required| !required.contains(&python)) {
+            return Err(VenvError::RequiresPython { wheel: file_name, required: required.clone(), python });
+        }
+        match self.installed.iter().find(|installed| installed.name() == wheel.name()) {
+            None => Ok(()),
+            Some(installed) => Err(VenvError::AlreadyInstalled {
+                wheel: file_name,
+                installed: installed.file_name().to_string(),
+                name: wheel.name().clone(),
+            }),
+        }
     }
 
     fn site_packages(&self) -> PathBuf {
@@ -289,14 +311,18 @@ impl Venv {
 
     /// The error for a file that is there already: whose is it?
     fn conflict(&self, wheel: &UnpackedWheel, path: String) -> VenvError {
-        let installs = |other: &&UnpackedWheel| {
+        let times_installed_by = |other: &UnpackedWheel| {
             let manifest = other.manifest();
             let place = |file: &StoredFile| join(&self.scheme_path(file.scheme, other), &file.path);
-            manifest.files.iter().any(|file| place(file) == path)
-                || manifest.entry_points.iter().any(|entry| join("bin", &entry.name) == path)
+            let files = manifest.files.iter().map(place);
+            let scripts = manifest.entry_points.iter().map(|entry| join("bin", &entry.name));
+            files.chain(scripts).filter(|place| *place == path).count()
         };
-        // The wheel itself is the last of those installed.
-        let owner = match self.installed.iter().find(installs) {
+        let owner = self.installed.iter().find(|other| {
+            // The wheel itself is among them, and in its own way only if it has the file twice.
+            times_installed_by(other) > usize::from(other.name() == wheel.name())
+        });
+        let owner = match owner {
             Some(owner) => format!("`{}`", owner.file_name()),
             None => "the virtual environment".to_owned(),
         };
@@ -374,5 +400,33 @@ impl Linker {
 
     fn target_path(&self, path: &str) -> String {
         self.target.path().join(path).display().to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::MetadataExt;
+
+    use super::*;
+
+    /// What is done where links cannot be made: another file system, or one link too many.
+    #[test]
+    fn a_copy_has_content_mode_and_time_of_its_source_and_replaces_nothing() {
+        let root = tempfile::tempdir().unwrap();
+        let directory = |name: &str| {
+            fs_err::create_dir(root.path().join(name)).unwrap();
+            File::open(root.path().join(name)).unwrap()
+        };
+        let linker = Linker { source: directory("store"), target: directory("venv") };
+        let source = root.path().join("store/x");
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o555).open(&source).unwrap();
+        file.write_all(b"x").unwrap();
+        file.file().set_modified(std::time::UNIX_EPOCH).unwrap();
+        assert_eq!(linker.copy("x").unwrap(), Ok(()));
+        let copy = fs_err::metadata(root.path().join("venv/x")).unwrap();
+        assert_eq!((copy.mode() & 0o777, copy.mtime(), copy.nlink(), copy.len()), (0o555, 0, 1, 1));
+        assert_eq!(linker.copy("x").unwrap(), Err(Errno::EEXIST));
+        assert!(linker.is_same("x"));
+        assert!(linker.copy("absent").is_err());
     }
 }

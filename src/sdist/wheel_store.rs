@@ -205,6 +205,7 @@ impl Unpacking<'_> {
             sha256: self.archive.sha256,
             name: metadata.name.clone(),
             version: metadata.version.clone(),
+            requires_python: metadata.requires_python.clone(),
             requires_dist: StoredRequirement::all_of(metadata),
             provides_extra: metadata.provides_extra.clone(),
             dist_info: self.archive.dist_info.clone(),
