@@ -68,9 +68,8 @@ impl Header {
 
     /// Seconds since 1970.
     pub(super) fn mtime(&self) -> Result<i64, Rule> {
-        self.field(MTIME)
-            .and_then(|mtime| i64::try_from(mtime).ok())
-            .ok_or(Rule::Malformed("the modification time is no number"))
+        let mtime = self.field(MTIME).ok_or(Rule::Malformed("the modification time is no number"))?;
+        Ok(mtime.clamp(i64::MIN.into(), i64::MAX.into()) as i64)
     }
 
     fn field(&self, range: Range<usize>) -> Option<i128> {
