@@ -5,7 +5,7 @@
 //! | floor | rooms |
 //! |---|---|
 //! | 5 | [`cli`] |
-//! | 4 | [`crossbuild`] |
+//! | 4 | [`crossbuild`], [`doctor`] |
 //! | 2 | [`sdist`] |
 //! | 1 | [`sandbox`] |
 //! | 0 | [`digest`], [`platform`] |
@@ -13,6 +13,7 @@
 pub mod cli;
 pub mod crossbuild;
 pub mod digest;
+pub mod doctor;
 pub mod platform;
 pub mod sandbox;
 pub mod sdist;

@@ -1,8 +1,12 @@
 //! The command line: one thin file per subcommand. Knows nothing of how anything is done.
 
+mod doctor;
+mod failure_text;
 mod sandbox_init;
 mod sandbox_run;
+mod wheel;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -17,6 +21,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    Wheel(Box<wheel::WheelArguments>),
+    Doctor(doctor::DoctorArguments),
     /// Set up a sandbox and watch over what runs in it (started by crosswheel itself).
     #[command(hide = true)]
     SandboxInit,
@@ -28,7 +34,21 @@ enum Command {
 /// Runs the command line of this process and returns its exit code.
 pub fn run() -> ExitCode {
     match Arguments::parse().command {
+        Command::Wheel(arguments) => wheel::run(*arguments),
+        Command::Doctor(arguments) => doctor::run(arguments),
         Command::SandboxInit => sandbox_init::run(),
         Command::SandboxRun(arguments) => sandbox_run::run(arguments),
     }
+}
+
+/// The cache directory: as given, or `crosswheel` in the user's cache directory (XDG Base Directory).
+fn cache_directory(given: Option<PathBuf>) -> Result<PathBuf, String> {
+    let from_variable = |name, below: &str| {
+        std::env::var_os(name).filter(|value| !value.is_empty()).map(|value| PathBuf::from(value).join(below))
+    };
+    let directory = given
+        .or_else(|| from_variable("XDG_CACHE_HOME", "crosswheel").filter(|path| path.is_absolute()))
+        .or_else(|| from_variable("HOME", ".cache/crosswheel"))
+        .ok_or("there is no cache directory: HOME is not set; give --cache-dir DIR")?;
+    std::path::absolute(&directory).map_err(|error| format!("cannot use {}: {error}", directory.display()))
 }

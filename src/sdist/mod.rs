@@ -2,7 +2,10 @@
 //! Knows nothing of REAPI, of package indexes or of who asked.
 
 pub mod archive;
+pub mod backend;
+pub mod build;
 pub mod byte_compile;
+pub mod cancellation;
 pub mod core_metadata;
 pub mod diagnosis;
 pub mod elf;
@@ -15,6 +18,8 @@ pub mod project;
 pub mod report;
 pub mod requirements;
 pub mod script;
+pub mod step_error;
+pub mod stopwatch;
 pub mod system_packages;
 pub mod unpacked_wheel;
 pub mod venv;
@@ -23,6 +28,7 @@ pub mod wheel_archive;
 pub mod wheel_metadata;
 pub mod wheel_refused;
 pub mod wheel_store;
+pub mod wheelhouse;
 pub mod workspace;
 
 pub use failure::{Failure, FailureClass};

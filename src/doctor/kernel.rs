@@ -1,0 +1,148 @@
+//! What the kernel allows: namespaces, overlayfs, emulation; and the disk.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
+use nix::sys::statvfs::statvfs;
+use nix::unistd::{getegid, geteuid};
+
+use super::Finding;
+use crate::platform::Arch;
+use crate::sandbox::{Mode, Sandbox};
+
+const GIBIBYTE: u64 = 1 << 30;
+
+/// Whether builds can be cut off from this host.
+pub(super) fn namespaces() -> Finding {
+    let subject = "sandbox";
+    let mend = "allow user namespaces: `sysctl -w kernel.unprivileged_userns_clone=1 user.max_user_namespaces=65536` (with AppArmor also `kernel.apparmor_restrict_unprivileged_userns=0`), or run the container with them allowed";
+    let detected = std::env::current_exe().map_err(|error| error.to_string()).and_then(|own_executable| {
+        Sandbox::detect(Mode::Auto, own_executable).map_err(|error| error.to_string())
+    });
+    match detected {
+        Ok(sandbox) if sandbox.isolation().namespaces && sandbox.isolation().lost.is_empty() => {
+            Finding::works(subject, "user, mount, pid, network, ipc and uts namespaces work")
+        }
+        Ok(sandbox) if sandbox.isolation().namespaces => Finding::limited(
+            subject,
+            format!("namespaces work, but: {}", sandbox.isolation().lost.join("; ")),
+            mend,
+        ),
+        Ok(sandbox) => Finding::limited(
+            subject,
+            format!(
+                "no namespaces, so builds see this host's files: {}",
+                sandbox.isolation().lost.join("; ")
+            ),
+            mend,
+        ),
+        Err(error) => Finding::broken(subject, error, mend),
+    }
+}
+
+/// Whether an overlay can be mounted without privileges: what executors stage input roots with.
+pub(super) fn overlayfs() -> Finding {
+    let subject = "overlayfs";
+    let mend = "use Linux 5.11 or newer, and a cache on ext4, xfs or btrfs";
+    let attempt = tempfile::tempdir().map_err(|error| error.to_string()).and_then(|directory| {
+        let output = std::env::current_exe()
+            .and_then(|own_executable| {
+                Command::new(own_executable)
+                    .args(["doctor", "--try-overlayfs"])
+                    .arg(directory.path())
+                    .stdin(Stdio::null())
+                    .output()
+            })
+            .map_err(|error| error.to_string())?;
+        if output.status.success() {
+            return Ok(());
+        }
+        Err(String::from_utf8_lossy(&output.stderr).trim().to_owned())
+    });
+    match attempt {
+        Ok(()) => Finding::works(subject, "mounts in a user namespace"),
+        Err(reason) => Finding::limited(subject, reason, mend),
+    }
+}
+
+/// Mounts an overlay under `directory`, in namespaces of this process's own. For a process that
+/// does nothing else: it must have a single thread, and stays in those namespaces.
+pub fn mount_overlay_in_new_namespace(directory: &Path) -> Result<(), String> {
+    let path = |name: &str| directory.join(name);
+    for name in ["lower", "upper", "work", "merged"] {
+        fs_err::create_dir_all(path(name)).map_err(|error| error.to_string())?;
+    }
+    let (user, group) = (geteuid(), getegid());
+    unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS)
+        .map_err(|error| format!("cannot make user and mount namespaces: {error}"))?;
+    // The directories belong to us, so we must exist in the new namespace.
+    fs_err::write("/proc/self/setgroups", "deny")
+        .and_then(|()| fs_err::write("/proc/self/uid_map", format!("0 {user} 1")))
+        .and_then(|()| fs_err::write("/proc/self/gid_map", format!("0 {group} 1")))
+        .map_err(|error| error.to_string())?;
+    let options = format!(
+        "lowerdir={},upperdir={},workdir={},userxattr",
+        path("lower").display(),
+        path("upper").display(),
+        path("work").display()
+    );
+    mount(Some("overlay"), &path("merged"), Some("overlay"), MsFlags::empty(), Some(options.as_str()))
+        .map_err(|error| format!("cannot mount an overlay: {error}"))
+}
+
+/// Whether binaries of the other architecture run here.
+pub(super) fn emulation() -> Finding {
+    let (other, handler) = match Arch::host() {
+        Arch::Amd64 => (Arch::Arm64, "qemu-aarch64"),
+        Arch::Arm64 => (Arch::Amd64, "qemu-x86_64"),
+    };
+    let subject = format!("{} emulation", other.property());
+    let directory = Path::new("/proc/sys/fs/binfmt_misc");
+    if !directory.join("status").exists() {
+        let mend =
+            "mount -t binfmt_misc binfmt_misc /proc/sys/fs/binfmt_misc && apt-get install qemu-user-static";
+        return Finding::limited(&subject, "binfmt_misc is not mounted", mend);
+    }
+    let Ok(registration) = fs_err::read_to_string(directory.join(handler)) else {
+        let mend = "apt-get install qemu-user-static binfmt-support";
+        return Finding::limited(&subject, format!("{handler} is not registered with binfmt_misc"), mend);
+    };
+    let flags = registration.lines().find_map(|line| line.strip_prefix("flags: ")).unwrap_or_default();
+    if !registration.starts_with("enabled") {
+        let mend = format!("echo 1 > /proc/sys/fs/binfmt_misc/{handler}");
+        return Finding::limited(&subject, format!("{handler} is registered but switched off"), mend);
+    }
+    if !flags.contains('F') {
+        let mend = "register it with the flag F (Debian's qemu-user-static does), so that it works inside other root file systems";
+        return Finding::limited(&subject, format!("{handler} is registered without the flag F"), mend);
+    }
+    Finding::works(&subject, format!("{handler} is registered with binfmt_misc"))
+}
+
+/// Space for builds and caches.
+pub(super) fn disk(cache: &Path) -> Finding {
+    let subject = "disk";
+    let existing = cache.ancestors().find(|path| path.exists()).unwrap_or(Path::new("/"));
+    let free = match statvfs(existing) {
+        Ok(stat) => stat.blocks_available().saturating_mul(stat.fragment_size()),
+        Err(error) => {
+            return Finding::broken(
+                subject,
+                format!("{}: {error}", existing.display()),
+                "give --cache-dir DIR",
+            );
+        }
+    };
+    let found = format!("{:.1} GiB free for {}", free as f64 / GIBIBYTE as f64, cache.display());
+    let mend = "free some space, or give --cache-dir DIR on a larger disk";
+    if let Err(error) = fs_err::create_dir_all(cache).and_then(|()| tempfile::tempfile_in(cache).map(drop)) {
+        return Finding::broken(subject, format!("cannot write there: {error}"), "give --cache-dir DIR");
+    }
+    match free / GIBIBYTE {
+        0 => Finding::broken(subject, found, mend),
+        1..=4 => Finding::limited(subject, found, mend),
+        _ => Finding::works(subject, found),
+    }
+}

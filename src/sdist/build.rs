@@ -1,0 +1,517 @@
+//! The hermetic step: one sdist and the wheels of its build requirements in, one verified wheel
+//! out. Each stage consumes the type the one before it made, so none can be left out:
+//! sdist → [`SourceTree`] → [`Project`] → [`BuildEnvironment`] → [`BuiltWheel`] →
+//! [`VerifiedWheel`] → [`Report`].
+//! Knows nothing of indexes, of who asked, or of what is done with the wheel.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use pep508_rs::Requirement;
+
+use super::archive::{self, Limits, SourceTree};
+use super::backend::{BackendCall, BackendRun, ConfigSettings, Conversation, SCRIPT, log_lines};
+use super::cancellation::Cancellation;
+use super::diagnosis::{diagnose, failed_compilation};
+use super::environment::{EnvironmentPlan, FIXED_DIRECTORY};
+use super::failure::{Failure, FailureClass};
+use super::interpreter::Interpreter;
+use super::patch::apply_patch;
+use super::project::Project;
+use super::report::{IsolationReport, Report, UsedRequirement};
+use super::requirements::{self, Missing};
+use super::step_error::{StepError, host};
+use super::stopwatch::Stopwatch;
+use super::unpacked_wheel::UnpackedWheel;
+use super::venv::Venv;
+use super::verify::{Expected, NativeExpectation, VerifiedWheel, verify};
+use super::wheel_store::{WheelStore, WheelStoreError};
+use super::wheelhouse;
+use super::workspace::Workspace;
+use crate::platform::{Glibc, Target};
+use crate::sandbox::{Bind, Mode, NetworkIsolation, Outcome, Sandbox};
+
+/// What to build, with what, and under which limits.
+#[derive(Debug)]
+pub struct WheelRequest {
+    /// The sdist.
+    pub sdist: PathBuf,
+    /// Directory the wheel is put into; made if absent.
+    pub out: PathBuf,
+    /// The Python that builds.
+    pub interpreter: Interpreter,
+    /// Wheels, or directories of wheels, of the build requirements.
+    pub build_wheels: Vec<PathBuf>,
+    /// The platform the wheel must be for.
+    pub target: Target,
+    /// The newest glibc the wheel may need; the interpreter's own when absent.
+    pub glibc: Option<Glibc>,
+    /// Patch files, applied in order.
+    pub patches: Vec<PathBuf>,
+    /// Leading components dropped from names in patches.
+    pub patch_strip: usize,
+    /// PEP 517 `config_settings`.
+    pub config_settings: ConfigSettings,
+    /// Variables added to the build's environment.
+    pub environment: BTreeMap<String, String>,
+    /// Directories added to the build's PATH.
+    pub tool_directories: Vec<PathBuf>,
+    /// Crates vendored by `cargo vendor`.
+    pub crates: Option<PathBuf>,
+    /// Limits of the archive.
+    pub limits: Limits,
+    /// How long the backend may take.
+    pub timeout: Option<Duration>,
+    /// How the build is isolated.
+    pub sandbox: Mode,
+    /// Whether the wheel must hold compiled code.
+    pub expect: Expect,
+    /// Where interpreters' facts and unpacked wheels are kept between builds.
+    pub cache: PathBuf,
+    /// Where the workspace is made; a directory of the cache when absent, so that files can be
+    /// hard-linked rather than copied.
+    pub work: Option<PathBuf>,
+    /// Leave the workspace in place afterwards.
+    pub keep_work: bool,
+}
+
+/// Whether a wheel must hold compiled code.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Expect {
+    /// Refuse a pure wheel when the sdist has native sources and a compiler failed: some projects
+    /// then fall back to a pure wheel without a word.
+    #[default]
+    Auto,
+    /// Refuse a pure wheel.
+    Native,
+    /// Refuse compiled code.
+    Pure,
+    /// Accept both.
+    Any,
+}
+
+/// Builds the wheel `request` describes. The backend's output is copied to `output` as it comes;
+/// `cancellation` ends the build from another thread.
+pub fn build_wheel(
+    request: &WheelRequest,
+    cancellation: &Cancellation,
+    output: &mut (dyn Write + Send),
+) -> Result<Report, StepError> {
+    check_target(request)?;
+    let mut step = Step { request, cancellation, stopwatch: Stopwatch::start() };
+    let mut workspace = step.create_workspace()?;
+    if request.keep_work {
+        workspace.keep();
+        eprintln!("crosswheel: the build's directory is kept: {}", workspace.path().display());
+    }
+    let source = step.unpack(&workspace)?;
+    let project = step.read_project(&source)?;
+    let environment = step.prepare(&workspace, project)?;
+    let built = step.run_backend(&environment, output)?;
+    let verified = step.verify(&environment, &source, &built)?;
+    step.publish(&verified)?;
+    Ok(step.report(&source, &environment, built, verified))
+}
+
+/// The venv, the sandbox and the paths in it, ready for the backend.
+struct BuildEnvironment {
+    project: Project,
+    sandbox: Sandbox,
+    layout: Layout,
+    venv: Venv,
+    installed: Vec<UnpackedWheel>,
+}
+
+/// A wheel as the backend left it, unverified.
+struct BuiltWheel {
+    reported_name: String,
+    run: BackendRun,
+    log: Vec<String>,
+}
+
+/// The workspace twice: where it is on the host, and where the build sees it.
+struct Layout {
+    host: PathBuf,
+    inside: PathBuf,
+}
+
+impl Layout {
+    const SOURCE: &str = "src";
+    const VENV: &str = "venv";
+    const OUT: &str = "out";
+    const HOME: &str = "home";
+    const TEMPORARY: &str = "tmp";
+    const SCRIPT: &str = "run_backend.py";
+    const LOG: &str = "log";
+    const CRATES: &str = "crates";
+}
+
+struct Step<'a> {
+    request: &'a WheelRequest,
+    cancellation: &'a Cancellation,
+    stopwatch: Stopwatch,
+}
+
+impl Step<'_> {
+    fn create_workspace(&self) -> Result<Workspace, StepError> {
+        let base = self.request.work.clone().unwrap_or_else(|| self.request.cache.join("work"));
+        std::path::absolute(&base)
+            .and_then(|base| Workspace::create(&base))
+            .map_err(host("make a directory to work in"))
+    }
+
+    fn unpack(&mut self, workspace: &Workspace) -> Result<SourceTree, StepError> {
+        let destination = workspace.path().join(Layout::SOURCE);
+        let source = archive::unpack(&self.request.sdist, &destination, &self.request.limits)?;
+        for patch in &self.request.patches {
+            apply_patch(&source.root, patch, self.request.patch_strip)?;
+        }
+        self.stopwatch.lap("unpack");
+        Ok(source)
+    }
+
+    fn read_project(&self, source: &SourceTree) -> Result<Project, StepError> {
+        self.cancellation.check()?;
+        let project = Project::load(&source.root)?;
+        project.check_python(&self.request.interpreter)?;
+        Ok(project)
+    }
+
+    fn prepare(&mut self, workspace: &Workspace, project: Project) -> Result<BuildEnvironment, StepError> {
+        let request = self.request;
+        let own_executable = std::env::current_exe().map_err(host("find the crosswheel executable"))?;
+        let sandbox = Sandbox::detect(request.sandbox, own_executable)?;
+        let host_path = workspace.path().to_owned();
+        let inside = if sandbox.isolation().namespaces { FIXED_DIRECTORY.into() } else { host_path.clone() };
+        let layout = Layout { host: host_path, inside };
+        for directory in [Layout::OUT, Layout::HOME, Layout::TEMPORARY] {
+            fs_err::create_dir(layout.host.join(directory)).map_err(host("prepare the workspace"))?;
+        }
+        fs_err::write(layout.host.join(Layout::SCRIPT), SCRIPT).map_err(host("prepare the workspace"))?;
+        if request.crates.is_some() {
+            self.configure_cargo(&layout, sandbox.isolation().namespaces)?;
+        }
+        let (venv, installed) = self.make_venv(&layout, &project)?;
+        self.stopwatch.lap("venv");
+        Ok(BuildEnvironment { project, sandbox, layout, venv, installed })
+    }
+
+    /// Makes cargo take every crate from the vendored directory, and nothing from elsewhere.
+    fn configure_cargo(&self, layout: &Layout, mounts: bool) -> Result<(), StepError> {
+        let Some(crates) = &self.request.crates else { return Ok(()) };
+        let absolute = fs_err::canonicalize(crates).map_err(host("read the directory of --crates"))?;
+        let seen_at = if mounts { layout.inside.join(Layout::CRATES) } else { absolute };
+        let directory = layout.host.join(Layout::HOME).join(".cargo");
+        let configuration = format!(
+            "[source.crates-io]\nreplace-with = \"vendored-sources\"\n\n\
+             [source.vendored-sources]\ndirectory = {}\n",
+            toml::Value::String(seen_at.display().to_string())
+        );
+        fs_err::create_dir_all(&directory)
+            .and_then(|()| fs_err::write(directory.join("config.toml"), configuration))
+            .map_err(host("configure cargo"))
+    }
+
+    fn make_venv(&self, layout: &Layout, project: &Project) -> Result<(Venv, Vec<UnpackedWheel>), StepError> {
+        let request = self.request;
+        let interpreter = &request.interpreter;
+        let tags = interpreter.compatible_tags(interpreter.target(), interpreter.glibc());
+        let wheels = wheelhouse::choose(&request.build_wheels, &tags, &project.build_system.requires)?;
+        let store = WheelStore::open(request.cache.join("unpacked"));
+        let installed: Result<Vec<_>, WheelStoreError> =
+            wheels.iter().map(|wheel| store.unpacked(wheel, None, interpreter)).collect();
+        let installed = installed?;
+        refuse_missing(&project.build_system.requires, &installed, interpreter, "pyproject.toml")?;
+        let visible_at = layout.inside.join(Layout::VENV);
+        let mut venv = Venv::create(&layout.host.join(Layout::VENV), &visible_at, interpreter)?;
+        for wheel in &installed {
+            venv.install(wheel)?;
+        }
+        Ok((venv, installed))
+    }
+
+    fn run_backend(
+        &mut self,
+        environment: &BuildEnvironment,
+        output: &mut (dyn Write + Send),
+    ) -> Result<BuiltWheel, StepError> {
+        self.cancellation.check()?;
+        let log = environment.layout.host.join(Layout::LOG);
+        let interpreter = &self.request.interpreter;
+        let mut turned_down = None;
+        let run = self.backend_call(environment, &log).run(
+            &environment.sandbox,
+            self.cancellation,
+            output,
+            |requires| match check_dynamic(requires, &environment.installed, interpreter) {
+                Ok(()) => true,
+                Err(failure) => {
+                    turned_down = Some(failure);
+                    false
+                }
+            },
+        )?;
+        self.cancellation.check()?;
+        self.stopwatch.add("requires", run.requires_time);
+        self.stopwatch.add("backend", run.build_time);
+        self.stopwatch.lap_silently();
+        if let Some(failure) = turned_down {
+            return Err(failure.into());
+        }
+        let log = log_lines(&log).map_err(host("read the log"))?;
+        match &run.conversation {
+            Conversation::Built(name) => Ok(BuiltWheel { reported_name: name.clone(), run, log }),
+            _ => Err(self.failed_run(&run, &log).into()),
+        }
+    }
+
+    fn backend_call<'a>(&'a self, environment: &'a BuildEnvironment, log: &'a Path) -> BackendCall<'a> {
+        let BuildEnvironment { project, layout, venv, .. } = environment;
+        let python = venv.python();
+        let source = match project.root.strip_prefix(&layout.host) {
+            Ok(relative) => layout.inside.join(relative),
+            Err(_) => project.root.clone(),
+        };
+        let plan = EnvironmentPlan {
+            workspace: &layout.inside,
+            venv_bin: python.parent().unwrap_or(&python),
+            tool_directories: &self.request.tool_directories,
+            home: &layout.inside.join(Layout::HOME),
+            temporary: &layout.inside.join(Layout::TEMPORARY),
+            crates: self.request.crates.is_some(),
+            user: &self.request.environment,
+            project,
+        };
+        BackendCall {
+            build_system: &project.build_system,
+            config_settings: &self.request.config_settings,
+            environment: plan.variables(),
+            binds: self.binds(layout),
+            visible_host_paths: self.visible_host_paths(),
+            timeout: self.request.timeout,
+            log,
+            python,
+            script: layout.inside.join(Layout::SCRIPT),
+            source,
+            output: layout.inside.join(Layout::OUT),
+        }
+    }
+
+    /// The workspace, writable, at its fixed place; the venv in it read-only, because its files are
+    /// hard links into the store that all builds share.
+    fn binds(&self, layout: &Layout) -> Vec<Bind> {
+        let read_only =
+            |host: PathBuf, name: &str| Bind { host, inside: layout.inside.join(name), writable: false };
+        if layout.host == layout.inside {
+            return Vec::new();
+        }
+        let workspace = Bind { host: layout.host.clone(), inside: layout.inside.clone(), writable: true };
+        let venv = read_only(layout.host.join(Layout::VENV), Layout::VENV);
+        let crates = self.request.crates.clone().map(|crates| read_only(crates, Layout::CRATES));
+        [workspace, venv].into_iter().chain(crates).collect()
+    }
+
+    fn visible_host_paths(&self) -> Vec<PathBuf> {
+        let interpreter = &self.request.interpreter;
+        let executable_directory = interpreter.executable.parent().map(Path::to_owned);
+        let tools = self.request.tool_directories.iter().cloned();
+        tools.chain(executable_directory).chain([interpreter.base_prefix.clone()]).collect()
+    }
+
+    fn failed_run(&self, run: &BackendRun, log: &[String]) -> Failure {
+        if run.exit.timed_out {
+            let limit = self.request.timeout.unwrap_or_default().as_secs();
+            let mut failure =
+                Failure::new(FailureClass::Timeout, format!("the backend was ended after {limit} s"));
+            failure.evidence = log.iter().rev().take(5).rev().cloned().collect();
+            return failure.with_hint(
+                "allow more time with --timeout SECONDS, or look at the last lines for what it waits for",
+            );
+        }
+        let error = match &run.conversation {
+            Conversation::Failed(error) => Some(error),
+            _ => None,
+        };
+        let mut failure = diagnose(error, log);
+        if failure.class == FailureClass::BackendError {
+            let killed = error.is_some_and(|error| error.kind == "Killed")
+                || matches!(run.exit.outcome, Outcome::Signal(_));
+            if killed {
+                failure.class = FailureClass::Killed;
+                failure.message = match (&run.exit.outcome, error) {
+                    (_, Some(error)) => format!("the backend's process was {}", error.text),
+                    (Outcome::Signal(signal), None) => {
+                        format!("the backend's process was killed by signal {signal}")
+                    }
+                    (Outcome::Code(code), None) => format!("the backend's process ended with code {code}"),
+                };
+                failure.hint = Some("if this machine ran out of memory (see `dmesg`), give the build more, or fewer parallel jobs".into());
+            }
+        }
+        failure
+    }
+
+    fn verify(
+        &mut self,
+        environment: &BuildEnvironment,
+        source: &SourceTree,
+        built: &BuiltWheel,
+    ) -> Result<VerifiedWheel, StepError> {
+        let request = self.request;
+        let native = match request.expect {
+            Expect::Native => NativeExpectation::Required,
+            Expect::Pure => NativeExpectation::Forbidden,
+            Expect::Auto if source.has_native_sources && failed_compilation(&built.log).is_some() => {
+                NativeExpectation::Required
+            }
+            Expect::Auto | Expect::Any => NativeExpectation::Any,
+        };
+        let expected = Expected {
+            name: environment.project.name.as_ref(),
+            version: environment.project.version.as_ref(),
+            target: request.target,
+            glibc: request.glibc.or_else(|| request.interpreter.glibc()),
+            python: &request.interpreter,
+            native,
+        };
+        let directory = environment.layout.host.join(Layout::OUT);
+        let verified = verify(&directory, &built.reported_name, &expected).map_err(|refused| {
+            let mut failure = Failure::from(refused);
+            failure.evidence.extend(failed_compilation(&built.log).map(str::to_owned));
+            failure
+        })?;
+        self.stopwatch.lap("verify");
+        Ok(verified)
+    }
+
+    /// Puts the wheel under its own name, whole or not at all.
+    fn publish(&mut self, verified: &VerifiedWheel) -> Result<(), StepError> {
+        self.cancellation.check()?;
+        publish_file(&verified.path, &self.request.out, &verified.file_name.to_string())
+            .map_err(host("write the wheel"))?;
+        self.stopwatch.lap("publish");
+        Ok(())
+    }
+
+    fn report(
+        self,
+        source: &SourceTree,
+        environment: &BuildEnvironment,
+        built: BuiltWheel,
+        verified: VerifiedWheel,
+    ) -> Report {
+        let isolation = environment.sandbox.isolation();
+        Report {
+            file_name: verified.file_name.to_string(),
+            name: verified.name.to_string(),
+            version: verified.version,
+            tags: verified.tags.iter().map(ToString::to_string).collect(),
+            pure: verified.pure,
+            sha256: verified.sha256,
+            size_bytes: verified.size_bytes,
+            glibc_floor: verified.glibc_floor,
+            target: self.request.target,
+            python_version: self.request.interpreter.version_text(),
+            sdist_sha256: source.sha256,
+            backend: environment.project.build_system.backend.clone(),
+            build_requirements: environment.installed.iter().map(used_requirement).collect(),
+            dynamic_requirements: built.run.requires.unwrap_or_default(),
+            isolation: IsolationReport {
+                sandbox: if isolation.namespaces { "namespaces" } else { "none" }.into(),
+                network: match isolation.network {
+                    NetworkIsolation::Namespace => "namespace",
+                    NetworkIsolation::Seccomp => "seccomp",
+                    NetworkIsolation::None => "none",
+                }
+                .into(),
+                lost: isolation.lost.clone(),
+            },
+            peak_memory_bytes: built.run.exit.peak_memory_bytes,
+            own_peak_memory_bytes: own_peak_memory(),
+            notes: verified.notes,
+            seconds: self.stopwatch.finish(),
+        }
+    }
+}
+
+/// A wheel of another platform cannot come out of this interpreter: say so before building.
+fn check_target(request: &WheelRequest) -> Result<(), StepError> {
+    let found = request.interpreter.target();
+    if found == request.target {
+        return Ok(());
+    }
+    Err(StepError::Input(format!(
+        "the target is {}, but Python at `{}` makes wheels for {found}; run this step on a {} machine, or give its interpreter",
+        request.target,
+        request.interpreter.executable.display(),
+        request.target,
+    )))
+}
+
+fn check_dynamic(
+    requires: &[String],
+    installed: &[UnpackedWheel],
+    interpreter: &Interpreter,
+) -> Result<(), Failure> {
+    let parse = |text: &String| {
+        text.parse::<Requirement>().map_err(|error| {
+            let message = format!(
+                "get_requires_for_build_wheel returned `{text}`, which is not a requirement: {}",
+                error.message
+            );
+            Failure::new(FailureClass::InvalidMetadata, message)
+        })
+    };
+    let requires: Vec<_> = requires.iter().map(parse).collect::<Result<_, _>>()?;
+    refuse_missing(&requires, installed, interpreter, "the backend's get_requires_for_build_wheel hook")
+}
+
+fn refuse_missing(
+    requires: &[Requirement],
+    installed: &[UnpackedWheel],
+    interpreter: &Interpreter,
+    who: &str,
+) -> Result<(), Failure> {
+    let missing = requirements::missing(requires, installed, &interpreter.markers);
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let list: Vec<String> = missing.iter().map(Missing::to_string).collect();
+    let mut failure = Failure::new(
+        FailureClass::MissingBuildRequirement,
+        format!("{who} asks for what is not installed: {}", list.join("; ")),
+    )
+    .with_hint("give their wheels, and those of what they need in turn, with --build-wheels FILE_OR_DIRECTORY; `crosswheel build` finds them by itself");
+    failure.missing_requirements = missing.iter().map(|missing| missing.requirement.to_string()).collect();
+    Err(failure)
+}
+
+fn used_requirement(wheel: &UnpackedWheel) -> UsedRequirement {
+    UsedRequirement {
+        name: wheel.name().to_string(),
+        version: wheel.version().to_string(),
+        file_name: wheel.file_name().to_string(),
+        sha256: wheel.sha256(),
+    }
+}
+
+/// Copies `from` into `directory` as `name`: readers see the old file, or none, until all is there.
+pub fn publish_file(from: &Path, directory: &Path, name: &str) -> std::io::Result<()> {
+    fs_err::create_dir_all(directory)?;
+    let mut file = tempfile::Builder::new().prefix(".crosswheel-").tempfile_in(directory)?;
+    std::io::copy(&mut fs_err::File::open(from)?, file.as_file_mut())?;
+    file.as_file().set_permissions(PermissionsExt::from_mode(0o644))?;
+    file.persist(directory.join(name))?;
+    Ok(())
+}
+
+/// The high-water mark of this process's resident memory, in bytes; 0 where /proc does not tell.
+fn own_peak_memory() -> u64 {
+    let status = fs_err::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kibibytes = line.and_then(|value| value.split_whitespace().next()?.parse::<u64>().ok());
+    kibibytes.unwrap_or(0) * 1024
+}

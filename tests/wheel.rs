@@ -1,0 +1,505 @@
+//! `crosswheel wheel` as a whole: real archives, a real Python, real processes, no network.
+//!
+//! The sdists bring their own backend (`backend-path`), so that nothing has to be installed and a
+//! test can make the backend do whatever it wants to see handled.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+
+/// A well-behaved backend. `BODY` runs in `build_wheel` before the wheel is written; what it leaves
+/// in `data` becomes a file of the wheel.
+const BACKEND: &str = r#"
+import base64, hashlib, json, os, sys, zipfile
+
+REQUIRES = []
+
+def get_requires_for_build_wheel(config_settings=None):
+    return REQUIRES
+
+def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
+    data = ""
+    name, version, tag = "demo", "1.0", "py3-none-any"
+BODY
+    files = {
+        "demo.py": data,
+        f"{name}-{version}.dist-info/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
+        f"{name}-{version}.dist-info/WHEEL": f"Wheel-Version: 1.0\nGenerator: demo\nRoot-Is-Purelib: true\nTag: {tag}\n",
+    }
+    record = f"{name}-{version}.dist-info/RECORD"
+    lines = ""
+    for path, text in files.items():
+        digest = base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b"=").decode()
+        lines += f"{path},sha256={digest},{len(text.encode())}\n"
+    files[record] = lines + f"{record},,\n"
+    file_name = f"{name}-{version}-{tag}.whl"
+    with zipfile.ZipFile(os.path.join(wheel_directory, file_name), "w") as wheel:
+        for path, text in files.items():
+            wheel.writestr(zipfile.ZipInfo(path, (1980, 1, 1, 0, 0, 0)), text)
+    return file_name
+"#;
+
+/// A directory of one test, on the file system of the build, and an sdist in it.
+struct Bench {
+    directory: tempfile::TempDir,
+    sdist: PathBuf,
+}
+
+impl Bench {
+    /// An sdist whose backend runs `body` (unindented Python) in `build_wheel`.
+    fn with_body(body: &str) -> Self {
+        let indented: String = body.lines().map(|line| format!("    {line}\n")).collect();
+        Self::with_backend(&BACKEND.replace("BODY", &indented))
+    }
+
+    fn with_backend(backend: &str) -> Self {
+        Self::with_files(&[
+            ("pyproject.toml", PYPROJECT),
+            ("PKG-INFO", "Metadata-Version: 2.1\nName: demo\nVersion: 1.0\nRequires-Python: >=3.8\n\n"),
+            ("backend.py", backend),
+        ])
+    }
+
+    fn with_files(files: &[(&str, &str)]) -> Self {
+        let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        let sdist = directory.path().join("demo-1.0.tar.gz");
+        let file = fs_err::File::create(&sdist).unwrap();
+        let mut tar = tar::Builder::new(flate2::write::GzEncoder::new(file, flate2::Compression::fast()));
+        for (name, content) in files {
+            let mut header = tar::Header::new_ustar();
+            header.set_size(content.len() as u64);
+            header.set_mode(0o644);
+            tar.append_data(&mut header, format!("demo-1.0/{name}"), content.as_bytes()).unwrap();
+        }
+        tar.into_inner().unwrap().finish().unwrap();
+        Self { directory, sdist }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_crosswheel"));
+        command.arg("wheel").arg(&self.sdist).arg("--out").arg(self.path("out")).arg("--json");
+        command.env("CROSSWHEEL_CACHE_DIR", self.path("cache")).stdin(Stdio::null());
+        command
+    }
+
+    fn build(&self, arguments: &[&str]) -> Output {
+        self.command().args(arguments).output().unwrap()
+    }
+
+    /// The report of a build that must succeed.
+    fn report(&self, arguments: &[&str]) -> Value {
+        let output = self.build(arguments);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        json(&output)["built"].clone()
+    }
+
+    /// The failure of a build that must fail with `code`.
+    fn failure(&self, code: i32, arguments: &[&str]) -> Value {
+        let output = self.build(arguments);
+        assert_eq!(output.status.code(), Some(code), "{output:?}");
+        assert!(!self.path("out").exists(), "a failed build left something in --out");
+        self.assert_no_workspace();
+        json(&output)["failed"].clone()
+    }
+
+    fn wheel_member(&self, report: &Value, name: &str) -> String {
+        let file = fs_err::File::open(self.path("out").join(report["file_name"].as_str().unwrap())).unwrap();
+        let mut text = String::new();
+        zip::ZipArchive::new(file).unwrap().by_name(name).unwrap().read_to_string(&mut text).unwrap();
+        text
+    }
+
+    fn assert_no_workspace(&self) {
+        let left: Vec<_> =
+            fs_err::read_dir(self.path("cache/work")).into_iter().flatten().flatten().collect();
+        assert!(left.is_empty(), "left behind: {left:?}");
+    }
+}
+
+const PYPROJECT: &str =
+    "[build-system]\nrequires = []\nbuild-backend = \"backend\"\nbackend-path = [\".\"]\n";
+
+fn json(output: &Output) -> Value {
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"))
+}
+
+/// Whether any process on this machine has `argument` on its command line.
+fn is_running(argument: &str) -> bool {
+    fs_err::read_dir("/proc").unwrap().flatten().any(|entry| {
+        let command_line = fs_err::read(entry.path().join("cmdline"));
+        command_line.is_ok_and(|bytes| bytes.split(|byte| *byte == 0).any(|part| part == argument.as_bytes()))
+    })
+}
+
+/// Waits for what must happen in its own time; a test that never ends shows what never happened.
+fn wait_until(condition: impl Fn() -> bool) {
+    while !condition() {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn an_sdist_with_its_own_backend_becomes_a_verified_wheel_and_a_report() {
+    let bench = Bench::with_body("data = 'x = 1\\n'");
+    let report = bench.report(&[]);
+    assert_eq!(report["file_name"], "demo-1.0-py3-none-any.whl");
+    assert_eq!(
+        (&report["name"], &report["version"], &report["pure"]),
+        (&"demo".into(), &"1.0".into(), &true.into())
+    );
+    assert_eq!(report["tags"], serde_json::json!(["py3-none-any"]));
+    assert_eq!(report["build_requirements"], serde_json::json!([]));
+    let wheel = fs_err::read(bench.path("out/demo-1.0-py3-none-any.whl")).unwrap();
+    assert_eq!(report["size_bytes"], wheel.len());
+    assert_eq!(report["sha256"], crosswheel::digest::Sha256::of(&wheel).to_string());
+    for stage in ["unpack", "venv", "requires", "backend", "verify", "publish", "total"] {
+        assert!(report["seconds"][stage].is_f64(), "{stage}");
+    }
+    assert!(report["peak_memory_bytes"].as_u64().unwrap() > 1 << 20);
+    bench.assert_no_workspace();
+}
+
+/// PEP 517: hooks run in processes of their own, in the source root, which is not on `sys.path`.
+#[test]
+fn hooks_do_not_see_each_others_state() {
+    let backend = BACKEND
+        .replace("    return REQUIRES", "    global SEEN\n    SEEN = True\n    sys.requires_hook_ran = True\n    return REQUIRES")
+        .replace("BODY", "    data = json.dumps(['SEEN' in globals(), hasattr(sys, 'requires_hook_ran'), os.getcwd() in sys.path, os.path.basename(os.getcwd())])");
+    let bench = Bench::with_backend(&backend);
+    let report = bench.report(&[]);
+    // "." is on the path because this sdist's backend-path puts it there.
+    assert_eq!(bench.wheel_member(&report, "demo.py"), r#"[false, false, true, "demo-1.0"]"#);
+}
+
+#[test]
+fn the_environment_is_built_from_nothing() {
+    let bench =
+        Bench::with_body("data = json.dumps(dict(os.environ, UMASK=oct(os.umask(0)), PREFIX=sys.prefix))");
+    let mut command = bench.command();
+    command.args(["--env", "EXTRA=1", "--env", "CFLAGS=-O1"]);
+    command.env("PYTHONPATH", "/nowhere").env("PYTHONHOME", "/nowhere").env("SECRET", "x").env("LC_ALL", "C");
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let report = json(&output)["built"].clone();
+    let seen: Value = serde_json::from_str(&bench.wheel_member(&report, "demo.py")).unwrap();
+    for (name, value) in [
+        ("SOURCE_DATE_EPOCH", "315532800"),
+        ("PYTHONHASHSEED", "0"),
+        ("LC_ALL", "C.UTF-8"),
+        ("TZ", "UTC"),
+        ("UMASK", "0o22"),
+        ("EXTRA", "1"),
+        ("SETUPTOOLS_SCM_PRETEND_VERSION", "1.0"),
+        ("SETUPTOOLS_SCM_PRETEND_VERSION_FOR_DEMO", "1.0"),
+    ] {
+        assert_eq!(seen[name], value, "{name}");
+    }
+    for absent in ["PYTHONPATH", "PYTHONHOME", "SECRET", "CROSSWHEEL_CACHE_DIR"] {
+        assert!(seen[absent].is_null(), "{absent}");
+    }
+    let prefix = seen["PREFIX"].as_str().unwrap();
+    let workspace = prefix.strip_suffix("/venv").unwrap();
+    for (name, directory) in [("HOME", "home"), ("TMPDIR", "tmp")] {
+        assert_eq!(seen[name], format!("{workspace}/{directory}"));
+    }
+    assert!(seen["PATH"].as_str().unwrap().starts_with(&format!("{prefix}/bin:")));
+    assert!(seen["CFLAGS"].as_str().unwrap().starts_with(&format!("-ffile-prefix-map={workspace}=")));
+    assert!(seen["CFLAGS"].as_str().unwrap().ends_with(" -O1"));
+}
+
+/// The wheel holds what commonly leaks: paths, names, times, modes, order.
+#[test]
+fn two_builds_are_byte_identical_whatever_surrounds_them() {
+    let bench = Bench::with_body(
+        "open('generated', 'w').close()\n\
+         data = json.dumps([os.getcwd(), sys.prefix, os.environ['HOME'], os.getuid(), os.uname().nodename,\n\
+         \x20   oct(os.stat('generated').st_mode), int(os.stat('pyproject.toml').st_mtime), hash('x'), sorted(os.listdir('.'))])",
+    );
+    let first = bench.report(&[]);
+    for (umask, directory) in [("077", "elsewhere"), ("000", "a/much/deeper/place")] {
+        let directory = bench.path(directory);
+        fs_err::create_dir_all(&directory).unwrap();
+        let mut shell = Command::new("/bin/sh");
+        shell.args([
+            "-c",
+            &format!("umask {umask}; exec \"$@\""),
+            "sh",
+            env!("CARGO_BIN_EXE_crosswheel"),
+            "wheel",
+        ]);
+        shell.arg(&bench.sdist).args([
+            "--json",
+            "--out",
+            "out",
+            "--work-dir",
+            "work",
+            "--cache-dir",
+            "cache",
+        ]);
+        let output =
+            shell.current_dir(&directory).env("TMPDIR", &directory).env("USER", "x").output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        assert_eq!(json(&output)["built"]["sha256"], first["sha256"], "umask {umask}");
+    }
+}
+
+#[test]
+fn a_requirement_of_pyproject_that_was_not_given_is_listed_and_nothing_runs() {
+    let marker = format!("ran-{}", std::process::id());
+    let bench = Bench::with_files(&[
+        (
+            "pyproject.toml",
+            "[build-system]\nrequires = ['flit_core >=3.2,<4', 'never; python_version < \"3\"']\nbuild-backend = 'backend'\nbackend-path = ['.']",
+        ),
+        ("backend.py", &format!("import sys; print('{marker}', file=sys.stderr)")),
+    ]);
+    let output = bench.build(&[]);
+    assert_eq!(output.status.code(), Some(10));
+    let failure = json(&output)["failed"].clone();
+    assert_eq!(failure["class"], "missing-build-requirement");
+    assert_eq!(failure["missing_requirements"], serde_json::json!(["flit-core>=3.2,<4"]));
+    assert!(failure["hint"].as_str().unwrap().contains("--build-wheels"));
+    assert!(!String::from_utf8_lossy(&output.stderr).contains(&marker));
+}
+
+#[test]
+fn what_the_hook_asks_for_is_listed_with_its_specifier_and_nothing_is_built() {
+    let backend = BACKEND
+        .replace("REQUIRES = []", "REQUIRES = ['Cython>=3,<4', 'wheel; python_version < \"3\"']")
+        .replace("BODY", "    print('BUILT')");
+    let bench = Bench::with_backend(&backend);
+    let output = bench.build(&[]);
+    assert_eq!(output.status.code(), Some(10), "{output:?}");
+    assert_eq!(json(&output)["failed"]["missing_requirements"], serde_json::json!(["cython>=3,<4"]));
+    assert!(!String::from_utf8_lossy(&output.stderr).contains("BUILT"));
+}
+
+#[test]
+fn an_older_python_is_refused_before_anything_runs() {
+    let bench = Bench::with_files(&[
+        ("pyproject.toml", PYPROJECT),
+        ("PKG-INFO", "Metadata-Version: 2.1\nName: demo\nVersion: 1.0\nRequires-Python: >=3.99\n\n"),
+        ("backend.py", "raise SystemExit('ran')"),
+    ]);
+    let failure = bench.failure(15, &[]);
+    assert!(failure["message"].as_str().unwrap().starts_with("demo needs Python >=3.99, this is 3."));
+}
+
+#[test]
+fn config_settings_patches_and_explicit_interpreters_reach_the_build() {
+    let bench = Bench::with_body("data = json.dumps(config_settings) + open('extra.txt').read()");
+    let patch = bench.path("add.patch");
+    fs_err::write(&patch, "--- /dev/null\n+++ b/extra.txt\n@@ -0,0 +1 @@\n+patched\n").unwrap();
+    let python = which::which("python3").unwrap();
+    let report = bench.report(&[
+        "--patch",
+        patch.to_str().unwrap(),
+        "--config-setting",
+        "a=1",
+        "--config-setting",
+        "b=2",
+        "--config-setting",
+        "b=3",
+        "--python",
+        python.to_str().unwrap(),
+    ]);
+    assert_eq!(bench.wheel_member(&report, "demo.py"), "{\"a\": \"1\", \"b\": [\"2\", \"3\"]}patched\n");
+}
+
+#[test]
+fn looking_up_a_host_is_network_access_and_fails_closed() {
+    let bench = Bench::with_body("import socket\nsocket.getaddrinfo('pypi.org', 443)");
+    let failure = bench.failure(13, &[]);
+    assert_eq!(failure["class"], "network-access");
+    assert!(!failure["evidence"].as_array().unwrap().is_empty());
+}
+
+/// Even an address that needs no name: a server of this host, which the build must not reach.
+#[test]
+fn a_server_on_this_host_is_out_of_reach() {
+    let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = server.local_addr().unwrap().port();
+    for sandbox in ["auto", "off"] {
+        let bench = Bench::with_body(&format!(
+            "import socket\ntry:\n    socket.create_connection(('127.0.0.1', {port})).close()\n    data = 'connected'\nexcept OSError as error:\n    data = 'refused'"
+        ));
+        let report = bench.report(&["--sandbox", sandbox]);
+        assert_eq!(bench.wheel_member(&report, "demo.py"), "refused", "--sandbox {sandbox}");
+    }
+}
+
+#[test]
+fn failures_of_the_backend_get_their_class() {
+    let cases = [
+        ("import numpy_that_is_not_there", 10, "numpy-that-is-not-there"),
+        ("raise SystemExit('fatal error: openssl/evp.h: No such file or directory')", 11, "libssl-dev"),
+        ("import subprocess\nsubprocess.run(['cmake-of-the-future'])", 12, "cmake-of-the-future"),
+        ("raise MemoryError", 16, "memory"),
+        ("os.kill(os.getpid(), 9)", 16, "memory"),
+    ];
+    for (body, code, hint) in cases {
+        let failure = Bench::with_body(body).failure(code, &[]);
+        assert!(failure["hint"].as_str().unwrap().contains(hint), "{body}: {failure}");
+    }
+    let failure = Bench::with_body("raise ValueError('strange')").failure(20, &[]);
+    assert_eq!(failure["message"], "build_wheel failed with ValueError: strange");
+    assert!(failure["evidence"].to_string().contains("ValueError: strange"));
+}
+
+/// Some projects answer a broken compiler with a pure wheel and exit code 0.
+#[test]
+fn a_silent_fall_back_to_a_pure_wheel_is_refused_unless_asked_for() {
+    let files = |backend: &str| {
+        Bench::with_files(&[("pyproject.toml", PYPROJECT), ("backend.py", backend), ("demo.c", "int x;")])
+    };
+    let backend =
+        BACKEND.replace("BODY", "    print(\"error: command '/usr/bin/gcc' failed with exit code 1\")");
+    let failure = files(&backend).failure(19, &[]);
+    assert_eq!(failure["class"], "wheel-refused");
+    assert!(failure["evidence"].to_string().contains("gcc"), "{failure}");
+    assert_eq!(files(&backend).report(&["--expect", "any"])["pure"], true);
+    let quiet = BACKEND.replace("BODY", "    pass");
+    assert_eq!(files(&quiet).report(&[])["pure"], true);
+    files(&quiet).failure(19, &["--expect", "native"]);
+}
+
+#[test]
+fn a_wheel_of_another_version_or_name_is_refused() {
+    Bench::with_body("version = '2.0'").failure(19, &[]);
+    Bench::with_body("name = 'other'").failure(19, &[]);
+    Bench::with_body("tag = 'py3-none-linux_ppc64le'").failure(19, &[]);
+    Bench::with_body("open(os.path.join(wheel_directory, 'b-1-py3-none-any.whl'), 'w').close()")
+        .failure(19, &[]);
+}
+
+#[test]
+fn an_archive_that_escapes_is_refused_and_leaves_nothing() {
+    let bench = Bench::with_body("pass");
+    let file = fs_err::File::create(&bench.sdist).unwrap();
+    let mut tar = tar::Builder::new(flate2::write::GzEncoder::new(file, flate2::Compression::fast()));
+    let mut header = tar::Header::new_ustar();
+    header.as_mut_bytes()[..18].copy_from_slice(b"demo-1.0/../escape");
+    header.set_size(0);
+    header.set_mode(0o644);
+    header.set_cksum();
+    tar.append(&header, std::io::empty()).unwrap();
+    tar.into_inner().unwrap().finish().unwrap();
+    let failure = bench.failure(18, &[]);
+    assert!(failure["message"].as_str().unwrap().contains("demo-1.0/../escape"), "{failure}");
+}
+
+#[test]
+fn the_limits_of_the_command_line_hold() {
+    let bench = Bench::with_body("pass");
+    for limit in ["--limit-members=2", "--limit-bytes=100", "--limit-depth=1"] {
+        bench.failure(18, &[limit]);
+    }
+}
+
+#[test]
+fn a_build_that_takes_too_long_dies_with_all_it_started() {
+    let seconds = format!("98{}", std::process::id());
+    let bench = Bench::with_body(&format!(
+        "import subprocess, time\nprint('about to wait')\nsubprocess.Popen(['sleep', '{seconds}'], start_new_session=True)\ntime.sleep({seconds})"
+    ));
+    for sandbox in ["auto", "off"] {
+        let failure = bench.failure(17, &["--timeout", "1", "--sandbox", sandbox]);
+        assert!(failure["evidence"].to_string().contains("about to wait"), "{failure}");
+        assert!(!is_running(&seconds), "--sandbox {sandbox}");
+    }
+}
+
+/// Starts a build that waits for ever, and returns once its grandchild runs.
+fn start_endless_build(bench: &Bench, seconds: &str) -> std::process::Child {
+    let child =
+        bench.command().process_group(0).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    wait_until(|| is_running(seconds));
+    child
+}
+
+fn endless(seconds: &str) -> Bench {
+    Bench::with_body(&format!(
+        "import subprocess\nsubprocess.run(['setsid', 'sh', '-c', 'sleep {seconds} & wait'])"
+    ))
+}
+
+#[test]
+fn ctrl_c_leaves_nothing_running_and_nothing_half_written() {
+    let seconds = format!("97{}", std::process::id());
+    let bench = endless(&seconds);
+    let mut child = start_endless_build(&bench, &seconds);
+    kill(Pid::from_raw(child.id().try_into().unwrap()), Signal::SIGINT).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert!(!is_running(&seconds));
+    assert!(!bench.path("out").exists());
+    bench.assert_no_workspace();
+}
+
+#[test]
+fn killing_crosswheel_kills_the_build_and_the_next_build_sweeps_up() {
+    let seconds = format!("96{}", std::process::id());
+    let bench = endless(&seconds);
+    let mut child = start_endless_build(&bench, &seconds);
+    child.kill().unwrap();
+    assert_eq!(child.wait().unwrap().signal(), Some(9));
+    wait_until(|| !is_running(&seconds));
+    let left = fs_err::read_dir(bench.path("cache/work")).unwrap().count();
+    assert_eq!(left, 2, "a killed build leaves its directory and its lock");
+    let next = Bench::with_body("pass");
+    let output = next.command().arg("--cache-dir").arg(bench.path("cache")).output().unwrap();
+    assert!(output.status.success());
+    bench.assert_no_workspace();
+}
+
+/// The build goes on only after its first line was seen here.
+#[test]
+fn the_backends_output_is_streamed_as_it_comes() {
+    let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let signal = directory.path().join("seen");
+    let bench = Bench::with_body(&format!(
+        "import time\nprint('first line')\nwhile not os.path.exists({:?}):\n    time.sleep(0.01)",
+        signal.to_str().unwrap()
+    ));
+    let mut child = bench.command().stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    assert!(lines.any(|line| line.unwrap() == "first line"));
+    fs_err::File::create(&signal).unwrap().write_all(b"x").unwrap();
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn a_wheel_appears_whole_and_replaces_an_older_one() {
+    let bench = Bench::with_body("pass");
+    fs_err::create_dir(bench.path("out")).unwrap();
+    fs_err::write(bench.path("out/demo-1.0-py3-none-any.whl"), "old").unwrap();
+    let report = bench.report(&[]);
+    let files: Vec<_> =
+        fs_err::read_dir(bench.path("out")).unwrap().flatten().map(|entry| entry.file_name()).collect();
+    assert_eq!(files, ["demo-1.0-py3-none-any.whl"]);
+    assert_eq!(fs_err::metadata(bench.path("out").join(&files[0])).unwrap().len(), report["size_bytes"]);
+}
+
+#[test]
+fn a_command_line_that_makes_no_sense_is_told_why() {
+    let bench = Bench::with_body("pass");
+    let refused = |arguments: &[&str]| {
+        let output = bench.build(arguments);
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
+        String::from_utf8(output.stderr).unwrap()
+    };
+    assert!(refused(&["--python", "3.99"]).contains("found no Python 3.99"));
+    assert!(refused(&["--build-wheels", "/nowhere.whl"]).contains("/nowhere.whl"));
+    assert!(refused(&["--config-setting", "a"]).contains("KEY=VALUE"));
+    let other = if cfg!(target_arch = "x86_64") { "linux_arm64" } else { "linux_amd64" };
+    assert!(refused(&["--target", other]).contains(&format!("the target is {other}")));
+    assert!(Path::new(&bench.sdist).exists());
+}
