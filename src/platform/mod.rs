@@ -2,6 +2,10 @@
 //! target names (`linux_arm64`), wheel tags, ELF machines.
 //! Knows nothing of builds, sockets or files.
 
+mod tag;
 mod target;
+mod wheel_name;
 
+pub use tag::{CompatibleTags, InvalidTag, Tag};
 pub use target::{Arch, Glibc, InvalidGlibc, InvalidTarget, Target};
+pub use wheel_name::{InvalidWheelName, WheelFileName};
