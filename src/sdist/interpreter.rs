@@ -12,7 +12,7 @@ use pep508_rs::MarkerEnvironment;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Sha256;
-use crate::platform::{Arch, Glibc, Target};
+use crate::platform::{Arch, CompatibleTags, Glibc, Target};
 
 /// A base Python interpreter (never one of a virtual environment) and the facts about it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -119,6 +119,11 @@ impl Interpreter {
     /// The glibc it runs on, if it runs on one.
     pub fn glibc(&self) -> Option<Glibc> {
         self.libc.as_deref()?.strip_prefix("glibc ")?.parse().ok()
+    }
+
+    /// The wheel tags it accepts on `target` with `glibc`, best first.
+    pub fn compatible_tags(&self, target: Target, glibc: Option<Glibc>) -> CompatibleTags {
+        CompatibleTags::new((self.version.0, self.version.1), &self.abi_flags, target, glibc)
     }
 
     fn arch(&self) -> Option<Arch> {

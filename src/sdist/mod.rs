@@ -1,10 +1,28 @@
 //! From an sdist to a verified wheel: archive → project → venv → backend → wheel → verify.
 //! Knows nothing of REAPI, of package indexes or of who asked.
 
+pub mod archive;
+pub mod byte_compile;
 pub mod core_metadata;
+pub mod diagnosis;
+pub mod elf;
+pub mod entry_points;
+pub mod environment;
 pub mod failure;
 pub mod interpreter;
+pub mod patch;
 pub mod project;
 pub mod report;
+pub mod requirements;
+pub mod script;
+pub mod system_packages;
+pub mod unpacked_wheel;
+pub mod venv;
+pub mod verify;
+pub mod wheel_archive;
+pub mod wheel_metadata;
+pub mod wheel_refused;
+pub mod wheel_store;
+pub mod workspace;
 
 pub use failure::{Failure, FailureClass};

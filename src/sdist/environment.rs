@@ -1,0 +1,161 @@
+//! The environment variables a build sees: built from nothing, so that neither the user's shell
+//! nor the machine shows in the wheel. Knows nothing of how the process is started.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+
+use super::project::Project;
+
+/// 1980-01-01T00:00:00Z: the earliest time a zip archive can hold (facts of backends: 0 is clamped
+/// to 1980 by most and to 2016 by one).
+pub const DEFAULT_SOURCE_DATE_EPOCH: u64 = 315_532_800;
+
+/// Where the paths of the workspace seem to be in debug information, whatever they really are.
+/// With namespaces this is also where they are.
+pub const FIXED_DIRECTORY: &str = "/crosswheel";
+
+const SYSTEM_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// What the environment of a build is made from. All paths are as the build sees them.
+pub struct EnvironmentPlan<'a> {
+    /// The directory that holds everything of this build.
+    pub workspace: &'a Path,
+    /// `bin` of the venv; first on PATH.
+    pub venv_bin: &'a Path,
+    /// More directories for PATH, after the venv's and before the system's.
+    pub tool_directories: &'a [PathBuf],
+    /// HOME.
+    pub home: &'a Path,
+    /// TMPDIR.
+    pub temporary: &'a Path,
+    /// A directory of vendored crates (`cargo vendor`) is configured in HOME for cargo.
+    pub crates: bool,
+    /// What the user set with `--env`; wins, but for PATH and compiler flags, which are joined.
+    pub user: &'a BTreeMap<String, String>,
+    /// The project, for the variables that tell version-control plug-ins its version.
+    pub project: &'a Project,
+}
+
+impl EnvironmentPlan<'_> {
+    /// The variables, complete: nothing else is inherited.
+    pub fn variables(&self) -> BTreeMap<OsString, OsString> {
+        let mut variables: BTreeMap<OsString, OsString> = BTreeMap::new();
+        let mut set = |name: &str, value: &OsStr| variables.insert(name.into(), value.into());
+        set("HOME", self.home.as_os_str());
+        set("TMPDIR", self.temporary.as_os_str());
+        set("TEMP", self.temporary.as_os_str());
+        set("TMP", self.temporary.as_os_str());
+        set("USER", "crosswheel".as_ref());
+        set("LOGNAME", "crosswheel".as_ref());
+        set("SHELL", "/bin/sh".as_ref());
+        set("LC_ALL", "C.UTF-8".as_ref());
+        set("LANG", "C.UTF-8".as_ref());
+        set("TZ", "UTC".as_ref());
+        set("SOURCE_DATE_EPOCH", DEFAULT_SOURCE_DATE_EPOCH.to_string().as_ref());
+        set("PYTHONHASHSEED", "0".as_ref());
+        set("PYTHONUNBUFFERED", "1".as_ref());
+        // Byte code written next to the sources could end up in the wheel, with times in it.
+        set("PYTHONDONTWRITEBYTECODE", "1".as_ref());
+        set("PYTHONNOUSERSITE", "1".as_ref());
+        set("VIRTUAL_ENV", self.venv_bin.parent().unwrap_or(self.venv_bin).as_os_str());
+        // Nothing may be asked of a terminal, and no update be looked for: there is no network.
+        set("PIP_NO_INPUT", "1".as_ref());
+        set("PIP_DISABLE_PIP_VERSION_CHECK", "1".as_ref());
+        set("GIT_TERMINAL_PROMPT", "0".as_ref());
+        if self.crates {
+            set("CARGO_NET_OFFLINE", "true".as_ref());
+        }
+        for (name, value) in self.version_variables() {
+            set(&name, value.as_ref());
+        }
+        for (name, value) in self.user {
+            set(name, value.as_ref());
+        }
+        let prefix_map = format!("-ffile-prefix-map={}={FIXED_DIRECTORY}", self.workspace.display());
+        for name in ["CFLAGS", "CXXFLAGS"] {
+            let flags = [Some(&prefix_map), self.user.get(name)].into_iter().flatten();
+            set(name, flags.map(String::as_str).collect::<Vec<_>>().join(" ").as_ref());
+        }
+        set("PATH", &self.path());
+        variables
+    }
+
+    fn path(&self) -> OsString {
+        let mut path = self.venv_bin.as_os_str().to_owned();
+        for directory in self.tool_directories {
+            path.push(":");
+            path.push(directory);
+        }
+        path.push(":");
+        path.push(self.user.get("PATH").map_or(SYSTEM_PATH, String::as_str));
+        path
+    }
+
+    /// An sdist has no repository to ask for the version: setuptools-scm and its kin take it from
+    /// the environment, by the general variable and by the one of this project alone.
+    fn version_variables(&self) -> Vec<(String, String)> {
+        let Some(metadata) = &self.project.metadata else { return Vec::new() };
+        let project = metadata.name.to_string().replace('-', "_").to_ascii_uppercase();
+        let version = &metadata.version_text;
+        vec![
+            ("SETUPTOOLS_SCM_PRETEND_VERSION".into(), version.clone()),
+            (format!("SETUPTOOLS_SCM_PRETEND_VERSION_FOR_{project}"), version.clone()),
+        ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sdist::core_metadata::CoreMetadata;
+    use crate::sdist::project::BuildSystem;
+
+    fn variables(user: &[(&str, &str)]) -> BTreeMap<String, String> {
+        let metadata =
+            CoreMetadata::parse(b"Metadata-Version: 2.1\nName: Zope.Interface\nVersion: 1.0\n\n").unwrap();
+        let project = Project {
+            root: PathBuf::from("/w/src"),
+            build_system: BuildSystem::parse(None).unwrap(),
+            name: Some(metadata.name.clone()),
+            version: Some(metadata.version.clone()),
+            requires_python: None,
+            metadata: Some(metadata),
+        };
+        let user = user.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+        let plan = EnvironmentPlan {
+            workspace: Path::new("/w"),
+            venv_bin: Path::new("/w/venv/bin"),
+            tool_directories: &[PathBuf::from("/rust/bin")],
+            home: Path::new("/w/home"),
+            temporary: Path::new("/w/tmp"),
+            crates: false,
+            user: &user,
+            project: &project,
+        };
+        let text = |value: OsString| value.into_string().unwrap();
+        plan.variables().into_iter().map(|(name, value)| (text(name), text(value))).collect()
+    }
+
+    #[test]
+    fn the_version_is_told_in_both_forms() {
+        let variables = variables(&[]);
+        assert_eq!(variables["SETUPTOOLS_SCM_PRETEND_VERSION"], "1.0");
+        assert_eq!(variables["SETUPTOOLS_SCM_PRETEND_VERSION_FOR_ZOPE_INTERFACE"], "1.0");
+    }
+
+    #[test]
+    fn compiler_flags_and_path_of_the_user_are_joined_and_others_replace() {
+        let variables = variables(&[("CFLAGS", "-O1"), ("PATH", "/opt/bin"), ("SOURCE_DATE_EPOCH", "1")]);
+        assert_eq!(variables["CFLAGS"], "-ffile-prefix-map=/w=/crosswheel -O1");
+        assert_eq!(variables["CXXFLAGS"], "-ffile-prefix-map=/w=/crosswheel");
+        assert_eq!(variables["PATH"], "/w/venv/bin:/rust/bin:/opt/bin");
+        assert_eq!(variables["SOURCE_DATE_EPOCH"], "1");
+    }
+
+    #[test]
+    fn nothing_of_our_own_environment_is_inherited() {
+        let variables = variables(&[]);
+        assert!(variables.keys().all(|name| name != "CARGO" && name != "CARGO_MANIFEST_DIR"));
+    }
+}
