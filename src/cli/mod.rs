@@ -1,5 +1,6 @@
 //! The command line: one thin file per subcommand. Knows nothing of how anything is done.
 
+mod build;
 mod doctor;
 mod failure_text;
 mod sandbox_init;
@@ -21,6 +22,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    Build(Box<build::BuildArguments>),
     Wheel(Box<wheel::WheelArguments>),
     Doctor(doctor::DoctorArguments),
     /// Set up a sandbox and watch over what runs in it (started by crosswheel itself).
@@ -34,6 +36,7 @@ enum Command {
 /// Runs the command line of this process and returns its exit code.
 pub fn run() -> ExitCode {
     match Arguments::parse().command {
+        Command::Build(arguments) => build::run(*arguments),
         Command::Wheel(arguments) => wheel::run(*arguments),
         Command::Doctor(arguments) => doctor::run(arguments),
         Command::SandboxInit => sandbox_init::run(),

@@ -1,0 +1,289 @@
+//! `crosswheel build`: flags in, results out. Knows nothing of how anything is done.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use serde::Serialize;
+
+use crate::crossbuild::{
+    BuildFailure, BuildFailureClass, BuildOptions, IndexFlags, Layer, SandboxMode, SourceResult, Status,
+    build,
+};
+use crate::platform::{Glibc, Target};
+
+const AFTER_HELP: &str = "\
+Examples:
+  crosswheel build dist/cowsay-6.0.tar.gz --python 3.12
+      Builds the wheel of a local sdist into dist/.
+  crosswheel build cowsay==6.0 pyyaml==6.0.2 --out wheels --jobs 4
+      Fetches both sdists from the index, checks their hashes, builds them side by side.
+  crosswheel build cowsay==6.0 --lock crosswheel.lock
+      Writes the exact build requirements into the lock file, or uses them if there is one.
+  crosswheel build lib-1.0.tar.gz --build-requires 'cython<3' --constraint constraints.txt
+      Adds a requirement the project forgot to declare, and bounds the others.
+  crosswheel build lib-1.0.tar.gz --no-index --find-links wheelhouse
+      Takes build requirements from a directory only.
+
+Indexes and credentials come from the flags, from UV_DEFAULT_INDEX, UV_INDEX, UV_FIND_LINKS and
+UV_OFFLINE, from PIP_INDEX_URL, PIP_EXTRA_INDEX_URL, PIP_FIND_LINKS, PIP_NO_INDEX and PIP_CONSTRAINT,
+from uv.toml and from pip.conf, in this order; logins also from UV_INDEX_<NAME>_USERNAME/_PASSWORD and
+~/.netrc. Answers of indexes are reused for 10 minutes (--refresh: not at all; --offline: forever).
+
+Exit codes (of the first source that failed, in the order given):
+   0  every wheel was built
+   1  a local file cannot be read or written
+   2  a SOURCE or another argument makes no sense
+  10  missing build requirement             18  archive refused
+  11  missing system header or library      19  wheel refused
+  12  missing compiler or tool              20  backend error
+  13  network access during build           21  fetch failed: not found, network, hash mismatch
+  14  backend drift / invalid metadata      22  build requirements cannot be resolved
+  15  requires newer Python                 23  lock drift
+  16  out of memory or killed               24  requirement cycle
+  17  timeout                               130, 143  ended by SIGINT, SIGTERM";
+
+/// Build wheels from sdists: fetch, resolve build requirements, build each in isolation, verify.
+#[derive(Args, Debug)]
+#[command(after_long_help = AFTER_HELP)]
+pub struct BuildArguments {
+    /// An sdist file, an http(s) or file URL (optionally ending in #sha256=...), or name==version
+    #[arg(value_name = "SOURCE", required = true)]
+    sources: Vec<String>,
+
+    /// Python to build with: a version, a command or a path
+    #[arg(long, value_name = "PYTHON", default_value = "3")]
+    python: String,
+
+    /// Directory the wheels are put into
+    #[arg(long, short, value_name = "DIR", default_value = "dist")]
+    out: PathBuf,
+
+    /// Bound the versions of build requirements as this file says
+    #[arg(long, short, value_name = "FILE", help_heading = "Build requirements")]
+    constraint: Vec<String>,
+
+    /// Also look for packages in this directory, or on this HTML page
+    #[arg(long, short, value_name = "DIR", help_heading = "Build requirements")]
+    find_links: Vec<String>,
+
+    /// Ask no index, only --find-links
+    #[arg(long, help_heading = "Build requirements")]
+    no_index: bool,
+
+    /// The package index [default: https://pypi.org/simple/]
+    #[arg(long, short, value_name = "URL", help_heading = "Build requirements")]
+    index_url: Option<String>,
+
+    /// An index that is asked before --index-url
+    #[arg(long, value_name = "URL", help_heading = "Build requirements")]
+    extra_index_url: Vec<String>,
+
+    /// Install this (PEP 508), too, before building each SOURCE
+    #[arg(long, value_name = "REQUIREMENT", help_heading = "Build requirements")]
+    build_requires: Vec<String>,
+
+    /// Use exactly the build requirements of this file; write it if there is none
+    #[arg(long, value_name = "FILE", help_heading = "Build requirements")]
+    lock: Option<PathBuf>,
+
+    /// Resolve anew and rewrite the entries of these sources in the lock file
+    #[arg(long, requires = "lock", help_heading = "Build requirements")]
+    update_lock: bool,
+
+    /// Ask indexes again, whatever is known from the last 10 minutes
+    #[arg(long, help_heading = "Build requirements")]
+    refresh: bool,
+
+    /// Never use the network; what is not in the cache is missing
+    #[arg(long, help_heading = "Build requirements")]
+    offline: bool,
+
+    /// How many sources to build at a time [default: number of cores]
+    #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    jobs: Option<u16>,
+
+    /// Build even if the same wheel is in the cache
+    #[arg(long)]
+    rebuild: bool,
+
+    /// Where everything fetched, resolved and built is kept [default: $XDG_CACHE_HOME/crosswheel]
+    #[arg(long, value_name = "DIR", env = "CROSSWHEEL_CACHE_DIR")]
+    cache_dir: Option<PathBuf>,
+
+    /// Platform the wheels are for: linux_amd64 or linux_arm64 [default: that of --python]
+    #[arg(long, value_name = "TARGET", help_heading = "Builds")]
+    target: Option<Target>,
+
+    /// Newest glibc the wheels may need, such as 2.28
+    #[arg(long, value_name = "VERSION", help_heading = "Builds")]
+    glibc: Option<Glibc>,
+
+    /// Setting for the backend (PEP 517)
+    #[arg(long, value_name = "KEY=VALUE", allow_hyphen_values = true, help_heading = "Builds")]
+    config_setting: Vec<String>,
+
+    /// Environment variable for the backend
+    #[arg(long, value_name = "KEY=VALUE", help_heading = "Builds")]
+    env: Vec<String>,
+
+    /// Patch to apply to every SOURCE before it is built
+    #[arg(long, value_name = "FILE", help_heading = "Builds")]
+    patch: Vec<PathBuf>,
+
+    /// Leading directories to strip from the names in patches
+    #[arg(long, value_name = "N", default_value_t = 1, help_heading = "Builds")]
+    patch_strip: usize,
+
+    /// Isolation of the builds
+    #[arg(
+        long,
+        value_name = "MODE",
+        default_value_t,
+        value_parser = PossibleValuesParser::new(SandboxMode::NAMES).try_map(|text| text.parse::<SandboxMode>()),
+        help_heading = "Builds"
+    )]
+    sandbox: SandboxMode,
+
+    /// Seconds each backend may take
+    #[arg(long, value_name = "SECONDS", help_heading = "Builds")]
+    timeout: Option<u64>,
+
+    /// Print one JSON document on standard output, and nothing else there
+    #[arg(long)]
+    json: bool,
+
+    /// Show the output of the backends
+    #[arg(long, short)]
+    verbose: bool,
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    results: &'a [SourceResult],
+}
+
+/// Runs the subcommand.
+pub fn run(arguments: BuildArguments) -> ExitCode {
+    let (sources, json) = (arguments.sources.clone(), arguments.json);
+    let summary = match options(arguments) {
+        Ok(options) => build(&sources, options, |result| {
+            if !json {
+                print_result(result);
+            }
+        }),
+        Err(failure) => Err(failure),
+    };
+    match summary {
+        Ok(summary) => {
+            if json {
+                print_document(&summary.results);
+            }
+            if let Some(failure) = &summary.lock_failure {
+                eprintln!("crosswheel build: the lock file was not written: {failure}");
+            }
+            ExitCode::from(summary.exit_code())
+        }
+        Err(failure) => {
+            let code = failure.class.exit_code();
+            if json {
+                let failed = |source: &String| SourceResult::failed(source, failure.clone(), 0.0);
+                print_document(&sources.iter().map(failed).collect::<Vec<_>>());
+            } else {
+                let mut lines = vec![format!("crosswheel build: {failure}")];
+                lines.extend(details(&failure));
+                eprintln!("{}", lines.join("\n"));
+            }
+            ExitCode::from(code)
+        }
+    }
+}
+
+fn options(arguments: BuildArguments) -> Result<BuildOptions, BuildFailure> {
+    let executable = std::env::current_exe()?;
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    Ok(BuildOptions {
+        python: arguments.python,
+        out: arguments.out,
+        cache_directory: match arguments.cache_dir {
+            Some(directory) => directory,
+            None => default_cache_directory()?,
+        },
+        executable,
+        index: IndexFlags {
+            layer: Layer {
+                default_index: arguments.index_url,
+                extra_indexes: arguments.extra_index_url,
+                find_links: arguments.find_links,
+                no_index: arguments.no_index.then_some(true),
+                constraints: arguments.constraint,
+            },
+            offline: arguments.offline,
+        },
+        build_requires: arguments.build_requires,
+        config_settings: arguments.config_setting,
+        env: arguments.env,
+        patches: arguments.patch,
+        patch_strip: arguments.patch_strip,
+        target: arguments.target,
+        glibc: arguments.glibc,
+        sandbox: arguments.sandbox,
+        timeout: arguments.timeout,
+        jobs: arguments.jobs.map_or(cores, usize::from),
+        rebuild: arguments.rebuild,
+        refresh: arguments.refresh,
+        lock: arguments.lock,
+        update_lock: arguments.update_lock,
+        verbose: arguments.verbose,
+    })
+}
+
+/// `$XDG_CACHE_HOME/crosswheel`, or `~/.cache/crosswheel`.
+fn default_cache_directory() -> Result<PathBuf, BuildFailure> {
+    let chosen = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+    let directory = chosen.or_else(|| Some(std::env::home_dir()?.join(".cache")));
+    directory.map(|directory| directory.join("crosswheel")).ok_or_else(|| {
+        BuildFailure::new(BuildFailureClass::InvalidSource, "there is no home directory for the cache")
+            .with_hint("give --cache-dir")
+    })
+}
+
+fn print_result(result: &SourceResult) {
+    let mut lines = Vec::new();
+    match (&result.wheel, &result.failure) {
+        (Some(wheel), _) => {
+            let status = if result.status == Status::Cached { "cached" } else { "built" };
+            let name = wheel.file_name().unwrap_or_default().to_string_lossy();
+            let replaced = if result.replaced { ", replaced a different file" } else { "" };
+            lines.push(format!("{status:<8}{name}  ({:.2} s{replaced})", result.seconds));
+            let notes = result.report.iter().flat_map(|report| &report.notes);
+            lines.extend(notes.map(|note| format!("        note: {note}")));
+        }
+        (None, Some(failure)) => {
+            lines.push(format!("failed  {}: {failure}", result.source));
+            lines.extend(details(failure));
+        }
+        (None, None) => {}
+    }
+    print(&(lines.join("\n") + "\n"));
+}
+
+/// What a failure has to say beyond its message.
+fn details(failure: &BuildFailure) -> Vec<String> {
+    let mut lines: Vec<String> = failure.evidence.iter().map(|line| format!("        | {line}")).collect();
+    lines.extend(failure.hint.iter().map(|hint| format!("        hint: {hint}")));
+    lines
+}
+
+fn print_document(results: &[SourceResult]) {
+    let text = serde_json::to_string(&Document { results }).expect("results have only string keys");
+    print(&(text + "\n"));
+}
+
+/// A reader that has gone away is no reason to fail: the wheels are there.
+fn print(text: &str) {
+    let mut stdout = std::io::stdout().lock();
+    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+}

@@ -1,0 +1,308 @@
+//! Package indexes: the Simple API (PEP 503 HTML, PEP 691 JSON), and `--find-links` places.
+//! Finds the sdists of a project. Knows nothing of versions that would fit together: that is uv's.
+
+use std::collections::BTreeSet;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use pep440_rs::{Version, VersionSpecifiers};
+use pep508_rs::PackageName;
+use serde::Deserialize;
+use url::Url;
+
+use super::anchors::{self, Anchor};
+use super::http::{FetchError, Http};
+use crate::digest::Sha256;
+
+/// What we ask an index for, best first.
+const ACCEPT: &str = "application/vnd.pypi.simple.v1+json, \
+                      application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.01";
+
+/// Ends of sdist file names, best first (PEP 625, and what came before it).
+const SDIST_SUFFIXES: [&str; 7] = [".tar.gz", ".tgz", ".zip", ".tar.xz", ".tar.bz2", ".tar.zst", ".tar"];
+
+/// A place that lists files without being an index.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FindLinks {
+    /// A local directory.
+    Directory(PathBuf),
+    /// An HTML page, without user information.
+    Page(Url),
+}
+
+impl FindLinks {
+    /// What it holds, for cache keys: the names, sizes and times of a directory's files.
+    pub fn stamp(&self) -> std::io::Result<String> {
+        let directory = match self {
+            Self::Page(url) => return Ok(url.to_string()),
+            Self::Directory(directory) => directory,
+        };
+        let mut lines = BTreeSet::new();
+        for entry in fs_err::read_dir(directory)? {
+            let entry = entry?;
+            // A file that has just gone away is not there.
+            let Ok(metadata) = entry.metadata() else { continue };
+            let modified = (metadata.mtime(), metadata.mtime_nsec());
+            lines.insert(format!("{:?} {} {modified:?}", entry.file_name(), metadata.len()));
+        }
+        let lines: Vec<String> = lines.into_iter().collect();
+        Ok(format!("{}\n{}", directory.display(), lines.join("\n")))
+    }
+}
+
+/// One file an index or a page offers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IndexFile {
+    /// The file's name.
+    pub file_name: String,
+    /// Where it is, without user information or fragment.
+    pub url: Url,
+    /// SHA-256, if the index tells.
+    pub sha256: Option<Sha256>,
+    /// `Requires-Python`, if the index tells.
+    pub requires_python: Option<VersionSpecifiers>,
+    /// Whether it was withdrawn (PEP 592).
+    pub yanked: bool,
+}
+
+/// An sdist an index offers.
+#[derive(Clone, Debug)]
+pub struct IndexSdist {
+    /// Normalised project name.
+    pub name: PackageName,
+    /// The version its file name has.
+    pub version: Version,
+    /// The file.
+    pub file: IndexFile,
+}
+
+/// The indexes of this run, in the order they are asked.
+#[derive(Debug)]
+pub struct Index {
+    http: Arc<Http>,
+    indexes: Vec<Url>,
+    find_links: Vec<FindLinks>,
+}
+
+impl Index {
+    /// Indexes (root URLs without user information) and find-links places, in order.
+    pub fn new(http: Arc<Http>, indexes: Vec<Url>, find_links: Vec<FindLinks>) -> Self {
+        Self { http, indexes, find_links }
+    }
+
+    /// Every file of `project`: those of all find-links places, then those of the first index that
+    /// has the project, as uv does it.
+    pub fn files(&self, project: &PackageName) -> Result<Vec<IndexFile>, FetchError> {
+        let mut files = Vec::new();
+        for place in &self.find_links {
+            files.extend(self.linked(place)?);
+        }
+        for index in &self.indexes {
+            let mut url = index.clone();
+            if let Ok(mut segments) = url.path_segments_mut() {
+                segments.pop_if_empty().extend([project.to_string().as_str(), ""]);
+            }
+            match self.http.page(&url, ACCEPT) {
+                Ok(page) => {
+                    files.extend(
+                        parse_page(&page.body, &page.url)
+                            .map_err(|reason| FetchError::Transport { url: page.url.clone(), reason })?,
+                    );
+                    break;
+                }
+                Err(error) if error.is_not_found() => {}
+                // Without a network, find-links places may still have what is wanted.
+                Err(FetchError::Offline { .. }) if !files.is_empty() => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(files)
+    }
+
+    /// The sdists of `project`, newest version first, one per version.
+    pub fn sdists(&self, project: &PackageName) -> Result<Vec<IndexSdist>, FetchError> {
+        let files = self.files(project)?;
+        let mut sdists: Vec<_> = files
+            .into_iter()
+            .filter_map(|file| {
+                let (version, preference) = sdist_version(&file.file_name, project)?;
+                Some((preference, IndexSdist { name: project.clone(), version, file }))
+            })
+            .collect();
+        sdists.sort_by(|(a_preference, a), (b_preference, b)| {
+            b.version.cmp(&a.version).then(a_preference.cmp(b_preference))
+        });
+        sdists.dedup_by(|(_, a), (_, b)| a.version == b.version);
+        Ok(sdists.into_iter().map(|(_, sdist)| sdist).collect())
+    }
+
+    fn linked(&self, place: &FindLinks) -> Result<Vec<IndexFile>, FetchError> {
+        match place {
+            FindLinks::Page(url) => match self.http.page(url, "text/html, */*;q=0.1") {
+                Ok(page) => Ok(anchors::parse(&String::from_utf8_lossy(&page.body))
+                    .into_iter()
+                    .filter_map(|anchor| file_of_anchor(anchor, &page.url))
+                    .collect()),
+                Err(FetchError::Offline { .. }) => Ok(Vec::new()),
+                Err(error) => Err(error),
+            },
+            FindLinks::Directory(directory) => {
+                let mut names = BTreeSet::new();
+                for entry in fs_err::read_dir(directory)? {
+                    names.extend(entry?.file_name().into_string().ok());
+                }
+                let file = |name: String| {
+                    let url = Url::from_file_path(directory.join(&name)).ok()?;
+                    let (sha256, requires_python) = (None, None);
+                    Some(IndexFile { file_name: name, url, sha256, requires_python, yanked: false })
+                };
+                Ok(names.into_iter().filter_map(file).collect())
+            }
+        }
+    }
+}
+
+/// The version in the sdist file name `file_name` if it is one of `project`, and how good its
+/// archive format is (lower is better). Names may be unnormalised and contain dashes.
+pub fn sdist_version(file_name: &str, project: &PackageName) -> Option<(Version, usize)> {
+    let (stem, preference) = sdist_stem(file_name)?;
+    stem.match_indices('-').find_map(|(dash, _)| {
+        let name = PackageName::from_str(&stem[..dash]).ok()?;
+        let version = Version::from_str(&stem[dash + 1..]).ok()?;
+        (name == *project).then_some((version, preference))
+    })
+}
+
+/// Name and version in the sdist file name `file_name`, if it has both: the last dash that leaves a
+/// version divides them.
+pub fn sdist_name_and_version(file_name: &str) -> Option<(PackageName, Version)> {
+    let (stem, _) = sdist_stem(file_name)?;
+    stem.rmatch_indices('-').find_map(|(dash, _)| {
+        Some((PackageName::from_str(&stem[..dash]).ok()?, Version::from_str(&stem[dash + 1..]).ok()?))
+    })
+}
+
+fn sdist_stem(file_name: &str) -> Option<(&str, usize)> {
+    SDIST_SUFFIXES
+        .iter()
+        .enumerate()
+        .find_map(|(preference, suffix)| Some((file_name.strip_suffix(suffix)?, preference)))
+}
+
+/// A page of either kind. Servers are known to send HTML with a JSON content type, so the body
+/// decides.
+fn parse_page(body: &[u8], base: &Url) -> Result<Vec<IndexFile>, String> {
+    match body.iter().find(|byte| !byte.is_ascii_whitespace()) {
+        Some(b'{') => parse_json(body, base),
+        _ => Ok(anchors::parse(&String::from_utf8_lossy(body))
+            .into_iter()
+            .filter_map(|anchor| file_of_anchor(anchor, base))
+            .collect()),
+    }
+}
+
+#[derive(Deserialize)]
+struct SimplePage {
+    files: Vec<SimpleFile>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct SimpleFile {
+    filename: String,
+    url: String,
+    #[serde(default)]
+    hashes: std::collections::BTreeMap<String, String>,
+    requires_python: Option<String>,
+    /// `true`, `false`, or the reason.
+    #[serde(default)]
+    yanked: serde_json::Value,
+}
+
+fn parse_json(body: &[u8], base: &Url) -> Result<Vec<IndexFile>, String> {
+    let page: SimplePage =
+        serde_json::from_slice(body).map_err(|error| format!("not a page of the Simple API: {error}"))?;
+    let file = |file: SimpleFile| {
+        let mut url = base.join(&file.url).ok()?;
+        url.set_fragment(None);
+        Some(IndexFile {
+            file_name: file.filename,
+            url,
+            sha256: file.hashes.get("sha256").and_then(|digest| digest.parse().ok()),
+            requires_python: file.requires_python.and_then(|text| text.parse().ok()),
+            yanked: !matches!(file.yanked, serde_json::Value::Null | serde_json::Value::Bool(false)),
+        })
+    };
+    Ok(page.files.into_iter().filter_map(file).collect())
+}
+
+fn file_of_anchor(anchor: Anchor, base: &Url) -> Option<IndexFile> {
+    let mut url = base.join(&anchor.href).ok()?;
+    let sha256 = sha256_fragment(&url);
+    url.set_fragment(None);
+    let encoded = url.path_segments()?.next_back()?.to_owned();
+    Some(IndexFile {
+        file_name: super::credentials::decode(&encoded),
+        url,
+        sha256,
+        requires_python: anchor.requires_python.and_then(|text| text.parse().ok()),
+        yanked: anchor.yanked,
+    })
+}
+
+/// The digest in a `#sha256=...` fragment (PEP 503).
+pub fn sha256_fragment(url: &Url) -> Option<Sha256> {
+    url.fragment()?.split('&').find_map(|part| part.strip_prefix("sha256=")?.parse().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DIGEST: &str = "93bf7695c179ff8c93ea5cb1d0d4a895c30c6756087da8cb1deb4165f4fc8c24";
+
+    fn base() -> Url {
+        "https://index.example/simple/cowsay/".parse().unwrap()
+    }
+
+    #[test]
+    fn json_and_html_pages_say_the_same() {
+        let json = format!(
+            r#"{{"meta": {{"api-version": "1.1"}}, "name": "cowsay", "files": [
+              {{"filename": "cowsay-1.0.tar.gz", "url": "../../f/cowsay-1.0.tar.gz",
+                "hashes": {{"sha256": "{DIGEST}"}}, "requires-python": ">=3.8", "yanked": "broken"}}]}}"#
+        );
+        let html = format!(
+            "<!DOCTYPE html><html><body><a href=\"../../f/cowsay-1.0.tar.gz#sha256={DIGEST}\" \
+             data-requires-python=\"&gt;=3.8\" data-yanked=\"broken\">cowsay-1.0.tar.gz</a></body></html>"
+        );
+        let from_json = parse_page(json.as_bytes(), &base()).unwrap();
+        let from_html = parse_page(html.as_bytes(), &base()).unwrap();
+        assert_eq!(from_json, from_html);
+        assert_eq!(from_json[0].url.as_str(), "https://index.example/f/cowsay-1.0.tar.gz");
+        assert_eq!(from_json[0].sha256.unwrap().to_string(), DIGEST);
+        assert!(from_json[0].yanked);
+    }
+
+    #[test]
+    fn a_page_that_is_neither_is_an_error_or_empty() {
+        assert!(parse_page(b"{\"files\": 3}", &base()).is_err());
+        assert_eq!(parse_page(b"\xff\xfe", &base()).unwrap(), []);
+    }
+
+    #[test]
+    fn sdist_names_with_dashes_and_capitals_are_recognised() {
+        let name = |text: &str| PackageName::from_str(text).unwrap();
+        let version = |file: &str, project: &str| {
+            sdist_version(file, &name(project)).map(|(version, _)| version.to_string())
+        };
+        assert_eq!(version("Zope.Interface-5.5.2.tar.gz", "zope-interface").as_deref(), Some("5.5.2"));
+        assert_eq!(version("backports-abc-0.5.zip", "backports-abc").as_deref(), Some("0.5"));
+        assert_eq!(version("backports-abc-0.5.zip", "backports"), None);
+        assert_eq!(version("cowsay-6.0-py3-none-any.whl", "cowsay"), None);
+        let (project, version) = sdist_name_and_version("backports-abc-0.5.tar.gz").unwrap();
+        assert_eq!((project.to_string().as_str(), version.to_string().as_str()), ("backports-abc", "0.5"));
+    }
+}
