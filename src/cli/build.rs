@@ -5,14 +5,13 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use clap::builder::{PossibleValuesParser, TypedValueParser};
 use serde::Serialize;
 
 use crate::crossbuild::{
-    BuildFailure, BuildFailureClass, BuildOptions, IndexFlags, Layer, SandboxMode, SourceResult, Status,
-    build,
+    BuildFailure, BuildFailureClass, BuildOptions, IndexFlags, Layer, SourceResult, Status, build,
 };
 use crate::platform::{Glibc, Target};
+use crate::sandbox::Mode;
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -138,17 +137,11 @@ pub struct BuildArguments {
     patch_strip: usize,
 
     /// Isolation of the builds
-    #[arg(
-        long,
-        value_name = "MODE",
-        default_value_t,
-        value_parser = PossibleValuesParser::new(SandboxMode::NAMES).try_map(|text| text.parse::<SandboxMode>()),
-        help_heading = "Builds"
-    )]
-    sandbox: SandboxMode,
+    #[arg(long, value_name = "MODE", value_enum, default_value_t, help_heading = "Builds")]
+    sandbox: Mode,
 
     /// Seconds each backend may take
-    #[arg(long, value_name = "SECONDS", help_heading = "Builds")]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..), help_heading = "Builds")]
     timeout: Option<u64>,
 
     /// Print one JSON document on standard output, and nothing else there
@@ -207,10 +200,8 @@ fn options(arguments: BuildArguments) -> Result<BuildOptions, BuildFailure> {
     Ok(BuildOptions {
         python: arguments.python,
         out: arguments.out,
-        cache_directory: match arguments.cache_dir {
-            Some(directory) => directory,
-            None => default_cache_directory()?,
-        },
+        cache_directory: super::cache_directory(arguments.cache_dir)
+            .map_err(|message| BuildFailure::new(BuildFailureClass::InvalidSource, message))?,
         executable,
         index: IndexFlags {
             layer: Layer {
@@ -237,16 +228,6 @@ fn options(arguments: BuildArguments) -> Result<BuildOptions, BuildFailure> {
         lock: arguments.lock,
         update_lock: arguments.update_lock,
         verbose: arguments.verbose,
-    })
-}
-
-/// `$XDG_CACHE_HOME/crosswheel`, or `~/.cache/crosswheel`.
-fn default_cache_directory() -> Result<PathBuf, BuildFailure> {
-    let chosen = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
-    let directory = chosen.or_else(|| Some(std::env::home_dir()?.join(".cache")));
-    directory.map(|directory| directory.join("crosswheel")).ok_or_else(|| {
-        BuildFailure::new(BuildFailureClass::InvalidSource, "there is no home directory for the cache")
-            .with_hint("give --cache-dir")
     })
 }
 

@@ -5,7 +5,7 @@
 //! child this thread does not know of. Knows nothing of what the children do.
 
 use std::collections::BTreeSet;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, ErrorKind, Read};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -133,7 +133,15 @@ impl Interrupt {
         command.process_group(0);
         let mut children = lock(&self.children);
         self.check()?;
-        let child = command.spawn().map_err(|error| failed("start", error))?;
+        let mut attempts = 0;
+        let child = loop {
+            match command.spawn() {
+                // Just written, and another thread's child has not yet closed what it inherited.
+                Err(error) if error.kind() == ErrorKind::ExecutableFileBusy && attempts < 20 => attempts += 1,
+                started => break started.map_err(|error| failed("start", error))?,
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        };
         children.insert(process_id(&child));
         Ok(child)
     }

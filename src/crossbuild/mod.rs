@@ -35,4 +35,3 @@ pub use failure::{BuildFailure, BuildFailureClass};
 pub use index_settings::{IndexFlags, Layer};
 pub use options::BuildOptions;
 pub use results::{BuildSummary, SourceResult, Status};
-pub use step::SandboxMode;

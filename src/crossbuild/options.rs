@@ -8,8 +8,9 @@ use pep508_rs::{Requirement, VerbatimUrl};
 use super::failure::{BuildFailure, BuildFailureClass};
 use super::index_settings::IndexFlags;
 use super::sdists::Sdists;
-use super::step::{Customisation, Patch, SandboxMode};
+use super::step::{Customisation, Patch};
 use crate::platform::{Glibc, Target};
+use crate::sandbox::Mode;
 
 /// What the user wants done with every source.
 #[derive(Clone, Debug)]
@@ -39,7 +40,7 @@ pub struct BuildOptions {
     /// The newest glibc wheels may need.
     pub glibc: Option<Glibc>,
     /// How much isolation there must be.
-    pub sandbox: SandboxMode,
+    pub sandbox: Mode,
     /// Seconds a backend may take.
     pub timeout: Option<u64>,
     /// How many sources are built at a time.

@@ -2,52 +2,13 @@
 //! Knows nothing of processes.
 
 use std::ffi::OsString;
-use std::fmt;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
 use super::cache::KeyBuilder;
 use crate::digest::Sha256;
 use crate::platform::{Glibc, Target};
+use crate::sandbox::Mode;
 use crate::sdist::interpreter::Interpreter;
-
-/// How much isolation the step must have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum SandboxMode {
-    /// As much as the host allows.
-    #[default]
-    Auto,
-    /// Namespaces, or fail.
-    Required,
-    /// None.
-    Off,
-}
-
-impl SandboxMode {
-    /// The values of `--sandbox`.
-    pub const NAMES: [&'static str; 3] = ["auto", "required", "off"];
-}
-
-impl fmt::Display for SandboxMode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Auto => "auto",
-            Self::Required => "required",
-            Self::Off => "off",
-        })
-    }
-}
-
-impl FromStr for SandboxMode {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        [Self::Auto, Self::Required, Self::Off]
-            .into_iter()
-            .find(|mode| mode.to_string() == text)
-            .ok_or_else(|| format!("`{text}` is none of {}", Self::NAMES.join(", ")))
-    }
-}
 
 /// A patch to apply before the build.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,7 +54,7 @@ pub struct WheelStep<'a> {
     /// What the user changes about it.
     pub customisation: &'a Customisation,
     /// How much isolation it must have.
-    pub sandbox: SandboxMode,
+    pub sandbox: Mode,
     /// Seconds the backend may take.
     pub timeout: Option<u64>,
 }
@@ -118,7 +79,7 @@ impl WheelStep<'_> {
             flag("--glibc", glibc.to_string().into());
         }
         flag("--cache-dir", cache.into());
-        flag("--sandbox", self.sandbox.to_string().into());
+        flag("--sandbox", self.sandbox_name().into());
         for setting in &self.customisation.config_settings {
             flag("--config-setting", setting.into());
         }
@@ -138,6 +99,14 @@ impl WheelStep<'_> {
         arguments
     }
 
+    fn sandbox_name(&self) -> &'static str {
+        match self.sandbox {
+            Mode::Auto => "auto",
+            Mode::Required => "required",
+            Mode::Off => "off",
+        }
+    }
+
     /// The key of the wheel this step makes: equal steps make equal wheels. A timeout decides only
     /// whether there is a wheel. Compilers and libraries of the host are not part of it.
     pub fn key(&self) -> Sha256 {
@@ -150,7 +119,7 @@ impl WheelStep<'_> {
             .parts("wheel", wheels)
             .part("target", self.target.to_string())
             .part("glibc", self.glibc.map(|glibc| glibc.to_string()).unwrap_or_default())
-            .part("sandbox", self.sandbox.to_string());
+            .part("sandbox", self.sandbox_name());
         self.with_customisation(with_interpreter(key, self.interpreter)).finish()
     }
 
@@ -196,7 +165,7 @@ mod tests {
             target: interpreter.target(),
             glibc: "2.28".parse().ok(),
             customisation,
-            sandbox: SandboxMode::Required,
+            sandbox: Mode::Required,
             timeout: Some(90),
         };
         use_step(&mut step)
