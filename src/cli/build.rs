@@ -12,6 +12,7 @@ use crate::crossbuild::{
 };
 use crate::platform::{Glibc, Target};
 use crate::sandbox::Mode;
+use crate::sdist::build::Expect;
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -128,6 +129,14 @@ pub struct BuildArguments {
     #[arg(long, value_name = "KEY=VALUE", help_heading = "Builds")]
     env: Vec<String>,
 
+    /// Directory of tools for the builds' PATH
+    #[arg(long = "path", value_name = "DIR", help_heading = "Builds")]
+    tool_directories: Vec<PathBuf>,
+
+    /// Whether the wheels must hold compiled code; auto refuses a pure wheel when the sdist has native sources and a compiler failed
+    #[arg(long, value_enum, default_value_t, help_heading = "Builds")]
+    expect: Expect,
+
     /// Patch to apply to every SOURCE before it is built
     #[arg(long, value_name = "FILE", help_heading = "Builds")]
     patch: Vec<PathBuf>,
@@ -216,6 +225,8 @@ fn options(arguments: BuildArguments) -> Result<BuildOptions, BuildFailure> {
         build_requires: arguments.build_requires,
         config_settings: arguments.config_setting,
         env: arguments.env,
+        tool_directories: arguments.tool_directories,
+        expect: arguments.expect,
         patches: arguments.patch,
         patch_strip: arguments.patch_strip,
         target: arguments.target,

@@ -140,6 +140,7 @@ impl Builder {
             interpreter: &self.interpreter,
             target: self.target,
             glibc: self.options.glibc,
+            rust: None,
             customisation,
             sandbox: self.options.sandbox,
             timeout: self.options.timeout,
@@ -166,6 +167,7 @@ impl Builder {
             };
             step.build_wheels =
                 resolution.wheels.iter().map(|wheel| (wheel.path(&self.cache), wheel.sha256)).collect();
+            step.rust = self.rust_inputs(sdist, &asked, customisation, task)?;
             match self.run_or_reuse(&step, &stage, rebuild, task)? {
                 Stepped::Made { wheel, key, report, cached } => {
                     self.learn_from(&step, &learned, &report)?;

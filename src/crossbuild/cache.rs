@@ -69,6 +69,11 @@ impl Cache {
         self.root.join("wheels").join(key.to_string())
     }
 
+    /// The directory of crates that were fetched under `key`.
+    pub fn crates(&self, key: Sha256) -> PathBuf {
+        self.root.join("crates").join(key.to_string())
+    }
+
     /// The directory of a version of uv that we installed.
     pub fn uv(&self, version: &str) -> PathBuf {
         self.root.join("uv").join(version)

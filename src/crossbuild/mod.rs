@@ -23,6 +23,7 @@ mod requirements;
 mod resolution;
 mod results;
 mod runner;
+mod rust;
 mod sdists;
 mod source;
 mod step;

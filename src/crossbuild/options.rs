@@ -11,6 +11,7 @@ use super::sdists::Sdists;
 use super::step::{Customisation, Patch};
 use crate::platform::{Glibc, Target};
 use crate::sandbox::Mode;
+use crate::sdist::build::Expect;
 
 /// What the user wants done with every source.
 #[derive(Clone, Debug)]
@@ -31,6 +32,10 @@ pub struct BuildOptions {
     pub config_settings: Vec<String>,
     /// `KEY=VALUE` for the backends' environment.
     pub env: Vec<String>,
+    /// Directories of tools for the backends' PATH.
+    pub tool_directories: Vec<PathBuf>,
+    /// Whether wheels must hold compiled code.
+    pub expect: Expect,
     /// Patch files.
     pub patches: Vec<PathBuf>,
     /// Leading path components to strip from the names in patches.
@@ -80,6 +85,8 @@ impl BuildOptions {
             build_requires: self.build_requires.clone(),
             config_settings: self.config_settings.clone(),
             env: self.env.clone(),
+            tool_directories: self.tool_directories.clone(),
+            expect: self.expect,
             patches: self.patches.iter().map(patch).collect::<Result<_, _>>()?,
             patch_strip: self.patch_strip,
         })

@@ -116,6 +116,7 @@ mod tests {
             interpreter: &interpreter,
             target: interpreter.target(),
             glibc: None,
+            rust: None,
             customisation: &Customisation::default(),
             sandbox: Default::default(),
             timeout: None,

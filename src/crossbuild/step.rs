@@ -5,9 +5,11 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use super::cache::KeyBuilder;
+use super::rust::RustInputs;
 use crate::digest::Sha256;
 use crate::platform::{Glibc, Target};
 use crate::sandbox::Mode;
+use crate::sdist::build::Expect;
 use crate::sdist::interpreter::Interpreter;
 
 /// A patch to apply before the build.
@@ -30,6 +32,10 @@ pub struct Customisation {
     pub config_settings: Vec<String>,
     /// `KEY=VALUE` for the backend's environment, in order.
     pub env: Vec<String>,
+    /// Directories of tools for the backend's PATH.
+    pub tool_directories: Vec<PathBuf>,
+    /// Whether the wheel must hold compiled code.
+    pub expect: Expect,
     /// Patches, in order.
     pub patches: Vec<Patch>,
     /// Leading path components to strip from the names in patches.
@@ -51,6 +57,8 @@ pub struct WheelStep<'a> {
     pub target: Target,
     /// The newest glibc the wheel may need.
     pub glibc: Option<Glibc>,
+    /// What it needs to compile Rust.
+    pub rust: Option<RustInputs>,
     /// What the user changes about it.
     pub customisation: &'a Customisation,
     /// How much isolation it must have.
@@ -78,6 +86,16 @@ impl WheelStep<'_> {
         if let Some(glibc) = self.glibc {
             flag("--glibc", glibc.to_string().into());
         }
+        if let Some(rust) = &self.rust {
+            flag("--path", rust.toolchain.clone().into());
+            if let Some(crates) = &rust.crates {
+                flag("--crates", crates.into());
+            }
+        }
+        for directory in &self.customisation.tool_directories {
+            flag("--path", directory.into());
+        }
+        flag("--expect", self.customisation.expect.to_string().into());
         flag("--cache-dir", cache.into());
         flag("--sandbox", self.sandbox_name().into());
         for setting in &self.customisation.config_settings {
@@ -117,6 +135,7 @@ impl WheelStep<'_> {
             .part("crosswheel", env!("CARGO_PKG_VERSION"))
             .part("sdist", self.sdist_sha256.to_string())
             .parts("wheel", wheels)
+            .parts("rust", self.rust.iter().map(|rust| &rust.version))
             .part("target", self.target.to_string())
             .part("glibc", self.glibc.map(|glibc| glibc.to_string()).unwrap_or_default())
             .part("sandbox", self.sandbox_name());
@@ -135,6 +154,8 @@ impl WheelStep<'_> {
         let custom = self.customisation;
         key.parts("config-setting", &custom.config_settings)
             .parts("env", &custom.env)
+            .parts("path", custom.tool_directories.iter().map(|path| path.as_os_str().as_encoded_bytes()))
+            .part("expect", custom.expect.to_string())
             .parts("patch", custom.patches.iter().map(|patch| patch.sha256.to_string()))
             .part("patch-strip", custom.patch_strip.to_string())
     }
@@ -164,6 +185,7 @@ mod tests {
             interpreter: &interpreter,
             target: interpreter.target(),
             glibc: "2.28".parse().ok(),
+            rust: None,
             customisation,
             sandbox: Mode::Required,
             timeout: Some(90),

@@ -93,6 +93,17 @@ pub enum Expect {
     Any,
 }
 
+impl std::fmt::Display for Expect {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Auto => "auto",
+            Self::Native => "native",
+            Self::Pure => "pure",
+            Self::Any => "any",
+        })
+    }
+}
+
 /// Builds the wheel `request` describes. The backend's output is copied to `output` as it comes;
 /// `cancellation` ends the build from another thread.
 pub fn build_wheel(
@@ -202,14 +213,12 @@ impl Step<'_> {
     /// Makes cargo take every crate from the vendored directory, and nothing from elsewhere.
     fn configure_cargo(&self, layout: &Layout, mounts: bool) -> Result<(), StepError> {
         let Some(crates) = &self.request.crates else { return Ok(()) };
-        let absolute = fs_err::canonicalize(crates).map_err(host("read the directory of --crates"))?;
-        let seen_at = if mounts { layout.inside.join(Layout::CRATES) } else { absolute };
+        let crates = fs_err::canonicalize(crates).map_err(host("read the directory of --crates"))?;
+        let seen_at = if mounts { layout.inside.join(Layout::CRATES) } else { crates.clone() };
+        let configuration = cargo_configuration(&crates, &seen_at)?;
+        let mount_point = layout.host.join(Layout::CRATES);
+        fs_err::create_dir(mount_point).map_err(host("prepare the workspace"))?;
         let directory = layout.host.join(Layout::HOME).join(".cargo");
-        let configuration = format!(
-            "[source.crates-io]\nreplace-with = \"vendored-sources\"\n\n\
-             [source.vendored-sources]\ndirectory = {}\n",
-            toml::Value::String(seen_at.display().to_string())
-        );
         fs_err::create_dir_all(&directory)
             .and_then(|()| fs_err::write(directory.join("config.toml"), configuration))
             .map_err(host("configure cargo"))
@@ -313,7 +322,8 @@ impl Step<'_> {
         }
         let workspace = Bind { host: layout.host.clone(), inside: layout.inside.clone(), writable: true };
         let venv = read_only(layout.host.join(Layout::VENV), Layout::VENV);
-        let crates = self.request.crates.clone().map(|crates| read_only(crates, Layout::CRATES));
+        let crates = self.request.crates.as_deref().and_then(|crates| fs_err::canonicalize(crates).ok());
+        let crates = crates.map(|crates| read_only(crates, Layout::CRATES));
         [workspace, venv].into_iter().chain(crates).collect()
     }
 
@@ -438,6 +448,25 @@ impl Step<'_> {
             seconds: self.stopwatch.finish(),
         }
     }
+}
+
+/// What `cargo vendor` said about how to use the crates in `crates` (its output, kept there as
+/// config.toml), or the usual, with them at `seen_at`.
+fn cargo_configuration(crates: &Path, seen_at: &Path) -> Result<String, StepError> {
+    let said = fs_err::read_to_string(crates.join("config.toml")).unwrap_or_default();
+    let mut configuration: toml::Table =
+        said.parse().map_err(|error| StepError::Input(format!("config.toml of --crates: {error}")))?;
+    let source = configuration.entry("source").or_insert_with(|| toml::Table::new().into());
+    let table = source
+        .as_table_mut()
+        .ok_or_else(|| StepError::Input("config.toml of --crates: `source` is no table".into()))?;
+    if !table.contains_key("crates-io") {
+        let replacement = toml::Table::from_iter([("replace-with".to_owned(), "vendored-sources".into())]);
+        table.insert("crates-io".into(), replacement.into());
+    }
+    let directory = toml::Table::from_iter([("directory".to_owned(), seen_at.display().to_string().into())]);
+    table.insert("vendored-sources".into(), directory.into());
+    Ok(configuration.to_string())
 }
 
 /// A wheel of another platform cannot come out of this interpreter: say so before building.
