@@ -136,8 +136,10 @@ impl BackendCall<'_> {
         cancellation.watch(tree.killer());
         let deadline = self.timeout.map(|timeout| started + timeout);
         std::thread::scope(|scope| {
-            let talk = scope.spawn(move || converse(ours, &settings, accept));
-            let log = scope.spawn(|| copy_log(log_reader, self.log, output));
+            // Without threads to give, starting one is an error, and dropping the tree ends it.
+            let thread = |name: &str| std::thread::Builder::new().name(name.into());
+            let talk = thread("backend").spawn_scoped(scope, move || converse(ours, &settings, accept))?;
+            let log = thread("log").spawn_scoped(scope, || copy_log(log_reader, self.log, output))?;
             let exit = tree.wait(deadline)?;
             let talk = talk.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
             log.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;

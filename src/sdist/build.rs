@@ -275,6 +275,8 @@ impl Step<'_> {
             Ok(relative) => layout.inside.join(relative),
             Err(_) => project.root.clone(),
         };
+        let has_setuptools =
+            environment.installed.iter().any(|wheel| wheel.name().to_string() == "setuptools");
         let plan = EnvironmentPlan {
             workspace: &layout.inside,
             venv_bin: python.parent().unwrap_or(&python),
@@ -282,6 +284,7 @@ impl Step<'_> {
             home: &layout.inside.join(Layout::HOME),
             temporary: &layout.inside.join(Layout::TEMPORARY),
             crates: self.request.crates.is_some(),
+            interpreter_cflags: has_setuptools.then_some(self.request.interpreter.cflags.as_str()),
             user: &self.request.environment,
             project,
         };

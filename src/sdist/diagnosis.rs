@@ -47,7 +47,7 @@ pub fn diagnose(error: Option<&HookError>, log: &[String]) -> Failure {
 /// The first line in which a compiler fails, if any: the sign that an extension was given up.
 pub fn failed_compilation(log: &[String]) -> Option<&str> {
     let pattern = Regex::new(
-        r"(?i)command '[^']*' failed|building extension .* failed|extensions? (?:module )?(?:could not|cannot|failed to) be? ?compiled?|unable to execute '|(?:compilation|compile) (?:of .*)?(?:failed|error)|failed building (?:the )?(?:c )?extension",
+        r"(?i)command '[^']*' failed|command '\[.*\]' returned non-zero|failed to build (?:the )?(?:extension|c module)|building extension .* failed|extensions? (?:module )?(?:could not|cannot|failed to) be? ?compiled?|unable to execute '|(?:compilation|compile) (?:of .*)?(?:failed|error)|failed building (?:the )?(?:c )?extension",
     )
     .expect("a constant pattern");
     log.iter().map(String::as_str).find(|line| pattern.is_match(line))
@@ -446,6 +446,7 @@ mod tests {
         for line in [
             "error: command '/usr/bin/gcc' failed with exit code 1",
             "WARNING: The C extension could not be compiled, speedups are not enabled.",
+            "Failed to build extension a._a: Command '['/bin/false', '-c', 'a.c']' returned non-zero exit status 1.",
             "building extension \"a._speedups\" failed: command 'false' failed with exit code 1",
         ] {
             assert!(failed_compilation(&[line.to_owned()]).is_some(), "{line}");

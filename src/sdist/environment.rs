@@ -31,6 +31,9 @@ pub struct EnvironmentPlan<'a> {
     pub temporary: &'a Path,
     /// A directory of vendored crates (`cargo vendor`) is configured in HOME for cargo.
     pub crates: bool,
+    /// The interpreter's own compiler flags, if setuptools is in the venv: it takes CFLAGS of the
+    /// environment instead of them, not besides them, and would compile without optimisation.
+    pub interpreter_cflags: Option<&'a str>,
     /// What the user set with `--env`; wins, but for PATH and compiler flags, which are joined.
     pub user: &'a BTreeMap<String, String>,
     /// The project, for the variables that tell version-control plug-ins its version.
@@ -74,8 +77,9 @@ impl EnvironmentPlan<'_> {
         }
         let prefix_map = format!("-ffile-prefix-map={}={FIXED_DIRECTORY}", self.workspace.display());
         for name in ["CFLAGS", "CXXFLAGS"] {
-            let flags = [Some(&prefix_map), self.user.get(name)].into_iter().flatten();
-            set(name, flags.map(String::as_str).collect::<Vec<_>>().join(" ").as_ref());
+            let user = self.user.get(name).map(String::as_str);
+            let flags = [self.interpreter_cflags, Some(&prefix_map), user].into_iter().flatten();
+            set(name, flags.collect::<Vec<_>>().join(" ").as_ref());
         }
         set("PATH", &self.path());
         variables
@@ -130,6 +134,7 @@ mod tests {
             home: Path::new("/w/home"),
             temporary: Path::new("/w/tmp"),
             crates: false,
+            interpreter_cflags: Some("-O3 -g"),
             user: &user,
             project: &project,
         };
@@ -147,8 +152,8 @@ mod tests {
     #[test]
     fn compiler_flags_and_path_of_the_user_are_joined_and_others_replace() {
         let variables = variables(&[("CFLAGS", "-O1"), ("PATH", "/opt/bin"), ("SOURCE_DATE_EPOCH", "1")]);
-        assert_eq!(variables["CFLAGS"], "-ffile-prefix-map=/w=/crosswheel -O1");
-        assert_eq!(variables["CXXFLAGS"], "-ffile-prefix-map=/w=/crosswheel");
+        assert_eq!(variables["CFLAGS"], "-O3 -g -ffile-prefix-map=/w=/crosswheel -O1");
+        assert_eq!(variables["CXXFLAGS"], "-O3 -g -ffile-prefix-map=/w=/crosswheel");
         assert_eq!(variables["PATH"], "/w/venv/bin:/rust/bin:/opt/bin");
         assert_eq!(variables["SOURCE_DATE_EPOCH"], "1");
     }

@@ -35,6 +35,8 @@ pub struct Interpreter {
     pub platform: String,
     /// `confstr("CS_GNU_LIBC_VERSION")`, such as `glibc 2.36`; none on other libcs.
     pub libc: Option<String>,
+    /// `sysconfig.get_config_var("CFLAGS")`: what setuptools compiles extensions with.
+    pub cflags: String,
     /// The values of environment markers (PEP 508).
     pub markers: MarkerEnvironment,
 }

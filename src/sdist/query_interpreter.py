@@ -28,6 +28,7 @@ json.dump(
         "free_threaded": bool(sysconfig.get_config_var("Py_GIL_DISABLED")),
         "platform": sysconfig.get_platform(),
         "libc": libc,
+        "cflags": sysconfig.get_config_var("CFLAGS") or "",
         "markers": {
             "implementation_name": implementation.name,
             "implementation_version": implementation_version,

