@@ -43,7 +43,7 @@ Exit codes (of the first source that failed, in the order given):
   14  backend drift / invalid metadata      22  build requirements cannot be resolved
   15  requires newer Python                 23  lock drift
   16  out of memory or killed               24  requirement cycle
-  17  timeout                               130, 143  ended by SIGINT, SIGTERM";
+  17  timeout                               129, 130, 143  ended by SIGHUP, SIGINT, SIGTERM";
 
 /// Build wheels from sdists: fetch, resolve build requirements, build each in isolation, verify.
 #[derive(Args, Debug)]

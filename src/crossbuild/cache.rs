@@ -99,7 +99,7 @@ impl Cache {
     }
 
     /// Runs `work` while no other thread of this process does so for the same `key`, so that what
-    /// several sources need is made once. `work` must not call this again.
+    /// several sources need is made once. Within `work`, only keys of another kind may be locked.
     pub fn exclusively<T>(&self, key: Sha256, work: impl FnOnce() -> T) -> T {
         let mutex = {
             let mut exclusive = self.exclusive.lock().unwrap_or_else(PoisonError::into_inner);

@@ -18,7 +18,7 @@ pub enum BuildFailureClass {
     LockDrift,
     /// A build requirement needs itself to build.
     RequirementCycle,
-    /// The SOURCE argument names nothing that can be built.
+    /// The SOURCE argument names nothing that can be built, or another argument makes no sense.
     InvalidSource,
     /// The cache or the output directory cannot be used.
     LocalIo,
@@ -51,7 +51,7 @@ impl BuildFailureClass {
             Self::ResolutionFailed => "build requirements cannot be resolved",
             Self::LockDrift => "lock drift",
             Self::RequirementCycle => "requirement cycle",
-            Self::InvalidSource => "invalid source",
+            Self::InvalidSource => "invalid argument",
             Self::LocalIo => "cannot read or write a local file",
             Self::Interrupted => "interrupted",
             Self::Step(class) => class.title(),

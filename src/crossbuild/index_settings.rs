@@ -308,7 +308,8 @@ fn parse_find_links(text: &str, credentials: &Credentials) -> Result<FindLinks, 
         }
         return Ok(FindLinks::Page(credentials.absorb(&url)));
     }
-    let path = fs_err::canonicalize(text).map_err(|error| invalid(format!("find-links: {error}")))?;
+    let path =
+        std::fs::canonicalize(text).map_err(|error| invalid(format!("find-links `{text}`: {error}")))?;
     if path.is_dir() {
         return Ok(FindLinks::Directory(path));
     }
@@ -321,7 +322,8 @@ fn absolute(constraint: &str) -> Result<String, BuildFailure> {
     if constraint.contains("://") {
         return Ok(constraint.to_owned());
     }
-    let path = fs_err::canonicalize(constraint).map_err(|error| invalid(format!("constraints: {error}")))?;
+    let path = std::fs::canonicalize(constraint)
+        .map_err(|error| invalid(format!("constraints `{constraint}`: {error}")))?;
     path.into_os_string().into_string().map_err(|path| invalid(format!("{path:?} is not UTF-8")))
 }
 

@@ -1,4 +1,4 @@
-//! Ctrl-C and SIGTERM: whatever was started is ended, nothing half-written stays behind.
+//! Ctrl-C, SIGTERM and SIGHUP: whatever was started is ended, nothing half-written stays behind.
 //!
 //! One thread waits for signals and owns the ending; everybody else asks [`Interrupt::check`]
 //! between steps and starts processes through [`Interrupt::run`] only, so that there is never a
@@ -17,7 +17,7 @@ use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::Pid;
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use super::failure::{BuildFailure, BuildFailureClass};
@@ -53,11 +53,11 @@ impl Interrupt {
         Arc::default()
     }
 
-    /// Takes over SIGINT and SIGTERM for the rest of the process. If the run does not end by itself
+    /// Takes over SIGHUP, SIGINT and SIGTERM for the rest of the process. If the run does not end by itself
     /// after a signal, `run_directory` is removed and the process exits.
     pub fn install(run_directory: PathBuf) -> std::io::Result<Arc<Self>> {
         let interrupt = Arc::new(Self::default());
-        let mut signals = Signals::new([SIGINT, SIGTERM])?;
+        let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM])?;
         let shared = Arc::clone(&interrupt);
         std::thread::Builder::new().name("signals".into()).spawn(move || {
             if let Some(signal) = signals.forever().next() {
@@ -73,7 +73,7 @@ impl Interrupt {
         Ok(interrupt)
     }
 
-    /// The exit code the process owes a signal: 130 for SIGINT, 143 for SIGTERM.
+    /// The exit code the process owes a signal: 128 + its number, 130 for SIGINT.
     pub fn exit_code(&self) -> Option<u8> {
         match self.signal.load(Ordering::SeqCst) {
             0 => None,

@@ -25,6 +25,8 @@ use crate::digest::Sha256;
 
 /// uv is asked again after each project without wheels; no sane set of requirements has more.
 const MOST_BUILT: usize = 64;
+/// Nor is there a point in building ever older versions of one project.
+const MOST_VERSIONS: usize = 4;
 
 /// A wheel to install for a build.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -350,11 +352,13 @@ impl Builder {
         asked: &[Requirement<VerbatimUrl>],
         built: &[(Built, Sdist)],
     ) -> Result<Option<IndexSdist>, BuildFailure> {
-        let is_built =
-            |name: &PackageName| built.iter().any(|(_, sdist)| sdist.facts.name.as_ref() == Some(name));
+        let versions_built = |name: &PackageName| {
+            built.iter().filter(|(_, sdist)| sdist.facts.name.as_ref() == Some(name)).count()
+        };
         let mut projects = wheelless(explanation);
         // First what a wheel we built depends on, only then an older version to do without it.
-        projects.sort_by_key(|project| is_built(&project.name));
+        projects.retain(|project| versions_built(&project.name) < MOST_VERSIONS);
+        projects.sort_by_key(|project| versions_built(&project.name));
         for project in projects {
             let demands: Vec<&Requirement<VerbatimUrl>> = asked
                 .iter()
