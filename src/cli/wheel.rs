@@ -100,6 +100,9 @@ pub struct WheelArguments {
     /// Leave the build's directory in place, and say where it is
     #[arg(long)]
     keep_work: bool,
+    /// End the build when standard input ends: for whoever starts this and may be killed
+    #[arg(long, hide = true)]
+    end_with_stdin: bool,
     /// Print one JSON document on standard output: {"built": {...}} or {"failed": {...}}
     #[arg(long)]
     json: bool,
@@ -116,6 +119,11 @@ pub fn run(arguments: WheelArguments) -> ExitCode {
         Ok(signal) => signal,
         Err(error) => return failure_text::internal(json, &format!("cannot listen for signals: {error}")),
     };
+    if arguments.end_with_stdin
+        && let Err(error) = cancel_at_end_of_stdin(&cancellation)
+    {
+        return failure_text::internal(json, &format!("cannot watch standard input: {error}"));
+    }
     let request = match request(arguments) {
         Ok(request) => request,
         Err(message) => return failure_text::usage(json, &message),
@@ -191,6 +199,16 @@ fn key_value(text: &str) -> Result<(String, String), String> {
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
         _ => Err("expected KEY=VALUE".into()),
     }
+}
+
+/// Ends the build once whoever holds the other end of standard input is gone.
+fn cancel_at_end_of_stdin(cancellation: &Arc<Cancellation>) -> std::io::Result<()> {
+    let cancellation = Arc::clone(cancellation);
+    std::thread::Builder::new().name("stdin".into()).spawn(move || {
+        let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        cancellation.cancel();
+    })?;
+    Ok(())
 }
 
 /// Ends the build on the first signal; what it was is kept for the exit code.

@@ -42,7 +42,8 @@ impl LocalRunner {
     ) -> Result<Outcome, BuildFailure> {
         let mut tail = VecDeque::with_capacity(TAIL);
         let mut command = Command::new(&self.executable);
-        command.args(step.arguments(out, cache)).stdin(Stdio::null());
+        // The step ends when its standard input does: with us, however we end.
+        command.args(step.arguments(out, cache)).stdin(Stdio::piped());
         let finished = self.interrupt.run(&mut command, |line| {
             on_line(line);
             if tail.len() == TAIL {

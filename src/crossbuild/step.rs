@@ -113,6 +113,7 @@ impl WheelStep<'_> {
         if let Some(seconds) = self.timeout {
             flag("--timeout", seconds.to_string().into());
         }
+        arguments.push("--end-with-stdin".into());
         arguments.push("--json".into());
         arguments
     }
@@ -204,17 +205,25 @@ mod tests {
                 touches_pyproject: false,
             }],
             patch_strip: 2,
+            tool_directories: vec!["/opt/tools".into()],
+            expect: Expect::Native,
             ..Customisation::default()
         };
         with_step(&customisation, |step| {
+            step.rust = Some(RustInputs {
+                toolchain: "/rust/bin".into(),
+                version: "rustc 1".into(),
+                crates: Some("/crates".into()),
+            });
             let arguments = step.arguments(Path::new("/out"), Path::new("/cache"));
             let text: Vec<_> = arguments.iter().map(|text| text.to_str().unwrap()).collect();
             let text = text.join(" ");
             for part in [
                 "wheel /x/a-1.tar.gz --out=/out --python=/",
                 "--build-wheels=/w/one.whl --build-wheels=/w/two.whl --target=linux_",
-                "--glibc=2.28 --cache-dir=/cache --sandbox=required --config-setting=--opt=1 --env=CC=gcc",
-                "--patch=/p/fix.patch --patch-strip=2 --timeout=90 --json",
+                "--glibc=2.28 --path=/rust/bin --crates=/crates --path=/opt/tools --expect=native",
+                "--expect=native --cache-dir=/cache --sandbox=required --config-setting=--opt=1 --env=CC=gcc",
+                "--patch=/p/fix.patch --patch-strip=2 --timeout=90 --end-with-stdin --json",
             ] {
                 assert!(text.contains(part), "{part} in {text}");
             }

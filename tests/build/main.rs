@@ -393,6 +393,25 @@ fn an_interrupt_leaves_no_process_and_nothing_half_written() {
     }
 }
 
+#[test]
+fn killing_the_run_itself_ends_the_builds_it_started() {
+    let mut place = Place::new();
+    let mark = format!("crosswheel-kill-test-{}", std::process::id());
+    place.set("UV_NO_CONFIG", "1");
+    let project = Project { name: "sleepy", requires: &[], imports: &[], sleeps: true, ..APP };
+    let sdist = place.write("sleepy-1.0.tar.gz", project.sdist());
+    let mut command = place.command(&[&sdist, "--env", &format!("TEST_MARK={mark}"), "--verbose"]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+    assert!(lines.any(|line| line.contains("backend is sleeping")));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    while !processes_with(&mark).is_empty() {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    assert_eq!(place.wheels(), [""; 0]);
+}
+
 /// Processes whose environment or command line has `mark` in it.
 fn processes_with(mark: &str) -> Vec<u32> {
     let has_mark = |pid: &u32| {
