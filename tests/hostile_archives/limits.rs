@@ -10,63 +10,52 @@ use crate::zipfile;
 fn more_bytes_than_the_limit_are_refused_before_they_are_written() {
     let limits = Limits { bytes: 8_000, ..Limits::default() };
     let archive = tar(&[file("pkg/a", [b'a'; 3_000]), Entry { size: Some(1 << 40), ..file("pkg/b", "") }]);
-    refused_within(
-        &archive,
-        &limits,
-        "member `pkg/b` brings the archive over the limit of 8000 unpacked bytes",
-    );
+    refused_within(&archive, &limits, "member `pkg/b` exceeds the limit of 8000 unpacked bytes");
     let copies: Vec<Entry> = std::iter::once(file("pkg/a", [b'a'; 3_000]))
         .chain((0..3).map(|index| hardlink(format!("pkg/{index}"), "pkg/a")))
         .collect();
-    refused_within(&tar(&copies), &limits, "member `pkg/1` brings the archive over the limit");
+    refused_within(&tar(&copies), &limits, "member `pkg/1` exceeds the limit");
     let zip = zipfile::zip(&[zipfile::file("pkg/a", [b'a'; 8_001])]);
-    refused_within(&zip, &limits, "member `pkg/a` brings the archive over the limit of 8000 unpacked bytes");
+    refused_within(&zip, &limits, "member `pkg/a` exceeds the limit of 8000 unpacked bytes");
 }
 
 #[test]
 fn bytes_that_are_no_files_count_too() {
     let limits = Limits { bytes: 100_000, ..Limits::default() };
     let endless = [tar(&[file("pkg/a", "")]), vec![0; 200_000]].concat();
-    refused_within(&gzip(&endless), &limits, "brings the archive over the limit of 100000 unpacked bytes");
+    refused_within(&gzip(&endless), &limits, "exceeds the limit of 100000 unpacked bytes");
     let headers: Vec<Entry> =
         (0..200).flat_map(|_| [pax(b'x', &[("comment", &[b'c'; 600])]), file("pkg/a", "")]).collect();
-    refused_within(
-        &gzip(&tar(&headers)),
-        &limits,
-        "brings the archive over the limit of 100000 unpacked bytes",
-    );
+    refused_within(&gzip(&tar(&headers)), &limits, "exceeds the limit of 100000 unpacked bytes");
 }
 
 #[test]
 fn more_members_than_the_limit_are_refused() {
     let limits = Limits { members: 3, ..Limits::default() };
     let archive = |count| tar(&(0..count).map(|index| file(format!("pkg/{index}"), "")).collect::<Vec<_>>());
-    refused_within(&archive(4), &limits, "member `pkg/2` brings the archive over the limit of 3 members");
+    refused_within(&archive(4), &limits, "member `pkg/2` exceeds the limit of 3 members per archive");
     // Four members, but one and the same file.
     let again = tar(&vec![file("pkg/a", ""); 4]);
-    refused_within(&again, &limits, "member `pkg/a` brings the archive over the limit of 3 members");
+    refused_within(&again, &limits, "member `pkg/a` exceeds the limit of 3 members per archive");
     let zip =
         zipfile::zip(&(0..4).map(|index| zipfile::file(format!("pkg/{index}"), "")).collect::<Vec<_>>());
-    refused_within(&zip, &limits, "brings the archive over the limit of 3 members");
+    refused_within(&zip, &limits, "exceeds the limit of 3 members per archive");
 }
 
 #[test]
 fn directories_nobody_mentions_count_as_members() {
     let limits = Limits { members: 10, ..Limits::default() };
     let archive = tar(&[file("pkg/a/b/c/d/e/f/g/h/i/j", "")]);
-    refused_within(&archive, &limits, "brings the archive over the limit of 10 members");
+    refused_within(&archive, &limits, "exceeds the limit of 10 members");
 }
 
 #[test]
 fn a_decompression_bomb_is_refused_by_its_ratio() {
     let bomb = gzip(&unended(&[file("pkg/zeros", vec![0; 80 << 20])]));
     assert!(bomb.len() < 200 << 10);
-    refused(
-        &bomb,
-        "member `pkg/zeros` brings the archive over the limit of 200 unpacked bytes per byte of archive",
-    );
+    refused(&bomb, "member `pkg/zeros` exceeds the limit of 200 unpacked bytes per byte of archive");
     let zip = zipfile::zip(&[zipfile::file("pkg/zeros", vec![0; 80 << 20])]);
-    refused(&zip, "member `pkg/zeros` brings the archive over the limit of 200 unpacked bytes per byte");
+    refused(&zip, "member `pkg/zeros` exceeds the limit of 200 unpacked bytes per byte");
 }
 
 #[test]
@@ -104,7 +93,7 @@ fn names_that_would_fill_memory_are_refused() {
     let entries: Vec<Entry> = (0..9_000)
         .flat_map(|index| [gnu_long(b'K', &target), symlink(format!("pkg/{index}"), "cut")])
         .collect();
-    refused(&tar(&entries), "brings the names and link targets of the archive over 33554432 bytes");
+    refused(&tar(&entries), "exceeds the limit of 33554432 bytes of names and link targets per archive");
 }
 
 #[test]

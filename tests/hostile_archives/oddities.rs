@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt as _;
 use crosswheel::sdist::archive::{Limits, unpack};
 
 use crate::scene::{Scene, accepted, at};
-use crate::tarball::{Entry, GNU, V7, directory, entry, file, gzip, pax, tar};
+use crate::tarball::{Entry, GNU, V7, directory, entry, file, gzip, hardlink, pax, tar};
 
 #[test]
 fn an_old_style_nul_type_is_a_file_or_with_a_slash_a_directory() {
@@ -88,6 +88,18 @@ fn top_level_files_are_read_without_unpacking() {
     assert_eq!(found.top_level, "pkg-1.0");
     assert_eq!(found.files["PKG-INFO"], b"Name: pkg\n");
     assert_eq!(found.files.keys().collect::<Vec<_>>(), ["PKG-INFO", "sub/PKG-INFO"]);
+
+    let linked = Scene::new(&tar(&[
+        file("pkg/PKG-INFO", "info"),
+        file("pkg/other", "other"),
+        file("pkg/setup.py", "stale"),
+        file("pkg/setup.cfg", "stale"),
+        hardlink("pkg/setup.py", "pkg/PKG-INFO"),
+        hardlink("pkg/setup.cfg", "pkg/other"),
+    ]));
+    let found = linked.read(&["PKG-INFO", "setup.py", "setup.cfg"], &Limits::default()).unwrap();
+    assert_eq!(found.files["setup.py"], b"info");
+    assert_eq!(found.files.keys().collect::<Vec<_>>(), ["PKG-INFO", "setup.py"]);
 
     let large = Scene::new(&gzip(&tar(&[file("pkg/PKG-INFO", vec![b'x'; (4 << 20) + 1])])));
     let error = large.read(&["PKG-INFO"], &Limits::default()).unwrap_err();

@@ -98,7 +98,8 @@ pub struct TopLevelFiles {
     pub top_level: String,
     /// SHA-256 of the archive file.
     pub sha256: Sha256,
-    /// Contents by name. A name that is missing from the archive, or no regular file there, is not in it.
+    /// Contents by name. Names the archive does not have, or not as a regular file, are missing; so are hard
+    /// links to files that were not asked for.
     pub files: BTreeMap<String, Vec<u8>>,
 }
 

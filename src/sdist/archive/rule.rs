@@ -153,25 +153,25 @@ pub enum Rule {
     },
 
     /// More bytes than allowed.
-    #[error("brings the archive over the limit of {limit} unpacked bytes")]
+    #[error("exceeds the limit of {limit} unpacked bytes per archive")]
     TooManyBytes {
         /// [`Limits::bytes`](super::Limits::bytes).
         limit: u64,
     },
     /// More files, directories and links than allowed.
-    #[error("brings the archive over the limit of {limit} members")]
+    #[error("exceeds the limit of {limit} members per archive")]
     TooManyMembers {
         /// [`Limits::members`](super::Limits::members).
         limit: u64,
     },
     /// Compressed better than any real source tree.
-    #[error("brings the archive over the limit of {limit} unpacked bytes per byte of archive")]
+    #[error("exceeds the limit of {limit} unpacked bytes per byte of archive")]
     RatioTooHigh {
         /// [`Limits::ratio`](super::Limits::ratio).
         limit: u64,
     },
     /// Names and link targets that would fill memory.
-    #[error("brings the names and link targets of the archive over {limit} bytes")]
+    #[error("exceeds the limit of {limit} bytes of names and link targets per archive")]
     TooManyNameBytes {
         /// Bytes allowed.
         limit: usize,

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::Limits;
 use super::error::Trouble;
 use super::layout::Layout;
-use super::member::{Content, Member, MemberKind, Receiver};
+use super::member::{Content, Member, MemberKind, MemberPath, Receiver};
 use super::rule::Rule;
 
 /// Largest file that is kept, in bytes.
@@ -34,22 +34,43 @@ impl<'c> TopLevelCapture<'c> {
 impl Receiver for TopLevelCapture<'_> {
     fn member(&mut self, member: &Member, content: &mut dyn Content) -> Result<(), Trouble> {
         self.layout.place(member)?;
-        let Some((_, name)) = member.path.as_str().split_once('/') else { return Ok(()) };
-        let MemberKind::File { size, .. } = member.kind else { return Ok(()) };
-        if !self.names.contains(&name) {
-            return Ok(());
-        }
-        if size > FILE_BYTES {
-            return Err(Rule::FileTooLarge { limit: FILE_BYTES }.into());
-        }
-        let mut contents = Vec::new();
-        loop {
-            match content.chunk()? {
-                [] => break,
-                piece => contents.extend_from_slice(piece),
+        let Some(name) = self.wanted(&member.path) else { return Ok(()) };
+        match &member.kind {
+            MemberKind::File { size, .. } if *size > FILE_BYTES => {
+                Err(Rule::FileTooLarge { limit: FILE_BYTES }.into())
             }
+            MemberKind::File { .. } => {
+                let contents = read_all(content)?;
+                self.files.insert(name.to_owned(), contents);
+                Ok(())
+            }
+            // Takes the place of an earlier file, with contents that are known only if they were wanted.
+            MemberKind::Hardlink { target } => {
+                match self.wanted(target).and_then(|target| self.files.get(target)).cloned() {
+                    Some(contents) => self.files.insert(name.to_owned(), contents),
+                    None => self.files.remove(name),
+                };
+                Ok(())
+            }
+            MemberKind::Directory | MemberKind::Symlink { .. } => Ok(()),
         }
-        self.files.insert(name.to_owned(), contents);
-        Ok(())
+    }
+}
+
+impl<'c> TopLevelCapture<'c> {
+    /// The name asked for that `path` has in the top-level directory.
+    fn wanted(&self, path: &MemberPath) -> Option<&'c str> {
+        let (_, below) = path.as_str().split_once('/')?;
+        self.names.iter().copied().find(|&name| name == below)
+    }
+}
+
+fn read_all(content: &mut dyn Content) -> Result<Vec<u8>, Trouble> {
+    let mut contents = Vec::new();
+    loop {
+        match content.chunk()? {
+            [] => return Ok(contents),
+            piece => contents.extend_from_slice(piece),
+        }
     }
 }
