@@ -15,7 +15,7 @@ use serde_json::Value;
 /// A well-behaved backend. `BODY` runs in `build_wheel` before the wheel is written; what it leaves
 /// in `data` becomes a file of the wheel.
 const BACKEND: &str = r#"
-import base64, hashlib, json, os, sys, zipfile
+import base64, hashlib, json, os, sys, tempfile, zipfile
 
 REQUIRES = []
 
@@ -222,7 +222,7 @@ fn two_builds_are_byte_identical_whatever_surrounds_them() {
     let bench = Bench::with_body(
         "open('generated', 'w').close()\n\
          data = json.dumps([os.getcwd(), sys.prefix, os.environ['HOME'], os.getuid(), os.uname().nodename,\n\
-         \x20   oct(os.stat('generated').st_mode), int(os.stat('pyproject.toml').st_mtime), hash('x'), sorted(os.listdir('.'))])",
+         \x20   oct(os.stat('generated').st_mode), int(os.stat('pyproject.toml').st_mtime), hash('x'), sorted(os.listdir('.')), os.path.basename(tempfile.mkdtemp())])",
     );
     let first = bench.report(&[]);
     for (umask, directory) in [("077", "elsewhere"), ("000", "a/much/deeper/place")] {

@@ -57,6 +57,28 @@ def load_backend(settings):
     return backend
 
 
+class CountedNames:
+    """Names for temporary files that are the same in every build."""
+
+    def __init__(self):
+        self.count = 0
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        self.count += 1
+        return "%08d" % self.count
+
+
+def make_temporary_names_repeatable():
+    """Some backends compile in a temporary directory, whose random name then stays in the debug
+    information. TMPDIR belongs to this build alone, so its names need not be unguessable."""
+    tempfile = sys.modules.get("tempfile")
+    if hasattr(tempfile, "_name_sequence"):
+        tempfile._name_sequence = CountedNames()
+
+
 def report_error(channel, stage, error):
     traceback.print_exc()
     if isinstance(error, SystemExit):
@@ -121,6 +143,7 @@ def main():
     config_settings = settings["config_settings"] or None
     backend = run_hook(channel, "import", lambda: load_backend(settings))
     build = run_hook(channel, "import", lambda: backend.build_wheel)
+    make_temporary_names_repeatable()
     ask_requires(channel, backend, config_settings)
     if receive(channel) != "build":
         leave(0)

@@ -203,12 +203,11 @@ fn observe_into(
 /// What must not show in a wheel.
 struct Conditions {
     umask: u32,
-    rebuild: bool,
 }
 
 impl Conditions {
-    const ORDINARY: Self = Self { umask: 0o022, rebuild: false };
-    const OTHER: Self = Self { umask: 0o077, rebuild: true };
+    const ORDINARY: Self = Self { umask: 0o022 };
+    const OTHER: Self = Self { umask: 0o077 };
 }
 
 /// Builds `row` from within `directory`, with working directory, TMPDIR and workspace there.
@@ -225,9 +224,8 @@ fn build(row: &Row, directory: &Path, cache: &Path, conditions: Conditions) -> R
         .arg("sh")
         .arg(env!("CARGO_BIN_EXE_crosswheel"))
         .args(["build", &format!("{}=={}", row.name, row.version), "--python", &row.python])
-        .args(["--json", "--jobs", "1", "--out", "dist"])
+        .args(["--json", "--jobs", "1", "--out", "dist", "--rebuild"])
         .args(&row.arguments)
-        .args(conditions.rebuild.then_some("--rebuild"))
         .current_dir(directory)
         .env("CROSSWHEEL_CACHE_DIR", cache)
         .env("CROSSWHEEL_WORK_DIR", directory.join("work"))
