@@ -11,10 +11,12 @@ const PYTHON_MINORS: std::ops::RangeInclusive<u8> = 8..=15;
 
 /// Every CPython there is, and whether C extensions can be built for it.
 pub(super) fn pythons(cache: &Path) -> Vec<Finding> {
-    let found: Vec<Finding> = PYTHON_MINORS
-        .filter_map(|minor| Interpreter::find(&format!("3.{minor}"), cache).ok())
-        .map(|interpreter| python(&interpreter))
-        .collect();
+    // Starting an interpreter takes a while, and the shims of version tools take longer still.
+    let found: Vec<Finding> = std::thread::scope(|scope| {
+        let ask = |minor: u8| move || Interpreter::find(&format!("3.{minor}"), cache).ok();
+        let asked: Vec<_> = PYTHON_MINORS.map(|minor| scope.spawn(ask(minor))).collect();
+        asked.into_iter().filter_map(|asked| asked.join().ok()?).map(|found| python(&found)).collect()
+    });
     if found.is_empty() {
         let mend = "apt-get install python3 python3-dev";
         return vec![Finding::broken("Python", "found no Python on PATH, nor one of pyenv or uv", mend)];
