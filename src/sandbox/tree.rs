@@ -190,6 +190,15 @@ impl ProcessTree {
         }
     }
 
+    /// Ends an init that was given no command.
+    pub(super) fn dismiss(mut self) -> Result<(), SandboxError> {
+        self.control
+            .socket
+            .shutdown(std::net::Shutdown::Write)
+            .map_err(|source| SandboxError::Control { doing: "dismiss", source })?;
+        self.reap().map(drop)
+    }
+
     /// The error for an init that ended before it should have.
     pub(super) fn into_death(mut self) -> SandboxError {
         match self.reap() {
@@ -203,7 +212,7 @@ impl ProcessTree {
 
     /// Waits for the end of the init, and so of everything: every process that holds the other end of the
     /// control socket is one that still has killing to do.
-    pub(super) fn reap(&mut self) -> Result<std::process::ExitStatus, SandboxError> {
+    fn reap(&mut self) -> Result<std::process::ExitStatus, SandboxError> {
         loop {
             match self.hear(Some(KILL_GRACE)) {
                 Ok(Heard::Report(_)) => {}
