@@ -20,7 +20,7 @@ use serde_json::json;
 use super::cancellation::Cancellation;
 use super::diagnosis::HookError;
 use super::project::BuildSystem;
-use crate::sandbox::{Bind, Exit, Sandbox, SandboxError, Spec};
+use crate::sandbox::{Bind, Exit, PreparedSandbox, SandboxError, Spec};
 
 /// The script that calls the hooks; written into the workspace and run by the venv's Python.
 pub const SCRIPT: &str = include_str!("run_backend.py");
@@ -108,7 +108,7 @@ impl BackendCall<'_> {
     /// `output` as it comes.
     pub fn run(
         self,
-        sandbox: &Sandbox,
+        sandbox: PreparedSandbox,
         cancellation: &Cancellation,
         output: &mut (dyn Write + Send),
         accept: impl FnOnce(&[String]) -> bool + Send,
