@@ -287,7 +287,7 @@ impl Builder {
             let out = self.cache.temporary_directory()?;
             match self.runner.run(step, out.path(), self.cache.root(), |line| task.output(line))? {
                 Outcome::Built(report) => {
-                    let wheel = self.wheels.put(key, out.path(), &report)?;
+                    let wheel = self.wheels.put(key, out, &report)?;
                     Ok(Stepped::Made { wheel, key, report, cached: false })
                 }
                 Outcome::Failed(failure) => Ok(Stepped::Failed(failure)),

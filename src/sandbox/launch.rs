@@ -38,14 +38,14 @@ pub(super) fn start(
 }
 
 /// Why the init did not say what it should have.
-fn refusal(tree: ProcessTree, heard: io::Result<Heard>, sent: io::Result<()>) -> SandboxError {
+fn refusal(mut tree: ProcessTree, heard: io::Result<Heard>, sent: io::Result<()>) -> SandboxError {
     match heard {
         Ok(Heard::Report(Report::SetUpFailed { step, error })) => SandboxError::SetUp { step, error },
         Ok(Heard::Report(Report::ProgramRefused { program, fault })) => {
             SandboxError::Program { program: program.0, fault }
         }
         Ok(Heard::Report(_) | Heard::Nothing | Heard::Closed) => {
-            let died = tree.into_death();
+            let died = tree.death();
             match (sent, &died) {
                 (Err(source), SandboxError::InitDied { said, .. }) if said.is_empty() => {
                     SandboxError::Control { doing: "send a request to", source }

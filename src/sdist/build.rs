@@ -31,7 +31,9 @@ use super::verify::{Expected, NativeExpectation, VerifiedWheel, verify};
 use super::wheelhouse::GivenWheels;
 use super::workspace::Workspace;
 use crate::platform::{Glibc, Target};
-use crate::sandbox::{Bind, Isolation, Mode, NetworkIsolation, Outcome, PreparedSandbox, Sandbox};
+use crate::sandbox::{
+    Bind, Isolation, Mode, NetworkIsolation, Outcome, PreparedSandbox, ProcessTree, Sandbox,
+};
 
 /// What to build, with what, and under which limits.
 #[derive(Debug)]
@@ -126,13 +128,21 @@ pub fn build_wheel(
         let source = step.unpack(&workspace)?;
         let project = step.read_project(&source)?;
         let wheels = step.wheels(&project)?;
+        step.furnish(&workspace)?;
         let sandbox = sandbox.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
         let isolation = sandbox.isolation().clone();
         let environment = step.prepare(&workspace, project, isolation, wheels)?;
-        let built = step.run_backend(sandbox, &environment, output)?;
-        let verified = step.verify(&environment, &source, &built)?;
-        step.publish(&verified)?;
-        Ok(step.report(&source, &environment, built, verified))
+        let (built, remains) = step.run_backend(sandbox, &environment, output)?;
+        std::thread::scope(|scope| {
+            // Without a thread to give, all of it happens when it is dropped.
+            let _ = std::thread::Builder::new().name("removal".into()).spawn_scoped(scope, || {
+                workspace.discard(&[Layout::SOURCE, Layout::HOME, Layout::TEMPORARY]);
+                drop(remains);
+            });
+            let verified = step.verify(&environment, &source, &built)?;
+            step.publish(&verified)?;
+            Ok(step.report(&source, &environment, built, verified))
+        })
     })
 }
 
@@ -213,6 +223,13 @@ impl Step<'_> {
         VenvMaker::new(&self.request.cache, &self.request.interpreter)
     }
 
+    /// Makes what does not depend on how the build is isolated.
+    fn furnish(&self, workspace: &Workspace) -> Result<(), StepError> {
+        let names = [Layout::OUT, Layout::HOME, Layout::TEMPORARY, Layout::VENV];
+        let mut directories = names.iter().map(|name| workspace.path().join(name));
+        directories.try_for_each(fs_err::create_dir).map_err(host("prepare the workspace"))
+    }
+
     fn prepare(
         &mut self,
         workspace: &Workspace,
@@ -223,10 +240,6 @@ impl Step<'_> {
         let host_path = workspace.path().to_owned();
         let inside = if isolation.namespaces { FIXED_DIRECTORY.into() } else { host_path.clone() };
         let layout = Layout { host: host_path, inside };
-        for directory in [Layout::OUT, Layout::HOME, Layout::TEMPORARY, Layout::VENV] {
-            fs_err::create_dir(layout.host.join(directory)).map_err(host("prepare the workspace"))?;
-        }
-        fs_err::write(layout.host.join(Layout::SCRIPT), SCRIPT).map_err(host("prepare the workspace"))?;
         if self.request.crates.is_some() {
             self.configure_cargo(&layout, isolation.namespaces)?;
         }
@@ -234,6 +247,7 @@ impl Step<'_> {
         let venv = if isolation.namespaces {
             self.venv_maker().shared(&visible_at, &installed)?
         } else {
+            fs_err::write(layout.host.join(Layout::SCRIPT), SCRIPT).map_err(host("prepare the workspace"))?;
             self.venv_maker().own(&layout.host.join(Layout::VENV), &visible_at, &installed)?
         };
         self.stopwatch.lap("venv");
@@ -259,12 +273,12 @@ impl Step<'_> {
         sandbox: PreparedSandbox,
         environment: &BuildEnvironment,
         output: &mut (dyn Write + Send),
-    ) -> Result<BuiltWheel, StepError> {
+    ) -> Result<(BuiltWheel, ProcessTree), StepError> {
         self.cancellation.check()?;
         let log = environment.layout.host.join(Layout::LOG);
         let interpreter = &self.request.interpreter;
         let mut turned_down = None;
-        let run =
+        let (run, remains) =
             self.backend_call(environment, &log).run(sandbox, self.cancellation, output, |requires| {
                 match check_dynamic(requires, &environment.installed, interpreter) {
                     Ok(()) => true,
@@ -283,7 +297,10 @@ impl Step<'_> {
         }
         let log = log_lines(&log).map_err(host("read the log"))?;
         match &run.conversation {
-            Conversation::Built(name) => Ok(BuiltWheel { reported_name: name.clone(), run, log }),
+            Conversation::Built(name) => {
+                let reported_name = name.clone();
+                Ok((BuiltWheel { reported_name, run, log }, remains))
+            }
             _ => {
                 self.venv_maker().check(&environment.venv, &environment.installed)?;
                 Err(self.failed_run(&run, &log).into())
@@ -294,6 +311,10 @@ impl Step<'_> {
     fn backend_call<'a>(&'a self, environment: &'a BuildEnvironment, log: &'a Path) -> BackendCall<'a> {
         let BuildEnvironment { project, layout, venv, .. } = environment;
         let python = python_in(&layout.inside.join(Layout::VENV));
+        let script = match venv {
+            BuildVenv::Own => layout.inside.join(Layout::SCRIPT),
+            BuildVenv::Shared(venv) => venv.program().to_owned(),
+        };
         let source = match project.root.strip_prefix(&layout.host) {
             Ok(relative) => layout.inside.join(relative),
             Err(_) => project.root.clone(),
@@ -320,7 +341,7 @@ impl Step<'_> {
             timeout: self.request.timeout,
             log,
             python,
-            script: layout.inside.join(Layout::SCRIPT),
+            script,
             source,
             output: layout.inside.join(Layout::OUT),
         }

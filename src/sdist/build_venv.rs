@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 
 use pep508_rs::Requirement;
 
+use super::backend::SCRIPT;
 use super::failure::{Failure, FailureClass};
 use super::interpreter::Interpreter;
 use super::requirements::{self, Missing};
 use super::step_error::StepError;
 use super::unpacked_wheel::UnpackedWheel;
 use super::venv::{Venv, VenvError};
-use super::venv_cache::{CachedVenv, VenvCache};
+use super::venv_cache::{CachedVenv, VenvCache, VenvPlan};
 use super::wheel_store::{WheelStore, WheelStoreError};
 use super::wheelhouse::{self, GivenWheels};
 
@@ -24,7 +25,7 @@ pub(super) struct VenvMaker<'a> {
 
 /// An environment with everything in it.
 pub(super) enum BuildVenv {
-    /// Of this build alone; it may be written to.
+    /// Of this build alone; it may be written to. What runs in it is elsewhere.
     Own,
     /// Of all builds with the same requirements; to be mounted read-only.
     Shared(CachedVenv),
@@ -69,7 +70,8 @@ impl<'a> VenvMaker<'a> {
 
     /// An environment with `wheels` that other builds may use, too.
     pub fn shared(&self, visible_at: &Path, wheels: &[UnpackedWheel]) -> Result<BuildVenv, StepError> {
-        let venv = self.cache.venv(visible_at, self.interpreter, wheels);
+        let plan = VenvPlan { visible_at, interpreter: self.interpreter, wheels, program: SCRIPT };
+        let venv = self.cache.venv(plan);
         venv.map(BuildVenv::Shared).map_err(|error| self.blame(error, wheels))
     }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use crosswheel::sdist::interpreter::Interpreter;
 use crosswheel::sdist::unpacked_wheel::UnpackedWheel;
-use crosswheel::sdist::venv_cache::{CachedVenv, VenvCache};
+use crosswheel::sdist::venv_cache::{CachedVenv, VenvCache, VenvPlan};
 use crosswheel::sdist::wheel_store::WheelStore;
 
 use crate::builder::{PYTHON, WheelBuilder};
@@ -39,7 +39,7 @@ impl Fixture {
     }
 
     fn venv(&self, wheels: &[UnpackedWheel]) -> CachedVenv {
-        self.cache.venv(Path::new("/crosswheel/venv"), &PYTHON, wheels).unwrap()
+        self.cache.venv(plan(wheels)).unwrap()
     }
 
     /// The environments, without what is temporary, of which there must be nothing.
@@ -49,6 +49,11 @@ impl Fixture {
         let entries = fs_err::read_dir(venvs).unwrap().map(|entry| entry.unwrap().path());
         entries.filter(|path| !path.ends_with("tmp")).collect()
     }
+}
+
+fn plan(wheels: &[UnpackedWheel]) -> VenvPlan<'_> {
+    let visible_at = Path::new("/crosswheel/venv");
+    VenvPlan { visible_at, interpreter: &PYTHON, wheels, program: "print(__file__)" }
 }
 
 /// As if it had last been used this long ago.
@@ -65,18 +70,21 @@ fn inode(path: &Path) -> u64 {
 fn the_same_wheels_share_an_environment_and_others_do_not() {
     let fixture = Fixture::new();
     let [a, b] = ["a", "b"].map(|name| fixture.wheel(name));
-    let both = fixture.venv(&[a.clone(), b.clone()]);
-    let first = inode(both.directory());
-    assert_eq!(inode(fixture.venv(&[a.clone(), b.clone()]).directory()), first);
-    for others in [vec![a.clone()], vec![b.clone(), a.clone()], vec![]] {
-        assert_ne!(inode(fixture.venv(&others).directory()), first);
-    }
-    let elsewhere = fixture.cache.venv(Path::new("/elsewhere"), &PYTHON, &[a.clone(), b.clone()]).unwrap();
-    assert_ne!(inode(elsewhere.directory()), first);
+    let both = [a.clone(), b.clone()];
+    let first = inode(fixture.venv(&both).directory());
+    assert_eq!(inode(fixture.venv(&both).directory()), first);
     let other = Interpreter { cflags: "-O1".into(), ..PYTHON.clone() };
-    let other = fixture.cache.venv(Path::new("/crosswheel/venv"), &other, &[a, b]).unwrap();
-    assert_ne!(inode(other.directory()), first);
-    assert_eq!(fixture.entries().len(), 6);
+    let others = [
+        plan(&[]),
+        plan(std::slice::from_ref(&a)),
+        plan(&[b, a.clone()]),
+        VenvPlan { visible_at: Path::new("/elsewhere"), ..plan(&both) },
+        VenvPlan { interpreter: &other, ..plan(&both) },
+        VenvPlan { program: "pass", ..plan(&both) },
+    ]
+    .map(|plan| inode(fixture.cache.venv(plan).unwrap().directory()));
+    assert!(!others.contains(&first));
+    assert_eq!(fixture.entries().len(), 1 + others.len());
 }
 
 #[test]
@@ -86,6 +94,12 @@ fn a_cached_environment_works_and_names_the_path_at_which_it_is_seen() {
     let python = venv.directory().join("bin/python");
     let output = Command::new(python).args(["-c", "import a, sys; print(sys.prefix)"]).output().unwrap();
     assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), venv.directory().to_str().unwrap());
+    let program = venv.program().strip_prefix("/crosswheel/venv").unwrap();
+    let output = Command::new(venv.directory().join("bin/python"))
+        .arg(venv.directory().join(program))
+        .output()
+        .unwrap();
+    assert!(String::from_utf8_lossy(&output.stdout).ends_with(".pyc\n"), "{output:?}");
     let script = fs_err::read_to_string(venv.directory().join("bin/a-tool")).unwrap();
     assert!(script.starts_with("#!/crosswheel/venv/bin/python\n"), "{script}");
 }
