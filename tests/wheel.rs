@@ -503,3 +503,13 @@ fn a_command_line_that_makes_no_sense_is_told_why() {
     assert!(refused(&["--target", other]).contains(&format!("the target is {other}")));
     assert!(Path::new(&bench.sdist).exists());
 }
+
+#[test]
+fn a_pipe_is_no_sdist() {
+    let bench = Bench::with_body("");
+    fs_err::remove_file(&bench.sdist).unwrap();
+    nix::unistd::mkfifo(&bench.sdist, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let output = bench.build(&[]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("not a regular file"), "{output:?}");
+}
