@@ -513,3 +513,12 @@ fn a_pipe_is_no_sdist() {
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     assert!(String::from_utf8_lossy(&output.stderr).contains("not a regular file"), "{output:?}");
 }
+
+#[test]
+fn a_directory_or_a_giant_in_the_place_of_metadata_is_the_projects_fault() {
+    let giant = format!("# {}", "x".repeat(5 << 20));
+    let bench = Bench::with_files(&[("pyproject.toml", &giant), ("backend.py", "")]);
+    assert_eq!(bench.failure(14, &[])["class"], "invalid-metadata");
+    let bench = Bench::with_files(&[("PKG-INFO/x", ""), ("pyproject.toml", PYPROJECT)]);
+    assert_eq!(bench.failure(14, &[])["class"], "invalid-metadata");
+}
