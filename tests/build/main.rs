@@ -423,3 +423,11 @@ fn processes_with(mark: &str) -> Vec<u32> {
     let entries = fs_err::read_dir("/proc").unwrap().flatten();
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).filter(has_mark).collect()
 }
+
+#[test]
+fn logins_in_a_configuration_that_cannot_be_read_are_not_shown() {
+    let place = Place::new();
+    place.write("home/.config/uv/uv.toml", "index-url = \"https://me:hunter22@127.0.0.1/simple/\" oops\n");
+    let run = place.build(&["app==1.0"]).ended(22);
+    assert!(!(run.stdout + &run.stderr).contains("hunter22"));
+}
