@@ -601,3 +601,13 @@ open(demo.__file__, 'a').write('X = 2')";
         assert_eq!(bench.wheel_member(&report, "demo.py"), "");
     }
 }
+
+#[test]
+fn files_of_the_command_line_that_are_missing_or_broken_are_the_callers_fault() {
+    let bench = Bench::with_body("");
+    let wheel = bench.path("tool-1.0-py3-none-any.whl");
+    fs_err::write(&wheel, "no zip").unwrap();
+    assert_eq!(bench.build(&["--build-wheels", wheel.to_str().unwrap()]).status.code(), Some(2));
+    fs_err::remove_file(&bench.sdist).unwrap();
+    assert_eq!(bench.build(&[]).status.code(), Some(2));
+}
