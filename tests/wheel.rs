@@ -611,3 +611,16 @@ fn files_of_the_command_line_that_are_missing_or_broken_are_the_callers_fault() 
     fs_err::remove_file(&bench.sdist).unwrap();
     assert_eq!(bench.build(&[]).status.code(), Some(2));
 }
+
+#[test]
+fn what_a_patch_changes_has_the_same_time_in_every_build_and_is_younger_than_the_rest() {
+    let body = "times = [os.stat(name).st_mtime for name in ('backend.py', 'new.txt', '.')]
+data = repr(times)";
+    let bench = Bench::with_body(body);
+    let patch = bench.path("new.patch");
+    fs_err::write(&patch, "--- /dev/null\n+++ b/new.txt\n@@ -0,0 +1 @@\n+new\n").unwrap();
+    for _ in 0..2 {
+        let report = bench.report(&["--patch", patch.to_str().unwrap()]);
+        assert_eq!(bench.wheel_member(&report, "demo.py"), "[315532800.0, 315532801.0, 315532801.0]");
+    }
+}
