@@ -116,7 +116,9 @@ pub fn build_wheel(
     let mut workspace = step.create_workspace()?;
     if request.keep_work {
         workspace.keep();
-        eprintln!("crosswheel: the build's directory is kept: {}", workspace.path().display());
+        let kept = workspace.path().display();
+        // To whoever asked, even if they asked for no output of the backend.
+        let _ = writeln!(std::io::stderr(), "crosswheel: the build's directory is kept: {kept}");
     }
     let source = step.unpack(&workspace)?;
     let project = step.read_project(&source)?;
@@ -169,9 +171,7 @@ struct Step<'a> {
 impl Step<'_> {
     fn create_workspace(&self) -> Result<Workspace, StepError> {
         let base = self.request.work.clone().unwrap_or_else(|| self.request.cache.join("work"));
-        std::path::absolute(&base)
-            .and_then(|base| Workspace::create(&base))
-            .map_err(host("make a directory to work in"))
+        Workspace::create(&base).map_err(host("make a directory to work in"))
     }
 
     fn unpack(&mut self, workspace: &Workspace) -> Result<SourceTree, StepError> {
@@ -236,6 +236,10 @@ impl Step<'_> {
         refuse_missing(&project.build_system.requires, &installed, interpreter, "pyproject.toml")?;
         let visible_at = layout.inside.join(Layout::VENV);
         let mut venv = Venv::create(&layout.host.join(Layout::VENV), &visible_at, interpreter)?;
+        if layout.host == layout.inside {
+            // Without a mount namespace the build can write to what is in its venv.
+            venv.copy_files();
+        }
         for wheel in &installed {
             venv.install(wheel)?;
         }
