@@ -627,3 +627,72 @@ data = repr(times)";
         assert_eq!(bench.wheel_member(&report, "demo.py"), "[315532800.0, 315532801.0, 315532801.0]");
     }
 }
+
+/// A wheel of `project` with nothing in it but what a wheel must have.
+fn empty_wheel(directory: &Path, project: &str) -> PathBuf {
+    let path = directory.join(format!("{project}-1.0-py3-none-any.whl"));
+    let mut wheel = zip::ZipWriter::new(fs_err::File::create(&path).unwrap());
+    let info = format!("{project}-1.0.dist-info");
+    let files = [
+        (format!("{info}/METADATA"), format!("Metadata-Version: 2.1\nName: {project}\nVersion: 1.0\n")),
+        (
+            format!("{info}/WHEEL"),
+            "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n".to_owned(),
+        ),
+    ];
+    let mut record = String::new();
+    for (name, content) in files {
+        let digest = crosswheel::digest::Sha256::of(content.as_bytes());
+        let digest = base64::Engine::encode(&base64::prelude::BASE64_URL_SAFE_NO_PAD, digest.as_bytes());
+        record.push_str(&format!("{name},sha256={digest},{}\n", content.len()));
+        wheel.start_file(name, zip::write::SimpleFileOptions::default()).unwrap();
+        wheel.write_all(content.as_bytes()).unwrap();
+    }
+    wheel.start_file(format!("{info}/RECORD"), zip::write::SimpleFileOptions::default()).unwrap();
+    wheel.write_all(format!("{record}{info}/RECORD,,\n").as_bytes()).unwrap();
+    wheel.finish().unwrap();
+    path
+}
+
+/// Recent setuptools takes CFLAGS instead of the interpreter's own flags, which hold the optimisation.
+#[test]
+fn setuptools_gets_the_interpreters_compiler_flags_and_others_do_not() {
+    let bench = Bench::with_body(
+        "import sysconfig\ndata = json.dumps([os.environ['CFLAGS'], os.environ['CXXFLAGS'], sysconfig.get_config_var('CFLAGS')])",
+    );
+    let flags = |arguments: &[&str]| -> [String; 3] {
+        serde_json::from_str(&bench.wheel_member(&bench.report(arguments), "demo.py")).unwrap()
+    };
+    let [c, _, own] = flags(&[]);
+    assert!(c.starts_with("-ffile-prefix-map=") && !own.is_empty(), "{c}");
+    let setuptools = empty_wheel(bench.directory.path(), "setuptools");
+    let [c, cxx, own] = flags(&["--build-wheels", setuptools.to_str().unwrap()]);
+    assert!(c.starts_with(&format!("{own} -ffile-prefix-map=")), "{c}");
+    assert_eq!(c, cxx);
+}
+
+/// A signal may arrive between the start of the backend and the moment somebody could kill it.
+#[test]
+fn a_build_cancelled_before_its_backend_is_known_is_killed_all_the_same() {
+    use crosswheel::sandbox::{Mode, Sandbox, Spec};
+    let sandbox = Sandbox::detect(Mode::Auto, env!("CARGO_BIN_EXE_crosswheel").into()).unwrap();
+    let null = fs_err::File::options().write(true).open("/dev/null").unwrap().into_parts().0;
+    let tree = sandbox
+        .spawn(Spec {
+            argv: vec!["/bin/sleep".into(), "1000000".into()],
+            env: Default::default(),
+            working_directory: "/".into(),
+            binds: Vec::new(),
+            visible_host_paths: Vec::new(),
+            stdin: None,
+            stdout: null.into(),
+            stderr: None,
+            network: false,
+        })
+        .unwrap();
+    let cancellation = crosswheel::sdist::cancellation::Cancellation::default();
+    cancellation.cancel();
+    cancellation.watch(tree.killer());
+    assert!(tree.wait(None).unwrap().killed);
+    assert!(cancellation.check().is_err());
+}
