@@ -10,6 +10,9 @@
 //! | 1 | [`sandbox`] |
 //! | 0 | [`digest`], [`platform`] |
 
+// They panic when nobody reads.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 pub mod cli;
 pub mod crossbuild;
 pub mod digest;

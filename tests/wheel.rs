@@ -538,3 +538,196 @@ fn a_command_line_that_makes_no_sense_is_told_why() {
     assert!(refused(&["--target", other]).contains(&format!("the target is {other}")));
     assert!(Path::new(&bench.sdist).exists());
 }
+
+#[test]
+fn a_pipe_is_no_sdist() {
+    let bench = Bench::with_body("");
+    fs_err::remove_file(&bench.sdist).unwrap();
+    nix::unistd::mkfifo(&bench.sdist, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let output = bench.build(&[]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("not a regular file"), "{output:?}");
+}
+
+#[test]
+fn a_directory_or_a_giant_in_the_place_of_metadata_is_the_projects_fault() {
+    let giant = format!("# {}", "x".repeat(5 << 20));
+    let bench = Bench::with_files(&[("pyproject.toml", &giant), ("backend.py", "")]);
+    assert_eq!(bench.failure(14, &[])["class"], "invalid-metadata");
+    let bench = Bench::with_files(&[("PKG-INFO/x", ""), ("pyproject.toml", PYPROJECT)]);
+    assert_eq!(bench.failure(14, &[])["class"], "invalid-metadata");
+}
+
+#[test]
+fn the_longest_timeout_is_one() {
+    Bench::with_body("").report(&["--timeout", &u64::MAX.to_string()]);
+}
+
+#[test]
+fn directories_may_be_relative_and_lead_upwards() {
+    let bench = Bench::with_body("import shutil\ndata = shutil.which('tool')");
+    fs_err::create_dir_all(bench.path("below")).unwrap();
+    fs_err::create_dir_all(bench.path("tools")).unwrap();
+    fs_err::write(bench.path("tools/tool"), "#!/bin/sh\n").unwrap();
+    fs_err::set_permissions(bench.path("tools/tool"), std::os::unix::fs::PermissionsExt::from_mode(0o755))
+        .unwrap();
+    let mut command = bench.command();
+    command.current_dir(bench.path("below")).args(["--cache-dir=../c", "--path=../tools"]);
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    command.arg("--work-dir=../w");
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(
+        bench.wheel_member(&json(&output)["built"], "demo.py"),
+        bench.path("tools/tool").display().to_string()
+    );
+}
+
+#[test]
+fn nobody_who_reads_is_no_reason_to_fail() {
+    let bench = Bench::with_body("print('from the backend')");
+    for closed in ["stdout", "stderr", "both"] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut command = bench.command();
+        if closed != "stderr" {
+            command.stdout(writer.try_clone().unwrap());
+        }
+        if closed != "stdout" {
+            command.stderr(writer);
+        }
+        assert_eq!(command.status().unwrap().code(), Some(0), "{closed}");
+        assert_eq!(command.arg("--build-wheels=absent").status().unwrap().code(), Some(2), "{closed}");
+    }
+}
+
+#[test]
+fn a_signal_ends_what_does_not_notice_it() {
+    let bench = Bench::with_body("");
+    let script = bench.path("python");
+    fs_err::write(&script, "#!/bin/sh\ntrap '' TERM\necho > \"$0.started\"\nwhile :; do sleep 1; done\n")
+        .unwrap();
+    fs_err::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let mut child = bench.command().arg("--python").arg(&script).process_group(0).spawn().unwrap();
+    wait_until(|| bench.path("python.started").exists());
+    let pid = Pid::from_raw(child.id().try_into().unwrap());
+    kill(pid, Signal::SIGTERM).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(143));
+    nix::sys::signal::killpg(pid, Signal::SIGKILL).unwrap();
+}
+
+#[test]
+fn what_a_build_does_to_its_venv_no_other_build_sees() {
+    let tool = Bench::with_body("");
+    tool.report(&[]);
+    let wheel = tool.path("out/demo-1.0-py3-none-any.whl");
+    let body = "import demo
+data = open(demo.__file__).read()
+try:
+    os.chmod(demo.__file__, 0o644)
+    open(demo.__file__, 'a').write('X = 2')
+except OSError:
+    pass";
+    let indented: String = body.lines().map(|line| format!("    {line}\n")).collect();
+    let bench = Bench::with_files(&[
+        ("pyproject.toml", &PYPROJECT.replace("[]", "['demo']")),
+        ("backend.py", &BACKEND.replace("BODY", &indented)),
+    ]);
+    for sandbox in ["--sandbox=off", "--sandbox=auto", "--sandbox=auto"] {
+        let report = bench.report(&[sandbox, "--build-wheels", wheel.to_str().unwrap()]);
+        assert_eq!(bench.wheel_member(&report, "demo.py"), "");
+    }
+}
+
+#[test]
+fn files_of_the_command_line_that_are_missing_or_broken_are_the_callers_fault() {
+    let bench = Bench::with_body("");
+    let wheel = bench.path("tool-1.0-py3-none-any.whl");
+    fs_err::write(&wheel, "no zip").unwrap();
+    assert_eq!(bench.build(&["--build-wheels", wheel.to_str().unwrap()]).status.code(), Some(2));
+    fs_err::remove_file(&bench.sdist).unwrap();
+    assert_eq!(bench.build(&[]).status.code(), Some(2));
+}
+
+#[test]
+fn what_a_patch_changes_has_the_same_time_in_every_build_and_is_younger_than_the_rest() {
+    let body = "times = [os.stat(name).st_mtime for name in ('backend.py', 'new.txt', '.')]
+data = repr(times)";
+    let bench = Bench::with_body(body);
+    let patch = bench.path("new.patch");
+    fs_err::write(&patch, "--- /dev/null\n+++ b/new.txt\n@@ -0,0 +1 @@\n+new\n").unwrap();
+    for _ in 0..2 {
+        let report = bench.report(&["--patch", patch.to_str().unwrap()]);
+        assert_eq!(bench.wheel_member(&report, "demo.py"), "[315532800.0, 315532801.0, 315532801.0]");
+    }
+}
+
+/// A wheel of `project` with nothing in it but what a wheel must have.
+fn empty_wheel(directory: &Path, project: &str) -> PathBuf {
+    let path = directory.join(format!("{project}-1.0-py3-none-any.whl"));
+    let mut wheel = zip::ZipWriter::new(fs_err::File::create(&path).unwrap());
+    let info = format!("{project}-1.0.dist-info");
+    let files = [
+        (format!("{info}/METADATA"), format!("Metadata-Version: 2.1\nName: {project}\nVersion: 1.0\n")),
+        (
+            format!("{info}/WHEEL"),
+            "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n".to_owned(),
+        ),
+    ];
+    let mut record = String::new();
+    for (name, content) in files {
+        let digest = crosswheel::digest::Sha256::of(content.as_bytes());
+        let digest = base64::Engine::encode(&base64::prelude::BASE64_URL_SAFE_NO_PAD, digest.as_bytes());
+        record.push_str(&format!("{name},sha256={digest},{}\n", content.len()));
+        wheel.start_file(name, zip::write::SimpleFileOptions::default()).unwrap();
+        wheel.write_all(content.as_bytes()).unwrap();
+    }
+    wheel.start_file(format!("{info}/RECORD"), zip::write::SimpleFileOptions::default()).unwrap();
+    wheel.write_all(format!("{record}{info}/RECORD,,\n").as_bytes()).unwrap();
+    wheel.finish().unwrap();
+    path
+}
+
+/// Recent setuptools takes CFLAGS instead of the interpreter's own flags, which hold the optimisation.
+#[test]
+fn setuptools_gets_the_interpreters_compiler_flags_and_others_do_not() {
+    let bench = Bench::with_body(
+        "import sysconfig\ndata = json.dumps([os.environ['CFLAGS'], os.environ['CXXFLAGS'], sysconfig.get_config_var('CFLAGS')])",
+    );
+    let flags = |arguments: &[&str]| -> [String; 3] {
+        serde_json::from_str(&bench.wheel_member(&bench.report(arguments), "demo.py")).unwrap()
+    };
+    let [c, _, own] = flags(&[]);
+    assert!(c.starts_with("-ffile-prefix-map=") && !own.is_empty(), "{c}");
+    let setuptools = empty_wheel(bench.directory.path(), "setuptools");
+    let [c, cxx, own] = flags(&["--build-wheels", setuptools.to_str().unwrap()]);
+    assert!(c.starts_with(&format!("{own} -ffile-prefix-map=")), "{c}");
+    assert_eq!(c, cxx);
+}
+
+/// A signal may arrive between the start of the backend and the moment somebody could kill it.
+#[test]
+fn a_build_cancelled_before_its_backend_is_known_is_killed_all_the_same() {
+    use crosswheel::sandbox::{Mode, Sandbox, Spec};
+    let sandbox = Sandbox::detect(Mode::Auto, env!("CARGO_BIN_EXE_crosswheel").into()).unwrap();
+    let null = fs_err::File::options().write(true).open("/dev/null").unwrap().into_parts().0;
+    let tree = sandbox
+        .spawn(Spec {
+            argv: vec!["/bin/sleep".into(), "1000000".into()],
+            env: Default::default(),
+            working_directory: "/".into(),
+            binds: Vec::new(),
+            visible_host_paths: Vec::new(),
+            stdin: None,
+            stdout: null.into(),
+            stderr: None,
+            network: false,
+        })
+        .unwrap();
+    let cancellation = crosswheel::sdist::cancellation::Cancellation::default();
+    cancellation.cancel();
+    cancellation.watch(tree.killer());
+    assert!(tree.wait(None).unwrap().killed);
+    assert!(cancellation.check().is_err());
+}

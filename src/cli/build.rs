@@ -1,12 +1,12 @@
 //! `crosswheel build`: flags in, results out. Knows nothing of how anything is done.
 
-use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
 use serde::Serialize;
 
+use super::output::{complain, print};
 use crate::crossbuild::{
     BuildFailure, BuildFailureClass, BuildOptions, IndexFlags, Layer, SourceResult, Status, build,
 };
@@ -184,7 +184,7 @@ pub fn run(arguments: BuildArguments) -> ExitCode {
                 print_document(&summary.results);
             }
             if let Some(failure) = &summary.lock_failure {
-                eprintln!("crosswheel build: the lock file was not written: {failure}");
+                complain(&format!("crosswheel build: the lock file was not written: {failure}"));
             }
             ExitCode::from(summary.exit_code())
         }
@@ -196,7 +196,7 @@ pub fn run(arguments: BuildArguments) -> ExitCode {
             } else {
                 let mut lines = vec![format!("crosswheel build: {failure}")];
                 lines.extend(details(&failure));
-                eprintln!("{}", lines.join("\n"));
+                complain(&lines.join("\n"));
             }
             ExitCode::from(code)
         }
@@ -209,8 +209,7 @@ fn options(arguments: BuildArguments) -> Result<BuildOptions, BuildFailure> {
     Ok(BuildOptions {
         python: arguments.python,
         out: arguments.out,
-        cache_directory: super::cache_directory(arguments.cache_dir)
-            .map_err(|message| BuildFailure::new(BuildFailureClass::InvalidSource, message))?,
+        cache_directory: super::cache_directory(arguments.cache_dir).map_err(invalid)?,
         executable,
         index: IndexFlags {
             layer: Layer {
@@ -225,7 +224,7 @@ fn options(arguments: BuildArguments) -> Result<BuildOptions, BuildFailure> {
         build_requires: arguments.build_requires,
         config_settings: arguments.config_setting,
         env: arguments.env,
-        tool_directories: arguments.tool_directories,
+        tool_directories: super::directories("--path", &arguments.tool_directories).map_err(invalid)?,
         expect: arguments.expect,
         patches: arguments.patch,
         patch_strip: arguments.patch_strip,
@@ -240,6 +239,10 @@ fn options(arguments: BuildArguments) -> Result<BuildOptions, BuildFailure> {
         update_lock: arguments.update_lock,
         verbose: arguments.verbose,
     })
+}
+
+fn invalid(message: String) -> BuildFailure {
+    BuildFailure::new(BuildFailureClass::InvalidSource, message)
 }
 
 fn print_result(result: &SourceResult) {
@@ -259,7 +262,7 @@ fn print_result(result: &SourceResult) {
         }
         (None, None) => {}
     }
-    print(&(lines.join("\n") + "\n"));
+    print(&lines.join("\n"));
 }
 
 /// What a failure has to say beyond its message.
@@ -271,11 +274,5 @@ fn details(failure: &BuildFailure) -> Vec<String> {
 
 fn print_document(results: &[SourceResult]) {
     let text = serde_json::to_string(&Document { results }).expect("results have only string keys");
-    print(&(text + "\n"));
-}
-
-/// A reader that has gone away is no reason to fail: the wheels are there.
-fn print(text: &str) {
-    let mut stdout = std::io::stdout().lock();
-    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+    print(&text);
 }

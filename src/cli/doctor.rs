@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::failure_text;
+use super::output::{complain, print};
 use crate::doctor::{Finding, Status, examine, mount_overlay_in_new_namespace};
 
 /// Check this host: Pythons, compilers, uv, namespaces, overlayfs, emulation, disk.
@@ -34,7 +35,7 @@ pub fn run(arguments: DoctorArguments) -> ExitCode {
         return match mount_overlay_in_new_namespace(&directory) {
             Ok(()) => ExitCode::SUCCESS,
             Err(reason) => {
-                eprintln!("{reason}");
+                complain(&reason);
                 ExitCode::FAILURE
             }
         };
@@ -48,23 +49,20 @@ pub fn run(arguments: DoctorArguments) -> ExitCode {
     if arguments.json {
         failure_text::print_json(&serde_json::json!({ "ok": ok, "findings": findings }));
     } else {
-        findings.iter().for_each(print);
-        println!(
-            "{}",
-            if ok { "\nThis host can build wheels." } else { "\nThis host cannot build wheels yet." }
-        );
+        findings.iter().for_each(print_finding);
+        print(if ok { "\nThis host can build wheels." } else { "\nThis host cannot build wheels yet." });
     }
     if ok { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn print(finding: &Finding) {
+fn print_finding(finding: &Finding) {
     let mark = match finding.status {
         Status::Works => "works  ",
         Status::Limited => "limited",
         Status::Broken => "BROKEN ",
     };
-    println!("{mark}  {}: {}", finding.subject, finding.found);
+    print(&format!("{mark}  {}: {}", finding.subject, finding.found));
     if let Some(mend) = &finding.mend {
-        println!("         mend: {mend}");
+        print(&format!("         mend: {mend}"));
     }
 }

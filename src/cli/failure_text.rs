@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 
+use super::output::{complain, print};
 use crate::sdist::Failure;
 
 /// The exit codes of building a wheel, for `--help`.
@@ -41,8 +42,8 @@ pub fn describe(failure: &Failure) -> String {
 /// Prints `document` as one line on standard output.
 pub fn print_json(document: &impl Serialize) {
     match serde_json::to_string(document) {
-        Ok(text) => println!("{text}"),
-        Err(error) => eprintln!("error: cannot write JSON: {error}"),
+        Ok(text) => print(&text),
+        Err(error) => complain(&format!("error: cannot write JSON: {error}")),
     }
 }
 
@@ -62,7 +63,7 @@ fn report(json: bool, kind: &str, message: &str) {
     if json {
         print_json(&serde_json::json!({ "error": { "kind": kind, "message": message } }));
     }
-    eprintln!("error: {message}");
+    complain(&format!("error: {message}"));
 }
 
 #[cfg(test)]

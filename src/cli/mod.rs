@@ -3,6 +3,7 @@
 mod build;
 mod doctor;
 mod failure_text;
+mod output;
 mod sandbox_init;
 mod sandbox_run;
 mod wheel;
@@ -42,6 +43,16 @@ pub fn run() -> ExitCode {
         Command::SandboxInit => sandbox_init::run(),
         Command::SandboxRun(arguments) => sandbox_run::run(arguments),
     }
+}
+
+/// The directories given with `flag`, absolute and without links, as whoever runs elsewhere needs them.
+fn directories(flag: &str, given: &[PathBuf]) -> Result<Vec<PathBuf>, String> {
+    let find = |path: &PathBuf| match fs_err::canonicalize(path) {
+        Ok(found) if found.is_dir() => Ok(found),
+        Ok(_) => Err(format!("{flag} `{}` is not a directory", path.display())),
+        Err(error) => Err(format!("{flag}: {error}")),
+    };
+    given.iter().map(find).collect()
 }
 
 /// The cache directory: as given, or `crosswheel` in the user's cache directory (XDG Base Directory).

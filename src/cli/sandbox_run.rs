@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 
+use super::output::complain;
 use crate::sandbox::{Bind, Mode, Outcome, Sandbox, Spec};
 
 /// Exits with the code of the command, with 128 and the number of the signal that ended it, with 124 when its
@@ -48,7 +49,7 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
     match run_in_sandbox(arguments) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
-            eprintln!("crosswheel: {error:#}");
+            complain(&format!("crosswheel: {error:#}"));
             ExitCode::from(125)
         }
     }
@@ -58,7 +59,7 @@ fn run_in_sandbox(arguments: Arguments) -> anyhow::Result<u8> {
     let init = std::env::current_exe().context("cannot find this executable")?;
     let sandbox = Sandbox::detect(arguments.sandbox, init)?;
     for lost in &sandbox.isolation().lost {
-        eprintln!("crosswheel: this host does not allow {lost}");
+        complain(&format!("crosswheel: this host does not allow {lost}"));
     }
     let mut binds = Vec::new();
     for (pairs, writable) in [(&arguments.bind, false), (&arguments.bind_writable, true)] {
@@ -83,7 +84,8 @@ fn run_in_sandbox(arguments: Arguments) -> anyhow::Result<u8> {
         stderr: Some(std::io::stderr().as_fd().try_clone_to_owned()?),
         network: arguments.network,
     })?;
-    let deadline = arguments.timeout.map(|seconds| Instant::now() + Duration::from_secs(seconds));
+    let deadline =
+        arguments.timeout.and_then(|seconds| Instant::now().checked_add(Duration::from_secs(seconds)));
     let exit = tree.wait(deadline)?;
     Ok(match exit.outcome {
         _ if exit.timed_out => 124,

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use clap::builder::{OsStringValueParser, TypedValueParser};
@@ -14,11 +14,12 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use super::failure_text;
+use super::output::{complain, print};
 use crate::platform::{Glibc, Target};
 use crate::sandbox::Mode;
 use crate::sdist::archive::Limits;
 use crate::sdist::build::{Expect, WheelRequest, build_wheel};
-use crate::sdist::cancellation::Cancellation;
+use crate::sdist::cancellation::{Cancellation, Cancelled};
 use crate::sdist::interpreter::Interpreter;
 use crate::sdist::report::Outcome;
 use crate::sdist::step_error::StepError;
@@ -128,6 +129,7 @@ pub fn run(arguments: WheelArguments) -> ExitCode {
     }
     let request = match request(arguments) {
         Ok(request) => request,
+        Err(_) if signal.load(Ordering::SeqCst) != 0 => return interrupted(&signal),
         Err(message) => return failure_text::usage(json, &message),
     };
     let mut output: Box<dyn Write + Send> =
@@ -137,28 +139,36 @@ pub fn run(arguments: WheelArguments) -> ExitCode {
             if json {
                 failure_text::print_json(&Outcome::Built(Box::new(report)));
             } else {
-                println!("{}", request.out.join(&report.file_name).display());
-                report.notes.iter().for_each(|note| eprintln!("note: {note}"));
-                report.isolation.lost.iter().for_each(|lost| eprintln!("note: {lost}"));
+                print(&request.out.join(&report.file_name).display().to_string());
+                report.notes.iter().for_each(|note| complain(&format!("note: {note}")));
+                report.isolation.lost.iter().for_each(|lost| complain(&format!("note: {lost}")));
             }
             ExitCode::SUCCESS
         }
+        // Whatever else went wrong then: an interrupt from a terminal also reaches our helpers.
+        Err(_) if signal.load(Ordering::SeqCst) != 0 => interrupted(&signal),
         Err(StepError::Failed(failure)) => {
             let code = failure.class.exit_code();
             if json {
                 failure_text::print_json(&Outcome::Failed(failure));
             } else {
-                eprint!("{}", failure_text::describe(&failure));
+                complain(failure_text::describe(&failure).trim_end());
             }
             ExitCode::from(code)
         }
         Err(StepError::Input(message)) => failure_text::usage(json, &message),
-        Err(StepError::Cancelled(cancelled)) => {
-            eprintln!("error: {cancelled}");
-            ExitCode::from(128_u8.saturating_add(u8::try_from(signal.load(Ordering::SeqCst)).unwrap_or(0)))
-        }
+        Err(StepError::Cancelled(_)) => interrupted(&signal),
         Err(error @ StepError::Host { .. }) => failure_text::internal(json, &error.to_string()),
     }
+}
+
+fn interrupted(signal: &AtomicI32) -> ExitCode {
+    complain(&format!("error: {Cancelled}"));
+    ExitCode::from(exit_code_of(signal.load(Ordering::SeqCst)))
+}
+
+fn exit_code_of(signal: i32) -> u8 {
+    128_u8.saturating_add(u8::try_from(signal).unwrap_or(0))
 }
 
 fn request(arguments: WheelArguments) -> Result<WheelRequest, String> {
@@ -179,7 +189,7 @@ fn request(arguments: WheelArguments) -> Result<WheelRequest, String> {
         patch_strip: arguments.patch_strip,
         config_settings,
         environment: arguments.environment.into_iter().collect(),
-        tool_directories: arguments.tool_directories,
+        tool_directories: super::directories("--path", &arguments.tool_directories)?,
         crates: arguments.crates,
         limits: Limits {
             bytes: arguments.limit_bytes,
@@ -213,16 +223,25 @@ fn cancel_at_end_of_stdin(cancellation: &Arc<Cancellation>) -> std::io::Result<(
     Ok(())
 }
 
-/// Ends the build on the first signal; what it was is kept for the exit code.
+/// How long the build may take to notice a signal. Less than `crosswheel build` gives us.
+const GRACE: Duration = Duration::from_secs(4);
+
+/// Ends the build on the first signal; what it was is kept for the exit code. A build that does not notice,
+/// for unpacking something huge, say, or waiting for an interpreter that does not answer, is left to the next
+/// one to sweep up; a second signal does not wait for it.
 fn cancel_on_signals(cancellation: &Arc<Cancellation>) -> std::io::Result<Arc<AtomicI32>> {
     let received = Arc::new(AtomicI32::new(0));
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
     let (shared, cancellation) = (Arc::clone(&received), Arc::clone(cancellation));
     std::thread::Builder::new().name("signals".into()).spawn(move || {
-        for signal in signals.forever() {
-            shared.store(signal, Ordering::SeqCst);
-            cancellation.cancel();
+        let Some(signal) = signals.forever().next() else { return };
+        shared.store(signal, Ordering::SeqCst);
+        cancellation.cancel();
+        let deadline = Instant::now() + GRACE;
+        while Instant::now() < deadline && signals.pending().next().is_none() {
+            std::thread::sleep(Duration::from_millis(20));
         }
+        std::process::exit(exit_code_of(signal).into());
     })?;
     Ok(received)
 }

@@ -3,7 +3,7 @@
 //! Knows nothing of the command line or of how results are printed.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
@@ -104,7 +104,7 @@ impl Builder {
             Err(mut failure) => {
                 let redact = |text: &mut String| *text = self.http.credentials().redact(text);
                 redact(&mut failure.message);
-                failure.evidence.iter_mut().for_each(redact);
+                failure.evidence.iter_mut().chain(&mut failure.hint).for_each(redact);
                 (SourceResult::failed(text, failure, start.elapsed().as_secs_f64()), Vec::new())
             }
         }
@@ -113,8 +113,9 @@ impl Builder {
     fn try_source(&self, text: &str) -> Result<(Built, PathBuf, Published), BuildFailure> {
         self.interrupt.check()?;
         let source = Source::parse(text)?;
-        let label = text.split('#').next().unwrap_or(text).rsplit('/').next().unwrap_or(text);
-        let task = self.progress.task(redact_urls(label));
+        let shown = redact_urls(text);
+        let label = shown.split('#').next().unwrap_or(&shown).rsplit('/').next().unwrap_or(&shown);
+        let task = self.progress.task(label);
         let sdist = self.acquire(source, &task)?;
         let built = self.build_sdist(&sdist, &self.customisation, self.options.rebuild, &[&sdist], &task)?;
         self.interrupt.check()?;
@@ -285,8 +286,10 @@ impl Builder {
             }
             task.stage(stage);
             let out = self.cache.temporary_directory()?;
-            match self.runner.run(step, out.path(), self.cache.root(), |line| task.output(line))? {
+            let ended = self.runner.run(step, out.path(), self.cache.root(), |line| task.output(line));
+            match ended.map_err(|failure| changed_wheel(step).unwrap_or(failure))? {
                 Outcome::Built(report) => {
+                    check_inputs(step, &report)?;
                     let wheel = self.wheels.put(key, out, &report)?;
                     Ok(Stepped::Made { wheel, key, report, cached: false })
                 }
@@ -294,6 +297,30 @@ impl Builder {
             }
         })
     }
+}
+
+/// Fails if the step was not given what its key says: a file was changed after its digest was taken.
+fn check_inputs(step: &WheelStep, report: &Report) -> Result<(), BuildFailure> {
+    if report.sdist_sha256 != step.sdist_sha256 {
+        return Err(changed(step.sdist));
+    }
+    let used: BTreeSet<Sha256> = report.build_requirements.iter().map(|wheel| wheel.sha256).collect();
+    match step.build_wheels.iter().find(|(_, sha256)| !used.contains(sha256)) {
+        Some((path, _)) => Err(changed(path)),
+        None => Ok(()),
+    }
+}
+
+/// The failure of a step that refused a wheel for another digest than it was to have.
+fn changed_wheel(step: &WheelStep) -> Option<BuildFailure> {
+    let is_changed = |path: &Path, digest| Sha256::of_file(path).is_ok_and(|(found, _)| found != digest);
+    step.build_wheels.iter().find(|(path, digest)| is_changed(path, *digest)).map(|(path, _)| changed(path))
+}
+
+fn changed(path: &Path) -> BuildFailure {
+    let message = format!("{} is not the file whose hash was checked", path.display());
+    BuildFailure::new(BuildFailureClass::FetchFailed, message)
+        .with_hint("something changed it since; if it is in the cache, remove it there")
 }
 
 fn touches_pyproject(customisation: &Customisation) -> bool {

@@ -3,11 +3,14 @@
 //! Knows nothing of what the entries mean.
 
 use std::collections::HashMap;
+use std::io::ErrorKind::{AlreadyExists, DirectoryNotEmpty};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tempfile::TempDir;
@@ -118,15 +121,27 @@ impl Cache {
         Ok(())
     }
 
-    /// Renames the complete directory `from` to `destination`, replacing what is there.
+    /// Renames the complete directory `from` to `destination`. What is there already changes places with it,
+    /// at one stroke: another run may be reading it, or publish the same at this moment.
     pub fn publish_directory(&self, from: &Path, destination: &Path) -> std::io::Result<()> {
         create_parent(destination)?;
-        if destination.exists() {
-            let old = self.temporary_directory()?;
-            // Another run may have taken it away in the meantime; then there is nothing to replace.
-            let _ = fs_err::rename(destination, old.path().join("old"));
+        loop {
+            match fs_err::rename(from, destination) {
+                Err(error) if matches!(error.kind(), DirectoryNotEmpty | AlreadyExists) => {}
+                ended => return ended,
+            }
+            match renameat2(AT_FDCWD, from, AT_FDCWD, destination, RenameFlags::RENAME_EXCHANGE) {
+                Ok(()) => return Ok(()),
+                // Taken away in the meantime.
+                Err(Errno::ENOENT) => {}
+                // Not every file system can.
+                Err(Errno::EINVAL | Errno::ENOSYS) => {
+                    let old = self.temporary_directory()?;
+                    let _ = fs_err::rename(destination, old.path().join("old"));
+                }
+                Err(errno) => return Err(errno.into()),
+            }
         }
-        fs_err::rename(from, destination)
     }
 
     fn document(&self, kind: &str, key: Sha256) -> PathBuf {
@@ -189,6 +204,22 @@ mod tests {
         assert!(age < FRESH);
         fs_err::write(cache.document("facts", key), "[1,").unwrap();
         assert!(cache.read::<Vec<u8>>("facts", key).is_none());
+    }
+
+    #[test]
+    fn a_directory_published_by_many_at_once_is_always_there_and_whole() {
+        let directory = tempfile::tempdir().unwrap();
+        let cache = Cache::open(directory.path()).unwrap();
+        let destination = cache.wheel(Sha256::of(b"key"));
+        let publish = || {
+            for _ in 0..100 {
+                let made = cache.temporary_directory().unwrap().keep();
+                fs_err::write(made.join("wheel"), "whole").unwrap();
+                cache.publish_directory(&made, &destination).unwrap();
+                assert_eq!(fs_err::read_to_string(destination.join("wheel")).unwrap(), "whole");
+            }
+        };
+        std::thread::scope(|scope| (0..4).for_each(|_| drop(scope.spawn(publish))));
     }
 
     #[test]

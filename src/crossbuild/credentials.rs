@@ -100,7 +100,7 @@ impl Credentials {
 /// `text` with the user information of every URL in it replaced.
 pub fn redact_urls(text: &str) -> String {
     static USER_INFORMATION: LazyLock<Regex> = LazyLock::new(|| {
-        Regex::new(r"([A-Za-z][A-Za-z0-9+.\-]*://)[^/\s@?#]+@").expect("the pattern is constant")
+        Regex::new(r"([A-Za-z][A-Za-z0-9+.\-]*://)[^/\s?#]+@").expect("the pattern is constant")
     });
     USER_INFORMATION.replace_all(text, "${1}****@").into_owned()
 }
@@ -214,6 +214,11 @@ mod tests {
         let text = credentials.redact("GET https://you:other@x.example/a failed; password hunter22");
         assert_eq!(text, "GET https://****@x.example/a failed; password ****");
         assert!(!format!("{credentials:?}").contains("hunter22"));
+    }
+
+    #[test]
+    fn all_of_a_password_with_an_at_sign_is_replaced() {
+        assert_eq!(redact_urls("at https://me:hunter@22@one.example/x@y"), "at https://****@one.example/x@y");
     }
 
     #[test]

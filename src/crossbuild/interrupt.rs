@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use nix::sys::signal::{Signal, kill, killpg};
+use nix::sys::signal::{Signal, killpg};
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::Pid;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -26,6 +26,9 @@ use super::failure::{BuildFailure, BuildFailureClass};
 const GRACE: Duration = Duration::from_secs(5);
 /// How long our own threads may take to notice once no child is left.
 const OWN_GRACE: Duration = Duration::from_secs(2);
+
+/// Most bytes kept of a line of a child's output: foreign code decides how long its lines are.
+const LONGEST_LINE: u64 = 64 << 10;
 
 /// The state shared by the thread that waits for signals and those that build.
 #[derive(Debug, Default)]
@@ -100,7 +103,7 @@ impl Interrupt {
     pub fn run(
         &self,
         command: &mut Command,
-        mut on_line: impl FnMut(&str) + Send,
+        on_line: impl FnMut(&str) + Send,
     ) -> Result<Finished, BuildFailure> {
         let program = command.get_program().to_string_lossy().into_owned();
         let failed = |what: &str, error: std::io::Error| {
@@ -110,9 +113,8 @@ impl Interrupt {
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
         let captured = std::thread::scope(|scope| {
             scope.spawn(move || {
-                for line in stderr.into_iter().flat_map(|stderr| BufReader::new(stderr).split(b'\n')) {
-                    let Ok(line) = line else { break };
-                    on_line(String::from_utf8_lossy(&line).trim_end_matches('\r'));
+                if let Some(stderr) = stderr {
+                    each_line(BufReader::new(stderr), on_line);
                 }
             });
             let mut captured = Vec::new();
@@ -155,10 +157,10 @@ impl Interrupt {
         child.wait()
     }
 
-    /// SIGTERM to every child; SIGKILL to their groups after the grace period or a second signal.
+    /// SIGTERM to every child and what is in its group; SIGKILL after the grace period or a second signal.
     fn end_children(&self, signals: &mut Signals) {
         for &pid in lock(&self.children).iter() {
-            let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
+            let _ = killpg(Pid::from_raw(pid), Signal::SIGTERM);
         }
         let deadline = Instant::now() + GRACE;
         while !lock(&self.children).is_empty() {
@@ -170,6 +172,15 @@ impl Interrupt {
             }
             std::thread::sleep(Duration::from_millis(20));
         }
+    }
+}
+
+/// Hands each line to `on_line`, and one that is longer than [`LONGEST_LINE`] in pieces.
+fn each_line(mut reader: impl BufRead, mut on_line: impl FnMut(&str)) {
+    let mut line = Vec::new();
+    while let Ok(1..) = reader.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut line) {
+        on_line(String::from_utf8_lossy(&line).trim_end_matches(['\n', '\r']));
+        line.clear();
     }
 }
 
@@ -195,6 +206,15 @@ mod tests {
         assert_eq!(finished.stdout, b"out\n");
         assert_eq!(finished.status.code(), Some(3));
         assert_eq!(lines, ["one", "two"]);
+    }
+
+    #[test]
+    fn an_endless_line_comes_in_pieces() {
+        let mut lengths = Vec::new();
+        let mut command = Command::new("sh");
+        command.args(["-c", "head -c 200000 /dev/zero >&2; echo x >&2"]);
+        Interrupt::never().run(&mut command, |line| lengths.push(line.len())).unwrap();
+        assert_eq!(lengths, [65536, 65536, 65536, 200_001 - 3 * 65536]);
     }
 
     #[test]

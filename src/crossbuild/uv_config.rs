@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
+use super::credentials::redact_urls;
 use super::failure::{BuildFailure, BuildFailureClass};
 use super::index_settings::{Environment, Layer};
 
@@ -58,7 +59,9 @@ pub fn read(environment: &Environment) -> Result<UvConfiguration, BuildFailure> 
     for path in files(environment) {
         let Ok(text) = fs_err::read_to_string(&path) else { continue };
         let parsed: Configuration = toml::from_str(&text).map_err(|error| {
-            let message = format!("uv's configuration {} cannot be read: {error}", path.display());
+            // The error shows the line, and there may be a login in it.
+            let reason = redact_urls(&error.to_string());
+            let message = format!("uv's configuration {} cannot be read: {reason}", path.display());
             BuildFailure::new(BuildFailureClass::ResolutionFailed, message)
         })?;
         merged.text.push_str(&text);

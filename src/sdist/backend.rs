@@ -145,7 +145,8 @@ impl BackendCall<'_> {
             network: false,
         })?;
         cancellation.watch(tree.killer());
-        let deadline = self.timeout.map(|timeout| started + timeout);
+        // A deadline beyond what the clock can hold is none.
+        let deadline = self.timeout.and_then(|timeout| started.checked_add(timeout));
         std::thread::scope(|scope| {
             // Without threads to give, starting one is an error, and dropping the tree ends it.
             let thread = |name: &str| std::thread::Builder::new().name(name.into());

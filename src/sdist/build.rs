@@ -123,7 +123,9 @@ pub fn build_wheel(
         let mut workspace = step.create_workspace()?;
         if request.keep_work {
             workspace.keep();
-            eprintln!("crosswheel: the build's directory is kept: {}", workspace.path().display());
+            let kept = workspace.path().display();
+            // To whoever asked, even if they asked for no output of the backend.
+            let _ = writeln!(std::io::stderr(), "crosswheel: the build's directory is kept: {kept}");
         }
         let source = step.unpack(&workspace)?;
         let project = step.read_project(&source)?;
@@ -193,9 +195,7 @@ struct Step<'a> {
 impl Step<'_> {
     fn create_workspace(&self) -> Result<Workspace, StepError> {
         let base = self.request.work.clone().unwrap_or_else(|| self.request.cache.join("work"));
-        std::path::absolute(&base)
-            .and_then(|base| Workspace::create(&base))
-            .map_err(host("make a directory to work in"))
+        Workspace::create(&base).map_err(host("make a directory to work in"))
     }
 
     fn unpack(&mut self, workspace: &Workspace) -> Result<SourceTree, StepError> {

@@ -63,6 +63,8 @@ impl<'a> VenvMaker<'a> {
     ) -> Result<BuildVenv, StepError> {
         let make = || {
             let mut venv = Venv::create(directory, visible_at, self.interpreter)?;
+            // The build can write to what is in its own venv.
+            venv.copy_files();
             wheels.iter().try_for_each(|wheel| venv.install(wheel))
         };
         make().map(|()| BuildVenv::Own).map_err(|error| self.blame(error, wheels))

@@ -11,8 +11,6 @@ use pep508_rs::{ExtraName, PackageName, Requirement, VerbatimUrl};
 /// See <https://packaging.python.org/en/latest/specifications/core-metadata/>.
 #[derive(Clone, Debug)]
 pub struct CoreMetadata {
-    /// `Metadata-Version`, such as `2.1`.
-    pub metadata_version: String,
     /// `Name`, normalised (PEP 503).
     pub name: PackageName,
     /// `Version` (PEP 440).
@@ -25,8 +23,6 @@ pub struct CoreMetadata {
     pub requires_dist: Vec<Requirement<VerbatimUrl>>,
     /// `Provides-Extra`.
     pub provides_extra: Vec<ExtraName>,
-    /// `Dynamic` (PEP 643), lower case.
-    pub dynamic: Vec<String>,
 }
 
 /// Why bytes are not core metadata.
@@ -58,10 +54,10 @@ impl CoreMetadata {
             let value = headers.get_first_value(field).map(|value| value.trim().to_owned());
             value.filter(|value| !value.is_empty()).ok_or(CoreMetadataError::Missing(field))
         };
+        required("Metadata-Version")?;
         let version_text = required("Version")?;
         let requires_python = headers.get_first_value("Requires-Python");
         Ok(Self {
-            metadata_version: required("Metadata-Version")?,
             name: parse_field("Name", &required("Name")?)?,
             version: parse_field("Version", &version_text)?,
             version_text,
@@ -79,20 +75,7 @@ impl CoreMetadata {
                 .iter()
                 .filter_map(|value| value.trim().parse().ok())
                 .collect(),
-            dynamic: headers
-                .get_all_values("Dynamic")
-                .iter()
-                .map(|value| value.trim().to_ascii_lowercase())
-                .collect(),
         })
-    }
-
-    /// Whether `field` may be relied on before the build: PEP 643, from metadata 2.2 on and not
-    /// listed as dynamic.
-    pub fn is_authoritative(&self, field: &str) -> bool {
-        let mut parts = self.metadata_version.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
-        let version = (parts.next().unwrap_or(0), parts.next().unwrap_or(0));
-        version >= (2, 2) && !self.dynamic.iter().any(|dynamic| dynamic.eq_ignore_ascii_case(field))
     }
 }
 
@@ -124,13 +107,6 @@ mod tests {
         assert_eq!(metadata.version_text, "5.5.2.POST1");
         assert_eq!(metadata.requires_dist.len(), 1);
         assert_eq!(metadata.provides_extra.len(), 1);
-    }
-
-    #[test]
-    fn dynamic_fields_are_not_authoritative() {
-        let metadata = CoreMetadata::parse(METADATA).unwrap();
-        assert!(metadata.is_authoritative("Requires-Python"));
-        assert!(!metadata.is_authoritative("Requires-Dist"));
     }
 
     #[test]

@@ -191,7 +191,9 @@ fn candidates(wanted: &str, version: Option<&[u8]>) -> Vec<PathBuf> {
 
 /// Interpreters of pyenv and uv that are not on PATH, newest first.
 fn installed_by_version_tools(version: &[u8]) -> Vec<PathBuf> {
-    let home = std::env::home_dir().unwrap_or_default();
+    // A user without a home has nothing there; an empty path would mean the current directory.
+    let home =
+        std::env::home_dir().filter(|home| home.is_absolute()).unwrap_or_else(|| "/nonexistent".into());
     let or_home = |variable: &str, default: &str| {
         std::env::var_os(variable).map_or_else(|| home.join(default), PathBuf::from)
     };

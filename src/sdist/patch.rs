@@ -4,6 +4,7 @@
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Component, Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use diffy::patch_set::{FileMode, FileOperation, FilePatch, ParseOptions, PatchKind, PatchSet};
 
@@ -65,14 +66,31 @@ pub fn apply_patch(root: &Path, patch: &Path, strip: usize) -> Result<(), PatchE
     if files.is_empty() {
         return Err(invalid("it changes no file".into()));
     }
-    let application = Application { root: &fs_err::canonicalize(root)?, patch, strip };
+    let root = &fs_err::canonicalize(root)?;
+    let modified = newest(root)? + Duration::from_secs(1);
+    let application = Application { root, patch, strip, modified };
     files.iter().try_for_each(|file| application.apply(file))
+}
+
+/// When the youngest file below `directory` was modified. What a patch changes must be younger still, for
+/// tools that compare times, and as young in every build.
+fn newest(directory: &Path) -> std::io::Result<SystemTime> {
+    let mut newest = SystemTime::UNIX_EPOCH;
+    for entry in fs_err::read_dir(directory)? {
+        let entry = entry?;
+        let metadata = entry.metadata()?;
+        let here = if metadata.is_dir() { self::newest(&entry.path())? } else { metadata.modified()? };
+        newest = newest.max(here);
+    }
+    Ok(newest)
 }
 
 struct Application<'a> {
     root: &'a Path,
     patch: &'a Path,
     strip: usize,
+    /// Time of the files it writes, and of the directories it changes.
+    modified: SystemTime,
 }
 
 impl Application<'_> {
@@ -88,7 +106,8 @@ impl Application<'_> {
             FileOperation::Delete(name) => {
                 let path = self.locate(&name)?;
                 self.patched(&name, self.read(&name, &path)?, file)?;
-                Ok(fs_err::remove_file(path)?)
+                fs_err::remove_file(&path)?;
+                self.stamp_directory(&path)
             }
             FileOperation::Modify { original, modified } => {
                 let path = self.locate(&modified)?;
@@ -102,6 +121,7 @@ impl Application<'_> {
                 let content = self.patched(&from, self.read(&from, &old)?, file)?;
                 fs_err::create_dir_all(new.parent().unwrap_or(self.root))?;
                 fs_err::rename(&old, &new)?;
+                self.stamp_directory(&old)?;
                 self.write(&new, &content, file.new_mode())
             }
             FileOperation::Copy { from, to } => {
@@ -163,7 +183,16 @@ impl Application<'_> {
         let mut file = tempfile::NamedTempFile::new_in(directory)?;
         file.write_all(content)?;
         file.as_file().set_permissions(PermissionsExt::from_mode(mode))?;
+        file.as_file().set_modified(self.modified)?;
         file.persist(path).map_err(|error| error.error)?;
+        self.stamp_directory(path)
+    }
+
+    /// Sets the times of the directories above `path`.
+    fn stamp_directory(&self, path: &Path) -> Result<(), PatchError> {
+        for directory in path.ancestors().skip(1).take_while(|above| above.starts_with(self.root)) {
+            fs_err::File::open(directory)?.file().set_modified(self.modified)?;
+        }
         Ok(())
     }
 

@@ -1,6 +1,7 @@
 //! A source tree as PEP 517 and PEP 518 see it: who builds it, with what, and for which Python.
 //! Knows nothing of archives, venvs or processes.
 
+use std::io::Read as _;
 use std::path::{Component, Path, PathBuf};
 use std::str::FromStr;
 
@@ -14,6 +15,8 @@ use super::interpreter::Interpreter;
 
 /// The backend when `[build-system]` or its `build-backend` is missing (PEP 517).
 pub const LEGACY_BACKEND: &str = "setuptools.build_meta:__legacy__";
+/// Most bytes of pyproject.toml and PKG-INFO, as much as is read of them before a build is planned.
+const FILE_BYTES: u64 = 4 << 20;
 const LEGACY_REQUIREMENT: &str = "setuptools>=40.8.0";
 
 /// The `[build-system]` table of pyproject.toml, every fallback applied.
@@ -70,6 +73,14 @@ pub enum ProjectError {
     /// PKG-INFO is there but is not core metadata.
     #[error("PKG-INFO cannot be read: {0}")]
     InvalidMetadata(#[from] CoreMetadataError),
+    /// A directory in the place of a file, or a file larger than any real one.
+    #[error("{name} {problem}")]
+    UnusableFile {
+        /// The file.
+        name: &'static str,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// Neither pyproject.toml nor setup.py.
     #[error("the sdist has neither pyproject.toml nor setup.py in its top directory `{0}`")]
     NothingToBuild(String),
@@ -156,7 +167,7 @@ impl BuildSystem {
 impl Project {
     /// Reads the project whose top directory is `root`.
     pub fn load(root: &Path) -> Result<Self, ProjectError> {
-        let pyproject = read_if_present(&root.join("pyproject.toml"))?;
+        let pyproject = read_if_present(root, "pyproject.toml")?;
         if pyproject.is_none() && !root.join("setup.py").is_file() {
             let name = root.file_name().unwrap_or_default().to_string_lossy();
             return Err(ProjectError::NothingToBuild(name.into_owned()));
@@ -167,7 +178,7 @@ impl Project {
         for entry in &build_system.backend_path {
             check_backend_directory(root, entry)?;
         }
-        let metadata = match read_if_present(&root.join("PKG-INFO"))? {
+        let metadata = match read_if_present(root, "PKG-INFO")? {
             Some(bytes) => Some(CoreMetadata::parse(&bytes)?),
             None => None,
         };
@@ -269,12 +280,22 @@ fn static_value<T: FromStr>(value: Option<toml::Value>) -> Option<T> {
     value?.as_str()?.parse().ok()
 }
 
-fn read_if_present(path: &Path) -> std::io::Result<Option<Vec<u8>>> {
-    match fs_err::read(path) {
-        Ok(bytes) => Ok(Some(bytes)),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
+fn read_if_present(root: &Path, name: &'static str) -> Result<Option<Vec<u8>>, ProjectError> {
+    let file = match fs_err::File::open(root.join(name)) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    let unusable = |problem: String| Err(ProjectError::UnusableFile { name, problem });
+    if !file.metadata()?.is_file() {
+        return unusable("is not a file".into());
     }
+    let mut bytes = Vec::new();
+    file.take(FILE_BYTES + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > FILE_BYTES {
+        return unusable(format!("is larger than {FILE_BYTES} bytes"));
+    }
+    Ok(Some(bytes))
 }
 
 #[cfg(test)]

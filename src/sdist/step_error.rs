@@ -8,6 +8,7 @@ use super::failure::Failure;
 use super::patch::PatchError;
 use super::project::ProjectError;
 use super::venv::VenvError;
+use super::wheel_archive::WheelArchiveError;
 use super::wheel_store::WheelStoreError;
 use super::wheelhouse::WheelhouseError;
 use crate::sandbox::SandboxError;
@@ -41,7 +42,13 @@ pub(super) fn host<E: std::fmt::Display>(attempt: &'static str) -> impl Fn(E) ->
 
 impl From<ArchiveError> for StepError {
     fn from(error: ArchiveError) -> Self {
-        if error.is_refusal() { Self::Failed(error.into()) } else { host("unpack the sdist")(error) }
+        match &error {
+            ArchiveError::Refused { .. } => Self::Failed(error.into()),
+            ArchiveError::Read { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
+                Self::Input(error.to_string())
+            }
+            ArchiveError::Read { .. } | ArchiveError::Write { .. } => host("unpack the sdist")(error),
+        }
     }
 }
 
@@ -74,7 +81,16 @@ impl From<WheelhouseError> for StepError {
 
 impl From<WheelStoreError> for StepError {
     fn from(error: WheelStoreError) -> Self {
-        host("unpack a build requirement")(error)
+        match error {
+            // Not of this machine, nor of the project: somebody gave a wheel that is none.
+            WheelStoreError::Archive(WheelArchiveError::Io(_))
+            | WheelStoreError::Io(_)
+            | WheelStoreError::ByteCompile { .. }
+            | WheelStoreError::Manifest(_) => host("unpack a build requirement")(error),
+            WheelStoreError::Archive(_) | WheelStoreError::Digest { .. } | WheelStoreError::Record { .. } => {
+                Self::Input(format!("cannot unpack a build requirement: {error}"))
+            }
+        }
     }
 }
 

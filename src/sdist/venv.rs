@@ -126,6 +126,12 @@ impl Venv {
         Ok(venv)
     }
 
+    /// Makes copies from now on, for processes from which the environment cannot be protected: what they
+    /// change must not be in the store.
+    pub fn copy_files(&mut self) {
+        self.copy = true;
+    }
+
     /// Installs a wheel. After an error the environment is unfinished and must be thrown away.
     pub fn install(&mut self, wheel: &UnpackedWheel) -> Result<(), VenvError> {
         self.check_installable(wheel)?;

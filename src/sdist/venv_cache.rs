@@ -63,7 +63,7 @@ pub struct CachedVenv {
 }
 
 impl CachedVenv {
-    /// Where it lies. Nothing below may be changed: other builds use it.
+    /// Where it lies: an absolute path without links. Nothing below may be changed: other builds use it.
     pub fn directory(&self) -> &Path {
         &self.directory
     }
@@ -167,7 +167,7 @@ impl VenvPlan<'_> {
         }
         let compiled = compiled_path(PROGRAM, self.interpreter).filter(|path| place.join(path).exists());
         let program = self.visible_at.join(compiled.as_deref().unwrap_or(PROGRAM));
-        Some(CachedVenv { directory: place.to_owned(), program, _in_use: directory })
+        Some(CachedVenv { directory: fs_err::canonicalize(place).ok()?, program, _in_use: directory })
     }
 
     /// Whether its program can start; `bin/python` is a link to an interpreter outside.

@@ -10,7 +10,8 @@ use nix::fcntl::{Flock, FlockArg};
 
 use super::removal::{remove_tree, remove_trees};
 
-const PREFIX: &str = "build-";
+/// Ours alone: what has this name and a lock nobody holds is removed, also from a directory of the user's.
+const PREFIX: &str = "crosswheel-build-";
 const LOCK_SUFFIX: &str = ".lock";
 
 /// An empty directory of our own, removed with everything in it when dropped.
@@ -26,6 +27,7 @@ impl Workspace {
     /// Makes a workspace under `base`, after removing those that no process uses any more.
     pub fn create(base: &Path) -> io::Result<Self> {
         fs_err::create_dir_all(base)?;
+        let base = &fs_err::canonicalize(base)?;
         sweep(base)?;
         loop {
             let (file, lock_path) = tempfile::Builder::new()
@@ -42,7 +44,7 @@ impl Workspace {
         }
     }
 
-    /// The directory, as an absolute path if `base` was one.
+    /// The directory, as an absolute path without links and `..`.
     pub fn path(&self) -> &Path {
         &self.directory
     }
@@ -128,12 +130,21 @@ mod tests {
     fn what_a_crash_left_is_swept_and_what_is_in_use_is_not() {
         let base = tempfile::tempdir().unwrap();
         let alive = Workspace::create(base.path()).unwrap();
-        fs_err::write(base.path().join("build-dead.lock"), "").unwrap();
-        fs_err::create_dir(base.path().join("build-dead")).unwrap();
-        fs_err::write(base.path().join("build-dead/file"), "x").unwrap();
+        fs_err::write(base.path().join("crosswheel-build-dead.lock"), "").unwrap();
+        fs_err::create_dir(base.path().join("crosswheel-build-dead")).unwrap();
+        fs_err::write(base.path().join("crosswheel-build-dead/file"), "x").unwrap();
         let other = Workspace::create(base.path()).unwrap();
         assert!(alive.path().is_dir() && other.path().is_dir());
-        assert!(!base.path().join("build-dead").exists());
-        assert!(!base.path().join("build-dead.lock").exists());
+        assert!(!base.path().join("crosswheel-build-dead").exists());
+        assert!(!base.path().join("crosswheel-build-dead.lock").exists());
+    }
+
+    #[test]
+    fn locks_and_directories_of_others_stay() {
+        let base = tempfile::tempdir().unwrap();
+        fs_err::write(base.path().join("build-release.lock"), "").unwrap();
+        fs_err::create_dir(base.path().join("build-release")).unwrap();
+        drop(Workspace::create(base.path()).unwrap());
+        assert_eq!(names(base.path()).len(), 2);
     }
 }

@@ -423,3 +423,31 @@ fn processes_with(mark: &str) -> Vec<u32> {
     let entries = fs_err::read_dir("/proc").unwrap().flatten();
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).filter(has_mark).collect()
 }
+
+#[test]
+fn logins_in_a_configuration_that_cannot_be_read_are_not_shown() {
+    let place = Place::new();
+    place.write("home/.config/uv/uv.toml", "index-url = \"https://me:hunter22@127.0.0.1/simple/\" oops\n");
+    let run = place.build(&["app==1.0"]).ended(22);
+    assert!(!(run.stdout + &run.stderr).contains("hunter22"));
+}
+
+#[test]
+fn a_wheel_that_was_changed_in_the_cache_is_never_used() {
+    let (server, place) = (index_with_app(), Place::new());
+    let build = |arguments: &[&str]| {
+        place.build(&[&["app==1.0", "--index-url", &server.index()], arguments].concat())
+    };
+    build(&[]).ended(0);
+    let mut changed = wheel("tool", "1.5");
+    let stored = place.path("cache/downloads").join(sha256(&changed)).join("tool-1.5-py3-none-any.whl");
+    // The zip gets a comment: another file, and as good a wheel.
+    let end = changed.len();
+    changed[end - 2] = 1;
+    changed.push(b'x');
+    fs_err::write(stored, changed).unwrap();
+    // The one whose hash was checked is at hand, unpacked.
+    build(&["--rebuild"]).ended(0);
+    fs_err::remove_dir_all(place.path("cache/unpacked")).unwrap();
+    build(&["--rebuild"]).ended(21).says("is not the file whose hash was checked");
+}

@@ -29,6 +29,8 @@ pub struct Entry {
     pub size: Option<u32>,
     /// Where the central directory says the entry begins, instead.
     pub offset: Option<u32>,
+    /// Bytes behind the end of the deflated data that count as part of it.
+    pub junk: Vec<u8>,
     /// Bytes after the contents that belong to nothing.
     pub gap: Vec<u8>,
 }
@@ -50,6 +52,7 @@ pub fn file(name: impl AsRef<[u8]>, contents: impl AsRef<[u8]>) -> Entry {
         crc: None,
         size: None,
         offset: None,
+        junk: Vec::new(),
         gap: Vec::new(),
     }
 }
@@ -67,7 +70,8 @@ pub fn zip(entries: &[Entry]) -> Vec<u8> {
     let mut central = Vec::new();
     for entry in entries {
         let offset = entry.offset.unwrap_or(bytes.len() as u32);
-        let data = if entry.deflate { deflate(&entry.contents) } else { entry.contents.clone() };
+        let mut data = if entry.deflate { deflate(&entry.contents) } else { entry.contents.clone() };
+        data.extend(&entry.junk);
         let crc = entry.crc.unwrap_or_else(|| crc(&entry.contents));
         let method = if entry.deflate { 8 } else { 0 };
         let size = entry.size.unwrap_or(entry.contents.len() as u32);

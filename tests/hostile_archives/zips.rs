@@ -184,6 +184,8 @@ fn wrong_sizes_and_checksums_are_refused() {
         let archive = zip(&[Entry { size: Some(size), ..file("pkg/a", "aaaa") }]);
         refused(&archive, "member `pkg/a` does not have the size its header says");
     }
+    let archive = zip(&[Entry { junk: b"hidden".to_vec(), ..file("pkg/a", "aaaa") }]);
+    refused(&archive, "member `pkg/a` does not have the size its header says");
 }
 
 #[test]
@@ -204,16 +206,26 @@ fn overlapping_entries_are_refused() {
 fn bytes_that_belong_to_no_member_are_refused() {
     let archive = zip(&[Entry { gap: b"hidden".to_vec(), ..file("pkg/a", "a") }, file("pkg/b", "b")]);
     refused(&archive, "member `pkg/a` is followed by bytes that belong to no member");
-    let hidden = zip(&[file("pkg/a", "a"), file("pkg/hidden", "b"), file("pkg/c", "c")]);
-    let at = hidden.windows(14).rposition(|window| window == b"pkg/hiddenPK\x01\x02").unwrap();
-    let mut without = hidden.clone();
-    without.drain(at - 46..at + 10);
-    let end = without.len() - 22;
-    without[end + 8] = 2;
-    without[end + 10] = 2;
-    let size = u32::from_le_bytes(without[end + 12..end + 16].try_into().unwrap()) - 56;
-    without[end + 12..end + 16].copy_from_slice(&size.to_le_bytes());
-    refused(&without, "member `pkg/a` is followed by bytes that belong to no member");
+    let mut between = zip(&[file("pkg/a", "a")]);
+    between.splice(between.len() - 22..between.len() - 22, *b"hidden");
+    refused(&between, "the central directory does not end where the end record begins");
+
+    let archive = zip(&[file("pkg/a", "a"), file("pkg/b", "b"), file("pkg/c", "c")]);
+    refused(&unlisted(&archive, b"pkg/a"), "it does not begin with its first member");
+    refused(&unlisted(&archive, b"pkg/b"), "member `pkg/a` is followed by bytes that belong to no member");
+    refused(&unlisted(&archive, b"pkg/c"), "member `pkg/b` is followed by bytes that belong to no member");
+}
+
+/// The archive with its entry `name`, in place but out of the central directory.
+fn unlisted(archive: &[u8], name: &[u8]) -> Vec<u8> {
+    let at = archive.windows(name.len()).rposition(|window| window == name).unwrap();
+    let mut archive = archive.to_vec();
+    archive.drain(at - 46..at + name.len());
+    let end = archive.len() - 22;
+    archive[end + 8] -= 1;
+    archive[end + 10] -= 1;
+    archive[end + 12] -= 46 + name.len() as u8;
+    archive
 }
 
 #[test]

@@ -40,7 +40,8 @@ fn conclude(ended: io::Result<()>) -> u8 {
     match ended {
         Ok(()) => 0,
         Err(error) => {
-            eprintln!("sandbox-init: {error} (crosswheel itself runs this command; it is of no use by hand)");
+            let message = "(crosswheel itself runs this command; it is of no use by hand)";
+            let _ = writeln!(io::stderr(), "sandbox-init: {error} {message}");
             1
         }
     }

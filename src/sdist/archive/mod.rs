@@ -28,6 +28,9 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use fs_err::os::unix::fs::OpenOptionsExt as _;
+use nix::fcntl::OFlag;
+
 pub use error::ArchiveError;
 pub use rule::Rule;
 
@@ -156,7 +159,9 @@ struct OpenArchive {
 
 impl OpenArchive {
     fn open(path: &Path) -> Result<Self, Trouble> {
-        let (file, _) = fs_err::File::open(path).map_err(Trouble::Read)?.into_parts();
+        // Opening a FIFO would wait for a writer.
+        let opened = fs_err::OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path);
+        let (file, _) = opened.map_err(Trouble::Read)?.into_parts();
         let metadata = file.metadata().map_err(Trouble::Read)?;
         if !metadata.is_file() {
             return Err(Trouble::Read(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")));

@@ -34,18 +34,17 @@ pub(super) fn read(
     receiver: &mut dyn Receiver,
 ) -> Result<(), Trouble> {
     let directory = directory::read(file, file_bytes, limits)?;
+    let offsets = directory.entries.iter().map(|entry| entry.offset).chain([directory.offset]);
+    if offsets.clone().next() != Some(0) {
+        return Err(Rule::Malformed("it does not begin with its first member").into());
+    }
     let mut reader = ZipReader {
         input: BufReader::with_capacity(BUFFER_BYTES, raw),
         buffer: vec![0; BUFFER_BYTES].into_boxed_slice(),
-        position: 0,
         limits,
     };
-    let ends = directory.entries.iter().skip(1).map(|entry| entry.offset).chain([directory.offset]);
-    for (entry, end) in directory.entries.iter().zip(ends) {
+    for (entry, end) in directory.entries.iter().zip(offsets.skip(1)) {
         reader.member(entry, end, receiver).map_err(|trouble| trouble.in_member(&entry.name))?;
-    }
-    if directory.entries.is_empty() && directory.offset != 0 {
-        return Err(Rule::Malformed("there is something before the central directory").into());
     }
     io::copy(&mut reader.input, &mut io::sink()).map_err(Trouble::Read)?;
     Ok(())
@@ -54,31 +53,17 @@ pub(super) fn read(
 struct ZipReader<'l, R> {
     input: BufReader<R>,
     buffer: Box<[u8]>,
-    /// Bytes of the file consumed.
-    position: u64,
     limits: &'l Limits,
 }
 
 impl<R: Read> ZipReader<'_, R> {
-    /// Reads the entry that must end at `end`.
+    /// Reads the entry that must end at `end`; the input is where it begins.
     fn member(&mut self, entry: &Entry, end: u64, receiver: &mut dyn Receiver) -> Result<(), Trouble> {
-        match entry.offset {
-            offset if offset < self.position => return Err(Rule::Overlap.into()),
-            offset if offset > self.position => {
-                return Err(Rule::Malformed("there are bytes before it that belong to no member").into());
-            }
-            _ => {}
-        }
-        let header = local::read_header(&mut self.input, entry)?;
-        self.position += header;
-        if self.position.saturating_add(entry.compressed) > end {
-            return Err(Rule::Overlap.into());
-        }
+        let header_bytes = local::read_header(&mut self.input, entry)?;
+        let room = end.checked_sub(entry.offset).and_then(|room| room.checked_sub(header_bytes));
+        let behind = room.and_then(|room| room.checked_sub(entry.compressed)).ok_or(Rule::Overlap)?;
         self.contents(entry, receiver)?;
-        self.position += entry.compressed;
-        local::read_descriptor(&mut self.input, entry, end - self.position)?;
-        self.position = end;
-        Ok(())
+        local::read_descriptor(&mut self.input, entry, behind)
     }
 
     fn contents(&mut self, entry: &Entry, receiver: &mut dyn Receiver) -> Result<(), Trouble> {
