@@ -5,7 +5,7 @@
 #[allow(dead_code, reason = "other tests use the rest")]
 mod builder;
 
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
@@ -86,7 +86,8 @@ impl Fixture {
     /// The shared environments.
     fn venvs(&self) -> Vec<PathBuf> {
         let entries = fs_err::read_dir(self.path("cache/venvs")).into_iter().flatten();
-        entries.map(|entry| entry.unwrap().path()).filter(|path| !path.ends_with("tmp")).collect()
+        let paths = entries.map(|entry| entry.unwrap().path());
+        paths.filter(|path| !path.ends_with("tmp") && !path.ends_with("programs")).collect()
     }
 
     fn only_venv(&self) -> PathBuf {
@@ -187,14 +188,28 @@ fn a_build_that_is_killed_while_it_makes_the_environment_breaks_nothing() {
 }
 
 #[test]
-fn a_module_that_the_cache_lost_fails_one_build_that_says_so_and_no_other() {
+fn damage_to_the_cache_fails_one_build_that_says_so_and_no_other() {
     let fixture = Fixture::new();
-    let script = "import backend_data.m7";
-    fixture.output(script);
-    fs_err::remove_file(module(&fixture.only_venv())).unwrap();
-    let message = failure_message(&fixture.build(script));
-    assert!(message.contains("m7.py") && message.contains("build again"), "{message}");
-    fixture.output(script);
+    let script = "import backend_data.m7; backend_data.m7.x";
+    for empty in [false, true] {
+        fixture.output(script);
+        let module = module(&fixture.only_venv());
+        let compiled = module.with_file_name("__pycache__").read_dir().unwrap();
+        let compiled = compiled.map(|entry| entry.unwrap().path());
+        let compiled = compiled.filter(|path| path.to_str().unwrap().contains("/m7."));
+        for path in compiled.chain([module]) {
+            if empty {
+                // What is in the store is the same file.
+                fs_err::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+                fs_err::write(path, "").unwrap();
+            } else {
+                fs_err::remove_file(path).unwrap();
+            }
+        }
+        let message = failure_message(&fixture.build(script));
+        assert!(message.contains("m7") && message.contains("build again"), "{message}");
+        fixture.output(script);
+    }
 }
 
 #[test]

@@ -77,31 +77,34 @@ impl<'a> VenvMaker<'a> {
         venv.map(BuildVenv::Shared).map_err(|error| self.blame(error, wheels))
     }
 
-    /// Makes sure that a failed build did not fail for a file that the cache has lost.
+    /// Makes sure that a failed build did not fail for what happened to the cache.
     pub fn check(&self, venv: &BuildVenv, wheels: &[UnpackedWheel]) -> Result<(), StepError> {
-        if let BuildVenv::Shared(venv) = venv
-            && let Some(missing) = self.cache.discard_if_damaged(venv, self.interpreter, wheels)
-        {
-            return Err(lost(&missing));
+        let in_venv = match venv {
+            BuildVenv::Own => None,
+            BuildVenv::Shared(venv) => self.cache.discard_if_damaged(venv, self.interpreter, wheels),
+        };
+        // Files of both are one and the same.
+        match self.store.discard_damaged(wheels).or(in_venv) {
+            Some(damaged) => Err(damage(&damaged)),
+            None => Ok(()),
         }
-        Ok(())
     }
 
-    /// The error for an environment that could not be made: perhaps because the store has lost a file.
+    /// The error for an environment that could not be made: perhaps because the store is damaged.
     fn blame(&self, error: VenvError, wheels: &[UnpackedWheel]) -> StepError {
         match self.store.discard_damaged(wheels) {
-            Some(missing) => lost(&missing),
+            Some(damaged) => damage(&damaged),
             None => error.into(),
         }
     }
 }
 
-fn lost(missing: &Path) -> StepError {
+fn damage(damaged: &Path) -> StepError {
     StepError::Host {
         attempt: "use what is in the cache",
         reason: format!(
-            "`{}` has disappeared from it; everything it belongs to was removed and will be made anew: build again",
-            missing.display()
+            "`{}` is damaged or gone; everything it belongs to was removed and will be made anew: build again",
+            damaged.display()
         ),
     }
 }

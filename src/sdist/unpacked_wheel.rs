@@ -185,11 +185,16 @@ impl UnpackedWheel {
         self.manifest.requires_dist.iter().filter(wanted).filter_map(|stored| stored.text.parse().ok())
     }
 
-    /// A file of this wheel that is not in `site`, the `site-packages` it should be in.
-    pub(super) fn missing_module(&self, site: &Path) -> Option<PathBuf> {
+    /// A file of this wheel that is missing from `site`, the `site-packages` it should be in, or is not all
+    /// there.
+    pub(super) fn damaged_module(&self, site: &Path) -> Option<PathBuf> {
         let files = self.manifest.files.iter().filter(|file| file.scheme == Scheme::Site);
-        let files = files.map(|file| &file.path).chain(&self.manifest.compiled);
-        files.map(|path| site.join(path)).find(|path| !path.exists())
+        let compiled = self.manifest.compiled.iter().map(|path| (path, 1));
+        let mut files = files.map(|file| (&file.path, file.size)).chain(compiled);
+        // A RECORD may be longer than in the store: what is outside of `site` is added to it.
+        let is_damaged =
+            |path: &Path, size| fs_err::metadata(path).map_or(true, |metadata| metadata.len() < size);
+        files.find_map(|(path, size)| Some(site.join(path)).filter(|path| is_damaged(path, size)))
     }
 
     pub(super) fn manifest(&self) -> &Manifest {

@@ -4,8 +4,9 @@
 //! nobody uses it. Knows nothing of sandboxes; whoever uses it mounts it read-only.
 //!
 //! ```text
-//! ROOT/KEY/bin …     an environment; the time of its directory says when it was last used
-//! ROOT/tmp/XXXXXX    being made or being removed, or left behind by a crash
+//! ROOT/KEY/bin …         an environment; the time of its directory says when it was last used
+//! ROOT/programs/KEY.pyc  a program, byte-compiled for an interpreter
+//! ROOT/tmp/XXXXXX        being made or being removed, or left behind by a crash
 //! ```
 
 use std::io;
@@ -49,7 +50,7 @@ pub struct VenvPlan<'a> {
     /// What is installed in it, in this order.
     #[serde(serialize_with = "digests")]
     pub wheels: &'a [UnpackedWheel],
-    /// The program that runs in it: Python source, byte-compiled once, because every run would compile it.
+    /// The program that runs in it: Python source. Byte-compiled, because every run would compile it anew.
     pub program: &'a str,
 }
 
@@ -88,13 +89,13 @@ impl VenvCache {
         }
         self.remove_unused();
         let staging = Staging::new(self.temporary())?;
-        plan.make(staging.path())?;
+        plan.make(staging.path(), self.compiled_program(&plan).as_deref())?;
         staging.publish(&place, |place| plan.is_sound(place))?;
         let vanished = || io::Error::other(format!("`{}` vanished", place.display()));
         Ok(plan.find(&place).ok_or_else(vanished)?)
     }
 
-    /// Removes `venv` if a module of `wheels` is missing from it, and returns which: cleaners of caches do
+    /// Removes `venv` if a module of `wheels` in it is damaged or lost, and returns which: cleaners of caches do
     /// such things, and so do full disks. To be asked after a build that failed.
     pub fn discard_if_damaged(
         &self,
@@ -103,10 +104,25 @@ impl VenvCache {
         wheels: &[UnpackedWheel],
     ) -> Option<PathBuf> {
         let site = venv.directory.join(site_packages(interpreter));
-        let missing = wheels.iter().find_map(|wheel| wheel.missing_module(&site))?;
+        let damaged = wheels.iter().find_map(|wheel| wheel.damaged_module(&site))?;
         // If it cannot be removed, the next build will say the same.
         let _ = discard(&self.temporary(), &venv.directory);
-        Some(missing)
+        Some(damaged)
+    }
+
+    /// The program of `plan`, byte-compiled once for each interpreter; none if that fails, as it can be run all
+    /// the same.
+    fn compiled_program(&self, plan: &VenvPlan) -> Option<PathBuf> {
+        let key = Sha256::of(&serde_json::to_vec(&(plan.interpreter, plan.program)).ok()?);
+        let place = self.root.join("programs").join(format!("{key}.pyc"));
+        if !is_filled(&place) {
+            let staging = Staging::new(self.temporary()).ok()?;
+            fs_err::write(staging.path().join(PROGRAM), plan.program).ok()?;
+            byte_compile(staging.path(), &[PROGRAM], plan.interpreter).ok()?;
+            fs_err::create_dir_all(place.parent()?).ok()?;
+            fs_err::rename(staging.path().join(compiled_path(PROGRAM, plan.interpreter)?), &place).ok()?;
+        }
+        Some(place)
     }
 
     fn temporary(&self) -> PathBuf {
@@ -117,7 +133,9 @@ impl VenvCache {
     fn remove_unused(&self) {
         for entry in fs_err::read_dir(&self.root).into_iter().flatten().flatten() {
             let place = entry.path();
-            if place != self.temporary() && age(&place).is_some_and(|age| age > UNUSED) {
+            let is_environment =
+                entry.file_name().to_str().is_some_and(|name| name.parse::<Sha256>().is_ok());
+            if is_environment && age(&place).is_some_and(|age| age > UNUSED) {
                 let _ = self.remove_if_unused(&place);
             }
         }
@@ -141,14 +159,18 @@ impl VenvPlan<'_> {
         Ok(Sha256::of(&serde_json::to_vec(&(LAYOUT, wheel_store::LAYOUT, self)).map_err(unusable)?))
     }
 
-    fn make(&self, directory: &Path) -> Result<(), VenvError> {
+    /// Makes the environment in `directory`. `compiled` is its program's compiled form.
+    fn make(&self, directory: &Path, compiled: Option<&Path>) -> Result<(), VenvError> {
         let mut venv = Venv::create(directory, self.visible_at, self.interpreter)?;
         for wheel in self.wheels {
             venv.install(wheel)?;
         }
         fs_err::write(directory.join(PROGRAM), self.program)?;
-        // What cannot be compiled can be run all the same.
-        let _ = byte_compile(directory, &[PROGRAM], self.interpreter);
+        if let (Some(compiled), Some(path)) = (compiled, compiled_path(PROGRAM, self.interpreter)) {
+            let path = directory.join(path);
+            fs_err::create_dir_all(path.parent().unwrap_or(directory))?;
+            fs_err::copy(compiled, path)?;
+        }
         Ok(())
     }
 
@@ -165,19 +187,24 @@ impl VenvPlan<'_> {
         if age(place).is_none_or(|age| age > TOUCHED) {
             let _ = directory.file().set_modified(SystemTime::now());
         }
-        let compiled = compiled_path(PROGRAM, self.interpreter).filter(|path| place.join(path).exists());
+        let compiled = compiled_path(PROGRAM, self.interpreter).filter(|path| is_filled(&place.join(path)));
         let program = self.visible_at.join(compiled.as_deref().unwrap_or(PROGRAM));
         Some(CachedVenv { directory: fs_err::canonicalize(place).ok()?, program, _in_use: directory })
     }
 
     /// Whether its program can start; `bin/python` is a link to an interpreter outside.
     fn is_sound(&self, place: &Path) -> bool {
-        ["bin/python", "pyvenv.cfg", PROGRAM].iter().all(|name| place.join(name).exists())
+        ["bin/python", "pyvenv.cfg", PROGRAM].iter().all(|name| is_filled(&place.join(name)))
     }
 }
 
 fn digests<S: Serializer>(wheels: &&[UnpackedWheel], serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_seq(wheels.iter().map(UnpackedWheel::sha256))
+}
+
+/// Whether there is such a file and something in it: a machine that goes down may leave empty ones.
+fn is_filled(path: &Path) -> bool {
+    fs_err::metadata(path).is_ok_and(|metadata| metadata.len() > 0)
 }
 
 /// The time since its last use; none if that is in the future, or there is no such directory.

@@ -118,16 +118,16 @@ impl WheelStore {
         Ok(UnpackedWheel::load(place)?)
     }
 
-    /// Removes those of `wheels` that have lost a module, so that they are unpacked again when they are
-    /// next needed, and returns which module: cleaners of caches do such things, and so do full disks.
+    /// Removes those of `wheels` of which a module is damaged or lost, so that they are unpacked again when
+    /// they are next needed, and returns which module: cleaners of caches do such things, and so do full disks.
     pub fn discard_damaged(&self, wheels: &[UnpackedWheel]) -> Option<PathBuf> {
         let mut found = None;
         for wheel in wheels {
             let site = wheel.directory().join(Scheme::Site.directory());
-            if let Some(missing) = wheel.missing_module(&site) {
+            if let Some(damaged) = wheel.damaged_module(&site) {
                 // If it cannot be removed, the next build will say the same.
                 let _ = discard(&self.temporary(), wheel.directory());
-                found = Some(missing);
+                found = Some(damaged);
             }
         }
         found

@@ -30,8 +30,9 @@ impl Fixture {
     }
 
     fn wheel(&self, name: &str) -> UnpackedWheel {
-        let wheel =
-            WheelBuilder::new(&format!("{name}-1.0-py3-none-any.whl")).file(&format!("{name}.py"), "").file(
+        let wheel = WheelBuilder::new(&format!("{name}-1.0-py3-none-any.whl"))
+            .file(&format!("{name}.py"), "x = 1\n")
+            .file(
                 &format!("{name}-1.0.data/scripts/{name}-tool"),
                 "#!python\nimport sys; print(sys.prefix)\n",
             );
@@ -47,7 +48,7 @@ impl Fixture {
         let venvs = self.root.path().join("venvs");
         assert_eq!(fs_err::read_dir(venvs.join("tmp")).unwrap().count(), 0);
         let entries = fs_err::read_dir(venvs).unwrap().map(|entry| entry.unwrap().path());
-        entries.filter(|path| !path.ends_with("tmp")).collect()
+        entries.filter(|path| !path.ends_with("tmp") && !path.ends_with("programs")).collect()
     }
 }
 
@@ -159,12 +160,34 @@ fn what_a_crash_left_half_made_is_never_used_and_is_swept() {
 fn an_environment_in_which_python_cannot_start_is_made_anew() {
     let fixture = Fixture::new();
     let wheels = [fixture.wheel("a")];
-    for lost in ["bin/python", "pyvenv.cfg"] {
-        let venv = fixture.venv(&wheels);
-        fs_err::remove_file(venv.directory().join(lost)).unwrap();
-        assert!(fixture.venv(&wheels).directory().join(lost).exists());
+    for lost in ["bin/python", "pyvenv.cfg", "program.py"] {
+        let lost = fixture.venv(&wheels).directory().join(lost);
+        fs_err::remove_file(&lost).unwrap();
+        fixture.venv(&wheels);
+        assert!(lost.exists());
+        fs_err::remove_file(&lost).unwrap();
+        fs_err::write(&lost, "").unwrap();
+        fixture.venv(&wheels);
+        assert_ne!(fs_err::metadata(&lost).unwrap().len(), 0);
         assert_eq!(fixture.entries().len(), 1);
     }
+}
+
+#[test]
+fn a_compiled_program_that_is_empty_is_not_run() {
+    let fixture = Fixture::new();
+    let compiled =
+        |venv: &CachedVenv| venv.directory().join(venv.program().strip_prefix("/crosswheel/venv").unwrap());
+    let venv = fixture.venv(&[]);
+    fs_err::write(compiled(&venv), "").unwrap();
+    assert!(fixture.venv(&[]).program().ends_with("program.py"));
+    // Neither is the one that others are copied from.
+    let programs = fixture.root.path().join("venvs/programs");
+    let [kept] = <[_; 1]>::try_from(fs_err::read_dir(programs).unwrap().collect::<Vec<_>>()).unwrap();
+    fs_err::write(kept.unwrap().path(), "").unwrap();
+    let other = fixture.venv(&[fixture.wheel("a")]);
+    assert_ne!(fs_err::metadata(compiled(&other)).unwrap().len(), 0);
+    assert!(!other.program().ends_with("program.py"));
 }
 
 #[test]
@@ -187,9 +210,14 @@ fn an_unpacked_wheel_that_lost_a_module_is_unpacked_again() {
     let fixture = Fixture::new();
     let wheel = fixture.wheel("a");
     let module = wheel.directory().join("site/a.py");
-    fs_err::remove_file(&module).unwrap();
-    assert_eq!(fixture.store.discard_damaged(std::slice::from_ref(&wheel)), Some(module.clone()));
-    let again = fixture.wheel("a");
-    assert!(module.exists());
-    assert_eq!(fixture.store.discard_damaged(&[again]), None);
+    for replacement in [None, Some("")] {
+        fs_err::remove_file(&module).unwrap();
+        if let Some(text) = replacement {
+            fs_err::write(&module, text).unwrap();
+        }
+        assert_eq!(fixture.store.discard_damaged(std::slice::from_ref(&wheel)), Some(module.clone()));
+        let again = fixture.wheel("a");
+        assert_eq!(fs_err::read_to_string(&module).unwrap(), "x = 1\n");
+        assert_eq!(fixture.store.discard_damaged(&[again]), None);
+    }
 }
