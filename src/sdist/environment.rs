@@ -33,6 +33,7 @@ pub struct EnvironmentPlan<'a> {
     pub crates: bool,
     /// The interpreter's own compiler flags, if setuptools is in the venv: it takes CFLAGS of the
     /// environment instead of them, not besides them, and would compile without optimisation.
+    /// Left to setuptools when there is no reason to set CFLAGS at all.
     pub interpreter_cflags: Option<&'a str>,
     /// What the user set with `--env`; wins, but for PATH and compiler flags, which are joined.
     pub user: &'a BTreeMap<String, String>,
@@ -75,14 +76,28 @@ impl EnvironmentPlan<'_> {
         for (name, value) in self.user {
             set(name, value.as_ref());
         }
-        let prefix_map = format!("-ffile-prefix-map={}={FIXED_DIRECTORY}", self.workspace.display());
         for name in ["CFLAGS", "CXXFLAGS"] {
-            let user = self.user.get(name).map(String::as_str);
-            let flags = [self.interpreter_cflags, Some(&prefix_map), user].into_iter().flatten();
-            set(name, flags.collect::<Vec<_>>().join(" ").as_ref());
+            if let Some(flags) = self.compiler_flags(name) {
+                set(name, flags.as_ref());
+            }
         }
         set("PATH", &self.path());
         variables
+    }
+
+    /// The variable `name` for compilers; none where neither the workspace's place nor the user asks
+    /// for flags, because every build system the backend starts in turn would take them, too, and
+    /// some take them for a reason to stop (`-Wall` beside their own `-Werror`).
+    fn compiler_flags(&self, name: &str) -> Option<String> {
+        let user = self.user.get(name).cloned();
+        let moved = self.workspace != Path::new(FIXED_DIRECTORY);
+        let prefix_map =
+            moved.then(|| format!("-ffile-prefix-map={}={FIXED_DIRECTORY}", self.workspace.display()));
+        if user.is_none() && prefix_map.is_none() {
+            return None;
+        }
+        let interpreter = self.interpreter_cflags.map(without_warnings);
+        Some([interpreter, prefix_map, user].into_iter().flatten().collect::<Vec<_>>().join(" "))
     }
 
     fn path(&self) -> OsString {
@@ -109,6 +124,14 @@ impl EnvironmentPlan<'_> {
     }
 }
 
+/// `flags` without those that only make the compiler talk, or fail, more.
+fn without_warnings(flags: &str) -> String {
+    let passed_on = ["-Wl,", "-Wp,", "-Wa,"];
+    let changes_code =
+        |flag: &&str| !flag.starts_with("-W") || passed_on.iter().any(|prefix| flag.starts_with(prefix));
+    flags.split_whitespace().filter(changes_code).collect::<Vec<_>>().join(" ")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -116,6 +139,10 @@ mod tests {
     use crate::sdist::project::BuildSystem;
 
     fn variables(user: &[(&str, &str)]) -> BTreeMap<String, String> {
+        variables_in("/w", user)
+    }
+
+    fn variables_in(workspace: &str, user: &[(&str, &str)]) -> BTreeMap<String, String> {
         let metadata =
             CoreMetadata::parse(b"Metadata-Version: 2.1\nName: Zope.Interface\nVersion: 1.0\n\n").unwrap();
         let project = Project {
@@ -128,13 +155,13 @@ mod tests {
         };
         let user = user.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
         let plan = EnvironmentPlan {
-            workspace: Path::new("/w"),
+            workspace: Path::new(workspace),
             venv_bin: Path::new("/w/venv/bin"),
             tool_directories: &[PathBuf::from("/rust/bin")],
             home: Path::new("/w/home"),
             temporary: Path::new("/w/tmp"),
             crates: false,
-            interpreter_cflags: Some("-O3 -g"),
+            interpreter_cflags: Some("-Wsign-compare -O3 -g -Wall -Wp,-D_FORTIFY_SOURCE=2"),
             user: &user,
             project: &project,
         };
@@ -152,10 +179,23 @@ mod tests {
     #[test]
     fn compiler_flags_and_path_of_the_user_are_joined_and_others_replace() {
         let variables = variables(&[("CFLAGS", "-O1"), ("PATH", "/opt/bin"), ("SOURCE_DATE_EPOCH", "1")]);
-        assert_eq!(variables["CFLAGS"], "-O3 -g -ffile-prefix-map=/w=/crosswheel -O1");
-        assert_eq!(variables["CXXFLAGS"], "-O3 -g -ffile-prefix-map=/w=/crosswheel");
+        assert_eq!(
+            variables["CFLAGS"],
+            "-O3 -g -Wp,-D_FORTIFY_SOURCE=2 -ffile-prefix-map=/w=/crosswheel -O1"
+        );
+        assert_eq!(variables["CXXFLAGS"], "-O3 -g -Wp,-D_FORTIFY_SOURCE=2 -ffile-prefix-map=/w=/crosswheel");
         assert_eq!(variables["PATH"], "/w/venv/bin:/rust/bin:/opt/bin");
         assert_eq!(variables["SOURCE_DATE_EPOCH"], "1");
+    }
+
+    /// The bootloader of PyInstaller is compiled with `-Werror` and fails with Python's `-Wall`.
+    #[test]
+    fn compilers_get_no_flags_without_a_reason() {
+        let at_its_place = variables_in(FIXED_DIRECTORY, &[]);
+        assert!(!at_its_place.contains_key("CFLAGS") && !at_its_place.contains_key("CXXFLAGS"));
+        let asked_for = variables_in(FIXED_DIRECTORY, &[("CFLAGS", "-O1")]);
+        assert_eq!(asked_for["CFLAGS"], "-O3 -g -Wp,-D_FORTIFY_SOURCE=2 -O1");
+        assert!(!asked_for.contains_key("CXXFLAGS"));
     }
 
     #[test]
