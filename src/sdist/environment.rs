@@ -33,7 +33,6 @@ pub struct EnvironmentPlan<'a> {
     pub crates: bool,
     /// The interpreter's own compiler flags, if setuptools is in the venv: it takes CFLAGS of the
     /// environment instead of them, not besides them, and would compile without optimisation.
-    /// Left to setuptools when there is no reason to set CFLAGS at all.
     pub interpreter_cflags: Option<&'a str>,
     /// What the user set with `--env`; wins, but for PATH and compiler flags, which are joined.
     pub user: &'a BTreeMap<String, String>,
@@ -77,27 +76,19 @@ impl EnvironmentPlan<'_> {
             set(name, value.as_ref());
         }
         for name in ["CFLAGS", "CXXFLAGS"] {
-            if let Some(flags) = self.compiler_flags(name) {
-                set(name, flags.as_ref());
-            }
+            set(name, self.compiler_flags(name).as_ref());
         }
         set("PATH", &self.path());
         variables
     }
 
-    /// The variable `name` for compilers; none where neither the workspace's place nor the user asks
-    /// for flags, because every build system the backend starts in turn would take them, too, and
-    /// some take them for a reason to stop (`-Wall` beside their own `-Werror`).
-    fn compiler_flags(&self, name: &str) -> Option<String> {
-        let user = self.user.get(name).cloned();
-        let moved = self.workspace != Path::new(FIXED_DIRECTORY);
-        let prefix_map =
-            moved.then(|| format!("-ffile-prefix-map={}={FIXED_DIRECTORY}", self.workspace.display()));
-        if user.is_none() && prefix_map.is_none() {
-            return None;
-        }
+    /// The variable `name` for compilers. Every build system that the backend starts in turn takes them
+    /// too, so the interpreter's warnings are left out: some compile with `-Werror` of their own.
+    fn compiler_flags(&self, name: &str) -> String {
         let interpreter = self.interpreter_cflags.map(without_warnings);
-        Some([interpreter, prefix_map, user].into_iter().flatten().collect::<Vec<_>>().join(" "))
+        let prefix_map = format!("-ffile-prefix-map={}={FIXED_DIRECTORY}", self.workspace.display());
+        let user = self.user.get(name).cloned();
+        [interpreter, Some(prefix_map), user].into_iter().flatten().collect::<Vec<_>>().join(" ")
     }
 
     fn path(&self) -> OsString {
@@ -124,7 +115,8 @@ impl EnvironmentPlan<'_> {
     }
 }
 
-/// `flags` without those that only make the compiler talk, or fail, more.
+/// `flags` without those that only make the compiler talk, or fail, more. (The bootloader of
+/// PyInstaller 6.6.0 is compiled with `-Werror`, and failed with Python's `-Wall`.)
 fn without_warnings(flags: &str) -> String {
     let passed_on = ["-Wl,", "-Wp,", "-Wa,"];
     let changes_code =
@@ -139,10 +131,6 @@ mod tests {
     use crate::sdist::project::BuildSystem;
 
     fn variables(user: &[(&str, &str)]) -> BTreeMap<String, String> {
-        variables_in("/w", user)
-    }
-
-    fn variables_in(workspace: &str, user: &[(&str, &str)]) -> BTreeMap<String, String> {
         let metadata =
             CoreMetadata::parse(b"Metadata-Version: 2.1\nName: Zope.Interface\nVersion: 1.0\n\n").unwrap();
         let project = Project {
@@ -155,7 +143,7 @@ mod tests {
         };
         let user = user.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
         let plan = EnvironmentPlan {
-            workspace: Path::new(workspace),
+            workspace: Path::new("/w"),
             venv_bin: Path::new("/w/venv/bin"),
             tool_directories: &[PathBuf::from("/rust/bin")],
             home: Path::new("/w/home"),
@@ -186,16 +174,6 @@ mod tests {
         assert_eq!(variables["CXXFLAGS"], "-O3 -g -Wp,-D_FORTIFY_SOURCE=2 -ffile-prefix-map=/w=/crosswheel");
         assert_eq!(variables["PATH"], "/w/venv/bin:/rust/bin:/opt/bin");
         assert_eq!(variables["SOURCE_DATE_EPOCH"], "1");
-    }
-
-    /// The bootloader of PyInstaller is compiled with `-Werror` and fails with Python's `-Wall`.
-    #[test]
-    fn compilers_get_no_flags_without_a_reason() {
-        let at_its_place = variables_in(FIXED_DIRECTORY, &[]);
-        assert!(!at_its_place.contains_key("CFLAGS") && !at_its_place.contains_key("CXXFLAGS"));
-        let asked_for = variables_in(FIXED_DIRECTORY, &[("CFLAGS", "-O1")]);
-        assert_eq!(asked_for["CFLAGS"], "-O3 -g -Wp,-D_FORTIFY_SOURCE=2 -O1");
-        assert!(!asked_for.contains_key("CXXFLAGS"));
     }
 
     #[test]
