@@ -3,7 +3,8 @@
 //!
 //! `cargo bench --bench builders [-- --rounds 7 --rows tomli,cowsay --python 3.11]`. Everything is
 //! warm, every tool uses the same interpreter and the same versions of the build requirements, and
-//! the tools take turns, so that the machine's mood is shared. Needs the network for its set-up.
+//! the tools take turns, so that the machine's mood is shared. Needs the network for its set-up and
+//! for the first round, which is not counted; in the others no tool may use it.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -82,7 +83,7 @@ fn main() -> Result<()> {
         for round in 0..=options.rounds {
             for (tool, times) in times.iter_mut().enumerate() {
                 let elapsed =
-                    bench.time(tool, &subject).with_context(|| format!("{} on {row}", TOOLS[tool]))?;
+                    bench.time(tool, &subject, round).with_context(|| format!("{} on {row}", TOOLS[tool]))?;
                 if round > 0 {
                     times.push(elapsed);
                 }
@@ -150,6 +151,12 @@ impl Bench {
         command
     }
 
+    fn uv(&self) -> Command {
+        let mut command = Command::new(&self.uv);
+        command.env("UV_CACHE_DIR", self.directory.join("uv-cache"));
+        command
+    }
+
     fn subject(&self, row: &str) -> Result<Subject> {
         let directory = self.directory.join(row);
         let (name, _) = row.split_once("==").context("rows are name==version")?;
@@ -173,10 +180,10 @@ impl Bench {
         let constraints = directory.join("constraints.txt");
         fs_err::write(&constraints, requirements.join("\n") + "\n")?;
         let venv = directory.join("venv");
-        succeed(Command::new(&self.uv).args(["venv", "--quiet", "--python"]).arg(&self.python).arg(&venv))?;
+        succeed(self.uv().args(["venv", "--quiet", "--python"]).arg(&self.python).arg(&venv))?;
         if !requirements.is_empty() {
             succeed(
-                Command::new(&self.uv)
+                self.uv()
                     .args(["pip", "install", "--quiet", "--compile-bytecode", "--python"])
                     .arg(venv.join("bin/python"))
                     .args(&requirements),
@@ -207,12 +214,14 @@ impl Bench {
         Ok(file.path())
     }
 
-    fn time(&self, tool: usize, subject: &Subject) -> Result<Duration> {
-        let round = tempfile::tempdir_in(&self.directory)?;
-        let out = round.path().join("out");
-        fs_err::create_dir(&out)?;
-        let tree = round.path().join("tree");
+    fn time(&self, tool: usize, subject: &Subject, round: usize) -> Result<Duration> {
+        // Nothing is removed until the end: ext4 without a journal takes long to make files while it avoids
+        // the inodes of those that were just removed.
+        let directory = subject.venv.with_file_name(format!("round-{round}-{tool}"));
+        let (out, tree) = (directory.join("out"), directory.join("tree"));
+        fs_err::create_dir_all(&out)?;
         succeed(Command::new("cp").arg("-a").arg(&subject.tree).arg(&tree))?;
+        let offline: &[&str] = if round == 0 { &[] } else { &["--offline"] };
         let mut command = match TOOLS[tool] {
             "floor" => {
                 let mut command = Command::new(subject.venv.join("bin/python"));
@@ -226,12 +235,12 @@ impl Bench {
             "crosswheel" => {
                 let mut command = self.crosswheel();
                 command.arg("build").arg(&subject.sdist).arg("--python").arg(&self.python);
-                command.arg("--rebuild").arg("--out").arg(&out);
+                command.args(["--rebuild", "--out"]).arg(&out).args(offline);
                 command
             }
             "uv build" => {
-                let mut command = Command::new(&self.uv);
-                command.args(["build", "--wheel", "--quiet"]).arg(&subject.sdist);
+                let mut command = self.uv();
+                command.args(["build", "--wheel", "--quiet"]).arg(&subject.sdist).args(offline);
                 command.arg("--python").arg(&self.python).arg("--out-dir").arg(&out);
                 command.arg("--build-constraints").arg(&subject.constraints);
                 command

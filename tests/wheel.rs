@@ -180,6 +180,41 @@ fn hooks_do_not_see_each_others_state() {
     assert_eq!(bench.wheel_member(&report, "demo.py"), r#"[false, false, true, "demo-1.0"]"#);
 }
 
+/// Such a process imports the program again that called the hooks, and must not call them again.
+#[test]
+fn a_backend_may_spawn_processes_with_multiprocessing() {
+    let body = "import multiprocessing\nwith multiprocessing.get_context('spawn').Pool(1) as pool:\n    data = str(pool.map(abs, [-7]))";
+    for sandbox in ["auto", "off"] {
+        let bench = Bench::with_body(body);
+        let report = bench.report(&["--sandbox", sandbox]);
+        assert_eq!(bench.wheel_member(&report, "demo.py"), "[7]", "--sandbox {sandbox}");
+    }
+}
+
+/// What some backends import in their hooks is imported once, before the hooks, and the hooks stay apart.
+#[test]
+fn what_the_hooks_of_a_lazy_backend_import_is_imported_once() {
+    let backend = BACKEND
+        .replace("    return REQUIRES", "    import pdm.backend.wheel\n    assert pdm.backend.wheel.PROCESS == os.getppid()\n    return REQUIRES")
+        .replace("BODY", "    import pdm.backend.wheel\n    data = str(pdm.backend.wheel.PROCESS == os.getpid())");
+    let bench = Bench::with_files(&[
+        ("pyproject.toml", &PYPROJECT.replace("\"backend\"", "\"pdm.backend\"")),
+        ("PKG-INFO", "Metadata-Version: 2.1\nName: demo\nVersion: 1.0\n\n"),
+        ("pdm/backend/__init__.py", &backend),
+        ("pdm/backend/wheel.py", "import os\nPROCESS = os.getpid()"),
+    ]);
+    let report = bench.report(&[]);
+    assert_eq!(bench.wheel_member(&report, "demo.py"), "True");
+    // One that is of another make than expected still works.
+    let bench = Bench::with_files(&[
+        ("pyproject.toml", &PYPROJECT.replace("\"backend\"", "\"pdm.backend\"")),
+        ("PKG-INFO", "Metadata-Version: 2.1\nName: demo\nVersion: 1.0\n\n"),
+        ("pdm/backend.py", &BACKEND.replace("BODY", "    data = 'other'")),
+    ]);
+    let report = bench.report(&[]);
+    assert_eq!(bench.wheel_member(&report, "demo.py"), "other");
+}
+
 #[test]
 fn the_environment_is_built_from_nothing() {
     let bench =

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::{Duration, Instant};
 
 use clap::Args;
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
@@ -22,6 +23,7 @@ use crate::sdist::cancellation::{Cancellation, Cancelled};
 use crate::sdist::interpreter::Interpreter;
 use crate::sdist::report::Outcome;
 use crate::sdist::step_error::StepError;
+use crate::sdist::wheelhouse::GivenWheels;
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -44,9 +46,9 @@ pub struct WheelArguments {
     /// The Python that builds: a version (3.12), a command or a path
     #[arg(long, value_name = "PYTHON", default_value = "3")]
     python: String,
-    /// Wheels of the build requirements: files, or directories to choose from
-    #[arg(long, value_name = "DIR_OR_WHEEL", num_args = 1..)]
-    build_wheels: Vec<PathBuf>,
+    /// Wheels of the build requirements: directories to choose from, or files, whose digest may be given as in a.whl#sha256=...
+    #[arg(long, value_name = "DIR_OR_WHEEL", num_args = 1.., value_parser = OsStringValueParser::new().try_map(GivenWheels::parse))]
+    build_wheels: Vec<GivenWheels>,
     /// Platform the wheel must be for: linux_amd64 or linux_arm64 [default: the interpreter's]
     #[arg(long)]
     target: Option<Target>,

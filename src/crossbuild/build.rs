@@ -286,10 +286,11 @@ impl Builder {
             }
             task.stage(stage);
             let out = self.cache.temporary_directory()?;
-            match self.runner.run(step, out.path(), self.cache.root(), |line| task.output(line))? {
+            let ended = self.runner.run(step, out.path(), self.cache.root(), |line| task.output(line));
+            match ended.map_err(|failure| changed_wheel(step).unwrap_or(failure))? {
                 Outcome::Built(report) => {
                     check_inputs(step, &report)?;
-                    let wheel = self.wheels.put(key, out.path(), &report)?;
+                    let wheel = self.wheels.put(key, out, &report)?;
                     Ok(Stepped::Made { wheel, key, report, cached: false })
                 }
                 Outcome::Failed(failure) => Ok(Stepped::Failed(failure)),
@@ -300,11 +301,6 @@ impl Builder {
 
 /// Fails if the step was not given what its key says: a file was changed after its digest was taken.
 fn check_inputs(step: &WheelStep, report: &Report) -> Result<(), BuildFailure> {
-    let changed = |path: &Path| {
-        let message = format!("{} is not the file whose hash was checked", path.display());
-        BuildFailure::new(BuildFailureClass::FetchFailed, message)
-            .with_hint("something changed it since; if it is in the cache, remove it there")
-    };
     if report.sdist_sha256 != step.sdist_sha256 {
         return Err(changed(step.sdist));
     }
@@ -313,6 +309,18 @@ fn check_inputs(step: &WheelStep, report: &Report) -> Result<(), BuildFailure> {
         Some((path, _)) => Err(changed(path)),
         None => Ok(()),
     }
+}
+
+/// The failure of a step that refused a wheel for another digest than it was to have.
+fn changed_wheel(step: &WheelStep) -> Option<BuildFailure> {
+    let is_changed = |path: &Path, digest| Sha256::of_file(path).is_ok_and(|(found, _)| found != digest);
+    step.build_wheels.iter().find(|(path, digest)| is_changed(path, *digest)).map(|(path, _)| changed(path))
+}
+
+fn changed(path: &Path) -> BuildFailure {
+    let message = format!("{} is not the file whose hash was checked", path.display());
+    BuildFailure::new(BuildFailureClass::FetchFailed, message)
+        .with_hint("something changed it since; if it is in the cache, remove it there")
 }
 
 fn touches_pyproject(customisation: &Customisation) -> bool {

@@ -79,8 +79,10 @@ impl WheelStep<'_> {
         };
         flag("--out", out.into());
         flag("--python", self.interpreter.executable.clone().into());
-        for (wheel, _) in &self.build_wheels {
-            flag("--build-wheels", wheel.into());
+        for (wheel, sha256) in &self.build_wheels {
+            let mut known = wheel.clone().into_os_string();
+            known.push(format!("#sha256={sha256}"));
+            flag("--build-wheels", known);
         }
         flag("--target", self.target.to_string().into());
         if let Some(glibc) = self.glibc {
@@ -218,9 +220,12 @@ mod tests {
             let arguments = step.arguments(Path::new("/out"), Path::new("/cache"));
             let text: Vec<_> = arguments.iter().map(|text| text.to_str().unwrap()).collect();
             let text = text.join(" ");
+            let (one, two) = (Sha256::of(b"one"), Sha256::of(b"two"));
+            assert!(text.contains(&format!(
+                "--build-wheels=/w/one.whl#sha256={one} --build-wheels=/w/two.whl#sha256={two} --target=linux_"
+            )));
             for part in [
                 "wheel /x/a-1.tar.gz --out=/out --python=/",
-                "--build-wheels=/w/one.whl --build-wheels=/w/two.whl --target=linux_",
                 "--glibc=2.28 --path=/rust/bin --crates=/crates --path=/opt/tools --expect=native",
                 "--expect=native --cache-dir=/cache --sandbox=required --config-setting=--opt=1 --env=CC=gcc",
                 "--patch=/p/fix.patch --patch-strip=2 --timeout=90 --end-with-stdin --json",

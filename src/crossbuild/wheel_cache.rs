@@ -5,6 +5,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use tempfile::TempDir;
+
 use super::cache::Cache;
 use super::download::check_file_name;
 use super::failure::BuildFailure;
@@ -47,16 +49,15 @@ impl WheelCache {
         complete.then_some((wheel, report))
     }
 
-    /// Keeps the wheel `report` speaks of, which is in `out`, a temporary directory of this run.
-    pub fn put(&self, key: Sha256, out: &Path, report: &Report) -> Result<PathBuf, BuildFailure> {
+    /// Keeps the wheel `report` speaks of, which is all there is in `out`, a temporary directory of this run.
+    pub fn put(&self, key: Sha256, out: TempDir, report: &Report) -> Result<PathBuf, BuildFailure> {
         check_file_name(&report.file_name)?;
-        let entry = self.cache.temporary_directory()?;
-        fs_err::rename(out.join(&report.file_name), entry.path().join(&report.file_name))?;
-        fs_err::write(entry.path().join(REPORT), serde_json::to_vec(report).map_err(std::io::Error::from)?)?;
+        fs_err::metadata(out.path().join(&report.file_name))?;
+        fs_err::write(out.path().join(REPORT), serde_json::to_vec(report).map_err(std::io::Error::from)?)?;
         let destination = self.cache.wheel(key);
-        self.cache.publish_directory(entry.path(), &destination)?;
+        self.cache.publish_directory(out.path(), &destination)?;
         // It has moved away; there is nothing left to remove.
-        let _ = entry.keep();
+        let _ = out.keep();
         Ok(destination.join(&report.file_name))
     }
 }

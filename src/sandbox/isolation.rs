@@ -12,6 +12,7 @@ use super::launch;
 use super::message::{Command, Network, Request};
 use super::spec::Spec;
 use super::tree::ProcessTree;
+use super::view;
 
 /// How much of a sandbox to insist on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
@@ -77,6 +78,15 @@ pub struct Sandbox {
     isolation: Isolation,
 }
 
+/// A sandbox that stands ready for one command. It is a copy of the host's mounts as they were when it was
+/// made, so it should not be kept for long; dropping it ends it.
+#[derive(Debug)]
+pub struct PreparedSandbox {
+    sandbox: Sandbox,
+    /// None where even trying went wrong, but in a way that the mode puts up with.
+    init: Option<ProcessTree>,
+}
+
 impl Sandbox {
     /// Finds out what this host allows by building a sandbox without a command in it, which takes as long as
     /// starting a command. `init_executable` is a program that calls [`run_init`](super::run_init) when its
@@ -89,20 +99,38 @@ impl Sandbox {
     /// [`SandboxError::NamespacesUnavailable`] if `mode` requires them; whatever keeps `init_executable` from
     /// starting.
     pub fn detect(mode: Mode, init_executable: PathBuf) -> Result<Self, SandboxError> {
-        let isolation = match mode {
-            Mode::Off => without_namespaces(&init_executable, Vec::new())?,
-            Mode::Auto | Mode::Required => match probe(&init_executable, true, Network::Namespace) {
-                Ok(lost) => Isolation { namespaces: true, network: NetworkIsolation::Namespace, lost },
+        let PreparedSandbox { sandbox, init } = Self::prepare(mode, init_executable)?;
+        init.map_or(Ok(()), ProcessTree::dismiss)?;
+        Ok(sandbox)
+    }
+
+    /// As [`Sandbox::detect`], but keeps what was built for a command to run in.
+    ///
+    /// # Errors
+    /// Those of [`Sandbox::detect`].
+    pub fn prepare(mode: Mode, init_executable: PathBuf) -> Result<PreparedSandbox, SandboxError> {
+        if mode != Mode::Off {
+            let request = Request { namespaces: true, network: Network::Namespace };
+            match launch::prepare(&init_executable, &request) {
+                Ok((init, lost)) => {
+                    let network = NetworkIsolation::Namespace;
+                    let isolation = Isolation { namespaces: true, network, lost };
+                    let sandbox = Self { init_executable, isolation };
+                    return Ok(PreparedSandbox { sandbox, init: Some(init) });
+                }
                 Err(refused) => {
                     let reason = refused_by_host(refused)?;
                     if mode == Mode::Required {
                         return Err(SandboxError::NamespacesUnavailable { reason, remedy: remedy() });
                     }
-                    without_namespaces(&init_executable, vec![format!("namespaces: {reason}")])?
+                    return prepare_without_namespaces(
+                        init_executable,
+                        vec![format!("namespaces: {reason}")],
+                    );
                 }
-            },
-        };
-        Ok(Self { init_executable, isolation })
+            }
+        }
+        prepare_without_namespaces(init_executable, Vec::new())
     }
 
     /// What every command of this sandbox gets.
@@ -116,15 +144,26 @@ impl Sandbox {
     /// [`SandboxError::Program`] if it cannot be started, [`SandboxError::SetUp`] if what it is to see cannot
     /// be arranged.
     pub fn spawn(&self, spec: Spec) -> Result<ProcessTree, SandboxError> {
-        spec.check(self.isolation.namespaces)?;
-        let network = match self.isolation.network {
-            _ if spec.network => Network::Open,
-            NetworkIsolation::Namespace => Network::Namespace,
-            NetworkIsolation::Seccomp => Network::Seccomp,
-            NetworkIsolation::None => Network::Open,
+        self.spawn_in(None, spec)
+    }
+
+    /// Starts a command in `init`, or in one of its own.
+    fn spawn_in(&self, init: Option<ProcessTree>, spec: Spec) -> Result<ProcessTree, SandboxError> {
+        let namespaces = self.isolation.namespaces;
+        spec.check(namespaces)?;
+        let mounts = if namespaces { view::mounts(&spec)? } else { Vec::new() };
+        let init = match init {
+            Some(init) => init,
+            None => {
+                let network = match self.isolation.network {
+                    _ if spec.network => Network::Open,
+                    NetworkIsolation::Namespace => Network::Namespace,
+                    NetworkIsolation::Seccomp => Network::Seccomp,
+                    NetworkIsolation::None => Network::Open,
+                };
+                launch::prepare(&self.init_executable, &Request { namespaces, network })?.0
+            }
         };
-        let request =
-            Request { namespaces: self.isolation.namespaces, network, command: Some(Command::from(&spec)) };
         let null;
         let stdin = match &spec.stdin {
             Some(stdin) => stdin.as_fd(),
@@ -135,28 +174,41 @@ impl Sandbox {
         };
         let stderr = spec.stderr.as_ref().unwrap_or(&spec.stdout);
         let streams = [stdin, spec.stdout.as_fd(), stderr.as_fd()];
-        launch::start(&self.init_executable, &request, streams).map(|(tree, _)| tree)
+        launch::start(init, &Command::new(&spec, mounts), streams)
     }
 }
 
-/// Builds an empty sandbox and returns what was lost while doing so.
-fn probe(init: &Path, namespaces: bool, network: Network) -> Result<Vec<String>, SandboxError> {
-    let request = Request { namespaces, network, command: None };
-    let null = launch::open_null("open /dev/null for")?;
-    let (mut tree, lost) = launch::start(init, &request, [null.as_fd(); 3])?;
-    tree.reap()?;
-    Ok(lost)
+impl PreparedSandbox {
+    /// What the command gets.
+    pub fn isolation(&self) -> &Isolation {
+        &self.sandbox.isolation
+    }
+
+    /// As [`Sandbox::spawn`], in what stands ready, unless that is cut off from the network that the command
+    /// may use.
+    ///
+    /// # Errors
+    /// Those of [`Sandbox::spawn`].
+    pub fn spawn(self, spec: Spec) -> Result<ProcessTree, SandboxError> {
+        let Self { sandbox, init } = self;
+        sandbox.spawn_in(init.filter(|_| !spec.network), spec)
+    }
 }
 
-fn without_namespaces(init: &Path, mut lost: Vec<String>) -> Result<Isolation, SandboxError> {
-    let network = match probe(init, false, Network::Seccomp) {
-        Ok(_) => NetworkIsolation::Seccomp,
+fn prepare_without_namespaces(
+    init_executable: PathBuf,
+    mut lost: Vec<String>,
+) -> Result<PreparedSandbox, SandboxError> {
+    let request = Request { namespaces: false, network: Network::Seccomp };
+    let (network, init) = match launch::prepare(&init_executable, &request) {
+        Ok((init, _)) => (NetworkIsolation::Seccomp, Some(init)),
         Err(refused) => {
             lost.push(format!("network isolation: {}", refused_by_host(refused)?));
-            NetworkIsolation::None
+            (NetworkIsolation::None, None)
         }
     };
-    Ok(Isolation { namespaces: false, network, lost })
+    let isolation = Isolation { namespaces: false, network, lost };
+    Ok(PreparedSandbox { sandbox: Sandbox { init_executable, isolation }, init })
 }
 
 /// The reason, if it is the host that refused; the error itself if the init could not even try. An init that

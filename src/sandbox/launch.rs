@@ -1,5 +1,5 @@
-//! Starts the sandbox init, hands it a request and waits until the command runs. Knows nothing of what the
-//! init does.
+//! Starts the sandbox init, tells it what to build and what to run, and waits until that runs. Knows nothing
+//! of what the init does.
 
 use std::fs::File;
 use std::io;
@@ -7,37 +7,53 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{self, Stdio};
 
 use super::error::SandboxError;
-use super::message::{self, Report, Request};
+use super::message::{self, Command, Report, Request};
 use super::tree::{Heard, ProcessTree};
 
-/// Starts `request`; returns the tree and what was lost on the way.
-pub(super) fn start(
-    init: &Path,
-    request: &Request,
-    streams: [BorrowedFd<'_>; 3],
-) -> Result<(ProcessTree, Vec<String>), SandboxError> {
+/// Starts an init that does what `request` asks; returns it, and what was lost on the way.
+pub(super) fn prepare(init: &Path, request: &Request) -> Result<(ProcessTree, Vec<String>), SandboxError> {
     let mut tree = start_init(init)?;
     // An init that died early closes the socket; what it said before is a better error than "broken pipe".
-    let sent = tree.send(|control| message::send(control, request, streams));
+    let sent = tree.send(|control| message::send(control, request, &[]));
     match tree.hear(None) {
-        Ok(Heard::Report(Report::Ready { lost })) => Ok((tree, lost)),
-        Ok(Heard::Report(Report::SetUpFailed { step, error })) => Err(SandboxError::SetUp { step, error }),
+        Ok(Heard::Report(Report::Prepared { lost })) => Ok((tree, lost)),
+        other => Err(refusal(tree, other, sent)),
+    }
+}
+
+/// Has a prepared init start `command`.
+pub(super) fn start(
+    mut tree: ProcessTree,
+    command: &Command,
+    streams: [BorrowedFd<'_>; 3],
+) -> Result<ProcessTree, SandboxError> {
+    let sent = tree.send(|control| message::send(control, command, &streams));
+    match tree.hear(None) {
+        Ok(Heard::Report(Report::Running)) => Ok(tree),
+        other => Err(refusal(tree, other, sent)),
+    }
+}
+
+/// Why the init did not say what it should have.
+fn refusal(mut tree: ProcessTree, heard: io::Result<Heard>, sent: io::Result<()>) -> SandboxError {
+    match heard {
+        Ok(Heard::Report(Report::SetUpFailed { step, error })) => SandboxError::SetUp { step, error },
         Ok(Heard::Report(Report::ProgramRefused { program, fault })) => {
-            Err(SandboxError::Program { program: program.0, fault })
+            SandboxError::Program { program: program.0, fault }
         }
-        Ok(Heard::Report(Report::Finished { .. }) | Heard::Nothing | Heard::Closed) => {
-            let died = tree.into_death();
+        Ok(Heard::Report(_) | Heard::Nothing | Heard::Closed) => {
+            let died = tree.death();
             match (sent, &died) {
                 (Err(source), SandboxError::InitDied { said, .. }) if said.is_empty() => {
-                    Err(SandboxError::Control { doing: "send a request to", source })
+                    SandboxError::Control { doing: "send a request to", source }
                 }
-                _ => Err(died),
+                _ => died,
             }
         }
-        Err(source) => Err(SandboxError::Control { doing: "hear from", source }),
+        Err(source) => SandboxError::Control { doing: "hear from", source },
     }
 }
 
@@ -46,7 +62,7 @@ pub(super) fn start(
 fn start_init(init: &Path) -> Result<ProcessTree, SandboxError> {
     let (ours, theirs) = UnixStream::pair()
         .map_err(|source| SandboxError::Control { doing: "make a control socket for", source })?;
-    let child = Command::new(init)
+    let child = process::Command::new(init)
         .arg("sandbox-init")
         .env_clear()
         .current_dir("/")

@@ -2,8 +2,12 @@
 //! Knows nothing of what either side does with it.
 //!
 //! ```text
-//! us   → init   8 bytes: length of the request, with three descriptors attached; the request, JSON
-//! init → us     one JSON line per report; any other line is a cry of the init, its loader or its runtime
+//! us   → init   what to build: 8 bytes of length, the request as JSON
+//! init → us     `Prepared`; reports are one JSON line each, any other line is a cry of the init, its loader
+//!               or its runtime
+//! us   → init   what to run, in the same form, with three descriptors attached to the length; or end of
+//!               file: nothing, after all
+//! init → us     `Running`, later `Finished`
 //! us   → init   one byte: kill everything; end of file: we are gone, kill everything
 //! ```
 
@@ -19,20 +23,21 @@ use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
     SendFlags,
 };
-use serde::de::{SeqAccess, Visitor};
+use serde::de::{DeserializeOwned, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::error::ProgramFault;
-use super::spec::{Bind, Spec};
+use super::spec::Spec;
 use super::tree::Outcome;
 
-/// What the init is to build, and what to run in it.
+/// A command's standard streams.
+const MOST_DESCRIPTORS: usize = 3;
+
+/// What the init is to build.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Request {
     pub namespaces: bool,
     pub network: Network,
-    /// `None` asks for everything up to the command, to find out what this host allows.
-    pub command: Option<Command>,
 }
 
 /// What stands between the command and the network.
@@ -46,29 +51,33 @@ pub(super) enum Network {
     Seccomp,
 }
 
-/// [`Spec`] without its descriptors.
+/// What to run: [`Spec`] without its descriptors.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Command {
     pub argv: Vec<Text>,
     pub env: Vec<(Text, Text)>,
     pub working_directory: Text,
-    pub binds: Vec<Mount>,
-    pub visible_host_paths: Vec<Text>,
+    /// In this order; empty without namespaces.
+    pub mounts: Vec<Mount>,
 }
 
-/// [`Bind`] on the wire.
-#[derive(Debug, Serialize, Deserialize)]
+/// A file or directory of the host and the place where the command sees it.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Mount {
+    /// Without links.
     pub host: Text,
     pub inside: Text,
+    pub directory: bool,
     pub writable: bool,
 }
 
 /// What the init has to say.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Report {
-    /// The command runs, or would run; `lost` is what the host refused on the way.
-    Ready { lost: Vec<String> },
+    /// A command could run; `lost` is what the host refused on the way.
+    Prepared { lost: Vec<String> },
+    /// The command runs.
+    Running,
     /// A step failed; nothing runs.
     SetUpFailed { step: String, error: String },
     /// The command could not be started; nothing runs.
@@ -92,46 +101,43 @@ impl Report {
     }
 }
 
-impl From<&Spec> for Command {
-    fn from(spec: &Spec) -> Self {
+impl Command {
+    pub fn new(spec: &Spec, mounts: Vec<Mount>) -> Self {
         Self {
             argv: spec.argv.iter().map(Text::from).collect(),
             env: spec.env.iter().map(|(name, value)| (name.into(), value.into())).collect(),
             working_directory: spec.working_directory.as_os_str().into(),
-            binds: spec.binds.iter().map(Mount::from).collect(),
-            visible_host_paths: spec.visible_host_paths.iter().map(|path| path.as_os_str().into()).collect(),
+            mounts,
         }
     }
 }
 
-impl From<&Bind> for Mount {
-    fn from(bind: &Bind) -> Self {
-        Self {
-            host: bind.host.as_os_str().into(),
-            inside: bind.inside.as_os_str().into(),
-            writable: bind.writable,
-        }
-    }
-}
-
-/// Sends a request and the three standard streams of its command.
-pub(super) fn send(control: &UnixStream, request: &Request, streams: [BorrowedFd<'_>; 3]) -> io::Result<()> {
-    let body = serde_json::to_vec(request)?;
+/// Sends a message and descriptors.
+pub(super) fn send(
+    control: &UnixStream,
+    message: &impl Serialize,
+    descriptors: &[BorrowedFd<'_>],
+) -> io::Result<()> {
+    let body = serde_json::to_vec(message)?;
     let length = (body.len() as u64).to_le_bytes();
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(3))];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_DESCRIPTORS))];
     let mut attached = SendAncillaryBuffer::new(&mut space);
-    let fits = attached.push(SendAncillaryMessage::ScmRights(&streams));
-    assert!(fits, "the buffer was made for three descriptors");
+    if !descriptors.is_empty() {
+        let fits = attached.push(SendAncillaryMessage::ScmRights(descriptors));
+        assert!(fits, "the buffer was made for as many descriptors as there ever are");
+    }
     let sent = rustix::net::sendmsg(control, &[IoSlice::new(&length)], &mut attached, SendFlags::NOSIGNAL)?;
     let mut control = control;
     control.write_all(&length[sent..])?;
     control.write_all(&body)
 }
 
-/// Receives what [`send`] sent.
-pub(super) fn receive(mut control: &UnixStream) -> io::Result<(Request, [OwnedFd; 3])> {
+/// Receives what [`send`] sent; nothing if there is no message any more.
+pub(super) fn receive<M: DeserializeOwned>(
+    mut control: &UnixStream,
+) -> io::Result<Option<(M, Vec<OwnedFd>)>> {
     let mut length = [0; 8];
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(3))];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_DESCRIPTORS))];
     let mut attached = RecvAncillaryBuffer::new(&mut space);
     let message = rustix::net::recvmsg(
         control,
@@ -139,22 +145,24 @@ pub(super) fn receive(mut control: &UnixStream) -> io::Result<(Request, [OwnedFd
         &mut attached,
         RecvFlags::CMSG_CLOEXEC,
     )?;
-    let mut streams = Vec::new();
+    let mut descriptors = Vec::new();
     for ancillary in attached.drain() {
-        if let RecvAncillaryMessage::ScmRights(descriptors) = ancillary {
-            streams.extend(descriptors);
+        if let RecvAncillaryMessage::ScmRights(received) = ancillary {
+            descriptors.extend(received);
         }
     }
-    control.read_exact(&mut length[message.bytes..])?;
+    match control.read_exact(&mut length[message.bytes..]) {
+        // Nothing at all, or the one byte that means a kill.
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof && message.bytes <= 1 => return Ok(None),
+        read => read?,
+    }
     let mut body = Vec::new();
     let expected = u64::from_le_bytes(length);
     control.take(expected).read_to_end(&mut body)?;
     if body.len() as u64 != expected {
         return Err(io::ErrorKind::UnexpectedEof.into());
     }
-    let streams = <[OwnedFd; 3]>::try_from(streams)
-        .map_err(|got| io::Error::other(format!("{} descriptors instead of three", got.len())))?;
-    Ok((serde_json::from_slice(&body)?, streams))
+    Ok(Some((serde_json::from_slice(&body)?, descriptors)))
 }
 
 /// A string as the kernel has it: any bytes. JSON text where they are UTF-8, a list of bytes where not.
@@ -231,30 +239,24 @@ mod tests {
 
     /// The kernel refuses single arguments above 128 KiB; the socket holds about 200 KiB.
     #[test]
-    fn a_request_larger_than_any_buffer_arrives_with_its_descriptors() {
+    fn a_command_larger_than_any_buffer_arrives_with_its_descriptors() {
         let long = OsString::from("x".repeat(3 << 20));
-        let request = Request {
-            namespaces: true,
-            network: Network::Namespace,
-            command: Some(Command {
-                argv: vec![Text(long.clone())],
-                env: vec![],
-                working_directory: Text("/".into()),
-                binds: vec![],
-                visible_host_paths: vec![],
-            }),
+        let command = Command {
+            argv: vec![Text(long.clone())],
+            env: vec![],
+            working_directory: Text("/".into()),
+            mounts: vec![],
         };
         let (ours, theirs) = UnixStream::pair().unwrap();
         let (mut reader, writer) = io::pipe().unwrap();
         let received = thread::scope(|scope| {
-            let receiving = scope.spawn(|| receive(&theirs).unwrap());
-            send(&ours, &request, [writer.as_fd(); 3]).unwrap();
+            let receiving = scope.spawn(|| receive::<Command>(&theirs).unwrap().unwrap());
+            send(&ours, &command, &[writer.as_fd(); 3]).unwrap();
             receiving.join().unwrap()
         });
         drop(writer);
-        assert_eq!(received.0.command.unwrap().argv[0].0, long);
-        let [first, second, third] = received.1;
-        drop((second, third));
+        assert_eq!(received.0.argv[0].0, long);
+        let [first, _, _] = <[OwnedFd; 3]>::try_from(received.1).unwrap();
         fs_err::File::from_parts(first.into(), "pipe").write_all(b"through").unwrap();
         let mut text = String::new();
         reader.read_to_string(&mut text).unwrap();
@@ -267,6 +269,16 @@ mod tests {
         (&ours).write_all(&100u64.to_le_bytes()).unwrap();
         (&ours).write_all(b"{").unwrap();
         drop(ours);
-        assert_eq!(receive(&theirs).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+        assert_eq!(receive::<Request>(&theirs).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+    }
+
+    #[test]
+    fn an_end_or_a_kill_instead_of_a_message_is_no_message() {
+        for said in ["", "k"] {
+            let (ours, theirs) = UnixStream::pair().unwrap();
+            (&ours).write_all(said.as_bytes()).unwrap();
+            drop(ours);
+            assert!(receive::<Command>(&theirs).unwrap().is_none());
+        }
     }
 }

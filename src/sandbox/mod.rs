@@ -1,7 +1,9 @@
 //! Process trees that cannot outlive us, cut off from the host as far as the host allows. Knows nothing of
 //! Python, sdists or actions. The only room with `unsafe` code.
 //!
-//! [`Sandbox::detect`] tries what this host allows; [`Sandbox::spawn`] starts a command in it.
+//! [`Sandbox::detect`] tries what this host allows; [`Sandbox::spawn`] starts a command in it. Most of the time
+//! that takes goes into what is the same for every command, so [`Sandbox::prepare`] keeps what was tried, for
+//! the command to run in.
 //!
 //! ```text
 //! with namespaces                                    without
@@ -42,9 +44,10 @@ mod launch;
 mod message;
 mod spec;
 mod tree;
+mod view;
 
 pub use error::{ProgramFault, SandboxError};
 pub use init::run as run_init;
-pub use isolation::{Isolation, Mode, NetworkIsolation, Sandbox};
+pub use isolation::{Isolation, Mode, NetworkIsolation, PreparedSandbox, Sandbox};
 pub use spec::{Bind, Spec};
 pub use tree::{Exit, Killer, Outcome, ProcessTree};

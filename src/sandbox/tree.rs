@@ -27,6 +27,8 @@ pub struct ProcessTree {
     received: Vec<u8>,
     /// Lines from the init that are no reports.
     said: String,
+    /// Everything but the init is dead.
+    finished: bool,
     reaped: bool,
 }
 
@@ -105,7 +107,7 @@ pub(super) enum Heard {
 impl ProcessTree {
     pub(super) fn new(init: Child, socket: UnixStream) -> Self {
         let control = Arc::new(Control { socket, kill: OnceLock::new() });
-        Self { init, control, received: Vec::new(), said: String::new(), reaped: false }
+        Self { init, control, received: Vec::new(), said: String::new(), finished: false, reaped: false }
     }
 
     /// A handle that kills this tree from another thread.
@@ -120,6 +122,17 @@ impl ProcessTree {
     /// about to kill the rest, without there may be survivors. [`SandboxError::Unkillable`] if the tree does
     /// not die.
     pub fn wait(mut self, deadline: Option<Instant>) -> Result<Exit, SandboxError> {
+        let exit = self.wait_for_end(deadline)?;
+        self.reap()?;
+        Ok(exit)
+    }
+
+    /// As [`ProcessTree::wait`], but does not wait for the init, which takes a moment more to tear down what it
+    /// built. It is waited for when the tree is dropped.
+    ///
+    /// # Errors
+    /// Those of [`ProcessTree::wait`].
+    pub fn wait_for_end(&mut self, deadline: Option<Instant>) -> Result<Exit, SandboxError> {
         loop {
             if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
                 self.control.kill(true);
@@ -141,7 +154,7 @@ impl ProcessTree {
                     user_microseconds,
                     system_microseconds,
                 })) => {
-                    self.reap()?;
+                    self.finished = true;
                     let because_of_deadline =
                         self.control.kill.get().is_some_and(|kill| kill.because_of_deadline);
                     return Ok(Exit {
@@ -154,7 +167,7 @@ impl ProcessTree {
                     });
                 }
                 Ok(Heard::Nothing) => {}
-                Ok(Heard::Report(_) | Heard::Closed) => return Err(self.into_death()),
+                Ok(Heard::Report(_) | Heard::Closed) => return Err(self.death()),
                 Err(source) => return Err(SandboxError::Control { doing: "hear from", source }),
             }
         }
@@ -190,8 +203,17 @@ impl ProcessTree {
         }
     }
 
+    /// Ends an init that was given no command.
+    pub(super) fn dismiss(mut self) -> Result<(), SandboxError> {
+        self.control
+            .socket
+            .shutdown(std::net::Shutdown::Write)
+            .map_err(|source| SandboxError::Control { doing: "dismiss", source })?;
+        self.reap().map(drop)
+    }
+
     /// The error for an init that ended before it should have.
-    pub(super) fn into_death(mut self) -> SandboxError {
+    pub(super) fn death(&mut self) -> SandboxError {
         match self.reap() {
             Ok(status) => {
                 self.said.push_str(&String::from_utf8_lossy(&self.received));
@@ -203,7 +225,7 @@ impl ProcessTree {
 
     /// Waits for the end of the init, and so of everything: every process that holds the other end of the
     /// control socket is one that still has killing to do.
-    pub(super) fn reap(&mut self) -> Result<std::process::ExitStatus, SandboxError> {
+    fn reap(&mut self) -> Result<std::process::ExitStatus, SandboxError> {
         loop {
             match self.hear(Some(KILL_GRACE)) {
                 Ok(Heard::Report(_)) => {}
@@ -223,7 +245,7 @@ impl Drop for ProcessTree {
     /// Kills what still runs. A tree that does not die of it loses its init, which takes a pid namespace with
     /// it.
     fn drop(&mut self) {
-        if self.reaped {
+        if self.reaped || self.finished && self.reap().is_ok() {
             return;
         }
         self.control.kill(false);

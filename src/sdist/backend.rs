@@ -2,27 +2,25 @@
 //! streams its output, and ends all of its tree. Knows nothing of how the tree is isolated, nor
 //! what a wheel looks like.
 //!
-//! The conversation, one JSON document per line (the other side is `run_backend.py`):
-//! settings → `requires` ← , then `"build"` → and `built` ←. Anything may be cut short by `failed`
-//! or by the end of the process.
+//! The conversation (the other side is `run_backend.py`): settings → `requires` ← , then `build` → and
+//! `built` ←. Anything may be cut short by `failed` or by the end of the process.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::io::{self, BufRead, BufReader, PipeReader, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufReader, PipeReader, Read, Seek, SeekFrom, Write};
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use serde::Deserialize;
-use serde_json::json;
-
 use super::cancellation::Cancellation;
 use super::diagnosis::HookError;
+use super::hook_message;
 use super::project::BuildSystem;
-use crate::sandbox::{Bind, Exit, Sandbox, SandboxError, Spec};
+use crate::sandbox::{Bind, Exit, PreparedSandbox, ProcessTree, SandboxError, Spec};
 
-/// The script that calls the hooks; written into the workspace and run by the venv's Python.
+/// The script that calls the hooks, run by the venv's Python.
 pub const SCRIPT: &str = include_str!("run_backend.py");
 
 /// PEP 517 `config_settings`: each key with the values given for it, in order.
@@ -36,7 +34,7 @@ pub struct BackendCall<'a> {
     pub config_settings: &'a ConfigSettings,
     /// The venv's Python.
     pub python: PathBuf,
-    /// Where [`SCRIPT`] was written.
+    /// [`SCRIPT`], as a file.
     pub script: PathBuf,
     /// Top directory of the source tree; the hooks' working directory.
     pub source: PathBuf,
@@ -67,7 +65,7 @@ pub enum Conversation {
     HungUp,
 }
 
-/// A backend's process tree after its end.
+/// What became of a backend.
 #[derive(Debug)]
 pub struct BackendRun {
     /// What was said.
@@ -93,36 +91,49 @@ pub enum BackendError {
     Io(#[from] io::Error),
 }
 
-#[derive(Deserialize)]
-#[serde(tag = "event", rename_all = "lowercase")]
 enum Event {
-    Requires { requires: Vec<String> },
-    Built { wheel: String },
-    Failed { stage: String, kind: String, text: String, module: Option<String> },
-    Killed { stage: String, signal: i32 },
+    Requires(Vec<String>),
+    Built(String),
+    Failed(HookError),
+}
+
+impl Event {
+    fn parse(mut fields: Vec<String>) -> Option<Self> {
+        let name = fields.remove(0);
+        match (name.as_str(), fields.as_slice()) {
+            ("requires", _) => Some(Self::Requires(fields)),
+            ("built", [wheel]) => Some(Self::Built(wheel.clone())),
+            ("failed", [stage, kind, text, module @ ..]) => {
+                let [stage, kind, text] = [stage, kind, text].map(String::clone);
+                Some(Self::Failed(HookError { stage, kind, text, module: module.first().cloned() }))
+            }
+            ("killed", [stage, signal]) => {
+                let text = format!("killed by signal {signal}");
+                let (stage, kind) = (stage.clone(), "Killed".into());
+                Some(Self::Failed(HookError { stage, kind, text, module: None }))
+            }
+            _ => None,
+        }
+    }
 }
 
 impl BackendCall<'_> {
     /// Runs the hooks to their end. `accept` sees what `get_requires_for_build_wheel` returned and
     /// says whether all of it is installed; if not, nothing is built. All output is copied to
-    /// `output` as it comes.
+    /// `output` as it comes. What is returned of the process tree is what has to be torn down, which takes
+    /// a moment when it is dropped; nothing of it runs any more.
     pub fn run(
         self,
-        sandbox: &Sandbox,
+        sandbox: PreparedSandbox,
         cancellation: &Cancellation,
         output: &mut (dyn Write + Send),
         accept: impl FnOnce(&[String]) -> bool + Send,
-    ) -> Result<BackendRun, BackendError> {
+    ) -> Result<(BackendRun, ProcessTree), BackendError> {
         let started = Instant::now();
         let (ours, theirs) = UnixStream::pair()?;
         let (log_reader, log_writer) = io::pipe()?;
-        let settings = json!({
-            "backend": self.build_system.backend,
-            "backend_path": self.build_system.backend_path,
-            "config_settings": config_settings_as_json(self.config_settings),
-            "out": self.output,
-        });
-        let tree = sandbox.spawn(Spec {
+        let settings = self.settings();
+        let mut tree = sandbox.spawn(Spec {
             argv: vec![self.python.into(), self.script.into()],
             env: self.environment,
             working_directory: self.source,
@@ -141,18 +152,36 @@ impl BackendCall<'_> {
             let thread = |name: &str| std::thread::Builder::new().name(name.into());
             let talk = thread("backend").spawn_scoped(scope, move || converse(ours, &settings, accept))?;
             let log = thread("log").spawn_scoped(scope, || copy_log(log_reader, self.log, output))?;
-            let exit = tree.wait(deadline)?;
+            let exit = tree.wait_for_end(deadline)?;
             let talk = talk.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
             log.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
             let requires_end = talk.requires_at.unwrap_or_else(Instant::now);
-            Ok(BackendRun {
+            let run = BackendRun {
                 conversation: talk.conversation,
                 requires: talk.requires,
                 exit,
                 requires_time: requires_end.saturating_duration_since(started),
                 build_time: requires_end.elapsed(),
-            })
+            };
+            Ok((run, tree))
         })
+    }
+}
+
+impl BackendCall<'_> {
+    /// The backend, the output directory, the number of entries of `backend-path` and the entries; then,
+    /// for each config setting, its key, the number of its values and the values.
+    fn settings(&self) -> Vec<Vec<u8>> {
+        let BuildSystem { backend, backend_path, .. } = self.build_system;
+        let bytes = |path: &Path| path.as_os_str().as_bytes().to_vec();
+        let number = |number: usize| number.to_string().into_bytes();
+        let mut fields = vec![backend.clone().into_bytes(), bytes(&self.output), number(backend_path.len())];
+        fields.extend(backend_path.iter().map(|path| bytes(path)));
+        for (key, values) in self.config_settings {
+            fields.extend([key.clone().into_bytes(), number(values.len())]);
+            fields.extend(values.iter().map(|value| value.clone().into_bytes()));
+        }
+        fields
     }
 }
 
@@ -163,20 +192,17 @@ struct Talk {
 }
 
 /// Our side of the conversation. Trouble with the socket means that the process is gone.
-fn converse(
-    channel: UnixStream,
-    settings: &serde_json::Value,
-    accept: impl FnOnce(&[String]) -> bool,
-) -> Talk {
+fn converse(channel: UnixStream, settings: &[Vec<u8>], accept: impl FnOnce(&[String]) -> bool) -> Talk {
     let mut talk = Talk { conversation: Conversation::HungUp, requires: None, requires_at: None };
     let mut channel = BufReader::new(channel);
-    if writeln!(channel.get_mut(), "{settings}").is_err() {
+    if hook_message::write(channel.get_mut(), settings).is_err() {
         return talk;
     }
     let mut accept = Some(accept);
-    while let Some(event) = next_event(&mut channel) {
+    // None, too, when the build itself writes to the channel.
+    while let Some(event) = hook_message::read(&mut channel).and_then(Event::parse) {
         match event {
-            Event::Requires { requires } => {
+            Event::Requires(requires) => {
                 talk.requires_at = Some(Instant::now());
                 let accepted = accept.take().is_some_and(|accept| accept(&requires));
                 talk.requires = Some(requires);
@@ -184,44 +210,21 @@ fn converse(
                     talk.conversation = Conversation::Refused;
                     return talk;
                 }
-                if writeln!(channel.get_mut(), "\"build\"").is_err() {
+                if hook_message::write(channel.get_mut(), &["build"]).is_err() {
                     return talk;
                 }
             }
-            Event::Built { wheel } => {
+            Event::Built(wheel) => {
                 talk.conversation = Conversation::Built(wheel);
                 return talk;
             }
-            Event::Failed { stage, kind, text, module } => {
-                talk.conversation = Conversation::Failed(HookError { stage, kind, text, module });
-                return talk;
-            }
-            Event::Killed { stage, signal } => {
-                let text = format!("killed by signal {signal}");
-                talk.conversation =
-                    Conversation::Failed(HookError { stage, kind: "Killed".into(), text, module: None });
+            Event::Failed(error) => {
+                talk.conversation = Conversation::Failed(error);
                 return talk;
             }
         }
     }
     talk
-}
-
-/// The next event; none at the end, or when the build itself writes to the channel.
-fn next_event(channel: &mut BufReader<UnixStream>) -> Option<Event> {
-    const LONGEST: u64 = 1 << 20;
-    let mut line = Vec::new();
-    channel.take(LONGEST).read_until(b'\n', &mut line).ok()?;
-    serde_json::from_slice(&line).ok()
-}
-
-/// A single value is a string, several are a list: the convention of pip, build and uv.
-fn config_settings_as_json(settings: &ConfigSettings) -> serde_json::Value {
-    let entries = settings.iter().map(|(key, values)| match values.as_slice() {
-        [value] => (key.clone(), json!(value)),
-        values => (key.clone(), json!(values)),
-    });
-    entries.collect::<serde_json::Map<_, _>>().into()
 }
 
 fn copy_log(mut log: PipeReader, kept: &Path, output: &mut (dyn Write + Send)) -> io::Result<()> {
@@ -260,28 +263,28 @@ mod tests {
         let (ours, mut theirs) = UnixStream::pair().unwrap();
         theirs.write_all(answers.as_bytes()).unwrap();
         theirs.shutdown(std::net::Shutdown::Write).unwrap();
-        let talk = converse(ours, &json!({}), |_| accepted);
+        let talk = converse(ours, &[b"settings".to_vec()], |_| accepted);
         let mut said = String::new();
         theirs.read_to_string(&mut said).unwrap();
         (talk, said)
     }
 
-    const REQUIRES: &str = "{\"event\": \"requires\", \"requires\": [\"cython\"]}\n";
+    const REQUIRES: &str = "15\nrequires\0cython";
 
     #[test]
     fn build_is_only_said_once_the_requirements_are_accepted() {
-        let (talk, said) = talk_to(&format!("{REQUIRES}{{\"event\":\"built\",\"wheel\":\"a.whl\"}}\n"), true);
+        let (talk, said) = talk_to(&format!("{REQUIRES}11\nbuilt\0a.whl"), true);
         assert!(matches!(talk.conversation, Conversation::Built(name) if name == "a.whl"));
-        assert_eq!(said, "{}\n\"build\"\n");
+        assert_eq!(said, "8\nsettings5\nbuild");
         let (talk, said) = talk_to(REQUIRES, false);
         assert!(matches!(talk.conversation, Conversation::Refused));
         assert_eq!(talk.requires.unwrap(), ["cython"]);
-        assert_eq!(said, "{}\n");
+        assert_eq!(said, "8\nsettings");
     }
 
     #[test]
     fn silence_and_nonsense_are_a_hang_up() {
-        for answers in ["", "x\n", "{\"event\":\"other\"}\n", "{\"event\":\"requires\""] {
+        for answers in ["", "x\n", "5\nother", "5\nbuilt", "20\nrequires\0cython"] {
             assert!(matches!(talk_to(answers, true).0.conversation, Conversation::HungUp), "{answers}");
         }
     }

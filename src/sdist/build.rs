@@ -14,6 +14,7 @@ use pep508_rs::Requirement;
 
 use super::archive::{self, Limits, SourceTree};
 use super::backend::{BackendCall, BackendRun, ConfigSettings, Conversation, SCRIPT, log_lines};
+use super::build_venv::{BuildVenv, VenvMaker, refuse_missing};
 use super::cancellation::Cancellation;
 use super::diagnosis::{diagnose, failed_compilation};
 use super::environment::{EnvironmentPlan, FIXED_DIRECTORY};
@@ -22,17 +23,17 @@ use super::interpreter::Interpreter;
 use super::patch::apply_patch;
 use super::project::Project;
 use super::report::{IsolationReport, Report, UsedRequirement};
-use super::requirements::{self, Missing};
 use super::step_error::{StepError, host};
 use super::stopwatch::Stopwatch;
 use super::unpacked_wheel::UnpackedWheel;
-use super::venv::Venv;
+use super::venv::python_in;
 use super::verify::{Expected, NativeExpectation, VerifiedWheel, verify};
-use super::wheel_store::{WheelStore, WheelStoreError};
-use super::wheelhouse;
+use super::wheelhouse::GivenWheels;
 use super::workspace::Workspace;
 use crate::platform::{Glibc, Target};
-use crate::sandbox::{Bind, Mode, NetworkIsolation, Outcome, Sandbox};
+use crate::sandbox::{
+    Bind, Isolation, Mode, NetworkIsolation, Outcome, PreparedSandbox, ProcessTree, Sandbox,
+};
 
 /// What to build, with what, and under which limits.
 #[derive(Debug)]
@@ -43,8 +44,8 @@ pub struct WheelRequest {
     pub out: PathBuf,
     /// The Python that builds.
     pub interpreter: Interpreter,
-    /// Wheels, or directories of wheels, of the build requirements.
-    pub build_wheels: Vec<PathBuf>,
+    /// The wheels of the build requirements.
+    pub build_wheels: Vec<GivenWheels>,
     /// The platform the wheel must be for.
     pub target: Target,
     /// The newest glibc the wheel may need; the interpreter's own when absent.
@@ -112,29 +113,52 @@ pub fn build_wheel(
     output: &mut (dyn Write + Send),
 ) -> Result<Report, StepError> {
     check_target(request)?;
-    let mut step = Step { request, cancellation, stopwatch: Stopwatch::start() };
-    let mut workspace = step.create_workspace()?;
-    if request.keep_work {
-        workspace.keep();
-        let kept = workspace.path().display();
-        // To whoever asked, even if they asked for no output of the backend.
-        let _ = writeln!(std::io::stderr(), "crosswheel: the build's directory is kept: {kept}");
-    }
-    let source = step.unpack(&workspace)?;
-    let project = step.read_project(&source)?;
-    let environment = step.prepare(&workspace, project)?;
-    let built = step.run_backend(&environment, output)?;
-    let verified = step.verify(&environment, &source, &built)?;
-    step.publish(&verified)?;
-    Ok(step.report(&source, &environment, built, verified))
+    std::thread::scope(|scope| {
+        let mut step = Step { request, cancellation, stopwatch: Stopwatch::start() };
+        // Takes as long as everything before the backend, and needs none of it.
+        let sandbox = std::thread::Builder::new()
+            .name("sandbox".into())
+            .spawn_scoped(scope, || prepare_sandbox(request.sandbox))
+            .map_err(host("start a thread"))?;
+        let mut workspace = step.create_workspace()?;
+        if request.keep_work {
+            workspace.keep();
+            let kept = workspace.path().display();
+            // To whoever asked, even if they asked for no output of the backend.
+            let _ = writeln!(std::io::stderr(), "crosswheel: the build's directory is kept: {kept}");
+        }
+        let source = step.unpack(&workspace)?;
+        let project = step.read_project(&source)?;
+        let wheels = step.wheels(&project)?;
+        step.furnish(&workspace)?;
+        let sandbox = sandbox.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        let isolation = sandbox.isolation().clone();
+        let environment = step.prepare(&workspace, project, isolation, wheels)?;
+        let (built, remains) = step.run_backend(sandbox, &environment, output)?;
+        std::thread::scope(|scope| {
+            // Without a thread to give, all of it happens when it is dropped.
+            let _ = std::thread::Builder::new().name("removal".into()).spawn_scoped(scope, || {
+                workspace.discard(&[Layout::SOURCE, Layout::HOME, Layout::TEMPORARY]);
+                drop(remains);
+            });
+            let verified = step.verify(&environment, &source, &built)?;
+            step.publish(&verified)?;
+            Ok(step.report(&source, &environment, built, verified))
+        })
+    })
 }
 
-/// The venv, the sandbox and the paths in it, ready for the backend.
+fn prepare_sandbox(mode: Mode) -> Result<PreparedSandbox, StepError> {
+    let own_executable = std::env::current_exe().map_err(host("find the crosswheel executable"))?;
+    Ok(Sandbox::prepare(mode, own_executable)?)
+}
+
+/// The venv and the paths around it, ready for the backend.
 struct BuildEnvironment {
     project: Project,
-    sandbox: Sandbox,
+    isolation: Isolation,
     layout: Layout,
-    venv: Venv,
+    venv: BuildVenv,
     installed: Vec<UnpackedWheel>,
 }
 
@@ -191,23 +215,43 @@ impl Step<'_> {
         Ok(project)
     }
 
-    fn prepare(&mut self, workspace: &Workspace, project: Project) -> Result<BuildEnvironment, StepError> {
-        let request = self.request;
-        let own_executable = std::env::current_exe().map_err(host("find the crosswheel executable"))?;
-        let sandbox = Sandbox::detect(request.sandbox, own_executable)?;
+    fn wheels(&self, project: &Project) -> Result<Vec<UnpackedWheel>, StepError> {
+        self.venv_maker().wheels(&self.request.build_wheels, &project.build_system.requires)
+    }
+
+    fn venv_maker(&self) -> VenvMaker<'_> {
+        VenvMaker::new(&self.request.cache, &self.request.interpreter)
+    }
+
+    /// Makes what does not depend on how the build is isolated.
+    fn furnish(&self, workspace: &Workspace) -> Result<(), StepError> {
+        let names = [Layout::OUT, Layout::HOME, Layout::TEMPORARY, Layout::VENV];
+        let mut directories = names.iter().map(|name| workspace.path().join(name));
+        directories.try_for_each(fs_err::create_dir).map_err(host("prepare the workspace"))
+    }
+
+    fn prepare(
+        &mut self,
+        workspace: &Workspace,
+        project: Project,
+        isolation: Isolation,
+        installed: Vec<UnpackedWheel>,
+    ) -> Result<BuildEnvironment, StepError> {
         let host_path = workspace.path().to_owned();
-        let inside = if sandbox.isolation().namespaces { FIXED_DIRECTORY.into() } else { host_path.clone() };
+        let inside = if isolation.namespaces { FIXED_DIRECTORY.into() } else { host_path.clone() };
         let layout = Layout { host: host_path, inside };
-        for directory in [Layout::OUT, Layout::HOME, Layout::TEMPORARY] {
-            fs_err::create_dir(layout.host.join(directory)).map_err(host("prepare the workspace"))?;
+        if self.request.crates.is_some() {
+            self.configure_cargo(&layout, isolation.namespaces)?;
         }
-        fs_err::write(layout.host.join(Layout::SCRIPT), SCRIPT).map_err(host("prepare the workspace"))?;
-        if request.crates.is_some() {
-            self.configure_cargo(&layout, sandbox.isolation().namespaces)?;
-        }
-        let (venv, installed) = self.make_venv(&layout, &project)?;
+        let visible_at = layout.inside.join(Layout::VENV);
+        let venv = if isolation.namespaces {
+            self.venv_maker().shared(&visible_at, &installed)?
+        } else {
+            fs_err::write(layout.host.join(Layout::SCRIPT), SCRIPT).map_err(host("prepare the workspace"))?;
+            self.venv_maker().own(&layout.host.join(Layout::VENV), &visible_at, &installed)?
+        };
         self.stopwatch.lap("venv");
-        Ok(BuildEnvironment { project, sandbox, layout, venv, installed })
+        Ok(BuildEnvironment { project, isolation, layout, venv, installed })
     }
 
     /// Makes cargo take every crate from the vendored directory, and nothing from elsewhere.
@@ -224,49 +268,26 @@ impl Step<'_> {
             .map_err(host("configure cargo"))
     }
 
-    fn make_venv(&self, layout: &Layout, project: &Project) -> Result<(Venv, Vec<UnpackedWheel>), StepError> {
-        let request = self.request;
-        let interpreter = &request.interpreter;
-        let tags = interpreter.compatible_tags(interpreter.target(), interpreter.glibc());
-        let wheels = wheelhouse::choose(&request.build_wheels, &tags, &project.build_system.requires)?;
-        let store = WheelStore::open(request.cache.join("unpacked"));
-        let installed: Result<Vec<_>, WheelStoreError> =
-            wheels.iter().map(|wheel| store.unpacked(wheel, None, interpreter)).collect();
-        let installed = installed?;
-        refuse_missing(&project.build_system.requires, &installed, interpreter, "pyproject.toml")?;
-        let visible_at = layout.inside.join(Layout::VENV);
-        let mut venv = Venv::create(&layout.host.join(Layout::VENV), &visible_at, interpreter)?;
-        if layout.host == layout.inside {
-            // Without a mount namespace the build can write to what is in its venv.
-            venv.copy_files();
-        }
-        for wheel in &installed {
-            venv.install(wheel)?;
-        }
-        Ok((venv, installed))
-    }
-
     fn run_backend(
         &mut self,
+        sandbox: PreparedSandbox,
         environment: &BuildEnvironment,
         output: &mut (dyn Write + Send),
-    ) -> Result<BuiltWheel, StepError> {
+    ) -> Result<(BuiltWheel, ProcessTree), StepError> {
         self.cancellation.check()?;
         let log = environment.layout.host.join(Layout::LOG);
         let interpreter = &self.request.interpreter;
         let mut turned_down = None;
-        let run = self.backend_call(environment, &log).run(
-            &environment.sandbox,
-            self.cancellation,
-            output,
-            |requires| match check_dynamic(requires, &environment.installed, interpreter) {
-                Ok(()) => true,
-                Err(failure) => {
-                    turned_down = Some(failure);
-                    false
+        let (run, remains) =
+            self.backend_call(environment, &log).run(sandbox, self.cancellation, output, |requires| {
+                match check_dynamic(requires, &environment.installed, interpreter) {
+                    Ok(()) => true,
+                    Err(failure) => {
+                        turned_down = Some(failure);
+                        false
+                    }
                 }
-            },
-        )?;
+            })?;
         self.cancellation.check()?;
         self.stopwatch.add("requires", run.requires_time);
         self.stopwatch.add("backend", run.build_time);
@@ -276,14 +297,24 @@ impl Step<'_> {
         }
         let log = log_lines(&log).map_err(host("read the log"))?;
         match &run.conversation {
-            Conversation::Built(name) => Ok(BuiltWheel { reported_name: name.clone(), run, log }),
-            _ => Err(self.failed_run(&run, &log).into()),
+            Conversation::Built(name) => {
+                let reported_name = name.clone();
+                Ok((BuiltWheel { reported_name, run, log }, remains))
+            }
+            _ => {
+                self.venv_maker().check(&environment.venv, &environment.installed)?;
+                Err(self.failed_run(&run, &log).into())
+            }
         }
     }
 
     fn backend_call<'a>(&'a self, environment: &'a BuildEnvironment, log: &'a Path) -> BackendCall<'a> {
         let BuildEnvironment { project, layout, venv, .. } = environment;
-        let python = venv.python();
+        let python = python_in(&layout.inside.join(Layout::VENV));
+        let script = match venv {
+            BuildVenv::Own => layout.inside.join(Layout::SCRIPT),
+            BuildVenv::Shared(venv) => venv.program().to_owned(),
+        };
         let source = match project.root.strip_prefix(&layout.host) {
             Ok(relative) => layout.inside.join(relative),
             Err(_) => project.root.clone(),
@@ -305,27 +336,24 @@ impl Step<'_> {
             build_system: &project.build_system,
             config_settings: &self.request.config_settings,
             environment: plan.variables(),
-            binds: self.binds(layout),
+            binds: self.binds(layout, venv),
             visible_host_paths: self.visible_host_paths(),
             timeout: self.request.timeout,
             log,
             python,
-            script: layout.inside.join(Layout::SCRIPT),
+            script,
             source,
             output: layout.inside.join(Layout::OUT),
         }
     }
 
-    /// The workspace, writable, at its fixed place; the venv in it read-only, because its files are
-    /// hard links into the store that all builds share.
-    fn binds(&self, layout: &Layout) -> Vec<Bind> {
+    /// The workspace, writable, at its fixed place; the venv in it read-only, because other builds use it.
+    fn binds(&self, layout: &Layout, venv: &BuildVenv) -> Vec<Bind> {
         let read_only =
             |host: PathBuf, name: &str| Bind { host, inside: layout.inside.join(name), writable: false };
-        if layout.host == layout.inside {
-            return Vec::new();
-        }
+        let BuildVenv::Shared(venv) = venv else { return Vec::new() };
         let workspace = Bind { host: layout.host.clone(), inside: layout.inside.clone(), writable: true };
-        let venv = read_only(layout.host.join(Layout::VENV), Layout::VENV);
+        let venv = read_only(venv.directory().to_owned(), Layout::VENV);
         let crates = self.request.crates.as_deref().and_then(|crates| fs_err::canonicalize(crates).ok());
         let crates = crates.map(|crates| read_only(crates, Layout::CRATES));
         [workspace, venv].into_iter().chain(crates).collect()
@@ -420,7 +448,7 @@ impl Step<'_> {
         built: BuiltWheel,
         verified: VerifiedWheel,
     ) -> Report {
-        let isolation = environment.sandbox.isolation();
+        let isolation = &environment.isolation;
         Report {
             file_name: verified.file_name.to_string(),
             name: verified.name.to_string(),
@@ -503,26 +531,6 @@ fn check_dynamic(
     };
     let requires: Vec<_> = requires.iter().map(parse).collect::<Result<_, _>>()?;
     refuse_missing(&requires, installed, interpreter, "the backend's get_requires_for_build_wheel hook")
-}
-
-fn refuse_missing(
-    requires: &[Requirement],
-    installed: &[UnpackedWheel],
-    interpreter: &Interpreter,
-    who: &str,
-) -> Result<(), Failure> {
-    let missing = requirements::missing(requires, installed, &interpreter.markers);
-    if missing.is_empty() {
-        return Ok(());
-    }
-    let list: Vec<String> = missing.iter().map(Missing::to_string).collect();
-    let mut failure = Failure::new(
-        FailureClass::MissingBuildRequirement,
-        format!("{who} asks for what is not installed: {}", list.join("; ")),
-    )
-    .with_hint("give their wheels, and those of what they need in turn, with --build-wheels FILE_OR_DIRECTORY; `crosswheel build` finds them by itself");
-    failure.missing_requirements = missing.iter().map(|missing| missing.requirement.to_string()).collect();
-    Err(failure)
 }
 
 fn used_requirement(wheel: &UnpackedWheel) -> UsedRequirement {

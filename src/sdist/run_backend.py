@@ -1,48 +1,82 @@
 """Calls the PEP 517 hooks of a build backend on behalf of crosswheel.
 
-Standard input is one end of a socket pair that carries one JSON document per line. crosswheel
-sends the settings; this script answers with what get_requires_for_build_wheel wants; crosswheel
-sends "build" once all of it is installed, or hangs up; this script answers with the wheel's name.
+Standard input is one end of a socket pair that carries lists of texts. crosswheel sends the settings;
+this script answers with what get_requires_for_build_wheel wants; crosswheel sends "build" once all of
+it is installed, or hangs up; this script answers with the wheel's name.
 
 PEP 517 wants each hook in a process of its own. The backend is imported once and each hook then
 runs in a fork of that state: as clean as a new process, without paying for the imports twice.
+
+Nothing is imported that Python has not imported by itself: it would take time, and a module of the
+project could be found in its place.
 """
-import fcntl
-import io
-import json
+import gc
 import os
 import sys
-import traceback
+
+# Some backends import most of themselves inside of their hooks, and would do so once for each hook.
+IMPORTED_BY_HOOKS = {
+    "hatchling.build": [
+        "hatchling.builders.wheel",
+        "hatchling.metadata.core",
+        "hatchling.plugin.manager",
+        "importlib.metadata",
+    ],
+    "pdm.backend": ["pdm.backend.wheel"],
+    "scikit_build_core.build": ["scikit_build_core.builder.get_requires", "scikit_build_core.build.wheel"],
+}
 
 
 def take_channel():
-    channel = fcntl.fcntl(0, fcntl.F_DUPFD_CLOEXEC, 3)
+    channel = os.dup(0)
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
     os.close(null)
-    return io.open(channel, "r+b", buffering=0)
+    return channel
 
 
-def send(channel, **message):
-    data = json.dumps(message).encode("ascii") + b"\n"
+def send(channel, *fields):
+    """A message is the length of its body, a line feed, and the body: the fields, separated by NUL."""
+    body = b"\0".join(
+        field.encode("utf-8", "backslashreplace").replace(b"\0", b"?") for field in fields
+    )
+    data = b"%d\n%s" % (len(body), body)
     while data:
-        data = data[channel.write(data):]
+        data = data[os.write(channel, data):]
 
 
 def receive(channel):
-    line = b""
-    while not line.endswith(b"\n"):
-        byte = channel.read(1)
+    length = b""
+    while not length.endswith(b"\n"):
+        byte = os.read(channel, 1)
         if not byte:
             return None
-        line += byte
-    return json.loads(line.decode("utf-8"))
+        length += byte
+    body = b""
+    while len(body) < int(length):
+        piece = os.read(channel, int(length) - len(body))
+        if not piece:
+            return None
+        body += piece
+    return [os.fsdecode(field) for field in body.split(b"\0")]
 
 
-def load_backend(settings):
-    directories = [os.path.abspath(path) for path in settings["backend_path"]]
+def parse_settings(fields):
+    fields = iter(fields)
+    backend, out = next(fields), next(fields)
+    backend_path = [next(fields) for _ in range(int(next(fields)))]
+    config_settings = {}
+    for key in fields:
+        values = [next(fields) for _ in range(int(next(fields)))]
+        # A single value is a string, several are a list: the convention of pip, build and uv.
+        config_settings[key] = values[0] if len(values) == 1 else values
+    return backend, out, backend_path, config_settings or None
+
+
+def load_backend(backend, backend_path):
+    directories = [os.path.abspath(path) for path in backend_path]
     sys.path[:0] = directories
-    module_path, _, object_path = settings["backend"].partition(":")
+    module_path, _, object_path = backend.partition(":")
     __import__(module_path)
     module = sys.modules[module_path]
     if directories:
@@ -54,6 +88,11 @@ def load_backend(settings):
     backend = module
     for name in filter(None, object_path.split(".")):
         backend = getattr(backend, name)
+    for name in IMPORTED_BY_HOOKS.get(module_path, ()):
+        try:
+            __import__(name)
+        except Exception:
+            pass  # Of another version; the hooks know what they need.
     return backend
 
 
@@ -80,19 +119,13 @@ def make_temporary_names_repeatable():
 
 
 def report_error(channel, stage, error):
-    traceback.print_exc()
+    sys.__excepthook__(type(error), error, error.__traceback__)
     if isinstance(error, SystemExit):
         kind, text = "SystemExit", "the backend exited with %r" % (error.code,)
     else:
         kind, text = type(error).__name__, str(error)
-    send(
-        channel,
-        event="failed",
-        stage=stage,
-        kind=kind,
-        text=text[:2000],
-        module=getattr(error, "name", None) if isinstance(error, ImportError) else None,
-    )
+    module = getattr(error, "name", None) if isinstance(error, ImportError) else None
+    send(channel, "failed", stage, kind, text[:2000], *filter(None, [module]))
 
 
 def leave(code):
@@ -117,19 +150,19 @@ def run_hook(channel, stage, hook):
 def ask_requires(channel, backend, config_settings):
     hook = getattr(backend, "get_requires_for_build_wheel", None)
     if hook is None:
-        send(channel, event="requires", requires=[])
+        send(channel, "requires")
         return
     sys.stdout.flush()
     sys.stderr.flush()
     child = os.fork()
     if child == 0:
         requires = run_hook(channel, "get_requires_for_build_wheel", lambda: hook(config_settings))
-        send(channel, event="requires", requires=[str(entry) for entry in requires or []])
+        send(channel, "requires", *map(str, requires or []))
         leave(0)
     _, status = os.waitpid(child, 0)
     if status != 0:
         if os.WIFSIGNALED(status):
-            send(channel, event="killed", stage="get_requires_for_build_wheel", signal=os.WTERMSIG(status))
+            send(channel, "killed", "get_requires_for_build_wheel", str(os.WTERMSIG(status)))
         leave(1)
 
 
@@ -140,15 +173,20 @@ def main():
     settings = receive(channel)
     if settings is None:
         leave(1)
-    config_settings = settings["config_settings"] or None
-    backend = run_hook(channel, "import", lambda: load_backend(settings))
+    backend, out, backend_path, config_settings = parse_settings(settings)
+    # What is imported stays: looking for garbage among it takes time, and finds none.
+    gc.disable()
+    backend = run_hook(channel, "import", lambda: load_backend(backend, backend_path))
     build = run_hook(channel, "import", lambda: backend.build_wheel)
+    if hasattr(gc, "freeze"):  # Python 3.7
+        gc.freeze()
+    gc.enable()
     make_temporary_names_repeatable()
     ask_requires(channel, backend, config_settings)
-    if receive(channel) != "build":
+    if receive(channel) != ["build"]:
         leave(0)
-    wheel = run_hook(channel, "build_wheel", lambda: build(settings["out"], config_settings, None))
-    send(channel, event="built", wheel=str(wheel))
+    wheel = run_hook(channel, "build_wheel", lambda: build(out, config_settings, None))
+    send(channel, "built", str(wheel))
     leave(0)
 
 

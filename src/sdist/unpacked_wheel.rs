@@ -185,6 +185,13 @@ impl UnpackedWheel {
         self.manifest.requires_dist.iter().filter(wanted).filter_map(|stored| stored.text.parse().ok())
     }
 
+    /// A file of this wheel that is not in `site`, the `site-packages` it should be in.
+    pub(super) fn missing_module(&self, site: &Path) -> Option<PathBuf> {
+        let files = self.manifest.files.iter().filter(|file| file.scheme == Scheme::Site);
+        let files = files.map(|file| &file.path).chain(&self.manifest.compiled);
+        files.map(|path| site.join(path)).find(|path| !path.exists())
+    }
+
     pub(super) fn manifest(&self) -> &Manifest {
         &self.manifest
     }

@@ -103,21 +103,20 @@ impl Venv {
         if !visible_at.is_absolute() {
             return Err(VenvError::RelativePath(visible_at.to_owned()));
         }
-        let python = visible_at.join("bin/python");
-        let (major, minor, _) = interpreter.version;
-        let thread = if interpreter.free_threaded { "t" } else { "" };
+        let python = python_in(visible_at);
+        let (major, _, _) = interpreter.version;
         let venv = Self {
             directory: directory.to_owned(),
             shebang: shebang(&python)?,
             python,
-            python_name: format!("python{major}.{minor}{thread}"),
+            python_name: python_name(interpreter),
             python_version: interpreter.markers.python_full_version().version.clone(),
             tags: interpreter.compatible_tags(interpreter.target(), interpreter.glibc()),
             installed: Vec::new(),
             copy: false,
         };
         fs_err::create_dir_all(directory.join("bin"))?;
-        fs_err::create_dir_all(venv.site_packages())?;
+        fs_err::create_dir_all(directory.join(site_packages(interpreter)))?;
         fs_err::create_dir(directory.join("include"))?;
         symlink("lib", directory.join("lib64"))?;
         symlink(&interpreter.executable, directory.join("bin/python"))?;
@@ -334,6 +333,22 @@ impl Venv {
         };
         VenvError::Conflict { wheel: wheel.file_name().to_string(), owner, path }
     }
+}
+
+/// The interpreter of an environment that processes see at `visible_at`, as they see it.
+pub fn python_in(visible_at: &Path) -> PathBuf {
+    visible_at.join("bin/python")
+}
+
+/// `site-packages` of `interpreter`, relative to an environment.
+pub(super) fn site_packages(interpreter: &Interpreter) -> String {
+    format!("lib/{}/site-packages", python_name(interpreter))
+}
+
+fn python_name(interpreter: &Interpreter) -> String {
+    let (major, minor, _) = interpreter.version;
+    let thread = if interpreter.free_threaded { "t" } else { "" };
+    format!("python{major}.{minor}{thread}")
 }
 
 fn configuration(interpreter: &Interpreter) -> Result<String, VenvError> {

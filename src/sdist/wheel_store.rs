@@ -16,10 +16,10 @@ use std::time::{Duration, SystemTime};
 
 use fs_err::os::unix::fs::OpenOptionsExt as _;
 use fs_err::{File, OpenOptions};
-use tempfile::TempDir;
 
 use super::byte_compile::{ByteCompileError, byte_compile, compiled_path};
 use super::interpreter::Interpreter;
+use super::staging::{Staging, discard};
 use super::unpacked_wheel::{
     MANIFEST, Manifest, ManifestError, Scheme, StoredFile, StoredRequirement, UnpackedWheel,
 };
@@ -28,15 +28,12 @@ use super::wheel_metadata::{RecordMismatch, record_field, record_hash};
 use crate::digest::{HashingWriter, Sha256};
 
 /// Part of every path in the store; to be raised when what is written there changes.
-const LAYOUT: u32 = 1;
+pub(super) const LAYOUT: u32 = 1;
 /// What installers write into the file of this name (PEP 376).
 const INSTALLER: &str = "crosswheel\n";
 /// Modification time of unpacked files, 1980-01-01: the same in every environment, so that no build
 /// can depend on when a wheel was unpacked.
 const MODIFIED: Duration = Duration::from_secs(315_532_800);
-/// Temporary directories nobody holds a lock on are swept at this age. Only the moment between making
-/// and locking one must be shorter.
-const ABANDONED_AFTER: Duration = Duration::from_secs(3600);
 
 /// A directory of unpacked wheels.
 #[derive(Clone, Debug)]
@@ -115,62 +112,29 @@ impl WheelStore {
             let wheel = archive.file_name.to_string();
             return Err(WheelStoreError::Digest { wheel, expected: digest, found: archive.sha256 });
         }
-        let temporary = self.temporary_directory()?;
-        Unpacking { archive: &mut archive, interpreter, directory: temporary.directory.path() }.run()?;
-        self.publish(temporary, &place)?;
+        let staging = Staging::new(self.temporary())?;
+        Unpacking { archive: &mut archive, interpreter, directory: staging.path() }.run()?;
+        staging.publish(&place, |place| UnpackedWheel::load(place.to_owned()).is_ok())?;
         Ok(UnpackedWheel::load(place)?)
     }
 
-    /// A locked directory beside the wheels. Those of processes that crashed are swept first.
-    fn temporary_directory(&self) -> Result<Temporary, WheelStoreError> {
-        let parent = self.root.join("tmp");
-        fs_err::create_dir_all(&parent)?;
-        sweep(&parent);
-        let readable = std::fs::Permissions::from_mode(0o755);
-        let directory = tempfile::Builder::new().prefix("").permissions(readable).tempdir_in(&parent)?;
-        // The lock is advisory and ends with the process. Where file systems have none, only age counts.
-        let lock = File::open(directory.path())?;
-        let _ = lock.file().try_lock();
-        Ok(Temporary { directory, _lock: lock })
-    }
-
-    /// Renames the finished directory into place. If another process was faster, its result stays,
-    /// unless it cannot be loaded.
-    fn publish(&self, temporary: Temporary, place: &Path) -> Result<(), WheelStoreError> {
-        fs_err::create_dir_all(place.parent().unwrap_or(&self.root))?;
-        let source = temporary.directory.path();
-        match fs_err::rename(source, place) {
-            Ok(()) => {}
-            Err(_) if UnpackedWheel::load(place.to_owned()).is_ok() => return Ok(()),
-            Err(error) if place.exists() => {
-                let broken = tempfile::Builder::new().prefix("broken-").tempdir_in(self.root.join("tmp"))?;
-                fs_err::rename(place, broken.path().join("wheel")).map_err(|_| error)?;
-                fs_err::rename(source, place)?;
+    /// Removes those of `wheels` that have lost a module, so that they are unpacked again when they are
+    /// next needed, and returns which module: cleaners of caches do such things, and so do full disks.
+    pub fn discard_damaged(&self, wheels: &[UnpackedWheel]) -> Option<PathBuf> {
+        let mut found = None;
+        for wheel in wheels {
+            let site = wheel.directory().join(Scheme::Site.directory());
+            if let Some(missing) = wheel.missing_module(&site) {
+                // If it cannot be removed, the next build will say the same.
+                let _ = discard(&self.temporary(), wheel.directory());
+                found = Some(missing);
             }
-            Err(error) => return Err(error.into()),
         }
-        // It is no longer where the guard would delete it; forget the guard.
-        let _ = temporary.directory.keep();
-        Ok(())
+        found
     }
-}
 
-struct Temporary {
-    directory: TempDir,
-    _lock: File,
-}
-
-/// Deletes temporary directories whose processes are gone. Failing to costs only disk space.
-fn sweep(parent: &Path) {
-    for entry in fs_err::read_dir(parent).into_iter().flatten().flatten() {
-        let path = entry.path();
-        let old = entry
-            .metadata()
-            .and_then(|metadata| metadata.modified())
-            .is_ok_and(|modified| modified + ABANDONED_AFTER < SystemTime::now());
-        if old && File::open(&path).is_ok_and(|directory| directory.file().try_lock().is_ok()) {
-            let _ = fs_err::remove_dir_all(&path);
-        }
+    fn temporary(&self) -> PathBuf {
+        self.root.join("tmp")
     }
 }
 

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 
 use nix::fcntl::{Flock, FlockArg};
 
+use super::removal::{remove_tree, remove_trees};
+
 /// Ours alone: what has this name and a lock nobody holds is removed, also from a directory of the user's.
 const PREFIX: &str = "crosswheel-build-";
 const LOCK_SUFFIX: &str = ".lock";
@@ -45,6 +47,14 @@ impl Workspace {
     /// The directory, as an absolute path without links and `..`.
     pub fn path(&self) -> &Path {
         &self.directory
+    }
+
+    /// Removes `names` now, rather than when the workspace is dropped, unless it is to be kept.
+    pub fn discard(&self, names: &[&str]) {
+        if !self.keep {
+            // What cannot be removed now is tried again when the workspace is dropped.
+            let _ = remove_trees(names.iter().map(|name| self.directory.join(name)));
+        }
     }
 
     /// Leaves the directory in place when the workspace is dropped, for a look at what went wrong.
@@ -93,29 +103,6 @@ fn lock_for_good(file: File, path: &Path) -> io::Result<Option<Flock<File>>> {
 
 fn directory_of(lock_path: &Path) -> PathBuf {
     lock_path.with_extension("")
-}
-
-/// Removes `path`; directories that builds made unreadable or unwritable are opened up first.
-fn remove_tree(path: &Path) -> io::Result<()> {
-    match fs_err::remove_dir_all(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            open_directories(path)?;
-            fs_err::remove_dir_all(path)
-        }
-        other => other,
-    }
-}
-
-fn open_directories(path: &Path) -> io::Result<()> {
-    fs_err::set_permissions(path, PermissionsExt::from_mode(0o700))?;
-    for entry in fs_err::read_dir(path)? {
-        let entry = entry?;
-        if entry.file_type()?.is_dir() {
-            open_directories(&entry.path())?;
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -5,9 +5,9 @@ use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use crosswheel::sandbox::{Bind, ProgramFault, Sandbox, SandboxError};
+use crosswheel::sandbox::{Bind, Mode, Outcome, ProgramFault, Sandbox, SandboxError};
 
-use super::running::{command, full, plain, sh};
+use super::running::{CROSSWHEEL, command, full, plain, processes_with, python, sh};
 
 fn fault(sandbox: &Sandbox, program: &Path) -> ProgramFault {
     let prepared =
@@ -108,5 +108,51 @@ fn a_megabyte_of_environment_and_any_bytes_arrive() {
         let mut numbers = output.split_ascii_whitespace().map(|number| number.parse::<u32>().unwrap());
         assert!(numbers.next().unwrap() > 1_000_000);
         assert!(numbers.eq(1..=255));
+    }
+}
+
+#[test]
+fn a_prepared_sandbox_runs_its_command_with_what_was_asked_for_later() {
+    for mode in [Mode::Required, Mode::Off] {
+        let prepared = Sandbox::prepare(mode, CROSSWHEEL.into()).unwrap();
+        let work = tempfile::tempdir().unwrap();
+        let inside = if mode == Mode::Off { work.path() } else { Path::new("/crosswheel") };
+        let command = sh(&format!("echo made > {}/result", inside.display()))
+            .writable(work.path(), inside.to_str().unwrap());
+        let exit = prepared.spawn(command.spec).unwrap().wait(None).unwrap();
+        assert_eq!(exit.outcome, Outcome::Code(0));
+        assert_eq!(fs_err::read_to_string(work.path().join("result")).unwrap(), "made\n");
+    }
+}
+
+#[test]
+fn a_command_that_may_use_the_network_does_not_run_in_what_was_prepared_without() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let connect = format!(
+        "import socket; socket.create_connection(('127.0.0.1', {}))",
+        listener.local_addr().unwrap().port()
+    );
+    for mode in [Mode::Required, Mode::Off] {
+        for network in [true, false] {
+            let prepared = Sandbox::prepare(mode, CROSSWHEEL.into()).unwrap();
+            let command = python(&connect, "").with(|spec| spec.network = network);
+            let exit = prepared.spawn(command.spec).unwrap().wait(None).unwrap();
+            assert_eq!(exit.outcome == Outcome::Code(0), network, "{mode}");
+        }
+    }
+}
+
+/// Process 1 of its namespaces has nothing to kill, but must not stay either.
+#[test]
+fn a_prepared_sandbox_that_is_dropped_leaves_nothing_running() {
+    for mode in [Mode::Required, Mode::Off] {
+        let directory = tempfile::tempdir().unwrap();
+        // A name of its own tells its processes from those of other tests.
+        let init = directory.path().join("crosswheel");
+        fs_err::os::unix::fs::symlink(CROSSWHEEL, &init).unwrap();
+        let prepared = Sandbox::prepare(mode, init.clone()).unwrap();
+        assert_ne!(processes_with(init.to_str().unwrap()).len(), 0);
+        drop(prepared);
+        assert_eq!(processes_with(init.to_str().unwrap()).len(), 0);
     }
 }

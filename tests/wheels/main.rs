@@ -5,4 +5,5 @@ mod builder;
 mod install;
 mod requirements;
 mod store;
+mod venv_cache;
 mod verify;

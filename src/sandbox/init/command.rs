@@ -14,17 +14,15 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::Signal;
 use nix::unistd::{Pid, chdir, dup2_stderr, dup2_stdin, dup2_stdout, execve, getppid, setsid};
 
-use super::filter;
 use super::step::{Failure, Step};
 use super::supervise::Realm;
 use super::system;
 use crate::sandbox::error::ProgramFault;
-use crate::sandbox::message::{Command, Network, Report, Text};
+use crate::sandbox::message::{Command, Report, Text};
 
 /// What a freshly forked process needs to know to become the command.
 pub(super) struct Start {
     pub command: Command,
-    pub network: Network,
     pub realm: Realm,
 }
 
@@ -69,9 +67,6 @@ impl Start {
         }
         let directory = self.command.working_directory.to_path();
         chdir(&directory).step(|| format!("change to the working directory {directory:?}"))?;
-        if self.network == Network::Seccomp {
-            filter::install()?;
-        }
         system::reset_signals().step(|| "reset signals".to_owned())
     }
 

@@ -22,8 +22,9 @@ use nix::sys::signal::{SigSet, Signal};
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::getpid;
 
-use super::message::{self, Network, Report, Request};
+use super::message::{self, Command, Network, Report, Request};
 use command::Start;
+use root::Unfinished;
 use step::{Failure, Step};
 use supervise::Realm;
 use system::{Side, SingleThreaded};
@@ -51,13 +52,13 @@ fn serve() -> io::Result<()> {
     let alone = SingleThreaded::prove()?;
     system::close_inherited_descriptors_on_exec()?;
     let control = UnixStream::from(io::stderr().as_fd().try_clone_to_owned()?);
-    let (request, streams) = message::receive(&control)?;
+    let Some((request, _)) = message::receive(&control)? else { return Ok(()) };
     // A signal meant for the command must not end the one that cleans up after it. The command gets its own
     // mask.
     SigSet::all().thread_block()?;
     // For the mount points made on the way as for the command.
     umask(Mode::S_IWGRP | Mode::S_IWOTH);
-    let session = Session { alone, control, request, streams };
+    let session = Session { alone, control, request };
     if session.request.namespaces { session.inside_namespaces() } else { session.on_the_host() }
 }
 
@@ -66,7 +67,6 @@ struct Session {
     alone: SingleThreaded,
     control: UnixStream,
     request: Request,
-    streams: [OwnedFd; 3],
 }
 
 impl Session {
@@ -91,8 +91,7 @@ impl Session {
         }
     }
 
-    /// Gives up the control socket, so that its end is the end of process 1, and the streams, so that theirs
-    /// is too.
+    /// Gives up the control socket, so that its end is the end of process 1.
     fn let_go(self) -> io::Result<()> {
         let null = fs_err::File::options().write(true).open("/dev/null")?;
         nix::unistd::dup2_stderr(null.file())?;
@@ -105,32 +104,41 @@ impl Session {
             .step(|| "tie process 1 to its parent".to_owned())
             .and_then(|()| namespaces::furnish(owner, &self.request));
         match prepared {
-            Ok(lost) => self.run_command(Realm::PidNamespace, lost),
+            Ok((lost, root)) => self.serve_command(Realm::PidNamespace, lost, Some(root)),
             Err(failure) => self.report(&failure.into()),
         }
     }
 
     /// Adopts every orphan among the descendants, so that none can leave the tree.
     fn on_the_host(self) -> io::Result<()> {
-        match prctl::set_child_subreaper(true).step(|| "adopt orphaned processes".to_owned()) {
-            Ok(()) => self.run_command(Realm::Descendants, Vec::new()),
+        let prepared = prctl::set_child_subreaper(true)
+            .step(|| "adopt orphaned processes".to_owned())
+            // The command inherits it.
+            .and_then(|()| if self.request.network == Network::Seccomp { filter::install() } else { Ok(()) });
+        match prepared {
+            Ok(()) => self.serve_command(Realm::Descendants, Vec::new(), None),
             Err(failure) => self.report(&failure.into()),
         }
     }
 
-    fn run_command(mut self, realm: Realm, lost: Vec<String>) -> io::Result<()> {
-        let Some(command) = self.request.command.take() else {
-            return self.finish_probe(lost);
-        };
+    /// Says that all is ready, and waits for a command. `root` is where its mounts go.
+    fn serve_command(self, realm: Realm, lost: Vec<String>, root: Option<Unfinished>) -> io::Result<()> {
+        self.report(&Report::Prepared { lost })?;
+        let Some((command, streams)) = message::receive::<Command>(&self.control)? else { return Ok(()) };
+        let streams = <[OwnedFd; 3]>::try_from(streams)
+            .map_err(|got| io::Error::other(format!("{} descriptors instead of three", got.len())))?;
+        if let Some(Err(failure)) = root.map(|root| root.finish(&command.mounts)) {
+            return self.report(&failure.into());
+        }
         // A process of the same user could otherwise trace us and keep us from killing it.
         prctl::set_dumpable(false)?;
         let (mut refusals, refusal_writer) = io::pipe()?;
-        let start = Start { command, network: self.request.network, realm };
+        let start = Start { command, realm };
         let supervisor = getpid();
         let main = match system::clone_process(&self.alone, CloneFlags::empty()) {
             Ok(Side::Parent(main)) => main,
             Ok(Side::Child) => {
-                let report = start.execute(self.streams, supervisor);
+                let report = start.execute(streams, supervisor);
                 let mut writer = File::from(OwnedFd::from(refusal_writer));
                 let written = writer.write_all(&report.to_line());
                 process::exit(i32::from(written.is_err()))
@@ -141,7 +149,7 @@ impl Session {
             }
         };
         drop(refusal_writer);
-        drop(self.streams);
+        drop(streams);
         let mut refusal = Vec::new();
         refusals.read_to_end(&mut refusal)?;
         if !refusal.is_empty() {
@@ -150,18 +158,9 @@ impl Session {
         if realm == Realm::PidNamespace {
             system::drop_capabilities()?;
         }
-        (&self.control).write_all(&Report::Ready { lost }.to_line())?;
+        self.report(&Report::Running)?;
         let end = supervise::supervise(&self.control, main, realm)?;
         (&self.control).write_all(&end.to_line())
-    }
-
-    /// Nothing is to be run: finds out whether the filter that a command would get can be had.
-    fn finish_probe(&self, lost: Vec<String>) -> io::Result<()> {
-        let filtered = if self.request.network == Network::Seccomp { filter::install() } else { Ok(()) };
-        match filtered {
-            Ok(()) => self.report(&Report::Ready { lost }),
-            Err(failure) => self.report(&failure.into()),
-        }
     }
 
     fn report(&self, report: &Report) -> io::Result<()> {

@@ -6,7 +6,7 @@ use std::io;
 use nix::unistd::{Gid, Uid, getegid, geteuid, sethostname};
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 
-use super::root;
+use super::root::{self, Unfinished};
 use super::step::{Failure, Step};
 use crate::sandbox::message::{Network, Request};
 
@@ -28,14 +28,14 @@ impl Owner {
     }
 }
 
-/// Returns what the host refused and the command can do without.
-pub(super) fn furnish(owner: &Owner, request: &Request) -> Result<Vec<String>, Failure> {
+/// Returns what the host refused and the command can do without, and where its own mounts go.
+pub(super) fn furnish(owner: &Owner, request: &Request) -> Result<(Vec<String>, Unfinished), Failure> {
     map_ids(owner)?;
     sethostname(HOST_NAME).step(|| format!("set the host name {HOST_NAME}"))?;
     if request.network == Network::Namespace {
         raise_loopback().step(|| "raise the loopback interface".to_owned())?;
     }
-    root::enter(request, owner.uid.is_root())
+    root::enter(owner.uid.is_root())
 }
 
 /// Maps one user and one group: more takes privileges outside.

@@ -8,27 +8,25 @@
 mod mounts;
 mod system_directories;
 
-use std::fs::FileType;
 use std::path::{Path, PathBuf};
 
 use nix::mount::{MntFlags, umount2};
 use nix::unistd::{chdir, pivot_root};
 
 use super::step::{Failure, Step};
-use crate::sandbox::message::{Network, Request};
+use crate::sandbox::message::Mount;
+use crate::sandbox::view::PRIVATE_DIRECTORIES;
 use mounts::{Access, bind, make_private, mount_tmpfs, protect};
 
 /// Where the host's root is while the new one is made.
 const OLD_ROOT: &str = "/.crosswheel-host";
 
-/// Directories of which the command gets its own, empty ones: what others keep there is not for it, and
-/// sockets of services lie there, which a read-only mount does not protect.
-const PRIVATE_DIRECTORIES: [&str; 3] = ["/tmp", "/var/tmp", "/run"];
+/// A root that lacks only the command's own mounts. The host's is still below [`OLD_ROOT`].
+pub(super) struct Unfinished(());
 
 /// Makes the new root and moves into it. Returns what could not be had. `privileged` is whether the user
 /// outside is root, who owns the kernel's settings.
-pub(super) fn enter(request: &Request, privileged: bool) -> Result<Vec<String>, Failure> {
-    let plan = Plan::of(request)?;
+pub(super) fn enter(privileged: bool) -> Result<(Vec<String>, Unfinished), Failure> {
     make_private("/")?;
     // Any directory would do as a foothold: as soon as this mount is the root, nothing is covered any more.
     // `/proc` was just used, so it is there.
@@ -44,83 +42,27 @@ pub(super) fn enter(request: &Request, privileged: bool) -> Result<Vec<String>, 
     show_host()?;
     lost.extend(system_directories::mount_dev()?);
     mount_private_directories()?;
-    for path in &plan.visible {
-        path.mount(Access::ReadOnly)?;
-    }
-    for (place, access) in &plan.binds {
-        place.mount(*access)?;
-    }
-
-    umount2(OLD_ROOT, MntFlags::MNT_DETACH).step(|| "detach the host's root".to_owned())?;
-    fs_err::remove_dir(OLD_ROOT).step(|| format!("remove {OLD_ROOT}"))?;
-    protect(Path::new("/"), Access::ReadOnly, mounts::Depth::ThisOnly)?;
-    Ok(lost)
+    Ok((lost, Unfinished(())))
 }
 
-/// All that has to be looked up in the host's file system while its paths still mean what they say.
-struct Plan {
-    visible: Vec<Place>,
-    binds: Vec<(Place, Access)>,
-}
-
-impl Plan {
-    fn of(request: &Request) -> Result<Self, Failure> {
-        let mut plan = Self { visible: Vec::new(), binds: Vec::new() };
-        let Some(command) = &request.command else { return Ok(plan) };
-        for path in &command.visible_host_paths {
-            plan.show(&path.to_path())?;
-        }
-        if request.network == Network::Open {
-            // Often a link to a file that a resolver keeps below /run. A host without one needs none.
-            let resolver_settings = Path::new("/etc/resolv.conf");
-            if resolver_settings.exists() {
-                plan.show(resolver_settings)?;
-            }
-        }
-        for mount in &command.binds {
+impl Unfinished {
+    /// Mounts what the command is to see, and closes the way back to the host.
+    pub(super) fn finish(self, mounts: &[Mount]) -> Result<(), Failure> {
+        for mount in mounts {
             let access = if mount.writable { Access::Writable } else { Access::ReadOnly };
-            plan.binds.push((Place::new(&mount.host.to_path(), mount.inside.to_path())?, access));
+            show(&mount.host.to_path(), &mount.inside.to_path(), mount.directory, access)?;
         }
-        Ok(plan)
-    }
-
-    /// Keeps `path` visible under its own name and, if links lead to it, under its real one.
-    fn show(&mut self, path: &Path) -> Result<(), Failure> {
-        let place = Place::new(path, path.to_owned())?;
-        let hidden = |path: &Path| PRIVATE_DIRECTORIES.iter().any(|directory| path.starts_with(directory));
-        if hidden(&place.host) && place.host != place.inside {
-            self.visible.push(Place { inside: place.host.clone(), ..place.clone() });
-        }
-        if hidden(path) {
-            self.visible.push(place);
-        }
-        Ok(())
+        umount2(OLD_ROOT, MntFlags::MNT_DETACH).step(|| "detach the host's root".to_owned())?;
+        fs_err::remove_dir(OLD_ROOT).step(|| format!("remove {OLD_ROOT}"))?;
+        protect(Path::new("/"), Access::ReadOnly, mounts::Depth::ThisOnly)
     }
 }
 
-/// A file or directory of the host and the path at which it is to be mounted.
-#[derive(Debug, Clone)]
-struct Place {
-    /// Without links, so that it means the same below [`OLD_ROOT`].
-    host: PathBuf,
-    inside: PathBuf,
-    file_type: FileType,
-}
-
-impl Place {
-    fn new(host: &Path, inside: PathBuf) -> Result<Self, Failure> {
-        let found = || format!("find {host:?}, which the command is to see");
-        let real = fs_err::canonicalize(host).step(found)?;
-        let file_type = fs_err::metadata(&real).step(found)?.file_type();
-        Ok(Self { host: real, inside, file_type })
-    }
-
-    fn mount(&self, access: Access) -> Result<(), Failure> {
-        make_mount_point(&self.inside, self.file_type.is_dir())
-            .step(|| format!("create {:?}, to mount {:?} there", self.inside, self.host))?;
-        bind(&below_old_root(&self.host), &self.inside)?;
-        protect(&self.inside, access, mounts::Depth::AllBelow)
-    }
+/// Mounts `host`, a path without links, at `inside`.
+fn show(host: &Path, inside: &Path, directory: bool, access: Access) -> Result<(), Failure> {
+    make_mount_point(inside, directory).step(|| format!("create {inside:?}, to mount {host:?} there"))?;
+    bind(&below_old_root(host), inside)?;
+    protect(inside, access, mounts::Depth::AllBelow)
 }
 
 fn below_old_root(path: &Path) -> PathBuf {
@@ -156,8 +98,8 @@ fn show_host() -> Result<(), Failure> {
             let target = fs_err::read_link(entry.path()).step(|| format!("read the link {inside:?}"))?;
             fs_err::os::unix::fs::symlink(target, &inside).step(|| format!("create the link {inside:?}"))?;
         } else if file_type.is_dir() || file_type.is_file() {
-            let host = Path::new("/").join(entry.file_name());
-            Place { host, inside, file_type }.mount(Access::ReadOnly)?;
+            // On the host it is at the same path.
+            show(&inside, &inside, file_type.is_dir(), Access::ReadOnly)?;
         }
         // Sockets, pipes and devices there are none that a command could expect.
     }
