@@ -58,6 +58,8 @@ impl EnvironmentPlan<'_> {
         set("TZ", "UTC".as_ref());
         set("SOURCE_DATE_EPOCH", DEFAULT_SOURCE_DATE_EPOCH.to_string().as_ref());
         set("PYTHONHASHSEED", "0".as_ref());
+        // For Rust: the crate const-random makes up the seeds of hash tables while it is compiled.
+        set("CONST_RANDOM_SEED", "0".as_ref());
         set("PYTHONUNBUFFERED", "1".as_ref());
         // Byte code written next to the sources could end up in the wheel, with times in it.
         set("PYTHONDONTWRITEBYTECODE", "1".as_ref());

@@ -80,7 +80,10 @@ def make_temporary_names_repeatable():
 
 
 def report_error(channel, stage, error):
-    traceback.print_exc()
+    trace = error.__traceback__
+    while trace is not None and trace.tb_frame.f_code.co_filename == __file__:
+        trace = trace.tb_next  # what this script does explains nothing
+    traceback.print_exception(type(error), error, trace)
     if isinstance(error, SystemExit):
         kind, text = "SystemExit", "the backend exited with %r" % (error.code,)
     else:
