@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 use regex::Regex;
 
 use super::failure::{Failure, FailureClass};
+use super::wheel_refused::WheelRefused;
 use python_modules::module_finding;
 use rules::{Finding, RULES};
 
@@ -34,8 +35,24 @@ pub fn diagnose(error: Option<&HookError>, log: &[String]) -> Failure {
         .unwrap_or_else(|| unexplained(error, log))
 }
 
+/// The failure that a refused wheel is, with what the log has to say of how it came to be refused.
+pub fn diagnose_refusal(refused: WheelRefused, log: &[String]) -> Failure {
+    let cause = matches!(refused, WheelRefused::FellBackToPure { .. }).then(|| explained(log)).flatten();
+    let mut failure = Failure::from(refused);
+    failure.evidence.extend(failed_compilation(log).map(str::to_owned));
+    if let Some(cause) = cause {
+        failure.message = format!("{}; {}", failure.message, cause.message);
+        failure.evidence = cause.evidence;
+        failure.hint = cause
+            .hint
+            .map(|hint| format!("{hint}; or take the pure wheel with --expect any"))
+            .or(failure.hint);
+    }
+    failure
+}
+
 /// What the first rule that matches a line of the log makes of it, if one does.
-pub fn explained(log: &[String]) -> Option<Failure> {
+fn explained(log: &[String]) -> Option<Failure> {
     RULES.iter().find_map(|rule| {
         let pattern = Regex::new(rule.pattern).expect("the patterns of the table are tested");
         let mut evidence = Vec::new();
@@ -205,6 +222,22 @@ mod tests {
         assert!(
             failed_compilation(&lines(&["building 'a' extension", "a.c:1:2: warning: error: no"])).is_none()
         );
+    }
+
+    /// google-crc32c 1.5.0 says "Falling back to pure Python build", and exits with 0.
+    #[test]
+    fn a_fall_back_to_a_pure_wheel_is_laid_at_the_door_of_what_failed() {
+        let log = lines(&[
+            "src/google_crc32c/_crc32c.c:3:10: fatal error: openssl/evp.h: No such file or directory",
+            "Compiling the C Extension for the crc32c library failed. Falling back to pure Python build.",
+        ]);
+        let refused = || WheelRefused::FellBackToPure { wheel: "a-1-py3-none-any.whl".into() };
+        let failure = diagnose_refusal(refused(), &log);
+        assert_eq!(failure.class, FailureClass::WheelRefused);
+        assert!(failure.message.contains("the header openssl/evp.h"), "{failure:?}");
+        let hint = failure.hint.unwrap();
+        assert!(hint.contains("libssl-dev") && hint.contains("--expect any"), "{hint}");
+        assert!(diagnose_refusal(refused(), &[]).hint.unwrap().contains("--expect any"));
     }
 
     proptest! {
