@@ -93,8 +93,8 @@ impl EnvironmentPlan<'_> {
     fn compiler_flags(&self, name: &str) -> Option<String> {
         let user = self.user.get(name).cloned();
         let moved = self.workspace != Path::new(FIXED_DIRECTORY);
-        let prefix_map =
-            moved.then(|| format!("-ffile-prefix-map={}={FIXED_DIRECTORY}", self.workspace.display()));
+        let prefix_map = moved
+            .then(|| quoted(format!("-ffile-prefix-map={}={FIXED_DIRECTORY}", self.workspace.display())));
         if user.is_none() && prefix_map.is_none() {
             return None;
         }
@@ -124,6 +124,13 @@ impl EnvironmentPlan<'_> {
             (format!("SETUPTOOLS_SCM_PRETEND_VERSION_FOR_{project}"), version.clone()),
         ]
     }
+}
+
+/// `flag` so that it stays one word where flags are split as a shell does it: setuptools, Meson and
+/// the command lines that CMake and make write.
+fn quoted(flag: String) -> String {
+    let plain = |character: char| character.is_ascii_alphanumeric() || "-_=/.+,:@%".contains(character);
+    if flag.chars().all(plain) { flag } else { format!("'{}'", flag.replace('\'', r"'\''")) }
 }
 
 /// `flags` without those that only make the compiler talk, or fail, more.
@@ -198,6 +205,13 @@ mod tests {
         let asked_for = variables_in(FIXED_DIRECTORY, &[("CFLAGS", "-O1")]);
         assert_eq!(asked_for["CFLAGS"], "-O3 -g -Wp,-D_FORTIFY_SOURCE=2 -O1");
         assert!(!asked_for.contains_key("CXXFLAGS"));
+    }
+
+    #[test]
+    fn a_workspace_with_spaces_in_its_path_stays_one_word_of_the_flags() {
+        let variables = variables_in("/home/Jo O'Neil/w", &[]);
+        let expected = r"'-ffile-prefix-map=/home/Jo O'\''Neil/w=/crosswheel'";
+        assert_eq!(variables["CXXFLAGS"].rsplit_once("=2 ").unwrap().1, expected);
     }
 
     #[test]

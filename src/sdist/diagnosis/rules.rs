@@ -104,6 +104,11 @@ pub const RULES: &[Rule] = &[
             older_python(format!("the project's C code does not fit this Python's headers ({name})"))
         },
     },
+    // Py_SIZE, Py_TYPE and Py_REFCNT were macros that one could assign to until Python 3.10.
+    Rule {
+        pattern: r"error: lvalue required as (?:left operand of assignment|(?:de|in)crement operand)",
+        explain: |_| older_python("the project's C code does not fit this Python's headers".into()),
+    },
     Rule {
         pattern: r"No module named '([\w.]+)'|DistributionNotFound: The '([^' ,;\[]+)",
         explain: |found| module_finding(capture(found)?),
@@ -459,6 +464,12 @@ mod tests {
             // greenlet 2.0.2 on Python 3.13
             (
                 "src/greenlet/greenlet_greenlet.hpp:143:9: error: ‘_PyCFrame’ does not name a type; did you mean ‘_frame’?",
+                InvalidMetadata,
+                "older Python",
+            ),
+            // mercurial 5.9.3 on Python 3.11
+            (
+                "mercurial/cext/pathencode.c:179:32: error: lvalue required as decrement operand",
                 InvalidMetadata,
                 "older Python",
             ),
