@@ -250,6 +250,12 @@ impl Step<'_> {
             fs_err::write(layout.host.join(Layout::SCRIPT), SCRIPT).map_err(host("prepare the workspace"))?;
             self.venv_maker().own(&layout.host.join(Layout::VENV), &visible_at, &installed)?
         };
+        if let BuildVenv::Shared(shared) = &venv
+            && self.request.keep_work
+        {
+            let venv = shared.directory().display();
+            let _ = writeln!(std::io::stderr(), "crosswheel: its environment is one of the cache: {venv}");
+        }
         self.stopwatch.lap("venv");
         Ok(BuildEnvironment { project, isolation, layout, venv, installed })
     }
