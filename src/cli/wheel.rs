@@ -106,7 +106,8 @@ pub struct WheelArguments {
     /// End the build when standard input ends: for whoever starts this and may be killed
     #[arg(long, hide = true)]
     end_with_stdin: bool,
-    /// Print one JSON document on standard output: {"built": {...}} or {"failed": {...}}
+    /// Print one JSON document on standard output: {"built": {...}}, {"failed": {...}}, or, where it is not the
+    /// project's fault (exit codes 1 and 2), {"error": {...}}; nothing when interrupted
     #[arg(long)]
     json: bool,
     /// Keep the backend's output to ourselves; a failure still shows its lines

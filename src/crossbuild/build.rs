@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-use pep508_rs::{Requirement, VerbatimUrl};
+use pep440_rs::Version;
+use pep508_rs::{PackageName, Requirement, VerbatimUrl};
 
 use super::builder::Builder;
 use super::credentials::redact_urls;
@@ -116,9 +117,10 @@ impl Builder {
         let shown = redact_urls(text);
         let label = shown.split('#').next().unwrap_or(&shown).rsplit('/').next().unwrap_or(&shown);
         let task = self.progress.task(label);
-        let sdist = self.acquire(source, &task)?;
+        let sdist = self.acquire(source.clone(), &task)?;
         let built = self.build_sdist(&sdist, &self.customisation, self.options.rebuild, &[&sdist], &task)?;
         self.interrupt.check()?;
+        check_identity(&source, &built.report)?;
         let (out, sha256) = (&self.options.out, built.report.sha256);
         let (wheel, published) = publish(&built.wheel, sha256, out, &self.sdists, &self.interrupt)?;
         Ok((built, wheel, published))
@@ -281,7 +283,7 @@ impl Builder {
     ) -> Result<Stepped, BuildFailure> {
         let key = step.key();
         self.cache.exclusively(key, || {
-            if let Some((wheel, report)) = self.wheels.get(key).filter(|_| !rebuild) {
+            if let Some((wheel, report)) = self.wheels.get(key, &self.sdists).filter(|_| !rebuild) {
                 return Ok(Stepped::Made { wheel, key, report: Box::new(report), cached: true });
             }
             task.stage(stage);
@@ -297,6 +299,21 @@ impl Builder {
             }
         })
     }
+}
+
+/// Fails if `name==version` was asked for and something else came out: an sdist without PKG-INFO does not
+/// tell the step what to expect.
+fn check_identity(source: &Source, report: &Report) -> Result<(), BuildFailure> {
+    let Source::Pinned { name, version } = source else { return Ok(()) };
+    let same = report.name.parse().is_ok_and(|found: PackageName| found == *name)
+        && report.version.parse().is_ok_and(|found: Version| found == *version);
+    if same {
+        return Ok(());
+    }
+    let message = format!("{name}=={version} was asked for, and its sdist built {}", report.file_name);
+    Err(Failure::new(FailureClass::WheelRefused, message)
+        .with_hint("the index has the wrong sdist under this name, or its setup.py computes another version")
+        .into())
 }
 
 /// Fails if the step was not given what its key says: a file was changed after its digest was taken.

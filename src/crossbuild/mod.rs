@@ -25,6 +25,7 @@ mod results;
 mod runner;
 mod rust;
 mod sdists;
+mod settings_layer;
 mod source;
 mod step;
 mod uv;
@@ -33,6 +34,7 @@ mod wheel_cache;
 
 pub use build::build;
 pub use failure::{BuildFailure, BuildFailureClass};
-pub use index_settings::{IndexFlags, Layer};
+pub use index_settings::IndexFlags;
 pub use options::BuildOptions;
 pub use results::{BuildSummary, SourceResult, Status};
+pub use settings_layer::Layer;

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::index_settings::{Environment, Layer};
+use super::settings_layer::{Environment, Layer, is_true};
 
 /// The settings of pip's configuration files: global, user, and `PIP_CONFIG_FILE`; later ones win.
 /// In each, `[download]` wins over `[install]`, and both over `[global]`.
@@ -31,11 +31,6 @@ pub fn read(environment: &Environment) -> Layer {
         no_index: settings.get("no-index").map(|value| is_true(value)),
         constraints: [words("constraint"), words("build-constraint")].concat(),
     }
-}
-
-/// How pip reads a boolean.
-pub fn is_true(value: &str) -> bool {
-    matches!(value.trim().to_ascii_lowercase().as_str(), "1" | "y" | "yes" | "t" | "true" | "on")
 }
 
 /// The files pip would read, in the order it reads them.

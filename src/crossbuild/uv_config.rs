@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::credentials::redact_urls;
 use super::failure::{BuildFailure, BuildFailureClass};
-use super::index_settings::{Environment, Layer};
+use super::settings_layer::{Environment, Layer};
 
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "kebab-case", default)]
@@ -52,7 +52,7 @@ pub struct UvConfiguration {
 
 /// The settings of uv's files: `UV_CONFIG_FILE` alone, or else the user's before the system's.
 pub fn read(environment: &Environment) -> Result<UvConfiguration, BuildFailure> {
-    if environment.get("UV_NO_CONFIG").is_some_and(super::pip_config::is_true) {
+    if environment.get("UV_NO_CONFIG").is_some_and(super::settings_layer::is_true) {
         return Ok(UvConfiguration::default());
     }
     let mut merged = UvConfiguration::default();

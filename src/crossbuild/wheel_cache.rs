@@ -40,13 +40,14 @@ impl WheelCache {
         Self { cache }
     }
 
-    /// The wheel with `key` and the report of its build.
-    pub fn get(&self, key: Sha256) -> Option<(PathBuf, Report)> {
+    /// The wheel with `key` and the report of its build. A wheel that is not the one that was built is
+    /// none; `sdists` remembers digests of files that have not changed.
+    pub fn get(&self, key: Sha256, sdists: &Sdists) -> Option<(PathBuf, Report)> {
         let directory = self.cache.wheel(key);
         let report: Report = serde_json::from_slice(&fs_err::read(directory.join(REPORT)).ok()?).ok()?;
         let wheel = directory.join(&report.file_name);
-        let complete = fs_err::metadata(&wheel).is_ok_and(|metadata| metadata.len() == report.size_bytes);
-        complete.then_some((wheel, report))
+        let intact = sdists.digest(&wheel).is_ok_and(|found| found == report.sha256);
+        intact.then_some((wheel, report))
     }
 
     /// Keeps the wheel `report` speaks of, which is all there is in `out`, a temporary directory of this run.

@@ -2,10 +2,12 @@
 //! target names (`linux_arm64`), wheel tags, ELF machines.
 //! Knows nothing of builds, sockets or files.
 
+mod compatible_tags;
 mod tag;
 mod target;
 mod wheel_name;
 
-pub use tag::{CompatibleTags, InvalidTag, Tag};
+pub use compatible_tags::CompatibleTags;
+pub use tag::{InvalidTag, Tag};
 pub use target::{Arch, Glibc, InvalidGlibc, InvalidTarget, Target};
 pub use wheel_name::{InvalidWheelName, WheelFileName};

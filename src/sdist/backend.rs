@@ -166,9 +166,7 @@ impl BackendCall<'_> {
             Ok((run, tree))
         })
     }
-}
 
-impl BackendCall<'_> {
     /// The backend, the output directory, the number of entries of `backend-path` and the entries; then,
     /// for each config setting, its key, the number of its values and the values.
     fn settings(&self) -> Vec<Vec<u8>> {

@@ -16,7 +16,7 @@ use super::archive::{self, Limits, SourceTree};
 use super::backend::{BackendCall, BackendRun, ConfigSettings, Conversation, SCRIPT, log_lines};
 use super::build_venv::{BuildVenv, VenvMaker, refuse_missing};
 use super::cancellation::Cancellation;
-use super::diagnosis::{diagnose, failed_compilation};
+use super::diagnosis::{diagnose, diagnose_refusal, failed_compilation};
 use super::environment::{EnvironmentPlan, FIXED_DIRECTORY};
 use super::failure::{Failure, FailureClass};
 use super::interpreter::Interpreter;
@@ -429,11 +429,8 @@ impl Step<'_> {
             native,
         };
         let directory = environment.layout.host.join(Layout::OUT);
-        let verified = verify(&directory, &built.reported_name, &expected).map_err(|refused| {
-            let mut failure = Failure::from(refused);
-            failure.evidence.extend(failed_compilation(&built.log).map(str::to_owned));
-            failure
-        })?;
+        let verified = verify(&directory, &built.reported_name, &expected)
+            .map_err(|refused| diagnose_refusal(refused, &built.log))?;
         self.stopwatch.lap("verify");
         Ok(verified)
     }

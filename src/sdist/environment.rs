@@ -57,6 +57,8 @@ impl EnvironmentPlan<'_> {
         set("TZ", "UTC".as_ref());
         set("SOURCE_DATE_EPOCH", DEFAULT_SOURCE_DATE_EPOCH.to_string().as_ref());
         set("PYTHONHASHSEED", "0".as_ref());
+        // For Rust: the crate const-random makes up the seeds of hash tables while it is compiled.
+        set("CONST_RANDOM_SEED", "0".as_ref());
         set("PYTHONUNBUFFERED", "1".as_ref());
         // Byte code written next to the sources could end up in the wheel, with times in it.
         set("PYTHONDONTWRITEBYTECODE", "1".as_ref());
@@ -75,14 +77,20 @@ impl EnvironmentPlan<'_> {
         for (name, value) in self.user {
             set(name, value.as_ref());
         }
-        let prefix_map = format!("-ffile-prefix-map={}={FIXED_DIRECTORY}", self.workspace.display());
         for name in ["CFLAGS", "CXXFLAGS"] {
-            let user = self.user.get(name).map(String::as_str);
-            let flags = [self.interpreter_cflags, Some(&prefix_map), user].into_iter().flatten();
-            set(name, flags.collect::<Vec<_>>().join(" ").as_ref());
+            set(name, self.compiler_flags(name).as_ref());
         }
         set("PATH", &self.path());
         variables
+    }
+
+    /// The variable `name` for compilers. Every build system that the backend starts in turn takes them
+    /// too, so the interpreter's warnings are left out: some compile with `-Werror` of their own.
+    fn compiler_flags(&self, name: &str) -> String {
+        let interpreter = self.interpreter_cflags.map(without_warnings);
+        let prefix_map = quoted(format!("-ffile-prefix-map={}={FIXED_DIRECTORY}", self.workspace.display()));
+        let user = self.user.get(name).cloned();
+        [interpreter, Some(prefix_map), user].into_iter().flatten().collect::<Vec<_>>().join(" ")
     }
 
     fn path(&self) -> OsString {
@@ -109,6 +117,22 @@ impl EnvironmentPlan<'_> {
     }
 }
 
+/// `flag` so that it stays one word where flags are split as a shell does it: setuptools, Meson and
+/// the command lines that CMake and make write.
+fn quoted(flag: String) -> String {
+    let plain = |character: char| character.is_ascii_alphanumeric() || "-_=/.+,:@%".contains(character);
+    if flag.chars().all(plain) { flag } else { format!("'{}'", flag.replace('\'', r"'\''")) }
+}
+
+/// `flags` without those that only make the compiler talk, or fail, more. (The bootloader of
+/// PyInstaller 6.6.0 is compiled with `-Werror`, and failed with Python's `-Wall`.)
+fn without_warnings(flags: &str) -> String {
+    let passed_on = ["-Wl,", "-Wp,", "-Wa,"];
+    let changes_code =
+        |flag: &&str| !flag.starts_with("-W") || passed_on.iter().any(|prefix| flag.starts_with(prefix));
+    flags.split_whitespace().filter(changes_code).collect::<Vec<_>>().join(" ")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -116,6 +140,10 @@ mod tests {
     use crate::sdist::project::BuildSystem;
 
     fn variables(user: &[(&str, &str)]) -> BTreeMap<String, String> {
+        variables_in("/w", user)
+    }
+
+    fn variables_in(workspace: &str, user: &[(&str, &str)]) -> BTreeMap<String, String> {
         let metadata =
             CoreMetadata::parse(b"Metadata-Version: 2.1\nName: Zope.Interface\nVersion: 1.0\n\n").unwrap();
         let project = Project {
@@ -128,13 +156,13 @@ mod tests {
         };
         let user = user.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
         let plan = EnvironmentPlan {
-            workspace: Path::new("/w"),
+            workspace: Path::new(workspace),
             venv_bin: Path::new("/w/venv/bin"),
             tool_directories: &[PathBuf::from("/rust/bin")],
             home: Path::new("/w/home"),
             temporary: Path::new("/w/tmp"),
             crates: false,
-            interpreter_cflags: Some("-O3 -g"),
+            interpreter_cflags: Some("-Wsign-compare -O3 -g -Wall -Wp,-D_FORTIFY_SOURCE=2"),
             user: &user,
             project: &project,
         };
@@ -152,10 +180,20 @@ mod tests {
     #[test]
     fn compiler_flags_and_path_of_the_user_are_joined_and_others_replace() {
         let variables = variables(&[("CFLAGS", "-O1"), ("PATH", "/opt/bin"), ("SOURCE_DATE_EPOCH", "1")]);
-        assert_eq!(variables["CFLAGS"], "-O3 -g -ffile-prefix-map=/w=/crosswheel -O1");
-        assert_eq!(variables["CXXFLAGS"], "-O3 -g -ffile-prefix-map=/w=/crosswheel");
+        assert_eq!(
+            variables["CFLAGS"],
+            "-O3 -g -Wp,-D_FORTIFY_SOURCE=2 -ffile-prefix-map=/w=/crosswheel -O1"
+        );
+        assert_eq!(variables["CXXFLAGS"], "-O3 -g -Wp,-D_FORTIFY_SOURCE=2 -ffile-prefix-map=/w=/crosswheel");
         assert_eq!(variables["PATH"], "/w/venv/bin:/rust/bin:/opt/bin");
         assert_eq!(variables["SOURCE_DATE_EPOCH"], "1");
+    }
+
+    #[test]
+    fn a_workspace_with_spaces_in_its_path_stays_one_word_of_the_flags() {
+        let variables = variables_in("/home/Jo O'Neil/w", &[]);
+        let expected = r"'-ffile-prefix-map=/home/Jo O'\''Neil/w=/crosswheel'";
+        assert_eq!(variables["CXXFLAGS"].rsplit_once("=2 ").unwrap().1, expected);
     }
 
     #[test]

@@ -119,7 +119,10 @@ def make_temporary_names_repeatable():
 
 
 def report_error(channel, stage, error):
-    sys.__excepthook__(type(error), error, error.__traceback__)
+    trace = error.__traceback__
+    while trace is not None and trace.tb_frame.f_code.co_filename == __file__:
+        trace = trace.tb_next  # what this script does explains nothing
+    sys.__excepthook__(type(error), error, trace)
     if isinstance(error, SystemExit):
         kind, text = "SystemExit", "the backend exited with %r" % (error.code,)
     else:

@@ -203,7 +203,7 @@ impl WheelRefused {
             }
             Self::FellBackToPure { .. } => {
                 "look in the build log for an extension that failed to compile and was optional, or for a \
-                 variable that switches extensions off"
+                 variable that switches extensions off; or take the pure wheel with --expect any"
             }
             Self::UnexpectedNative { .. } => "build it as a wheel with machine code, for its platform",
         }

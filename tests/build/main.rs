@@ -176,6 +176,30 @@ fn what_decides_a_wheel_is_part_of_its_identity() {
 }
 
 #[test]
+fn a_damaged_wheel_in_the_cache_is_built_again() {
+    let (server, place) = (index_with_app(), Place::new());
+    let arguments = ["app==1.0", "--index-url", &server.index()];
+    place.build(&arguments).ended(0).says("built   app-1.0");
+    let entries = fs_err::read_dir(place.path("cache/wheels")).unwrap().flatten();
+    let wheels: Vec<_> = entries.map(|entry| entry.path().join(APP.wheel_name())).collect();
+    assert_eq!(wheels.len(), 1);
+    let mut bytes = fs_err::read(&wheels[0]).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs_err::write(&wheels[0], bytes).unwrap();
+    place.build(&arguments).ended(0).says("built   app-1.0");
+}
+
+#[test]
+fn an_index_with_the_wrong_sdist_under_a_name_is_found_out() {
+    let (server, place) = (Server::start(), Place::new());
+    let sdist = Project { requires: &[], imports: &[], ..APP }.sdist();
+    server.add_project("app", &[("app-2.0.tar.gz", &sdist)]);
+    let run = place.build(&["app==2.0", "--index-url", &server.index()]).ended(19);
+    run.says("app==2.0 was asked for, and its sdist built app-1.0-py3-none-any.whl");
+    assert_eq!(place.wheels(), [""; 0]);
+}
+
+#[test]
 fn offline_uses_whatever_is_there_and_says_what_is_not() {
     let (server, place) = (index_with_app(), Place::new());
     let index = server.index();
