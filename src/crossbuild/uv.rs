@@ -144,7 +144,8 @@ impl Uv {
             .current_dir(directory)
             .env("NO_COLOR", "1")
             .env("UV_NO_PROGRESS", "1")
-            .env("UV_PYTHON_DOWNLOADS", "never");
+            .env("UV_PYTHON_DOWNLOADS", "never")
+            .envs(certificates(|name| std::env::var_os(name).is_some()));
         for constraint in &settings.constraints {
             command.arg("--constraints").arg(constraint);
         }
@@ -184,6 +185,15 @@ impl Uv {
         }
         Ok(())
     }
+}
+
+/// Variables that make uv trust whom crosswheel itself trusts, the authorities of this system: an
+/// index behind a company's own is then reached by both or by neither. The second is what older uv
+/// calls the first; `is_set` says which the user has set.
+fn certificates(is_set: impl Fn(&str) -> bool) -> impl Iterator<Item = (&'static str, &'static str)> {
+    const NAMES: [&str; 2] = ["UV_SYSTEM_CERTS", "UV_NATIVE_TLS"];
+    let decided = NAMES.iter().any(|name| is_set(name));
+    NAMES.into_iter().filter(move |_| !decided).map(|name| (name, "true"))
 }
 
 /// uv's name for the newest platform that is not newer than `glibc`.
@@ -273,6 +283,12 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn uv_trusts_the_systems_authorities_unless_told_otherwise() {
+        assert_eq!(certificates(|_| false).count(), 2);
+        assert_eq!(certificates(|name| name == "UV_NATIVE_TLS").count(), 0);
+    }
 
     #[test]
     fn the_newest_platform_not_above_the_glibc_is_asked_for() {

@@ -31,6 +31,7 @@ pub struct HookError {
 pub fn diagnose(error: Option<&HookError>, log: &[String]) -> Failure {
     error
         .and_then(|error| missing_module(error, log))
+        .map(|failure| what_was_being_handled(log).unwrap_or(failure))
         .or_else(|| explained(log))
         .unwrap_or_else(|| unexplained(error, log))
 }
@@ -79,6 +80,16 @@ pub fn failed_compilation(log: &[String]) -> Option<&str> {
     )
     .expect("a constant pattern");
     log.iter().map(String::as_str).find(|line| pattern.is_match(line))
+}
+
+/// Why the code that then could not import something ran at all, if that was a failure of another
+/// kind: setup.py may import modules only to tell what went wrong.
+fn what_was_being_handled(log: &[String]) -> Option<Failure> {
+    use FailureClass::{Killed, MissingSystemLibrary, MissingTool, NetworkAccess};
+    let handling = |line: &String| line.starts_with("During handling of the above exception");
+    let before = &log[..log.iter().rposition(handling)?];
+    explained(before)
+        .filter(|cause| [Killed, MissingSystemLibrary, MissingTool, NetworkAccess].contains(&cause.class))
 }
 
 fn missing_module(error: &HookError, log: &[String]) -> Option<Failure> {
@@ -172,6 +183,23 @@ mod tests {
         let failure = diagnose(Some(&error), &lines(&["ModuleNotFoundError: No module named 'hatchling'"]));
         assert_eq!(failure.class, FailureClass::MissingBuildRequirement);
         assert!(failure.hint.unwrap().contains("--build-requires 'hatchling'"));
+    }
+
+    /// setup.py of bcrypt 4.1.3 imports pkg_resources to print versions when the build has failed.
+    #[test]
+    fn a_module_wanted_only_to_report_a_failure_does_not_hide_it() {
+        let log = lines(&[
+            "SystemExit: error: can't find Rust compiler",
+            "",
+            "During handling of the above exception, another exception occurred:",
+            "",
+            "ModuleNotFoundError: No module named 'pkg_resources'",
+        ]);
+        let error =
+            hook_error("ModuleNotFoundError", "No module named 'pkg_resources'", Some("pkg_resources"));
+        assert_eq!(diagnose(Some(&error), &log).class, FailureClass::MissingTool);
+        let plain = diagnose(Some(&error), &log[4..]);
+        assert_eq!(plain.class, FailureClass::MissingBuildRequirement);
     }
 
     #[test]

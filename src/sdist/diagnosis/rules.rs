@@ -135,8 +135,12 @@ pub const RULES: &[Rule] = &[
         explain: |found| known_drift(capture(found)?),
     },
     Rule {
-        pattern: r"^Cython\.Compiler\.Errors\.CompileError|^\S+\.(?:pyx|pxd|pxi):\d+:\d+: ",
-        explain: |_| {
+        pattern: r"^Cython\.Compiler\.Errors\.CompileError|^\S+\.(?:pyx|pxd|pxi|py):\d+:\d+: (\w+:)?",
+        explain: |found| {
+            // A type checker, or a remark.
+            if let Some("error:" | "note:" | "warning:") = capture(found) {
+                return None;
+            }
             let hint = "give it an older Cython with --constraint FILE and a line `cython<3.1`, or `cython<3` if it is from before 2023";
             drift("the project does not fit its build requirements: Cython cannot translate it", hint)
         },
@@ -450,6 +454,12 @@ mod tests {
             ),
             // pymssql 2.3.0
             ("src/pymssql/_mssql.pyx:671:93: Unmatched ')'", InvalidMetadata, "cython<3.1"),
+            // dbus-fast 2.21.3, written in Python with types for Cython beside it
+            (
+                "src/dbus_fast/_private/marshaller.py:47:4: Signature not compatible with previous declaration",
+                InvalidMetadata,
+                "cython<3.1",
+            ),
             // frozenlist 1.3.3 on Python 3.13
             (
                 "frozenlist/_frozenlist.c:6338:51: error: ‘PyLongObject’ {aka ‘struct _longobject’} has no member named ‘ob_digit’",
@@ -499,6 +509,7 @@ mod tests {
     fn warnings_and_remarks_explain_nothing() {
         let failure = diagnose_lines(&[
             "-- Could NOT find OpenMP_C (missing: OpenMP_C_FLAGS)",
+            "src/black/linegen.py:3:1: note: See https://mypy.readthedocs.io/en/stable/running_mypy.html",
             "        Please use a simple string containing a SPDX expression for `project.license`. You can also use `project.license-files`. (Both options available on setuptools>=77.0.0).",
             "WARNING: tool.scikit-build.metadata is deprecated; use the standard top-level [[tool.dynamic-metadata]] instead",
         ]);
