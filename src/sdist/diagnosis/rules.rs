@@ -83,7 +83,7 @@ pub const RULES: &[Rule] = &[
     },
     // Python.
     Rule {
-        pattern: r"(?i)requires (?:a different )?python ?'?(>=? ?3\.\d+)|python (?:version )?(>=? ?3\.\d+) (?:is )?required",
+        pattern: r"(?i)requires (?:a different )?python ?'?(>=? ?3\.\d+)|python (?:version )?(>=? ?3\.\d+) (?:is )?required|Cannot install on Python version [\d.]+; only versions (\S+) are supported",
         explain: |found| {
             let message = format!("the build says it needs Python {}", capture(found)?);
             finding(
@@ -279,7 +279,7 @@ fn known_drift(sign: &str) -> Option<Finding> {
         }
         _ => {
             let hint = "add --env CMAKE_POLICY_VERSION_MINIMUM=3.5, or give it an older one with --constraint FILE and a line `cmake<4`";
-            ("a language that CMake 4 dropped", hint.into())
+            ("a version of CMake's language that CMake 4 dropped", hint.into())
         }
     };
     drift(format!("the project does not fit its build requirements: it uses {what}"), hint)
@@ -404,6 +404,18 @@ mod tests {
                 "no network",
             ),
             ("  attempting to make an HTTP request, but --offline was specified", NetworkAccess, "--crates"),
+            // numba 0.56.4
+            (
+                "RuntimeError: Cannot install on Python version 3.11.7; only versions >=3.7,<3.11 are supported.",
+                RequiresNewerPython,
+                "--python",
+            ),
+            // blosc 1.10.6
+            (
+                "  Compatibility with CMake < 3.5 has been removed from CMake.",
+                InvalidMetadata,
+                "CMAKE_POLICY_VERSION_MINIMUM=3.5",
+            ),
             ("ModuleNotFoundError: No module named 'numpy'", MissingBuildRequirement, "numpy"),
             (
                 "ModuleNotFoundError: No module named 'setuptools_scm'",
