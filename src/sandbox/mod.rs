@@ -37,6 +37,7 @@
 //! Control groups are not used: they are not delegated on many build hosts, and a pid namespace kills as
 //! reliably.
 
+mod cancellation;
 mod error;
 mod init;
 mod isolation;
@@ -46,6 +47,7 @@ mod spec;
 mod tree;
 mod view;
 
+pub use cancellation::{Cancellation, Cancelled};
 pub use error::{ProgramFault, SandboxError};
 pub use init::run as run_init;
 pub use isolation::{Isolation, Mode, NetworkIsolation, PreparedSandbox, Sandbox};

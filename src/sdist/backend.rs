@@ -14,10 +14,10 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::cancellation::Cancellation;
 use super::diagnosis::HookError;
 use super::hook_message;
 use super::project::BuildSystem;
+use crate::sandbox::Cancellation;
 use crate::sandbox::{Bind, Exit, PreparedSandbox, ProcessTree, SandboxError, Spec};
 
 /// The script that calls the hooks, run by the venv's Python.

@@ -1,0 +1,1 @@
+//! Takes work, has it run, reports. Knows nothing of how an action runs.
