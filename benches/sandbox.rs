@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crosswheel::sandbox::{Mode, Outcome, Sandbox, Spec};
+use crosswheel::sandbox::{Mode, Outcome, RootFileSystem, Sandbox, Spec};
 
 const ROUNDS: usize = 200;
 const INIT: &str = env!("CARGO_BIN_EXE_crosswheel");
@@ -39,6 +39,8 @@ fn command() -> Spec {
         env: BTreeMap::new(),
         working_directory: PathBuf::from("/"),
         binds: Vec::new(),
+        root: RootFileSystem::Host,
+        overlays: Vec::new(),
         visible_host_paths: Vec::new(),
         stdin: None,
         stdout: null.into_parts().0.into(),

@@ -8,9 +8,9 @@ use std::str::FromStr;
 use clap::ValueEnum;
 
 use super::error::SandboxError;
-use super::launch;
-use super::message::{Command, Network, Request};
-use super::spec::Spec;
+use super::launch::{self, Allowed};
+use super::message::{Command, Network, Request, Root};
+use super::spec::{RootFileSystem, Spec};
 use super::tree::ProcessTree;
 use super::view;
 
@@ -55,6 +55,9 @@ pub struct Isolation {
     pub namespaces: bool,
     /// What cuts off the network, for commands that must do without.
     pub network: NetworkIsolation,
+    /// Whether commands can have overlays. Even so the file system of an upper directory may not do for one;
+    /// a command that asks for such an overlay is refused.
+    pub overlays: bool,
     /// What the mode asked for and the host refused, in words for a log.
     pub lost: Vec<String>,
 }
@@ -110,11 +113,11 @@ impl Sandbox {
     /// Those of [`Sandbox::detect`].
     pub fn prepare(mode: Mode, init_executable: PathBuf) -> Result<PreparedSandbox, SandboxError> {
         if mode != Mode::Off {
-            let request = Request { namespaces: true, network: Network::Namespace };
+            let request = Request { namespaces: true, network: Network::Namespace, root: Root::Host };
             match launch::prepare(&init_executable, &request) {
-                Ok((init, lost)) => {
+                Ok((init, Allowed { overlays, lost })) => {
                     let network = NetworkIsolation::Namespace;
-                    let isolation = Isolation { namespaces: true, network, lost };
+                    let isolation = Isolation { namespaces: true, network, overlays, lost };
                     let sandbox = Self { init_executable, isolation };
                     return Ok(PreparedSandbox { sandbox, init: Some(init) });
                 }
@@ -151,6 +154,7 @@ impl Sandbox {
     fn spawn_in(&self, init: Option<ProcessTree>, spec: Spec) -> Result<ProcessTree, SandboxError> {
         let namespaces = self.isolation.namespaces;
         spec.check(namespaces)?;
+        self.check_overlays(&spec)?;
         let mounts = if namespaces { view::mounts(&spec)? } else { Vec::new() };
         let init = match init {
             Some(init) => init,
@@ -161,7 +165,8 @@ impl Sandbox {
                     NetworkIsolation::Seccomp => Network::Seccomp,
                     NetworkIsolation::None => Network::Open,
                 };
-                launch::prepare(&self.init_executable, &Request { namespaces, network })?.0
+                let root = view::root(&spec.root)?;
+                launch::prepare(&self.init_executable, &Request { namespaces, network, root })?.0
             }
         };
         let null;
@@ -176,6 +181,16 @@ impl Sandbox {
         let streams = [stdin, spec.stdout.as_fd(), stderr.as_fd()];
         launch::start(init, &Command::new(&spec, mounts), streams)
     }
+
+    fn check_overlays(&self, spec: &Spec) -> Result<(), SandboxError> {
+        match spec.overlays.first() {
+            Some(overlay) if !self.isolation.overlays => {
+                let inside = overlay.inside.clone();
+                Err(SandboxError::NoOverlays { inside, reason: self.isolation.lost.join("; ") })
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 impl PreparedSandbox {
@@ -185,13 +200,13 @@ impl PreparedSandbox {
     }
 
     /// As [`Sandbox::spawn`], in what stands ready, unless that is cut off from the network that the command
-    /// may use.
+    /// may use, or has another root.
     ///
     /// # Errors
     /// Those of [`Sandbox::spawn`].
     pub fn spawn(self, spec: Spec) -> Result<ProcessTree, SandboxError> {
         let Self { sandbox, init } = self;
-        sandbox.spawn_in(init.filter(|_| !spec.network), spec)
+        sandbox.spawn_in(init.filter(|_| !spec.network && spec.root == RootFileSystem::Host), spec)
     }
 }
 
@@ -199,7 +214,7 @@ fn prepare_without_namespaces(
     init_executable: PathBuf,
     mut lost: Vec<String>,
 ) -> Result<PreparedSandbox, SandboxError> {
-    let request = Request { namespaces: false, network: Network::Seccomp };
+    let request = Request { namespaces: false, network: Network::Seccomp, root: Root::Host };
     let (network, init) = match launch::prepare(&init_executable, &request) {
         Ok((init, _)) => (NetworkIsolation::Seccomp, Some(init)),
         Err(refused) => {
@@ -207,7 +222,7 @@ fn prepare_without_namespaces(
             (NetworkIsolation::None, None)
         }
     };
-    let isolation = Isolation { namespaces: false, network, lost };
+    let isolation = Isolation { namespaces: false, network, overlays: false, lost };
     Ok(PreparedSandbox { sandbox: Sandbox { init_executable, isolation }, init })
 }
 

@@ -13,13 +13,20 @@ use super::error::SandboxError;
 use super::message::{self, Command, Report, Request};
 use super::tree::{Heard, ProcessTree};
 
-/// Starts an init that does what `request` asks; returns it, and what was lost on the way.
-pub(super) fn prepare(init: &Path, request: &Request) -> Result<(ProcessTree, Vec<String>), SandboxError> {
+/// What the host allowed an init to build.
+pub(super) struct Allowed {
+    pub overlays: bool,
+    /// What was lost on the way.
+    pub lost: Vec<String>,
+}
+
+/// Starts an init that does what `request` asks.
+pub(super) fn prepare(init: &Path, request: &Request) -> Result<(ProcessTree, Allowed), SandboxError> {
     let mut tree = start_init(init)?;
     // An init that died early closes the socket; what it said before is a better error than "broken pipe".
     let sent = tree.send(|control| message::send(control, request, &[]));
     match tree.hear(None) {
-        Ok(Heard::Report(Report::Prepared { lost })) => Ok((tree, lost)),
+        Ok(Heard::Report(Report::Prepared { lost, overlays })) => Ok((tree, Allowed { overlays, lost })),
         other => Err(refusal(tree, other, sent)),
     }
 }

@@ -27,17 +27,27 @@ use serde::de::{DeserializeOwned, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::error::ProgramFault;
-use super::spec::Spec;
+use super::spec::{Overlay, Spec};
 use super::tree::Outcome;
 
-/// A command's standard streams.
-const MOST_DESCRIPTORS: usize = 3;
+/// A message carries a command's standard streams, or the overlays it got.
+const MOST_DESCRIPTORS: usize = 64;
 
 /// What the init is to build.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Request {
     pub namespaces: bool,
     pub network: Network,
+    pub root: Root,
+}
+
+/// [`RootFileSystem`](super::spec::RootFileSystem), looked up on the host.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) enum Root {
+    Host,
+    HostDirectories(Vec<Mount>),
+    /// Without links.
+    Directory(Text),
 }
 
 /// What stands between the command and the network.
@@ -57,8 +67,19 @@ pub(super) struct Command {
     pub argv: Vec<Text>,
     pub env: Vec<(Text, Text)>,
     pub working_directory: Text,
+    /// Mounted in this order, before `mounts`; empty without namespaces.
+    pub overlays: Vec<OverlayMount>,
     /// In this order; empty without namespaces.
     pub mounts: Vec<Mount>,
+}
+
+/// [`Overlay`](super::spec::Overlay). Links in the host's paths are followed as the host would.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct OverlayMount {
+    pub lower: Vec<Text>,
+    pub upper: Text,
+    pub work: Text,
+    pub inside: Text,
 }
 
 /// A file or directory of the host and the place where the command sees it.
@@ -75,8 +96,8 @@ pub(super) struct Mount {
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Report {
     /// A command could run; `lost` is what the host refused on the way.
-    Prepared { lost: Vec<String> },
-    /// The command runs.
+    Prepared { lost: Vec<String>, overlays: bool },
+    /// The command runs. One descriptor per overlay is attached.
     Running,
     /// A step failed; nothing runs.
     SetUpFailed { step: String, error: String },
@@ -107,7 +128,19 @@ impl Command {
             argv: spec.argv.iter().map(Text::from).collect(),
             env: spec.env.iter().map(|(name, value)| (name.into(), value.into())).collect(),
             working_directory: spec.working_directory.as_os_str().into(),
+            overlays: spec.overlays.iter().map(OverlayMount::new).collect(),
             mounts,
+        }
+    }
+}
+
+impl OverlayMount {
+    fn new(overlay: &Overlay) -> Self {
+        Self {
+            lower: overlay.lower.iter().map(Text::from).collect(),
+            upper: overlay.upper.as_os_str().into(),
+            work: overlay.work.as_os_str().into(),
+            inside: overlay.inside.as_os_str().into(),
         }
     }
 }
@@ -119,17 +152,50 @@ pub(super) fn send(
     descriptors: &[BorrowedFd<'_>],
 ) -> io::Result<()> {
     let body = serde_json::to_vec(message)?;
-    let length = (body.len() as u64).to_le_bytes();
+    send_bytes(control, &(body.len() as u64).to_le_bytes(), descriptors)?;
+    let mut control = control;
+    control.write_all(&body)
+}
+
+/// Sends a report and descriptors.
+pub(super) fn send_report(
+    control: &UnixStream,
+    report: &Report,
+    descriptors: &[BorrowedFd<'_>],
+) -> io::Result<()> {
+    send_bytes(control, &report.to_line(), descriptors)
+}
+
+fn send_bytes(mut control: &UnixStream, bytes: &[u8], descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_DESCRIPTORS))];
     let mut attached = SendAncillaryBuffer::new(&mut space);
-    if !descriptors.is_empty() {
-        let fits = attached.push(SendAncillaryMessage::ScmRights(descriptors));
-        assert!(fits, "the buffer was made for as many descriptors as there ever are");
+    if !descriptors.is_empty() && !attached.push(SendAncillaryMessage::ScmRights(descriptors)) {
+        return Err(io::Error::other(format!("{} descriptors are too many to send", descriptors.len())));
     }
-    let sent = rustix::net::sendmsg(control, &[IoSlice::new(&length)], &mut attached, SendFlags::NOSIGNAL)?;
-    let mut control = control;
-    control.write_all(&length[sent..])?;
-    control.write_all(&body)
+    let sent = rustix::net::sendmsg(control, &[IoSlice::new(bytes)], &mut attached, SendFlags::NOSIGNAL)?;
+    control.write_all(&bytes[sent..])
+}
+
+/// Reads what there is, descriptors included; zero bytes are the end.
+pub(super) fn read_with_descriptors(
+    control: &UnixStream,
+    buffer: &mut [u8],
+    descriptors: &mut Vec<OwnedFd>,
+) -> io::Result<usize> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_DESCRIPTORS))];
+    let mut attached = RecvAncillaryBuffer::new(&mut space);
+    let message = rustix::net::recvmsg(
+        control,
+        &mut [IoSliceMut::new(buffer)],
+        &mut attached,
+        RecvFlags::CMSG_CLOEXEC,
+    )?;
+    for ancillary in attached.drain() {
+        if let RecvAncillaryMessage::ScmRights(received) = ancillary {
+            descriptors.extend(received);
+        }
+    }
+    Ok(message.bytes)
 }
 
 /// Receives what [`send`] sent; nothing if there is no message any more.
@@ -137,23 +203,11 @@ pub(super) fn receive<M: DeserializeOwned>(
     mut control: &UnixStream,
 ) -> io::Result<Option<(M, Vec<OwnedFd>)>> {
     let mut length = [0; 8];
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_DESCRIPTORS))];
-    let mut attached = RecvAncillaryBuffer::new(&mut space);
-    let message = rustix::net::recvmsg(
-        control,
-        &mut [IoSliceMut::new(&mut length)],
-        &mut attached,
-        RecvFlags::CMSG_CLOEXEC,
-    )?;
     let mut descriptors = Vec::new();
-    for ancillary in attached.drain() {
-        if let RecvAncillaryMessage::ScmRights(received) = ancillary {
-            descriptors.extend(received);
-        }
-    }
-    match control.read_exact(&mut length[message.bytes..]) {
+    let received = read_with_descriptors(control, &mut length, &mut descriptors)?;
+    match control.read_exact(&mut length[received..]) {
         // Nothing at all, or the one byte that means a kill.
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof && message.bytes <= 1 => return Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof && received <= 1 => return Ok(None),
         read => read?,
     }
     let mut body = Vec::new();
@@ -245,6 +299,7 @@ mod tests {
             argv: vec![Text(long.clone())],
             env: vec![],
             working_directory: Text("/".into()),
+            overlays: vec![],
             mounts: vec![],
         };
         let (ours, theirs) = UnixStream::pair().unwrap();

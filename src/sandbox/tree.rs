@@ -1,6 +1,7 @@
 //! A running command, from our side: waiting, killing, and what became of it. Knows nothing of namespaces.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::process::Child;
 use std::sync::{Arc, OnceLock};
@@ -10,7 +11,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use super::error::SandboxError;
-use super::message::Report;
+use super::message::{self, Report};
 
 /// How long a killed tree may take to die. The kernel kills at once; what takes long is a process stuck in a
 /// system call.
@@ -25,6 +26,8 @@ pub struct ProcessTree {
     init: Child,
     control: Arc<Control>,
     received: Vec<u8>,
+    /// The merged trees of the command's overlays.
+    overlays: Vec<OwnedFd>,
     /// Lines from the init that are no reports.
     said: String,
     /// Everything but the init is dead.
@@ -107,7 +110,27 @@ pub(super) enum Heard {
 impl ProcessTree {
     pub(super) fn new(init: Child, socket: UnixStream) -> Self {
         let control = Arc::new(Control { socket, kill: OnceLock::new() });
-        Self { init, control, received: Vec::new(), said: String::new(), finished: false, reaped: false }
+        Self {
+            init,
+            control,
+            received: Vec::new(),
+            overlays: Vec::new(),
+            said: String::new(),
+            finished: false,
+            reaped: false,
+        }
+    }
+
+    /// A directory descriptor per overlay of the [`Spec`](super::Spec), in its order: the merged tree as the
+    /// command leaves it. It stays readable after the command has ended and its mounts are gone, until it
+    /// is closed; what was mounted inside the overlay is not seen through it.
+    pub fn overlay_directories(&self) -> &[OwnedFd] {
+        &self.overlays
+    }
+
+    /// As [`ProcessTree::overlay_directories`], for who outlives this handle.
+    pub fn take_overlay_directories(&mut self) -> Vec<OwnedFd> {
+        std::mem::take(&mut self.overlays)
     }
 
     /// A handle that kills this tree from another thread.
@@ -191,7 +214,7 @@ impl ProcessTree {
                 }
             }
             let mut buffer = [0; 4096];
-            match (&self.control.socket).read(&mut buffer) {
+            match message::read_with_descriptors(&self.control.socket, &mut buffer, &mut self.overlays) {
                 Ok(0) => return Ok(Heard::Closed),
                 Ok(read) => self.received.extend_from_slice(&buffer[..read]),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

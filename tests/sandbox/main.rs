@@ -4,5 +4,7 @@
 mod ends;
 mod hosts;
 mod isolation;
+mod overlays;
+mod roots;
 mod running;
 mod starts;

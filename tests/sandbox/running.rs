@@ -6,7 +6,9 @@ use std::io::{BufRead, BufReader, PipeReader, Read};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crosswheel::sandbox::{Bind, Exit, Mode, Outcome, ProcessTree, Sandbox, SandboxError, Spec};
+use crosswheel::sandbox::{
+    Bind, Exit, Mode, Outcome, ProcessTree, RootFileSystem, Sandbox, SandboxError, Spec,
+};
 
 pub const CROSSWHEEL: &str = env!("CARGO_BIN_EXE_crosswheel");
 
@@ -36,6 +38,8 @@ pub fn command<S: Into<OsString>>(argv: impl IntoIterator<Item = S>) -> Prepared
         env: BTreeMap::from([("PATH".into(), "/usr/local/bin:/usr/bin:/bin".into())]),
         working_directory: "/".into(),
         binds: Vec::new(),
+        root: RootFileSystem::Host,
+        overlays: Vec::new(),
         visible_host_paths: Vec::new(),
         stdin: None,
         stdout: writer.into(),

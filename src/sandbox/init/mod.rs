@@ -104,7 +104,7 @@ impl Session {
             .step(|| "tie process 1 to its parent".to_owned())
             .and_then(|()| namespaces::furnish(owner, &self.request));
         match prepared {
-            Ok((lost, root)) => self.serve_command(Realm::PidNamespace, lost, Some(root)),
+            Ok(root) => self.serve_command(Realm::PidNamespace, Some(root)),
             Err(failure) => self.report(&failure.into()),
         }
     }
@@ -116,20 +116,23 @@ impl Session {
             // The command inherits it.
             .and_then(|()| if self.request.network == Network::Seccomp { filter::install() } else { Ok(()) });
         match prepared {
-            Ok(()) => self.serve_command(Realm::Descendants, Vec::new(), None),
+            Ok(()) => self.serve_command(Realm::Descendants, None),
             Err(failure) => self.report(&failure.into()),
         }
     }
 
     /// Says that all is ready, and waits for a command. `root` is where its mounts go.
-    fn serve_command(self, realm: Realm, lost: Vec<String>, root: Option<Unfinished>) -> io::Result<()> {
-        self.report(&Report::Prepared { lost })?;
+    fn serve_command(self, realm: Realm, mut root: Option<Unfinished>) -> io::Result<()> {
+        let overlays = root.as_ref().is_some_and(|root| root.overlays);
+        let lost = root.as_mut().map(|root| std::mem::take(&mut root.lost)).unwrap_or_default();
+        self.report(&Report::Prepared { lost, overlays })?;
         let Some((command, streams)) = message::receive::<Command>(&self.control)? else { return Ok(()) };
         let streams = <[OwnedFd; 3]>::try_from(streams)
             .map_err(|got| io::Error::other(format!("{} descriptors instead of three", got.len())))?;
-        if let Some(Err(failure)) = root.map(|root| root.finish(&command.mounts)) {
-            return self.report(&failure.into());
-        }
+        let overlays = match root.map_or(Ok(Vec::new()), |root| root.finish(&command)) {
+            Ok(overlays) => overlays,
+            Err(failure) => return self.report(&failure.into()),
+        };
         // A process of the same user could otherwise trace us and keep us from killing it.
         prctl::set_dumpable(false)?;
         let (mut refusals, refusal_writer) = io::pipe()?;
@@ -158,7 +161,9 @@ impl Session {
         if realm == Realm::PidNamespace {
             system::drop_capabilities()?;
         }
-        self.report(&Report::Running)?;
+        let directories: Vec<_> = overlays.iter().map(AsFd::as_fd).collect();
+        message::send_report(&self.control, &Report::Running, &directories)?;
+        drop(overlays);
         let end = supervise::supervise(&self.control, main, realm)?;
         (&self.control).write_all(&end.to_line())
     }

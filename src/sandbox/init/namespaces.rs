@@ -28,14 +28,14 @@ impl Owner {
     }
 }
 
-/// Returns what the host refused and the command can do without, and where its own mounts go.
-pub(super) fn furnish(owner: &Owner, request: &Request) -> Result<(Vec<String>, Unfinished), Failure> {
+/// Returns where the command's own mounts go.
+pub(super) fn furnish(owner: &Owner, request: &Request) -> Result<Unfinished, Failure> {
     map_ids(owner)?;
     sethostname(HOST_NAME).step(|| format!("set the host name {HOST_NAME}"))?;
     if request.network == Network::Namespace {
         raise_loopback().step(|| "raise the loopback interface".to_owned())?;
     }
-    root::enter(owner.uid.is_root())
+    root::enter(&request.root, owner.uid.is_root())
 }
 
 /// Maps one user and one group: more takes privileges outside.

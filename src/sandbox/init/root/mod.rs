@@ -5,16 +5,19 @@
 //! it; then the old root is detached. Nothing of the host is ever covered while it is still needed, so it
 //! does not matter where in it things lie.
 
+mod base;
 mod mounts;
+mod overlay;
 mod system_directories;
 
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use nix::mount::{MntFlags, umount2};
 use nix::unistd::{chdir, pivot_root};
 
 use super::step::{Failure, Step};
-use crate::sandbox::message::Mount;
+use crate::sandbox::message::{Command, Root};
 use crate::sandbox::view::PRIVATE_DIRECTORIES;
 use mounts::{Access, bind, make_private, mount_tmpfs, protect};
 
@@ -22,11 +25,16 @@ use mounts::{Access, bind, make_private, mount_tmpfs, protect};
 const OLD_ROOT: &str = "/.crosswheel-host";
 
 /// A root that lacks only the command's own mounts. The host's is still below [`OLD_ROOT`].
-pub(super) struct Unfinished(());
+pub(super) struct Unfinished {
+    /// Whether overlays can be mounted.
+    pub overlays: bool,
+    /// What could not be had.
+    pub lost: Vec<String>,
+}
 
-/// Makes the new root and moves into it. Returns what could not be had. `privileged` is whether the user
-/// outside is root, who owns the kernel's settings.
-pub(super) fn enter(privileged: bool) -> Result<(Vec<String>, Unfinished), Failure> {
+/// Makes the new root and moves into it. `privileged` is whether the user outside is root, who owns the
+/// kernel's settings.
+pub(super) fn enter(base: &Root, privileged: bool) -> Result<Unfinished, Failure> {
     make_private("/")?;
     // Any directory would do as a foothold: as soon as this mount is the root, nothing is covered any more.
     // `/proc` was just used, so it is there.
@@ -39,22 +47,27 @@ pub(super) fn enter(privileged: bool) -> Result<(Vec<String>, Unfinished), Failu
     let mut lost = Vec::new();
     // First, as the others look up in it what is mounted.
     lost.extend(system_directories::mount_proc(privileged)?);
-    show_host()?;
+    base::show_base(base)?;
     lost.extend(system_directories::mount_dev()?);
     mount_private_directories()?;
-    Ok((lost, Unfinished(())))
+    let refused = overlay::attempt().err();
+    let overlays = refused.is_none();
+    lost.extend(refused.map(|failure| format!("overlays (cannot {}: {})", failure.step, failure.error)));
+    Ok(Unfinished { overlays, lost })
 }
 
 impl Unfinished {
-    /// Mounts what the command is to see, and closes the way back to the host.
-    pub(super) fn finish(self, mounts: &[Mount]) -> Result<(), Failure> {
-        for mount in mounts {
+    /// Mounts what the command is to see, and closes the way back to the host. Returns the command's overlays.
+    pub(super) fn finish(self, command: &Command) -> Result<Vec<OwnedFd>, Failure> {
+        let overlays = command.overlays.iter().map(overlay::mount_overlay).collect::<Result<_, _>>()?;
+        for mount in &command.mounts {
             let access = if mount.writable { Access::Writable } else { Access::ReadOnly };
             show(&mount.host.to_path(), &mount.inside.to_path(), mount.directory, access)?;
         }
         umount2(OLD_ROOT, MntFlags::MNT_DETACH).step(|| "detach the host's root".to_owned())?;
         fs_err::remove_dir(OLD_ROOT).step(|| format!("remove {OLD_ROOT}"))?;
-        protect(Path::new("/"), Access::ReadOnly, mounts::Depth::ThisOnly)
+        protect(Path::new("/"), Access::ReadOnly, mounts::Depth::ThisOnly)?;
+        Ok(overlays)
     }
 }
 
@@ -80,30 +93,6 @@ fn make_mount_point(path: &Path, directory: bool) -> std::io::Result<()> {
         return Ok(());
     }
     fs_err::OpenOptions::new().write(true).create_new(true).open(path).map(drop)
-}
-
-/// Shows all there is at the top of the host's root, but for what the command gets its own of.
-fn show_host() -> Result<(), Failure> {
-    let listing = || "list the host's root".to_owned();
-    for entry in fs_err::read_dir(OLD_ROOT).step(listing)? {
-        let entry = entry.step(listing)?;
-        let inside = Path::new("/").join(entry.file_name());
-        let own = ["/proc", "/dev"].map(Path::new).contains(&inside.as_path())
-            || PRIVATE_DIRECTORIES.map(Path::new).contains(&inside.as_path());
-        if own {
-            continue;
-        }
-        let file_type = entry.file_type().step(listing)?;
-        if file_type.is_symlink() {
-            let target = fs_err::read_link(entry.path()).step(|| format!("read the link {inside:?}"))?;
-            fs_err::os::unix::fs::symlink(target, &inside).step(|| format!("create the link {inside:?}"))?;
-        } else if file_type.is_dir() || file_type.is_file() {
-            // On the host it is at the same path.
-            show(&inside, &inside, file_type.is_dir(), Access::ReadOnly)?;
-        }
-        // Sockets, pipes and devices there are none that a command could expect.
-    }
-    Ok(())
 }
 
 fn mount_private_directories() -> Result<(), Failure> {

@@ -32,13 +32,14 @@ pub(super) fn make_private(path: &str) -> Result<(), Failure> {
         .step(|| "make mounts private".to_owned())
 }
 
-pub(super) fn mount_tmpfs(path: &str, mode: u32) -> Result<(), Failure> {
-    mount_fresh("tmpfs", path, MsFlags::MS_NOSUID | MsFlags::MS_NODEV, &format!("mode={mode:o}"))
+pub(super) fn mount_tmpfs(path: impl AsRef<Path>, mode: u32) -> Result<(), Failure> {
+    mount_fresh("tmpfs", path.as_ref(), MsFlags::MS_NOSUID | MsFlags::MS_NODEV, &format!("mode={mode:o}"))
 }
 
 /// Mounts a new file system of a kind that needs no device.
-pub(super) fn mount_fresh(kind: &str, path: &str, flags: MsFlags, options: &str) -> Result<(), Failure> {
-    mount(Some(kind), path, Some(kind), flags, Some(options)).step(|| format!("mount a new {kind} on {path}"))
+pub(super) fn mount_fresh(kind: &str, path: &Path, flags: MsFlags, options: &str) -> Result<(), Failure> {
+    mount(Some(kind), path, Some(kind), flags, Some(options))
+        .step(|| format!("mount a new {kind} on {path:?}"))
 }
 
 /// Mounts `source` and all that is mounted below it at `target` too.

@@ -15,7 +15,7 @@ pub(super) fn mount_proc(privileged: bool) -> Result<Option<String>, Failure> {
     let path = Path::new("/proc");
     make_mount_point(path, true).step(|| "create /proc".to_owned())?;
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
-    match mount_fresh("proc", "/proc", flags, "") {
+    match mount_fresh("proc", path, flags, "") {
         Ok(()) if privileged => protect_settings().map(|()| None),
         Ok(()) => Ok(None),
         Err(failure) => {
@@ -67,7 +67,7 @@ pub(super) fn mount_dev() -> Result<Option<String>, Failure> {
         }
     }
     let options = "newinstance,ptmxmode=0666,mode=0620";
-    let lost = mount_fresh("devpts", "/dev/pts", MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC, options)
+    let lost = mount_fresh("devpts", Path::new("/dev/pts"), MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC, options)
         .err()
         .map(|failure| format!("terminals in /dev/pts (cannot {}: {})", failure.step, failure.error));
     for name in DEVICES {
