@@ -1,1 +1,5 @@
 //! Takes work, has it run, reports. Knows nothing of how an action runs.
+
+mod offer;
+
+pub use offer::{Libc, Offer};
