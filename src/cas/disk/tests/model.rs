@@ -35,7 +35,7 @@ fn blob(number: u8) -> (Digest, Vec<u8>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 16, ..ProptestConfig::default() })]
 
     #[test]
     fn the_store_is_a_map_whatever_happens(steps in proptest::collection::vec(step(), 1..40)) {
