@@ -1,15 +1,19 @@
-//! What we and the sandbox init say to each other over the control socket, and how it is written.
-//! Knows nothing of what either side does with it.
+//! What we and a nursery say to each other, and how it is written. Knows nothing of what either side does with
+//! it.
 //!
 //! ```text
-//! us   → init   what to build: 8 bytes of length, the request as JSON
-//! init → us     `Prepared`; reports are one JSON line each, any other line is a cry of the init, its loader
-//!               or its runtime
-//! us   → init   what to run, in the same form, with three descriptors attached to the length; or end of
-//!               file: nothing, after all
-//! init → us     `Running`, later `Finished`
-//! us   → init   one byte: kill everything; end of file: we are gone, kill everything
+//! over the nursery's socket
+//!   us      → nursery    what to build: 8 bytes of length, the request as JSON
+//!   nursery → us         `Prepared`; reports are one JSON line each, any other line is a cry of the nursery,
+//!                        its loader or its runtime
+//!   us      → nursery    what to run, in the same form; attached to the length are a control socket and
+//!                        three streams. Or end of file: nothing, after all
+//! over the command's control socket
+//!   supervisor → us      `Running`, later `Finished`
+//!   us → supervisor      one byte: kill everything; end of file: we are gone, kill everything
 //! ```
+//!
+//! After `Prepared` a nursery speaks up only to complain.
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
@@ -30,7 +34,7 @@ use super::error::ProgramFault;
 use super::spec::{Overlay, Spec};
 use super::tree::Outcome;
 
-/// A message carries a command's standard streams, or the overlays it got.
+/// A message carries a command's control socket and standard streams, or the overlays it got.
 const MOST_DESCRIPTORS: usize = 64;
 
 /// What the init is to build.
@@ -39,6 +43,8 @@ pub(super) struct Request {
     pub namespaces: bool,
     pub network: Network,
     pub root: Root,
+    /// Whether commands will follow the first one.
+    pub serial: bool,
 }
 
 /// [`RootFileSystem`](super::spec::RootFileSystem), looked up on the host.
@@ -51,7 +57,7 @@ pub(super) enum Root {
 }
 
 /// What stands between the command and the network.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(super) enum Network {
     /// Nothing.
     Open,
@@ -99,7 +105,7 @@ pub(super) enum Report {
     Prepared { lost: Vec<String>, overlays: bool },
     /// The command runs. One descriptor per overlay is attached.
     Running,
-    /// A step failed; nothing runs.
+    /// A step failed; nothing runs of the command, or ever will in this nursery if it was not told one.
     SetUpFailed { step: String, error: String },
     /// The command could not be started; nothing runs.
     ProgramRefused { program: Text, fault: ProgramFault },

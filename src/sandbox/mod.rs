@@ -40,8 +40,9 @@
 mod error;
 mod init;
 mod isolation;
-mod launch;
+mod listener;
 mod message;
+mod nursery;
 mod spawner;
 mod spec;
 mod tree;

@@ -20,7 +20,7 @@ use super::system;
 use crate::sandbox::error::ProgramFault;
 use crate::sandbox::message::{Command, Report, Text};
 
-/// What a freshly forked process needs to know to become the command.
+/// What a new process needs to know to become the command.
 pub(super) struct Start {
     pub command: Command,
     pub realm: Realm,
@@ -29,7 +29,7 @@ pub(super) struct Start {
 impl Start {
     /// Becomes the command; returns only if that fails. `supervisor` is the process that forked this one, as
     /// that process sees itself.
-    pub(super) fn execute(self, streams: [OwnedFd; 3], supervisor: Pid) -> Report {
+    pub(super) fn execute(self, streams: &[OwnedFd; 3], supervisor: Pid) -> Report {
         match self.prepare(streams, supervisor) {
             Ok(()) => {
                 let program = self.command.argv[0].clone();
@@ -42,7 +42,7 @@ impl Start {
         }
     }
 
-    fn prepare(&self, [stdin, stdout, stderr]: [OwnedFd; 3], supervisor: Pid) -> Result<(), Failure> {
+    fn prepare(&self, [stdin, stdout, stderr]: &[OwnedFd; 3], supervisor: Pid) -> Result<(), Failure> {
         setsid().step(|| "start a session".to_owned())?;
         if self.realm == Realm::Descendants {
             prctl::set_pdeathsig(Signal::SIGKILL).step(|| "tie the command to its supervisor".to_owned())?;
@@ -55,13 +55,14 @@ impl Start {
                 error: "it is gone".to_owned(),
             });
         }
-        dup2_stdin(&stdin).step(|| "set standard input".to_owned())?;
-        dup2_stdout(&stdout).step(|| "set standard output".to_owned())?;
-        dup2_stderr(&stderr).step(|| "set standard error".to_owned())?;
+        dup2_stdin(stdin).step(|| "set standard input".to_owned())?;
+        dup2_stdout(stdout).step(|| "set standard output".to_owned())?;
+        dup2_stderr(stderr).step(|| "set standard error".to_owned())?;
         let (_, hard) =
             getrlimit(Resource::RLIMIT_CORE).step(|| "read the limit of core files".to_owned())?;
         setrlimit(Resource::RLIMIT_CORE, 0, hard).step(|| "forbid core files".to_owned())?;
         prctl::set_no_new_privs().step(|| "forbid new privileges".to_owned())?;
+        system::forget_keys();
         if self.realm == Realm::PidNamespace {
             system::drop_capabilities().step(|| "drop capabilities".to_owned())?;
         }

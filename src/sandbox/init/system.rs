@@ -52,6 +52,59 @@ pub(super) fn clone_process(_alone: &SingleThreaded, namespaces: CloneFlags) -> 
     }
 }
 
+/// Runs `child` in a new process that shares our memory, and goes on when that process has executed a program or
+/// ended: a `vfork`, which spares the copy of the page tables. What `child` changes in memory is seen here;
+/// descriptors, directory, signals, limits and credentials are its own. It should allocate little, as nothing
+/// is freed if it executes a program.
+pub(super) fn run_in_child<F: FnOnce()>(_alone: &SingleThreaded, child: F) -> nix::Result<Pid> {
+    /// The same as that of a thread by Rust's own measure, divided by eight: a few calls, no recursion.
+    const STACK_BYTES: usize = 256 << 10;
+
+    extern "C" fn enter<F: FnOnce()>(argument: *mut libc::c_void) -> libc::c_int {
+        // SAFETY: `argument` is the address of `child` below, whose owner is suspended until we are done.
+        if let Some(child) = unsafe { (*argument.cast::<Option<F>>()).take() } {
+            child();
+        }
+        0
+    }
+
+    let mut child = Some(child);
+    let mut stack: Vec<u128> = Vec::with_capacity(STACK_BYTES / size_of::<u128>());
+    // SAFETY: CLONE_VFORK suspends this process, whose only thread is this one (`_alone`), until the child has
+    // executed or ended. So the two never run at once, and all that the child leaves behind is what a function
+    // call would: no lock is held in the middle, no value half written. The stack is aligned for every
+    // architecture, lives until we go on, and grows down from its end, but for s390x, where libc turns it
+    // around. `enter` never unwinds: a panic in an `extern "C"` function aborts the child. When `enter` returns,
+    // libc ends the child by a bare system call, without handlers at exit. Thread-local variables are shared,
+    // which is what a function call would see too.
+    let result = unsafe {
+        let top = stack.as_mut_ptr().add(stack.capacity());
+        libc::clone(
+            enter::<F>,
+            top.cast(),
+            libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD,
+            (&raw mut child).cast(),
+        )
+    };
+    Errno::result(result).map(Pid::from_raw)
+}
+
+/// Leaves the session keyring of whoever started us for an empty one, and empties that of our user in our user
+/// namespace, which outlives processes: a command finds no keys of the caller or of a command before it. A
+/// kernel without keyrings has nothing to be hidden.
+pub(super) fn forget_keys() {
+    const JOIN_SESSION_KEYRING: libc::c_int = 1;
+    const CLEAR: libc::c_int = 7;
+    const USER_KEYRING: libc::c_int = -4;
+    const USER_SESSION_KEYRING: libc::c_int = -5;
+    // SAFETY: takes numbers only, and a null pointer where a name may be left out.
+    unsafe {
+        libc::syscall(libc::SYS_keyctl, JOIN_SESSION_KEYRING, std::ptr::null::<libc::c_char>());
+        libc::syscall(libc::SYS_keyctl, CLEAR, USER_KEYRING);
+        libc::syscall(libc::SYS_keyctl, CLEAR, USER_SESSION_KEYRING);
+    }
+}
+
 /// Marks every descriptor beyond the standard three as not for the command. Those we open ourselves are so
 /// from birth; these are leaks of whoever started whoever started us.
 pub(super) fn close_inherited_descriptors_on_exec() -> io::Result<()> {
@@ -101,8 +154,8 @@ pub(super) fn reset_signals() -> nix::Result<()> {
     SigSet::all().thread_unblock()
 }
 
-/// Gives up all capabilities, now and for whatever is executed later.
-pub(super) fn drop_capabilities() -> io::Result<()> {
+/// Makes it impossible to gain a capability by executing a program, for us and all our descendants.
+pub(super) fn drop_bounding_set() -> io::Result<()> {
     let mut capability: libc::c_ulong = 0;
     // The kernel says EINVAL past its last capability, which this code may not know by name.
     // SAFETY: takes numbers only.
@@ -110,9 +163,13 @@ pub(super) fn drop_capabilities() -> io::Result<()> {
         capability += 1;
     }
     match Errno::last() {
-        Errno::EINVAL => {}
-        error => return Err(error.into()),
+        Errno::EINVAL => Ok(()),
+        error => Err(error.into()),
     }
+}
+
+/// Gives up all capabilities.
+pub(super) fn drop_capabilities() -> io::Result<()> {
     let none = rustix::thread::CapabilitySet::empty();
     let nothing = rustix::thread::CapabilitySets { effective: none, permitted: none, inheritable: none };
     Ok(rustix::thread::set_capabilities(None, nothing)?)

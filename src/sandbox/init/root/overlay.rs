@@ -9,7 +9,7 @@ use nix::unistd::chdir;
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 
 use super::mounts::mount_fresh;
-use super::{OLD_ROOT, make_mount_point};
+use super::{OLD_ROOT, below_old_root, make_mount_point};
 use crate::sandbox::init::step::{Failure, Step};
 use crate::sandbox::message::OverlayMount;
 
@@ -49,7 +49,7 @@ fn mount_layers(lower: &[OwnedFd], upper: &OwnedFd, work: &OwnedFd, inside: &Pat
     // Without `volatile` the end of the command would write the whole file system of `upper` to its disk.
     let options = format!("lowerdir={lower},upperdir={upper},workdir={work},userxattr,volatile");
     let here = || "enter the directory of descriptors".to_owned();
-    chdir("/proc/self/fd").step(here)?;
+    chdir(&below_old_root(Path::new("/proc/self/fd"))).step(here)?;
     let mounted = mount_fresh("overlay", inside, MsFlags::MS_NOSUID | MsFlags::MS_NODEV, &options);
     chdir("/").step(|| "return to the root".to_owned())?;
     mounted
