@@ -16,11 +16,10 @@
 //! After `Prepared` a nursery speaks up only to complain.
 
 use std::ffi::{OsStr, OsString};
-use std::io::{self, IoSlice, IoSliceMut, Read, Write};
+use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 
 use rustix::net::{
@@ -36,6 +35,9 @@ use super::tree::Outcome;
 
 /// A message carries a command's control socket and standard streams, or the overlays it got.
 const MOST_DESCRIPTORS: usize = 64;
+
+/// The kernel refuses arguments and environments of a few megabytes.
+const LARGEST_MESSAGE: usize = 1 << 30;
 
 /// What the init is to build.
 #[derive(Debug, Serialize, Deserialize)]
@@ -153,49 +155,53 @@ impl OverlayMount {
 
 /// Sends a message and descriptors.
 pub(super) fn send(
-    control: &UnixStream,
+    socket: impl AsFd,
     message: &impl Serialize,
     descriptors: &[BorrowedFd<'_>],
 ) -> io::Result<()> {
     let body = serde_json::to_vec(message)?;
-    send_bytes(control, &(body.len() as u64).to_le_bytes(), descriptors)?;
-    let mut control = control;
-    control.write_all(&body)
+    let mut bytes = (body.len() as u64).to_le_bytes().to_vec();
+    bytes.extend(body);
+    send_bytes(socket, &bytes, descriptors)
 }
 
 /// Sends a report and descriptors.
 pub(super) fn send_report(
-    control: &UnixStream,
+    socket: impl AsFd,
     report: &Report,
     descriptors: &[BorrowedFd<'_>],
 ) -> io::Result<()> {
-    send_bytes(control, &report.to_line(), descriptors)
+    send_bytes(socket, &report.to_line(), descriptors)
 }
 
-fn send_bytes(mut control: &UnixStream, bytes: &[u8], descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
+fn send_bytes(socket: impl AsFd, bytes: &[u8], descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_DESCRIPTORS))];
     let mut attached = SendAncillaryBuffer::new(&mut space);
     if !descriptors.is_empty() && !attached.push(SendAncillaryMessage::ScmRights(descriptors)) {
         return Err(io::Error::other(format!("{} descriptors are too many to send", descriptors.len())));
     }
-    let sent = rustix::net::sendmsg(control, &[IoSlice::new(bytes)], &mut attached, SendFlags::NOSIGNAL)?;
-    control.write_all(&bytes[sent..])
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        match rustix::net::sendmsg(&socket, &[IoSlice::new(rest)], &mut attached, SendFlags::NOSIGNAL) {
+            Ok(sent) => rest = &rest[sent..],
+            Err(rustix::io::Errno::INTR) => continue,
+            Err(error) => return Err(error.into()),
+        }
+        attached.clear();
+    }
+    Ok(())
 }
 
 /// Reads what there is, descriptors included; zero bytes are the end.
 pub(super) fn read_with_descriptors(
-    control: &UnixStream,
+    socket: impl AsFd,
     buffer: &mut [u8],
     descriptors: &mut Vec<OwnedFd>,
 ) -> io::Result<usize> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_DESCRIPTORS))];
     let mut attached = RecvAncillaryBuffer::new(&mut space);
-    let message = rustix::net::recvmsg(
-        control,
-        &mut [IoSliceMut::new(buffer)],
-        &mut attached,
-        RecvFlags::CMSG_CLOEXEC,
-    )?;
+    let message =
+        rustix::net::recvmsg(socket, &mut [IoSliceMut::new(buffer)], &mut attached, RecvFlags::CMSG_CLOEXEC)?;
     for ancillary in attached.drain() {
         if let RecvAncillaryMessage::ScmRights(received) = ancillary {
             descriptors.extend(received);
@@ -205,24 +211,38 @@ pub(super) fn read_with_descriptors(
 }
 
 /// Receives what [`send`] sent; nothing if there is no message any more.
-pub(super) fn receive<M: DeserializeOwned>(
-    mut control: &UnixStream,
-) -> io::Result<Option<(M, Vec<OwnedFd>)>> {
-    let mut length = [0; 8];
+pub(super) fn receive<M: DeserializeOwned>(socket: impl AsFd) -> io::Result<Option<(M, Vec<OwnedFd>)>> {
     let mut descriptors = Vec::new();
-    let received = read_with_descriptors(control, &mut length, &mut descriptors)?;
-    match control.read_exact(&mut length[received..]) {
+    let mut length = [0; 8];
+    match fill(&socket, &mut length, &mut descriptors)? {
+        8 => {}
         // Nothing at all, or the one byte that means a kill.
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof && received <= 1 => return Ok(None),
-        read => read?,
+        0 | 1 => return Ok(None),
+        _ => return Err(io::ErrorKind::UnexpectedEof.into()),
     }
-    let mut body = Vec::new();
-    let expected = u64::from_le_bytes(length);
-    control.take(expected).read_to_end(&mut body)?;
-    if body.len() as u64 != expected {
+    let length = usize::try_from(u64::from_le_bytes(length)).map_err(io::Error::other)?;
+    if length > LARGEST_MESSAGE {
+        return Err(io::Error::other(format!("a message of {length} bytes is no message of ours")));
+    }
+    let mut body = vec![0; length];
+    if fill(&socket, &mut body, &mut descriptors)? != length {
         return Err(io::ErrorKind::UnexpectedEof.into());
     }
     Ok(Some((serde_json::from_slice(&body)?, descriptors)))
+}
+
+/// Reads until `buffer` is full or there is no more; returns how much it was.
+fn fill(socket: impl AsFd, buffer: &mut [u8], descriptors: &mut Vec<OwnedFd>) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match read_with_descriptors(&socket, &mut buffer[filled..], descriptors) {
+            Ok(0) => break,
+            Ok(read) => filled += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
 }
 
 /// A string as the kernel has it: any bytes. JSON text where they are UTF-8, a list of bytes where not.
@@ -280,7 +300,9 @@ impl<'de> Deserialize<'de> for Text {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read, Write};
     use std::os::fd::AsFd;
+    use std::os::unix::net::UnixStream;
     use std::thread;
 
     use proptest::prelude::*;

@@ -11,7 +11,7 @@ use super::spec::{RootFileSystem, Spec};
 use super::tree::ProcessTree;
 
 /// Starts commands, any number of them at a time and from any thread, each in a process that stands ready for
-/// it and is used again for later ones. There are as many of those as there were ever commands at a time, but
+/// it and is used again for later ones. There is one more of those than there were ever commands at a time, but
 /// no more than a few for each processor are kept. They see the host's mounts as they were when they were started.
 ///
 /// Dropping the spawner ends those that are idle; commands that run go on.
@@ -78,7 +78,12 @@ impl Idle {
         loop {
             let mut nursery = {
                 let mut nurseries = self.nurseries.lock().unwrap_or_else(PoisonError::into_inner);
-                nurseries.get_mut(kind)?.pop_front()?
+                let of_this_kind = nurseries.get_mut(kind)?;
+                // The last one has perhaps only just ended a command.
+                if of_this_kind.len() < 2 {
+                    return None;
+                }
+                of_this_kind.pop_front()?
             };
             // One that somebody killed is replaced without a word.
             if nursery.is_alive() {

@@ -17,11 +17,12 @@ mod supervisor;
 mod system;
 
 use std::io::{self, Write};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::process::{self, ExitCode};
+use std::process::ExitCode;
 
 use nix::sched::CloneFlags;
+use nix::sys::prctl;
 use nix::sys::signal::SigSet;
 use nix::sys::stat::{Mode, umask};
 
@@ -29,7 +30,7 @@ use super::message::{self, Network, Report, Request};
 use namespaces::Ground;
 use step::{Failure, Step};
 use supervisor::Supervisor;
-use system::{Side, SingleThreaded};
+use system::{SingleThreaded, Stack};
 
 /// The whole of `crosswheel sandbox-init`. Must be called before the process has made a second thread.
 pub fn run() -> ExitCode {
@@ -74,9 +75,14 @@ fn serve() -> io::Result<Life> {
     SigSet::all().thread_block()?;
     // For the mount points made on the way as for the command.
     umask(Mode::S_IWGRP | Mode::S_IWOTH);
-    let nursery = Nursery { alone, socket, request };
+    let (supervisor_stack, command_stack) = (Stack::new()?, Stack::new()?);
+    let nursery = Nursery { alone, socket: socket.into(), request, supervisor_stack, command_stack };
     match nursery.build() {
-        Ok(ground) => nursery.raise_commands(ground.as_ref()),
+        Ok(ground) => {
+            // A process of the same user could otherwise trace us, and keep us from killing it.
+            prctl::set_dumpable(false)?;
+            nursery.raise_commands(ground.as_ref())
+        }
         Err(failure) => {
             nursery.report(&failure.into())?;
             Ok(Life::Over)
@@ -86,8 +92,10 @@ fn serve() -> io::Result<Life> {
 
 struct Nursery {
     alone: SingleThreaded,
-    socket: UnixStream,
+    socket: OwnedFd,
     request: Request,
+    supervisor_stack: Stack,
+    command_stack: Stack,
 }
 
 impl Nursery {
@@ -104,18 +112,22 @@ impl Nursery {
     }
 
     /// Has one supervisor after another wait for a command and run it.
-    fn raise_commands(self, ground: Option<&Ground>) -> io::Result<Life> {
+    fn raise_commands(mut self, ground: Option<&Ground>) -> io::Result<Life> {
         let mut first = true;
         loop {
             let namespaces = ground.map_or(CloneFlags::empty(), |_| namespaces::OF_A_COMMAND);
-            let supervisor = match system::clone_process(&self.alone, namespaces)
-                .step(|| "create the namespaces of a command".to_owned())
-            {
-                Ok(Side::Child) => {
-                    let supervisor = Supervisor { alone: &self.alone, nursery: self.socket, ground, first };
-                    process::exit(conclude(supervisor.run()).into())
-                }
-                Ok(Side::Parent(supervisor)) => supervisor,
+            let supervisor = Supervisor {
+                alone: &self.alone,
+                stack: &mut self.command_stack,
+                nursery: &mut self.socket,
+                ground,
+                first,
+            };
+            let child = || conclude(supervisor.run());
+            let started = system::run_in_child(&self.alone, &mut self.supervisor_stack, namespaces, child)
+                .step(|| "create the namespaces of a command".to_owned());
+            let supervisor = match started {
+                Ok(supervisor) => supervisor,
                 Err(failure) => {
                     self.report(&failure.into())?;
                     return Ok(Life::Over);
@@ -123,11 +135,9 @@ impl Nursery {
             };
             match supervise::wait_for(supervisor)? {
                 code if code == i32::from(Life::GOES_ON) && self.request.serial => {}
-                code if code == i32::from(Life::GOES_ON) || code == i32::from(Life::OVER) => {
-                    return Ok(Life::Over);
-                }
-                // It could not say why, or has said so.
-                code => process::exit(code),
+                code if code == i32::from(Life::GOES_ON) => system::end_at_once(Life::OVER.into()),
+                // It has said why, or was killed.
+                code => system::end_at_once(code),
             }
             if let Some(Err(failure)) = ground.map(Ground::sweep) {
                 self.report(&failure.into())?;
@@ -138,6 +148,6 @@ impl Nursery {
     }
 
     fn report(&self, report: &Report) -> io::Result<()> {
-        (&self.socket).write_all(&report.to_line())
+        message::send_report(&self.socket, report, &[])
     }
 }

@@ -1,6 +1,7 @@
 //! The system calls nobody wraps safely. Everything `unsafe` of this crate is here.
 #![allow(unsafe_code)]
 
+use std::ffi::{CStr, CString};
 use std::io;
 use std::marker::PhantomData;
 use std::path::Path;
@@ -28,65 +29,91 @@ impl SingleThreaded {
     }
 }
 
-/// Which process a clone returned in.
-pub(super) enum Side {
-    Child,
-    Parent(Pid),
+/// Memory for the stack of a process that shares all other memory with us. Kept until we end.
+pub(super) struct Stack {
+    top: *mut libc::c_void,
 }
 
-/// `fork`, into new namespaces. The child must exit or exec, and never return to the caller's caller.
-pub(super) fn clone_process(_alone: &SingleThreaded, namespaces: CloneFlags) -> nix::Result<Side> {
-    let flags = libc::c_long::from(namespaces.bits() | libc::SIGCHLD);
-    // SAFETY: without CLONE_VM the child gets a copy of all memory and, as a null stack stands for "the same
-    // address", goes on where the parent is, as after fork(2). A copy is unsound only if another thread was
-    // changing it or held a lock at that moment; `_alone` proves that there is none. Namespace flags do not
-    // touch memory. glibc's fork does no more for us than this: there are no atfork handlers, and no libc
-    // since glibc 2.25 caches the process id. The order of the arguments after the stack differs between
-    // architectures, but they are all null.
-    let result = unsafe { libc::syscall(libc::SYS_clone, flags, 0usize, 0usize, 0usize, 0usize) };
-    match Errno::result(result)? {
-        0 => Ok(Side::Child),
-        pid => {
-            Ok(Side::Parent(Pid::from_raw(i32::try_from(pid).expect("the kernel's pids fit its own pid_t"))))
-        }
+impl Stack {
+    pub(super) fn new() -> io::Result<Self> {
+        /// A few calls and no recursion; pages that are not touched cost nothing.
+        const BYTES: usize = 1 << 20;
+        /// Not less than a page of any architecture. Touching it is the end of who overflows the stack.
+        const GUARD_BYTES: usize = 64 << 10;
+        // SAFETY: asks for new memory wherever the kernel likes, so nothing in use is touched; the guard lies
+        // within what was just mapped, and the end of a mapping is an address one may compute.
+        let top = unsafe {
+            let (access, kind) = (
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_STACK,
+            );
+            let lowest = libc::mmap(std::ptr::null_mut(), BYTES, access, kind, -1, 0);
+            if lowest == libc::MAP_FAILED || libc::mprotect(lowest, GUARD_BYTES, libc::PROT_NONE) != 0 {
+                return Err(io::Error::last_os_error());
+            }
+            lowest.byte_add(BYTES)
+        };
+        Ok(Self { top })
     }
 }
 
-/// Runs `child` in a new process that shares our memory, and goes on when that process has executed a program or
-/// ended: a `vfork`, which spares the copy of the page tables. What `child` changes in memory is seen here;
-/// descriptors, directory, signals, limits and credentials are its own. It should allocate little, as nothing
-/// is freed if it executes a program.
-pub(super) fn run_in_child<F: FnOnce()>(_alone: &SingleThreaded, child: F) -> nix::Result<Pid> {
-    /// The same as that of a thread by Rust's own measure, divided by eight: a few calls, no recursion.
-    const STACK_BYTES: usize = 256 << 10;
-
-    extern "C" fn enter<F: FnOnce()>(argument: *mut libc::c_void) -> libc::c_int {
+/// Runs `child` in a new process, perhaps in new namespaces, that shares our memory, and goes on when that process
+/// has ended or executed a program: a `vfork`, which spares copying page tables and pages. Returns the process, to
+/// be waited for, whose exit code is what `child` returned.
+///
+/// What `child` changes in memory is seen here; descriptors, directories, signals, limits and credentials are its
+/// own. What it allocates is lost if it executes a program.
+pub(super) fn run_in_child<F: FnOnce() -> u8>(
+    _alone: &SingleThreaded,
+    stack: &mut Stack,
+    namespaces: CloneFlags,
+    child: F,
+) -> nix::Result<Pid> {
+    extern "C" fn enter<F: FnOnce() -> u8>(argument: *mut libc::c_void) -> libc::c_int {
         // SAFETY: `argument` is the address of `child` below, whose owner is suspended until we are done.
-        if let Some(child) = unsafe { (*argument.cast::<Option<F>>()).take() } {
-            child();
-        }
-        0
+        let child = unsafe { (*argument.cast::<Option<F>>()).take() };
+        child.map_or(0, |child| child().into())
     }
 
     let mut child = Some(child);
-    let mut stack: Vec<u128> = Vec::with_capacity(STACK_BYTES / size_of::<u128>());
+    let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD | namespaces.bits();
     // SAFETY: CLONE_VFORK suspends this process, whose only thread is this one (`_alone`), until the child has
-    // executed or ended. So the two never run at once, and all that the child leaves behind is what a function
-    // call would: no lock is held in the middle, no value half written. The stack is aligned for every
-    // architecture, lives until we go on, and grows down from its end, but for s390x, where libc turns it
-    // around. `enter` never unwinds: a panic in an `extern "C"` function aborts the child. When `enter` returns,
-    // libc ends the child by a bare system call, without handlers at exit. Thread-local variables are shared,
-    // which is what a function call would see too.
-    let result = unsafe {
-        let top = stack.as_mut_ptr().add(stack.capacity());
-        libc::clone(
-            enter::<F>,
-            top.cast(),
-            libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD,
-            (&raw mut child).cast(),
-        )
-    };
+    // ended or executed. So the two never run at once, and to us all that happens in memory is what a call of
+    // `child` would have done; thread-local variables are shared, too, as they would be in a call. The
+    // exception is a child that was killed in the middle, after which callers must not go on (see
+    // `end_at_once`). The stack is nobody else's (`&mut`), is aligned, being whole pages, and is large enough or
+    // has a guard. `enter` never unwinds: a panic in an `extern "C"` function aborts the child. When it returns,
+    // libc ends the child by a bare system call, without handlers at exit.
+    let result = unsafe { libc::clone(enter::<F>, stack.top, flags, (&raw mut child).cast()) };
     Errno::result(result).map(Pid::from_raw)
+}
+
+/// Ends this process without another look at its memory, which a child that shared it may have left in any state.
+pub(super) fn end_at_once(code: i32) -> ! {
+    // SAFETY: takes a number and never returns; nothing of ours runs any more.
+    unsafe { libc::_exit(code) }
+}
+
+/// Strings as the kernel takes them for a program's arguments and environment.
+pub(super) struct Strings {
+    /// Ends in a null pointer. Each other points into `owned`, which moves without its strings moving.
+    pointers: Vec<*const libc::c_char>,
+    _owned: Vec<CString>,
+}
+
+impl Strings {
+    pub(super) fn new(owned: Vec<CString>) -> Self {
+        let pointers = owned.iter().map(|string| string.as_ptr()).chain([std::ptr::null()]).collect();
+        Self { pointers, _owned: owned }
+    }
+}
+
+/// Executes a program; returns only the reason why that failed. Allocates nothing.
+pub(super) fn execute(file: &CStr, argv: &Strings, env: &Strings) -> Errno {
+    // SAFETY: all three are what execve(2) asks for: a string, and two arrays of pointers to strings that end in
+    // a null pointer; they outlive the call.
+    unsafe { libc::execve(file.as_ptr(), argv.pointers.as_ptr(), env.pointers.as_ptr()) };
+    Errno::last()
 }
 
 /// Leaves the session keyring of whoever started us for an empty one, and empties that of our user in our user

@@ -15,6 +15,7 @@ mod overlay;
 mod system_directories;
 
 use std::collections::HashSet;
+use std::ffi::OsString;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -39,8 +40,8 @@ pub(super) struct Template {
     pub lost: Vec<String>,
     /// Places in `/proc` that must not be written to.
     settings: Vec<PathBuf>,
-    /// All there is on the tmpfs that is the root.
-    skeleton: HashSet<PathBuf>,
+    /// The directories on the tmpfs that is the root, and what is in each.
+    skeleton: Vec<(PathBuf, HashSet<OsString>)>,
 }
 
 /// A root that lacks only the command's own mounts.
@@ -71,14 +72,13 @@ impl Template {
         for directory in ["/proc", "/tmp", "/run"] {
             make_mount_point(Path::new(directory), true).step(|| format!("create {directory}"))?;
         }
-        let refused = overlay::attempt().err();
+        let refused = overlay::attempt(Path::new("/tmp")).err();
         let overlays = refused.is_none();
         let lost = refused.map(|failure| format!("overlays (cannot {}: {})", failure.step, failure.error));
         let lost = Vec::from_iter(lost);
         let settings = if privileged { system_directories::protect_settings_of_host()? } else { Vec::new() };
-        let mut template = Self { overlays, lost, settings, skeleton: HashSet::new() };
-        template.skeleton = on_root_tmpfs().step(|| "list the new root".to_owned())?.into_iter().collect();
-        Ok(template)
+        let skeleton = skeleton().step(|| "list the new root".to_owned())?;
+        Ok(Self { overlays, lost, settings, skeleton })
     }
 
     /// Mounts what must be new for each command, in a copy of the mount namespace and a new pid namespace.
@@ -99,10 +99,19 @@ impl Template {
     /// with its namespace.
     pub(super) fn sweep(&self) -> Result<(), Failure> {
         let sweep = || -> std::io::Result<()> {
-            // What lies in a directory comes after it.
-            for path in on_root_tmpfs()?.iter().rev().filter(|path| !self.skeleton.contains(*path)) {
-                let directory = fs_err::symlink_metadata(path)?.is_dir();
-                if directory { fs_err::remove_dir(path)? } else { fs_err::remove_file(path)? }
+            for (directory, names) in &self.skeleton {
+                for entry in fs_err::read_dir(directory)? {
+                    let entry = entry?;
+                    if names.contains(&entry.file_name()) {
+                        continue;
+                    }
+                    let directory = entry.file_type()?.is_dir();
+                    if directory {
+                        fs_err::remove_dir_all(entry.path())?
+                    } else {
+                        fs_err::remove_file(entry.path())?
+                    }
+                }
             }
             Ok(())
         };
@@ -110,21 +119,23 @@ impl Template {
     }
 }
 
-/// All that lies on the root's own file system, directories before what is in them.
-fn on_root_tmpfs() -> std::io::Result<Vec<PathBuf>> {
+/// The directories that lie on the root's own file system, and what is in each.
+fn skeleton() -> std::io::Result<Vec<(PathBuf, HashSet<OsString>)>> {
     let device = fs_err::symlink_metadata("/")?.dev();
     let mut directories = vec![PathBuf::from("/")];
     let mut found = Vec::new();
     while let Some(directory) = directories.pop() {
-        for entry in fs_err::read_dir(directory)? {
-            let path = entry?.path();
-            let metadata = fs_err::symlink_metadata(&path)?;
+        let mut names = HashSet::new();
+        for entry in fs_err::read_dir(&directory)? {
+            let entry = entry?;
+            let metadata = fs_err::symlink_metadata(entry.path())?;
             // What belongs to another file system is mounted there, on a place that is ours.
             if metadata.dev() == device && metadata.is_dir() {
-                directories.push(path.clone());
+                directories.push(entry.path());
             }
-            found.push(path);
+            names.insert(entry.file_name());
         }
+        found.push((directory, names));
     }
     Ok(found)
 }

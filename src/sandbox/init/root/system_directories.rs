@@ -42,11 +42,14 @@ pub(super) fn protect_settings_of_host() -> Result<Vec<PathBuf>, Failure> {
     let mut settings = Vec::new();
     for entry in fs_err::read_dir(below_old_root(Path::new("/proc"))).step(listing)? {
         let entry = entry.step(listing)?;
-        let is_process = entry.file_name().as_encoded_bytes().iter().all(u8::is_ascii_digit);
+        // There may be thousands of processes.
+        if entry.file_name().as_encoded_bytes().iter().all(u8::is_ascii_digit) {
+            continue;
+        }
         let path = entry.path();
         let Ok(metadata) = fs_err::symlink_metadata(&path) else { continue };
         let writable = metadata.is_dir() || metadata.is_file() && metadata.permissions().mode() & 0o222 != 0;
-        if !is_process && writable {
+        if writable {
             bind(&path, &path)?;
             protect(&path, Access::ReadOnly, Depth::AllBelow)?;
             settings.push(Path::new("/proc").join(entry.file_name()));
