@@ -42,7 +42,7 @@ impl From<StoreError> for Status {
             StoreError::NoRoom { .. } => Code::ResourceExhausted,
             StoreError::Io { .. } => Code::Internal,
             StoreError::Damaged(_) => Code::DataLoss,
-            StoreError::Remote { .. } => Code::Unavailable,
+            StoreError::InUse { .. } | StoreError::Remote { .. } => Code::Unavailable,
         };
         Self::new(code, error.to_string())
     }
