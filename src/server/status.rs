@@ -53,6 +53,7 @@ impl From<ExecuteError> for Status {
         match error {
             ExecuteError::MissingInputs(missing) => missing_inputs(&missing),
             ExecuteError::Invalid { field, problem } => invalid(field, problem),
+            ExecuteError::Refused(problem) => Self::failed_precondition(problem),
             ExecuteError::Cancelled => Self::cancelled("the action was cancelled"),
             ExecuteError::Store(error) => error.into(),
             error @ (ExecuteError::Sandbox(_) | ExecuteError::Io { .. }) => Self::internal(error.to_string()),
