@@ -2,14 +2,22 @@
 
 mod calls;
 mod descriptors;
+mod execution;
 mod host;
 mod http;
 mod listener;
+mod log_stream;
 mod metrics;
+mod operation_filter;
+mod operation_message;
+mod operations;
 mod readiness;
 pub mod settings;
 mod status;
 
+pub use execution::{ExecutionService, ExecutionSettings};
 pub use host::{Host, HostError, Summary};
 pub use http::HttpServer;
 pub use listener::{Address, InvalidAddress, ListenError, Listening};
+pub use log_stream::LogStreams;
+pub use operations::OperationsService;
