@@ -81,7 +81,8 @@ impl Collector for QueueFacts {
         show.gauges("slots_in_use", "Actions that run", "pool", executing)?;
         let started = of_pools(|pool| pool.started_total);
         show.counters("actions_started", "Actions that a worker took", "pool", started)?;
-        let waited = statistics.pools.iter().map(|pool| (pool.pool.as_str(), pool.waited_total.as_secs_f64()));
+        let waited =
+            statistics.pools.iter().map(|pool| (pool.pool.as_str(), pool.waited_total.as_secs_f64()));
         show.seconds("queue_wait_seconds", "How long actions waited for a worker, in all", "pool", waited)
     }
 }
@@ -93,20 +94,31 @@ pub(super) struct ExecuteFacts(pub Vec<(String, Arc<ExecuteCounters>)>);
 impl Collector for ExecuteFacts {
     fn encode(&self, encoder: DescriptorEncoder) -> Result<(), Error> {
         let of_pools = |counter: fn(&ExecuteCounters) -> &AtomicU64| {
-            let figure =
-                move |(pool, counters): &'_ (String, Arc<ExecuteCounters>)| (pool.clone(), counter(counters).load(Ordering::Relaxed));
+            let figure = move |(pool, counters): &'_ (String, Arc<ExecuteCounters>)| {
+                (pool.clone(), counter(counters).load(Ordering::Relaxed))
+            };
             self.0.iter().map(figure).collect::<Vec<_>>()
         };
         let mut show = Show(encoder);
         for (name, help, counter) in [
-            ("actions_missing_inputs", "Actions not run for want of inputs", (|c| &c.missing_inputs) as fn(&ExecuteCounters) -> &AtomicU64),
+            (
+                "actions_missing_inputs",
+                "Actions not run for want of inputs",
+                (|c| &c.missing_inputs) as fn(&ExecuteCounters) -> &AtomicU64,
+            ),
             ("actions_broken", "Actions not run, or not to the end, because of this machine", |c| &c.broken),
             ("action_log_bytes", "Bytes that commands wrote to stdout and stderr", |c| &c.log_bytes),
         ] {
-            show.counters(name, help, "pool", of_pools(counter).iter().map(|(pool, value)| (pool.as_str(), *value)))?;
+            show.counters(
+                name,
+                help,
+                "pool",
+                of_pools(counter).iter().map(|(pool, value)| (pool.as_str(), *value)),
+            )?;
         }
         let processor = of_pools(|c| &c.processor_microseconds);
-        let processor = processor.iter().map(|(pool, microseconds)| (pool.as_str(), *microseconds as f64 / 1e6));
+        let processor =
+            processor.iter().map(|(pool, microseconds)| (pool.as_str(), *microseconds as f64 / 1e6));
         show.seconds("action_processor_seconds", "Processor time of all commands", "pool", processor)
     }
 }
@@ -125,7 +137,8 @@ impl Collector for TreeFacts {
             };
             (kind, count)
         });
-        let help = "Input roots by what it took to get them: there already, with some changes, or made in full";
+        let help =
+            "Input roots by what it took to get them: there already, with some changes, or made in full";
         Show(encoder).counters("input_roots", help, "made", uses)
     }
 }

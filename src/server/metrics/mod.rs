@@ -62,8 +62,8 @@ impl Metrics {
     }
 
     /// Runs the actions of `pool` as `inner` does, and measures them.
-    pub fn measure(&self, inner: impl Execute, pool: &str) -> impl Execute {
-        Measured { inner, pool: pool.to_owned(), metrics: self.actions.clone() }
+    pub fn measure<E: Execute + 'static>(&self, inner: E, pool: &str) -> Arc<dyn Execute> {
+        Arc::new(Measured { inner, pool: pool.to_owned(), metrics: self.actions.clone() })
     }
 
     /// All metrics in the text format of Prometheus and OpenMetrics.
