@@ -1,6 +1,7 @@
 //! Blobs and action results: on disk here, or in a remote store behind the same traits.
 //! Knows nothing of what the blobs are for.
 
+mod chunking;
 mod disk;
 mod error;
 
@@ -11,6 +12,7 @@ use bytes::Bytes;
 use crate::digest::Digest;
 use crate::reapi::ActionResult;
 
+pub use chunking::{Chunk, Chunking, chunks, splice, split};
 pub use disk::{DiskStore, FileMode, Pins, StoreSettings, StoreUsage, Upload};
 pub use error::StoreError;
 

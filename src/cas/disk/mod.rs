@@ -133,7 +133,7 @@ pub struct StoreUsage {
 
 impl DiskStore {
     /// Opens the store in a directory, which is made if there is none. Takes no longer when there is more in it:
-    /// directories are listed in the background, and each at the latest when it is asked for.
+    /// directories are listed in the background, and what is asked for before that is looked up.
     ///
     /// # Errors
     /// [`StoreError::InUse`] if another process has it open.

@@ -199,7 +199,7 @@ impl Room {
                     break;
                 }
                 let victims: Vec<[u8; 32]> = files
-                    .read(shard)?
+                    .list(shard)?
                     .iter()
                     .filter(
                         |entry| if older { entry.last_use() < newest } else { entry.last_use() == newest },
@@ -226,7 +226,7 @@ impl Room {
         let horizon = files.clock.now().saturating_sub(keep);
         let mut candidates: Vec<(u32, u64)> = Vec::new();
         for shard in Shard::all() {
-            let table = files.read(shard)?;
+            let table = files.list(shard)?;
             let old = table.iter().filter(|entry| entry.last_use() <= horizon);
             let free = old.filter(|entry| !table.is_pinned(&entry.hash()));
             candidates.extend(free.map(|entry| (entry.last_use(), entry.space())));
