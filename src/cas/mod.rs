@@ -13,7 +13,10 @@ use crate::digest::Digest;
 use crate::reapi::ActionResult;
 
 pub use chunking::{Chunk, Chunking, chunks, splice, split};
-pub use disk::{DiskStore, FileMode, Pins, StoreSettings, StoreUsage, Upload};
+pub use disk::{
+    AgeClass, DamagedFile, DiskStore, FileMode, FileTotals, LargeBlob, Pins, StoreSettings, StoreStatistics,
+    StoreUsage, Upload, Verification, store_statistics, verify_store,
+};
 pub use error::StoreError;
 
 /// A content-addressable store. All calls block; asynchronous callers use `spawn_blocking`.
