@@ -12,7 +12,7 @@ use rustix::fs::{CWD, Mode, OFlags};
 use super::EXEC_ROOT;
 use super::command::{Command, Output};
 use super::error::ExecuteError;
-use super::input::{Entry, InputDirectory, Tree, pin_all, write_copies};
+use super::input::{Entry, InputDirectory, Tree, write_copies};
 use super::local::SharedFiles;
 use super::path::ExecPath;
 use super::scratch::Home;
@@ -68,7 +68,6 @@ impl Room {
             make_directory(&room.own)?;
             make_directory(&room.kernels())?;
         } else {
-            let _pins = pin_all(&files.store, inputs)?;
             write_copies(&files.store, inputs, &room.own)?;
         }
         room.make_directories(command)?;

@@ -44,7 +44,8 @@ impl Scene {
 
     pub fn with(mode: Mode, trees: TreeLimits) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let settings = StoreSettings { directory: directory.path().join("store"), max_bytes: None };
+        let settings =
+            StoreSettings { directory: directory.path().join("store"), ..StoreSettings::default() };
         let store = Arc::new(DiskStore::open(&settings).unwrap());
         let sandbox = Sandbox::detect(mode, CROSSWHEEL.into())
             .unwrap_or_else(|error| panic!("this test needs a host that allows namespaces: {error}"));

@@ -262,24 +262,38 @@ pub fn pin_files(store: &DiskStore, files: &[(Digest, ExecPath)]) -> Result<Pins
         files.iter().map(|(digest, _)| *digest).filter(|digest| digest.size_bytes > 0).collect();
     digests.sort_unstable();
     digests.dedup();
-    store.pin(&digests).map_err(|missing| {
-        let mut missing: HashSet<Digest> = missing.into_iter().collect();
-        let roles = files
-            .iter()
-            .filter(|(digest, _)| missing.remove(digest))
-            .map(|(digest, path)| MissingInput { digest: *digest, role: format!("the input file `{path}`") });
-        ExecuteError::MissingInputs(roles.collect())
-    })
+    store.pin(&digests).map_err(|missing| missing_inputs(missing, files))
 }
 
-/// As [`pin_files`], for everything below `directory`.
-pub fn pin_all(store: &DiskStore, directory: &Arc<InputDirectory>) -> Result<Pins, ExecuteError> {
+/// What to make of an error of the store that came after `files` were pinned: somebody may have removed blobs
+/// behind its back.
+pub fn explain(error: ExecuteError, store: &DiskStore, files: &[(Digest, ExecPath)]) -> ExecuteError {
+    if !matches!(error, ExecuteError::Store(StoreError::NotFound(_))) {
+        return error;
+    }
+    let gone =
+        |digest: &Digest| digest.size_bytes > 0 && matches!(store.file(digest), Err(StoreError::NotFound(_)));
+    let missing: Vec<Digest> = files.iter().map(|(digest, _)| *digest).filter(gone).collect();
+    if missing.is_empty() { error } else { missing_inputs(missing, files) }
+}
+
+fn missing_inputs(missing: Vec<Digest>, files: &[(Digest, ExecPath)]) -> ExecuteError {
+    let mut missing: HashSet<Digest> = missing.into_iter().collect();
+    let inputs = files
+        .iter()
+        .filter(|(digest, _)| missing.remove(digest))
+        .map(|(digest, path)| MissingInput { digest: *digest, role: format!("the input file `{path}`") });
+    ExecuteError::MissingInputs(inputs.collect())
+}
+
+/// All blobs that `directory` is made of, and where each is needed.
+pub fn all_blobs(directory: &Arc<InputDirectory>) -> Vec<(Digest, ExecPath)> {
     let mut files = Vec::new();
     blobs(&Entry::Directory(Arc::clone(directory)), &ExecPath::default(), &mut files);
-    pin_files(store, &files)
+    files
 }
 
-/// All blobs that `entry` is made of, and where in the input root each is needed.
+/// As [`all_blobs`], of whatever is at `path`.
 pub fn blobs(entry: &Entry, path: &ExecPath, found: &mut Vec<(Digest, ExecPath)>) {
     match entry {
         Entry::File(file) => found.push((file.digest, path.clone())),

@@ -4,6 +4,7 @@
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::PermissionsExt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
@@ -11,7 +12,7 @@ use parking_lot::Mutex;
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, fstat, openat2};
 use rustix::io::Errno;
 
-use super::{FoundFile, Left, io_error, seal};
+use super::{FoundFile, Left, io_error};
 use crate::cas::{BlobStore, DiskStore, StoreError};
 use crate::digest::{Digest, DigestFunction};
 use crate::execute::error::ExecuteError;
@@ -104,7 +105,7 @@ impl Storing<'_> {
     /// The command's own, as it is: owners may take from themselves the right to read.
     fn make_readable(&self, file: &FoundFile) -> bool {
         let path = self.left.own.join(&file.path);
-        !file.through_symlink && seal(&path).is_ok()
+        !file.through_symlink && fs_err::set_permissions(path, PermissionsExt::from_mode(0o400)).is_ok()
     }
 
     /// A file that the command has made or changed. If nothing else refers to it, it becomes the blob.
@@ -121,7 +122,6 @@ impl Storing<'_> {
         }
         if stat.st_nlink == 1 && has_no_attributes(&opened) {
             let path = self.left.own.join(&file.path);
-            seal(&path)?;
             match self.store.adopt(&digest, &path) {
                 Ok(()) => return Ok(digest),
                 Err(error) => tracing::debug!("{path:?} has to be copied into the store: {error}"),
