@@ -171,10 +171,7 @@ async fn capabilities_say_what_the_settings_say() {
 }
 
 /// Starts an action that does not end by itself, and waits until it runs.
-async fn run_until_killed(
-    server: &Server,
-    marker: &str,
-) -> Streaming<crosswheel::reapi::longrunning::Operation> {
+async fn run_until_killed(server: &Server) -> Streaming<crosswheel::reapi::longrunning::Operation> {
     let client = Client::of(server).await;
     let action = client.action("sleep 1000", &[]).await;
     let updates = client.start(&action).await.unwrap();
