@@ -16,7 +16,7 @@ use super::input::{Entry, InputDirectory, Tree, write_copies};
 use super::local::SharedFiles;
 use super::path::ExecPath;
 use super::scratch::Home;
-use crate::sandbox::{Bind, Isolation, Overlay};
+use crate::sandbox::{Bind, Overlay};
 
 /// Input roots with no more entries and bytes than this are copied even where there are overlays: making and
 /// mounting one takes longer.
@@ -31,6 +31,17 @@ pub(super) struct Room {
     inputs: Arc<InputDirectory>,
     kind: Kind,
     home: Arc<Home>,
+}
+
+/// How a command gets to see its input root.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Means {
+    /// Through an overlay at the fixed path; small ones as [`Means::Bind`].
+    Overlay,
+    /// As copies at the fixed path.
+    Bind,
+    /// As copies, where they are.
+    OnTheHost,
 }
 
 enum Kind {
@@ -50,15 +61,15 @@ impl Room {
     /// cannot be where the input root has a file.
     pub fn furnish(
         files: &SharedFiles,
-        isolation: &Isolation,
+        means: Means,
         command: &Command,
         inputs: &Arc<InputDirectory>,
     ) -> Result<Self, ExecuteError> {
         let small = inputs.totals.entries <= SMALL_ENTRIES && inputs.totals.bytes <= SMALL_BYTES;
-        let kind = match isolation {
-            Isolation { overlays: true, .. } if !small => Kind::Overlay(files.trees.get(inputs)?),
-            Isolation { namespaces: true, .. } => Kind::Bind,
-            _ => Kind::OnTheHost,
+        let kind = match means {
+            Means::Overlay if !small => Kind::Overlay(files.trees.get(inputs)?),
+            Means::Overlay | Means::Bind => Kind::Bind,
+            Means::OnTheHost => Kind::OnTheHost,
         };
         let home = Arc::clone(&files.scratch);
         let directory = home.new_path();

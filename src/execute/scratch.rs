@@ -172,7 +172,7 @@ mod tests {
         let kept = home.new_path();
         fs_err::create_dir_all(kept.join("closed/inner")).unwrap();
         fs_err::write(kept.join("closed/inner/file"), "x").unwrap();
-        fs_err::set_permissions(kept.join("closed"), PermissionsExt::from_mode(0)).unwrap();
+        fs_err::set_permissions(kept.join("closed"), PermissionsExt::from_mode(0o000)).unwrap();
         let discarded = home.new_path();
         fs_err::create_dir(&discarded).unwrap();
         home.discard(discarded);
