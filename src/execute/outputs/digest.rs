@@ -185,8 +185,14 @@ impl Storing<'_> {
     }
 }
 
-/// Extended attributes would stay with the blob. Those of a file changed in place are overlayfs's notes.
+/// Extended attributes would stay with the blob. Those of a file changed in place are overlayfs's notes; labels
+/// that the host's security module puts on every file do no harm.
 fn has_no_attributes(file: &File) -> bool {
-    let mut none: [u8; 0] = [];
-    matches!(rustix::fs::flistxattr(file, &mut none), Ok(0) | Err(Errno::NOTSUP))
+    let mut names = [0; 1024];
+    match rustix::fs::flistxattr(file, &mut names) {
+        Ok(length) => names[..length]
+            .split(|byte| *byte == 0)
+            .all(|name| matches!(name, b"" | b"security.selinux" | b"security.SMACK64")),
+        Err(error) => error == Errno::NOTSUP,
+    }
 }
