@@ -46,8 +46,11 @@ pub(super) fn store_files(
     let storing = Storing { left, own, store, function, cancellation };
     let bytes: u64 = files.iter().map(|file| file.size_bytes).fold(0, u64::saturating_add);
     let worth = usize::try_from(bytes / PER_THREAD).unwrap_or(usize::MAX).saturating_add(1);
-    let available = thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS);
-    let threads = worth.min(available).min(files.len());
+    // Asking for the processors there are reads half a dozen files.
+    let threads = match worth.min(files.len()) {
+        1 => 1,
+        wanted => wanted.min(thread::available_parallelism().map_or(1, usize::from)).min(MOST_THREADS),
+    };
     if threads == 1 {
         return files.iter().map(|file| storing.file(file)).collect();
     }
