@@ -76,7 +76,7 @@ impl Room {
         let room = Self { own: directory.join("root"), directory, inputs: Arc::clone(inputs), kind, home };
         make_directory(&room.directory)?;
         if let Kind::Overlay(_) = &room.kind {
-            make_directory(&room.own)?;
+            room.make_like(&room.own, Some(&room.inputs))?;
             make_directory(&room.kernels())?;
         } else {
             write_copies(&files.store, inputs, &room.own)?;
@@ -184,10 +184,10 @@ impl Room {
         let make = || match fs_err::create_dir(place) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
             Err(error) => Err(error),
-            Ok(()) => {
-                let mode = input.and_then(|input| input.properties.unix_mode).unwrap_or(0o755);
-                fs_err::set_permissions(place, PermissionsExt::from_mode(mode))
-            }
+            Ok(()) => match input.and_then(|input| input.properties.unix_mode) {
+                Some(mode) => fs_err::set_permissions(place, PermissionsExt::from_mode(mode)),
+                None => Ok(()),
+            },
         };
         make().map_err(ExecuteError::io("make a directory for outputs"))
     }
