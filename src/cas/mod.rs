@@ -4,6 +4,8 @@
 mod chunking;
 mod disk;
 mod error;
+mod fetching;
+mod remote;
 
 use std::io::Read;
 
@@ -18,6 +20,8 @@ pub use disk::{
     StoreUsage, Upload, Verification, store_statistics, verify_store,
 };
 pub use error::StoreError;
+pub use fetching::FetchingStore;
+pub use remote::RemoteStore;
 
 /// A content-addressable store. All calls block; asynchronous callers use `spawn_blocking`.
 ///
