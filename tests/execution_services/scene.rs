@@ -89,7 +89,10 @@ impl Scene {
         execution: ExecutionSettings,
     ) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let store = DiskStore::open(&StoreSettings { directory: directory.path().into(), max_bytes: None });
+        let store = DiskStore::open(&StoreSettings {
+            directory: directory.path().into(),
+            ..StoreSettings::default()
+        });
         let store = Arc::new(store.unwrap());
         let (runs, received) = unbounded_channel();
         let (queue, slots) = Queue::new(pools, settings).unwrap();
