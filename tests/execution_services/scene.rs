@@ -160,7 +160,7 @@ impl Scene {
     }
 
     pub async fn refusal(&self, asking: Asking) -> Status {
-        self.execute(asking).await.err().expect("it is not executed")
+        self.execute(asking).await.expect_err("it is not executed")
     }
 
     pub async fn wait_execution(&self, name: &str) -> Result<Streaming<Operation>, Status> {
