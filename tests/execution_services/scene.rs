@@ -26,8 +26,8 @@ use crosswheel::worker::local::LocalWorkers;
 use futures_util::stream::BoxStream;
 use prost::Message;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
-use tokio_stream::wrappers::TcpListenerStream;
 use tonic::metadata::MetadataValue;
+use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Channel, Server};
 use tonic::{Code, Request, Response, Status, Streaming};
 
@@ -285,7 +285,7 @@ async fn serve(queue: &Arc<Queue>, store: &Arc<DiskStore>, settings: ExecutionSe
         .add_service(ExecutionServer::new(execution))
         .add_service(OperationsServer::new(OperationsService::new(queue.clone())))
         .add_service(ByteStreamServer::new(OnlyLogs(LogStreams::new(queue.clone()))))
-        .serve_with_incoming(TcpListenerStream::new(listener));
+        .serve_with_incoming(TcpIncoming::from(listener).with_nodelay(Some(true)));
     tokio::spawn(server);
     Channel::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap()
 }
