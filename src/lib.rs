@@ -5,10 +5,10 @@
 //! | floor | rooms |
 //! |---|---|
 //! | 5 | [`cli`] |
-//! | 4 | [`client`], [`crossbuild`], [`doctor`], [`server`] |
-//! | 3 | [`queue`], [`worker`] |
+//! | 4 | [`crossbuild`], [`doctor`], [`server`] |
+//! | 3 | [`client`], [`queue`], [`worker`] |
 //! | 2 | [`execute`], [`sdist`] |
-//! | 1 | [`cas`], [`sandbox`] |
+//! | 1 | [`cas`], [`remote`], [`sandbox`] |
 //! | 0 | [`digest`], [`platform`], [`reapi`] |
 
 // They panic when nobody reads.
@@ -24,6 +24,7 @@ pub mod execute;
 pub mod platform;
 pub mod queue;
 pub mod reapi;
+pub mod remote;
 pub mod sandbox;
 pub mod sdist;
 pub mod server;

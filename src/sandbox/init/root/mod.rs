@@ -167,7 +167,12 @@ fn below_old_root(path: &Path) -> PathBuf {
     Path::new(OLD_ROOT).join(path.strip_prefix("/").unwrap_or(path))
 }
 
+/// A link in an overlay, which may come from anybody, must not lead to the host's own files.
 fn make_mount_point(path: &Path, directory: bool) -> std::io::Result<()> {
+    let existing = path.ancestors().find_map(|ancestor| fs_err::canonicalize(ancestor).ok());
+    if existing.is_some_and(|existing| existing.starts_with(OLD_ROOT)) {
+        return Err(std::io::Error::other("it is not in the root file system"));
+    }
     if directory {
         return fs_err::create_dir_all(path);
     }
