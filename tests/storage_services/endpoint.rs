@@ -1,5 +1,6 @@
 //! A server with the storage services, and clients of it.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use bytes::{Buf, BufMut, Bytes};
@@ -40,7 +41,7 @@ impl Endpoint {
 
     pub async fn start_with(settings: StorageSettings) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let store = StoreSettings { directory: directory.path().to_owned(), max_bytes: None };
+        let store = StoreSettings { directory: directory.path().to_owned(), ..StoreSettings::default() };
         let store = Arc::new(DiskStore::open(&store).unwrap());
         let blobs: Arc<dyn BlobStore> = Arc::clone(&store) as Arc<dyn BlobStore>;
         let results = Arc::new(CompleteActionCache::new(Arc::clone(&store)));
@@ -112,8 +113,13 @@ impl Endpoint {
 
     /// Files of uploads that are not complete.
     pub fn unfinished_files(&self) -> usize {
-        fs_err::read_dir(self.directory.path().join("tmp")).unwrap().count()
+        files_below(&self.directory.path().join("tmp"))
     }
+}
+
+fn files_below(directory: &Path) -> usize {
+    let entries = fs_err::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    entries.map(|path| if path.is_dir() { files_below(&path) } else { 1 }).sum()
 }
 
 async fn connect(address: &str) -> Channel {
