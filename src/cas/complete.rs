@@ -79,6 +79,15 @@ impl std::fmt::Debug for CompleteActionCache {
     }
 }
 
+/// As many blobs are looked for in some ten microseconds.
+const FEW_BLOBS: usize = 256;
+
+impl CompleteResult {
+    fn blob_count(&self) -> usize {
+        self.named.len() + self.in_trees.iter().map(|tree| tree.len()).sum::<usize>()
+    }
+}
+
 impl CompleteActionCache {
     /// Over the two faces of one store.
     pub fn new<S: ActionCache + BlobStore + 'static>(store: Arc<S>) -> Self {
@@ -90,20 +99,26 @@ impl CompleteActionCache {
         }
     }
 
-    /// The result from memory, if it is there and complete: without waiting for a disk.
+    /// The result from memory, if it is there and complete: without waiting for a disk, and without thousands
+    /// of outputs to look for, so it may be asked for where nothing must take long.
     pub fn remembered(
         &self,
         instance_name: &str,
         action: &Digest,
     ) -> Result<Option<Arc<CompleteResult>>, StoreError> {
-        let known = self.known.lock().get(&key(instance_name, action));
-        match known {
-            Some(known) if known.since.elapsed() < BELIEVED_FOR => {
-                let missing = self.missing(&known.result)?;
-                Ok(missing.is_empty().then_some(known.result))
-            }
+        match self.known(instance_name, action) {
+            Some(result) if result.blob_count() <= FEW_BLOBS => self.if_complete(result),
             _ => Ok(None),
         }
+    }
+
+    fn known(&self, instance_name: &str, action: &Digest) -> Option<Arc<CompleteResult>> {
+        let known = self.known.lock().get(&key(instance_name, action))?;
+        (known.since.elapsed() < BELIEVED_FOR).then_some(known.result)
+    }
+
+    fn if_complete(&self, result: Arc<CompleteResult>) -> Result<Option<Arc<CompleteResult>>, StoreError> {
+        Ok(self.missing(&result)?.is_empty().then_some(result))
     }
 
     /// The result, if there is one and all its outputs are there.
@@ -112,7 +127,9 @@ impl CompleteActionCache {
         instance_name: &str,
         action: &Digest,
     ) -> Result<Option<Arc<CompleteResult>>, StoreError> {
-        if let Some(result) = self.remembered(instance_name, action)? {
+        if let Some(result) = self.known(instance_name, action)
+            && let Some(result) = self.if_complete(result)?
+        {
             return Ok(Some(result));
         }
         let Some(result) = self.results.get(instance_name, action)? else {

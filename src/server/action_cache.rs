@@ -53,7 +53,7 @@ impl Inner {
         // Of results in use everything is in memory, down to which blobs exist, so most calls never leave this
         // thread; a hop to another one and back would cost more than all the rest.
         if let Some(result) = self.results.remembered(&request.instance_name, &request.action)?
-            && !request.wants_contents()
+            && !request.wants_contents(&result.result)
         {
             return Ok(result.encoded.clone());
         }
@@ -65,7 +65,7 @@ impl Inner {
                     request.action
                 ))
             })?;
-            Ok(if request.wants_contents() {
+            Ok(if request.wants_contents(&result.result) {
                 self.inlined(&result, &request)
             } else {
                 result.encoded.clone()
@@ -247,8 +247,15 @@ impl GetRequest {
         Ok(read)
     }
 
-    fn wants_contents(&self) -> bool {
-        self.inline_stdout || self.inline_stderr || !self.inline_output_files.is_empty()
+    /// Whether there is anything that the client wants to have inlined. Bazel always wants standard output and
+    /// error, which most actions leave empty.
+    fn wants_contents(&self, result: &ActionResult) -> bool {
+        let not_empty = |digest: &Option<crate::reapi::Digest>| {
+            digest.as_ref().is_some_and(|digest| digest.size_bytes > 0)
+        };
+        (self.inline_stdout && not_empty(&result.stdout_digest))
+            || (self.inline_stderr && not_empty(&result.stderr_digest))
+            || !self.inline_output_files.is_empty()
     }
 }
 

@@ -9,7 +9,7 @@ use futures_util::future::BoxFuture;
 use prost::Message;
 use tonic::body::Body;
 
-use super::content_addressable_storage::AVERAGE_CHUNK_BYTES;
+use super::content_addressable_storage::chunking;
 use super::request_metadata::log_call;
 use super::wire;
 use crate::digest::DigestFunction;
@@ -77,8 +77,8 @@ fn capabilities(settings: &CapabilitiesSettings) -> ServerCapabilities {
             split_blob_support: true,
             splice_blob_support: true,
             fast_cdc_2020_params: Some(FastCdc2020Params {
-                avg_chunk_size_bytes: u64::from(AVERAGE_CHUNK_BYTES),
-                seed: 0,
+                avg_chunk_size_bytes: chunking().average_bytes(),
+                seed: chunking().seed(),
             }),
             rep_max_cdc_params: None,
         }),

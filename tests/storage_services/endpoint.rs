@@ -1,5 +1,6 @@
 //! A server with the storage services, and clients of it.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use bytes::{Buf, BufMut, Bytes};
@@ -113,8 +114,13 @@ impl Endpoint {
 
     /// Files of uploads that are not complete.
     pub fn unfinished_files(&self) -> usize {
-        fs_err::read_dir(self.directory.path().join("tmp")).unwrap().count()
+        files_below(&self.directory.path().join("tmp"))
     }
+}
+
+fn files_below(directory: &Path) -> usize {
+    let entries = fs_err::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    entries.map(|path| if path.is_dir() { files_below(&path) } else { 1 }).sum()
 }
 
 async fn connect(address: &str) -> Channel {

@@ -55,6 +55,9 @@ impl ByteStreamService {
         let committed_size = message.data.iter().map(Bytes::len).sum::<usize>();
         let (store, digest, compressor) = (Arc::clone(&self.store), name.digest, name.compressor);
         wire::blocking(move || {
+            if let ([data], Compressor::Identity) = (&message.data[..], compressor) {
+                return store.write(&digest, data.clone()).map_err(wrong_data);
+            }
             let mut writer = Writer {
                 progress: Box::<Progress>::default(),
                 decompression: decompression(compressor)?,
@@ -299,10 +302,14 @@ impl<P: std::ops::DerefMut<Target = Progress>> Writer<P> {
         if let Some(decompression) = &self.decompression {
             decompression.finish()?;
         }
-        self.progress.finish(&self.store, &self.digest).map_err(|error| match error {
-            StoreError::Mismatch { .. } => status::invalid("data", error.to_string()),
-            other => other.into(),
-        })
+        self.progress.finish(&self.store, &self.digest).map_err(wrong_data)
+    }
+}
+
+fn wrong_data(error: StoreError) -> Status {
+    match error {
+        StoreError::Mismatch { .. } => status::invalid("data", error.to_string()),
+        other => other.into(),
     }
 }
 

@@ -4,11 +4,9 @@
 //! Chunks are cut by FastCDC 2020 with the parameters that the API recommends. Cuts depend on nothing but the blob, so
 //! mappings need not survive a restart: they are in memory to save the work.
 
-use std::io::Read;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use fastcdc::v2020::{Normalization, StreamCDC};
 use futures_util::StreamExt as _;
 use futures_util::stream::{self, BoxStream};
 use parking_lot::Mutex;
@@ -19,7 +17,7 @@ use tonic::codec::Streaming;
 use super::super::byte_stream::too_large;
 use super::super::{status, wire};
 use super::ContentAddressableStorageService;
-use crate::cas::{BlobStore, Recent};
+use crate::cas::{BlobStore, Chunking, Recent, splice, split};
 use crate::digest::{Digest, DigestFunction};
 use crate::reapi::{
     self, GetChunkMappingRequest, GetChunkMappingResponse, RegisterChunkMappingRequest,
@@ -27,8 +25,10 @@ use crate::reapi::{
     chunking_function::Value as ChunkingFunction,
 };
 
-/// What FastCDC aims at, in bytes. The API derives from it the least (a quarter) and the most (four times).
-pub(in crate::server) const AVERAGE_CHUNK_BYTES: u32 = 512 << 10;
+/// How blobs are cut here.
+pub(in crate::server) fn chunking() -> Chunking {
+    Chunking::default()
+}
 
 /// Digests in one message of a stream: 1.5 MB, well below what clients accept.
 const DIGESTS_PER_MESSAGE: usize = 20_000;
@@ -134,7 +134,12 @@ impl ChunkMappings {
         {
             return Ok(mapping);
         }
-        let chunks = split(store, blob)?;
+        // Smaller blobs are not to be cut.
+        let chunks = if blob.size_bytes < chunking().max_bytes() {
+            vec![*blob]
+        } else {
+            split(store, blob, chunking())?
+        };
         Ok(self.remember(*blob, Mapping { chunks, function: ChunkingFunction::FastCdc2020 }))
     }
 
@@ -146,9 +151,6 @@ impl ChunkMappings {
         chunks: Vec<Digest>,
         function: ChunkingFunction,
     ) -> Result<(), Status> {
-        if let Some(missing) = store.find_missing(&chunks)?.first() {
-            return Err(Status::not_found(format!("chunk {missing} of blob {blob} is not in the store")));
-        }
         let total = chunks.iter().fold(0_u64, |total, chunk| total.saturating_add(chunk.size_bytes));
         if total != blob.size_bytes {
             return Err(status::invalid(
@@ -157,10 +159,7 @@ impl ChunkMappings {
             ));
         }
         if !store.find_missing(&[*blob])?.is_empty() {
-            store.write_from(
-                blob,
-                &mut Chunks { store, rest: chunks.iter(), open: Box::new(std::io::empty()) },
-            )?;
+            splice(store, blob, &chunks)?;
             // Only now is it sure that these are its chunks.
             self.remember(*blob, Mapping { chunks, function });
         }
@@ -172,50 +171,6 @@ impl ChunkMappings {
         let mapping = Arc::new(mapping);
         self.known.lock().insert(blob, Arc::clone(&mapping), weight);
         mapping
-    }
-}
-
-/// Cuts a blob and stores its chunks.
-fn split(store: &dyn BlobStore, blob: &Digest) -> Result<Vec<Digest>, Status> {
-    let average = AVERAGE_CHUNK_BYTES as usize;
-    // Smaller ones are not to be chunked, and are stored already.
-    if blob.size_bytes < 4 * u64::from(AVERAGE_CHUNK_BYTES) {
-        return Ok(vec![*blob]);
-    }
-    let source = store.open(blob, 0)?;
-    let cutter =
-        StreamCDC::with_level_and_seed(source, average / 4, average, 4 * average, Normalization::Level2, 0);
-    let mut chunks = Vec::new();
-    for chunk in cutter {
-        let chunk = chunk.map_err(|error| Status::internal(format!("cannot read blob {blob}: {error}")))?;
-        let digest = blob.function.digest(&chunk.data);
-        if !store.find_missing(&[digest])?.is_empty() {
-            store.write(&digest, chunk.data.into())?;
-        }
-        chunks.push(digest);
-    }
-    Ok(chunks)
-}
-
-/// Reads chunks one after the other.
-struct Chunks<'a> {
-    store: &'a dyn BlobStore,
-    rest: std::slice::Iter<'a, Digest>,
-    open: Box<dyn Read + Send>,
-}
-
-impl Read for Chunks<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        loop {
-            let count = self.open.read(buffer)?;
-            if count > 0 || buffer.is_empty() {
-                return Ok(count);
-            }
-            let Some(next) = self.rest.next() else { return Ok(0) };
-            if next.size_bytes > 0 {
-                self.open = self.store.open(next, 0).map_err(std::io::Error::other)?;
-            }
-        }
     }
 }
 

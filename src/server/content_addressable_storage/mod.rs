@@ -21,8 +21,8 @@ use super::{status, wire};
 use crate::cas::BlobStore;
 use crate::digest::DigestFunction;
 
-pub(super) use chunk_mapping::AVERAGE_CHUNK_BYTES;
 use chunk_mapping::ChunkMappings;
+pub(super) use chunk_mapping::chunking;
 
 /// The `ContentAddressableStorage` service. All instances share their blobs.
 #[derive(Clone)]

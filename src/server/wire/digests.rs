@@ -26,11 +26,11 @@ impl<'a> WireDigest<'a> {
 
     /// The blob it names.
     pub(in crate::server) fn resolve(&self, function: DigestFunction) -> Result<Digest, InvalidBlobDigest> {
+        let size_bytes =
+            u64::try_from(self.size_bytes).map_err(|_| InvalidBlobDigest::Size(self.size_bytes))?;
         let hash = parse(self.hash).ok_or_else(|| {
             InvalidBlobDigest::Hash(String::from_utf8_lossy(self.hash).chars().take(80).collect())
         })?;
-        let size_bytes =
-            u64::try_from(self.size_bytes).map_err(|_| InvalidBlobDigest::Size(self.size_bytes))?;
         Ok(Digest { function, hash, size_bytes })
     }
 }
