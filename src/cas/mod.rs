@@ -2,9 +2,11 @@
 //! Knows nothing of what the blobs are for.
 
 mod chunking;
+mod complete;
 mod disk;
 mod error;
 mod fetching;
+mod recent;
 mod remote;
 
 use std::io::Read;
@@ -15,12 +17,14 @@ use crate::digest::Digest;
 use crate::reapi::ActionResult;
 
 pub use chunking::{Chunk, Chunking, chunks, splice, split};
+pub use complete::{BELIEVED_FOR, CompleteActionCache, CompleteResult, IncompleteResult};
 pub use disk::{
     AgeClass, DamagedFile, DiskStore, FileMode, FileTotals, LargeBlob, Pins, StoreSettings, StoreStatistics,
     StoreUsage, Upload, Verification, store_statistics, verify_store,
 };
 pub use error::StoreError;
 pub use fetching::FetchingStore;
+pub(crate) use recent::Recent;
 pub use remote::RemoteStore;
 
 /// A content-addressable store. All calls block; asynchronous callers use `spawn_blocking`.

@@ -6,6 +6,7 @@ mod failure_text;
 mod output;
 mod sandbox_init;
 mod sandbox_run;
+mod serve;
 mod store;
 mod wheel;
 
@@ -26,6 +27,7 @@ struct Arguments {
 enum Command {
     Build(Box<build::BuildArguments>),
     Wheel(Box<wheel::WheelArguments>),
+    Serve(Box<serve::ServeArguments>),
     Doctor(doctor::DoctorArguments),
     Store(store::StoreArguments),
     /// Set up a sandbox and watch over what runs in it (started by crosswheel itself).
@@ -41,6 +43,7 @@ pub fn run() -> ExitCode {
     match Arguments::parse().command {
         Command::Build(arguments) => build::run(*arguments),
         Command::Wheel(arguments) => wheel::run(*arguments),
+        Command::Serve(arguments) => serve::run(*arguments),
         Command::Doctor(arguments) => doctor::run(arguments),
         Command::Store(arguments) => store::run(arguments),
         Command::SandboxInit => sandbox_init::run(),
