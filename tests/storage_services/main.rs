@@ -8,5 +8,6 @@ mod endpoint;
 mod find_missing;
 mod malformed;
 mod reads;
+mod remote_store;
 mod trees;
 mod uploads;

@@ -1,75 +1,34 @@
 //! A bounded cache in memory of what was read last. Knows nothing of what it holds; whoever asks makes sure that
 //! it is still what the disk has.
 
-use std::collections::HashMap;
-
 use parking_lot::Mutex;
 
 use super::layout::Key;
+use crate::cas::Recent;
 
 const PARTS: usize = 16;
 
-/// Values by key, together at most as large as the budget.
-///
-/// Each part has two generations: when the young one has half of the budget, it becomes the old one and the
-/// old one goes. What is asked for is made young again.
+/// Values by key, together at most as large as the budget. In parts, as many threads ask at a time.
 #[derive(Debug)]
-pub(super) struct Hot<V> {
-    parts: [Mutex<Part<V>>; PARTS],
-    /// Most bytes in one generation of one part.
-    budget: usize,
-}
-
-#[derive(Debug)]
-struct Part<V> {
-    young: HashMap<Key, (V, usize)>,
-    old: HashMap<Key, (V, usize)>,
-    young_bytes: usize,
-}
+pub(super) struct Hot<V>([Mutex<Recent<Key, V>>; PARTS]);
 
 impl<V: Clone> Hot<V> {
     pub fn new(bytes: usize) -> Self {
-        let part = || Mutex::new(Part { young: HashMap::new(), old: HashMap::new(), young_bytes: 0 });
-        Self { parts: std::array::from_fn(|_| part()), budget: bytes / (2 * PARTS) }
+        Self(std::array::from_fn(|_| Mutex::new(Recent::new(bytes / PARTS))))
     }
 
     pub fn get(&self, key: &Key) -> Option<V> {
-        let mut part = self.part(key).lock();
-        if let Some((value, _)) = part.young.get(key) {
-            return Some(value.clone());
-        }
-        let (value, cost) = part.old.remove(key)?;
-        part.insert(*key, value.clone(), cost, self.budget);
-        Some(value)
+        self.part(key).lock().get(key)
     }
 
     /// Sets a value that takes `cost` bytes.
     pub fn insert(&self, key: Key, value: V, cost: usize) {
-        let mut part = self.part(&key).lock();
-        part.old.remove(&key);
-        part.insert(key, value, cost, self.budget);
+        self.part(&key).lock().insert(key, value, cost);
     }
 
-    fn part(&self, key: &Key) -> &Mutex<Part<V>> {
+    fn part(&self, key: &Key) -> &Mutex<Recent<Key, V>> {
         // The first byte names the table, so any other will do.
-        &self.parts[usize::from(key.hash[1]) % PARTS]
-    }
-}
-
-impl<V> Part<V> {
-    fn insert(&mut self, key: Key, value: V, cost: usize, budget: usize) {
-        if let Some((_, replaced)) = self.young.remove(&key) {
-            self.young_bytes -= replaced;
-        }
-        if cost > budget {
-            return;
-        }
-        if self.young_bytes + cost > budget {
-            self.old = std::mem::take(&mut self.young);
-            self.young_bytes = 0;
-        }
-        self.young_bytes += cost;
-        self.young.insert(key, (value, cost));
+        &self.0[usize::from(key.hash[1]) % PARTS]
     }
 }
 
