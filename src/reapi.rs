@@ -20,3 +20,9 @@ pub use bazel_remote_apis::google::rpc;
 
 /// `google.protobuf`: `Any`, `Duration`, `Timestamp` and the wrappers.
 pub use bazel_remote_apis::google::protobuf;
+
+/// A moment as messages have it.
+pub fn timestamp(at: std::time::SystemTime) -> protobuf::Timestamp {
+    let at = prost_types::Timestamp::from(at);
+    protobuf::Timestamp { seconds: at.seconds, nanos: at.nanos }
+}

@@ -1,6 +1,7 @@
 //! What can go wrong with a blob.
 
 use std::io;
+use std::path::PathBuf;
 
 use crate::digest::Digest;
 
@@ -18,6 +19,10 @@ pub enum StoreError {
 
     #[error("cannot {doing}: {source}")]
     Io { doing: String, source: io::Error },
+
+    /// Two processes would evict each other's blobs.
+    #[error("the store {} is in use by another crosswheel ({holder}): stop that one, or give another directory", directory.display())]
+    InUse { directory: PathBuf, holder: String },
 
     /// Something in the store's directory is not what it must be.
     #[error("the store is damaged: {0}")]

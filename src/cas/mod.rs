@@ -11,7 +11,7 @@ use bytes::Bytes;
 use crate::digest::Digest;
 use crate::reapi::ActionResult;
 
-pub use disk::{DiskStore, FileMode, Pins, StoreSettings, Upload};
+pub use disk::{DiskStore, FileMode, Pins, StoreSettings, StoreUsage, Upload};
 pub use error::StoreError;
 
 /// A content-addressable store. All calls block; asynchronous callers use `spawn_blocking`.

@@ -6,6 +6,7 @@ mod failure_text;
 mod output;
 mod sandbox_init;
 mod sandbox_run;
+mod serve;
 mod wheel;
 
 use std::path::PathBuf;
@@ -25,6 +26,7 @@ struct Arguments {
 enum Command {
     Build(Box<build::BuildArguments>),
     Wheel(Box<wheel::WheelArguments>),
+    Serve(Box<serve::ServeArguments>),
     Doctor(doctor::DoctorArguments),
     /// Set up a sandbox and watch over what runs in it (started by crosswheel itself).
     #[command(hide = true)]
@@ -39,6 +41,7 @@ pub fn run() -> ExitCode {
     match Arguments::parse().command {
         Command::Build(arguments) => build::run(*arguments),
         Command::Wheel(arguments) => wheel::run(*arguments),
+        Command::Serve(arguments) => serve::run(*arguments),
         Command::Doctor(arguments) => doctor::run(arguments),
         Command::SandboxInit => sandbox_init::run(),
         Command::SandboxRun(arguments) => sandbox_run::run(arguments),

@@ -26,6 +26,11 @@ pub enum ExecuteError {
     #[error("{field}: {problem}")]
     Invalid { field: String, problem: String },
 
+    /// Well-formed, but it cannot be had here or not like this (REAPI: FAILED_PRECONDITION): another version of
+    /// crosswheel, an output that is a socket. Says what to do.
+    #[error("{0}")]
+    Refused(String),
+
     /// Somebody cancelled it; nothing of it is left.
     #[error("the action was cancelled")]
     Cancelled,
@@ -38,6 +43,17 @@ pub enum ExecuteError {
 
     #[error("cannot {doing}: {source}")]
     Io { doing: String, source: io::Error },
+}
+
+impl ExecuteError {
+    pub(super) fn invalid(field: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self::Invalid { field: field.into(), problem: problem.into() }
+    }
+
+    /// For `map_err`: what was attempted when an I/O error came.
+    pub(super) fn io(doing: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
+        |source| Self::Io { doing: doing.into(), source }
+    }
 }
 
 fn first(missing: &[MissingInput]) -> String {

@@ -1,6 +1,21 @@
 //! Runs one action: input root, sandbox, outputs. Knows nothing of who asked, of queues or of sockets.
 //!
-//! [`Execute`] is the one trait; what runs an action and what watches over it are layers around each other.
+//! [`Execute`] is the one trait; what runs an action and what watches over it are layers around each other, and
+//! [`executor`] puts them together.
+//!
+//! ```text
+//! Work ─► Command, checked ─► input root, read ─► room: tree + overlay ─► sandbox ─► outputs ─► Executed
+//!         command.rs          input/read.rs       input/trees.rs, room.rs            outputs/
+//! ```
+//!
+//! **What a command sees.** Its exec root at [`EXEC_ROOT`] (without namespaces: in a scratch directory), which it
+//! may change as it likes without a change to any blob; the root file system of its pool, read-only; a `/tmp` of
+//! its own; the environment of its `Command` and nothing else; no network unless its pool has one. Input files
+//! have the modes 0444 and 0555, or what their node properties say.
+//!
+//! **What is refused and what is not.** Names in directories must be names, each once; their order is not
+//! insisted on. Symlinks are made as they are, wherever they lead, and nobody on our side follows one out of the
+//! exec root. A command that cannot be started is an action that failed (126, 127), as in a shell.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -9,9 +24,40 @@ use crate::digest::Digest;
 use crate::reapi::{Action, ActionResult, Command, RequestMetadata};
 use crate::sandbox::Cancellation;
 
+mod command;
 mod error;
+mod input;
+mod local;
+mod logging;
+mod logs;
+mod metrics;
+mod outputs;
+pub mod own_binary;
+mod path;
+mod resource_usage;
+mod room;
+mod scratch;
+mod timestamps;
 
 pub use error::{ExecuteError, MissingInput};
+pub use input::{InputLimits, TreeLimits, TreeUse};
+pub use local::{LocalExecutor, LocalSettings, SharedFiles};
+pub use metrics::ExecuteCounters;
+pub use outputs::ABSOLUTE_SYMLINKS;
+pub use own_binary::OwnBinarySettings;
+pub use resource_usage::ResourceUsage;
+
+use logging::Logged;
+use metrics::Counted;
+use timestamps::Timestamped;
+
+/// Where a command sees its input root.
+pub const EXEC_ROOT: &str = "/execroot";
+
+/// What a pool runs its actions with: they are run here, timed, counted and logged.
+pub fn executor(local: LocalExecutor, counters: Arc<ExecuteCounters>) -> impl Execute {
+    Logged(Counted { inner: Timestamped(local), counters })
+}
 
 /// One action to run, fetched and read, with everything its place in the queue decided.
 #[derive(Debug, Clone)]

@@ -1,22 +1,25 @@
-//! What we and the sandbox init say to each other over the control socket, and how it is written.
-//! Knows nothing of what either side does with it.
+//! What we and a nursery say to each other, and how it is written. Knows nothing of what either side does with
+//! it.
 //!
 //! ```text
-//! us   → init   what to build: 8 bytes of length, the request as JSON
-//! init → us     `Prepared`; reports are one JSON line each, any other line is a cry of the init, its loader
-//!               or its runtime
-//! us   → init   what to run, in the same form, with three descriptors attached to the length; or end of
-//!               file: nothing, after all
-//! init → us     `Running`, later `Finished`
-//! us   → init   one byte: kill everything; end of file: we are gone, kill everything
+//! over the nursery's socket
+//!   us      → nursery    what to build: 8 bytes of length, the request as JSON
+//!   nursery → us         `Prepared`; reports are one JSON line each, any other line is a cry of the nursery,
+//!                        its loader or its runtime
+//!   us      → nursery    what to run, in the same form; attached to the length are a control socket and
+//!                        three streams. Or end of file: nothing, after all
+//! over the command's control socket
+//!   supervisor → us      `Running`, later `Finished`
+//!   us → supervisor      one byte: kill everything; end of file: we are gone, kill everything
 //! ```
+//!
+//! After `Prepared` a nursery speaks up only to complain.
 
 use std::ffi::{OsStr, OsString};
-use std::io::{self, IoSlice, IoSliceMut, Read, Write};
+use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 
 use rustix::net::{
@@ -30,8 +33,11 @@ use super::error::ProgramFault;
 use super::spec::{Overlay, Spec};
 use super::tree::Outcome;
 
-/// A message carries a command's standard streams, or the overlays it got.
+/// A message carries a command's control socket and standard streams, or the overlays it got.
 const MOST_DESCRIPTORS: usize = 64;
+
+/// The kernel refuses arguments and environments of a few megabytes.
+const LARGEST_MESSAGE: usize = 1 << 30;
 
 /// What the init is to build.
 #[derive(Debug, Serialize, Deserialize)]
@@ -39,6 +45,8 @@ pub(super) struct Request {
     pub namespaces: bool,
     pub network: Network,
     pub root: Root,
+    /// Whether commands will follow the first one.
+    pub serial: bool,
 }
 
 /// [`RootFileSystem`](super::spec::RootFileSystem), looked up on the host.
@@ -51,7 +59,7 @@ pub(super) enum Root {
 }
 
 /// What stands between the command and the network.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(super) enum Network {
     /// Nothing.
     Open,
@@ -99,7 +107,7 @@ pub(super) enum Report {
     Prepared { lost: Vec<String>, overlays: bool },
     /// The command runs. One descriptor per overlay is attached.
     Running,
-    /// A step failed; nothing runs.
+    /// A step failed; nothing runs of the command, or ever will in this nursery if it was not told one.
     SetUpFailed { step: String, error: String },
     /// The command could not be started; nothing runs.
     ProgramRefused { program: Text, fault: ProgramFault },
@@ -147,49 +155,53 @@ impl OverlayMount {
 
 /// Sends a message and descriptors.
 pub(super) fn send(
-    control: &UnixStream,
+    socket: impl AsFd,
     message: &impl Serialize,
     descriptors: &[BorrowedFd<'_>],
 ) -> io::Result<()> {
     let body = serde_json::to_vec(message)?;
-    send_bytes(control, &(body.len() as u64).to_le_bytes(), descriptors)?;
-    let mut control = control;
-    control.write_all(&body)
+    let mut bytes = (body.len() as u64).to_le_bytes().to_vec();
+    bytes.extend(body);
+    send_bytes(socket, &bytes, descriptors)
 }
 
 /// Sends a report and descriptors.
 pub(super) fn send_report(
-    control: &UnixStream,
+    socket: impl AsFd,
     report: &Report,
     descriptors: &[BorrowedFd<'_>],
 ) -> io::Result<()> {
-    send_bytes(control, &report.to_line(), descriptors)
+    send_bytes(socket, &report.to_line(), descriptors)
 }
 
-fn send_bytes(mut control: &UnixStream, bytes: &[u8], descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
+fn send_bytes(socket: impl AsFd, bytes: &[u8], descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_DESCRIPTORS))];
     let mut attached = SendAncillaryBuffer::new(&mut space);
     if !descriptors.is_empty() && !attached.push(SendAncillaryMessage::ScmRights(descriptors)) {
         return Err(io::Error::other(format!("{} descriptors are too many to send", descriptors.len())));
     }
-    let sent = rustix::net::sendmsg(control, &[IoSlice::new(bytes)], &mut attached, SendFlags::NOSIGNAL)?;
-    control.write_all(&bytes[sent..])
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        match rustix::net::sendmsg(&socket, &[IoSlice::new(rest)], &mut attached, SendFlags::NOSIGNAL) {
+            Ok(sent) => rest = &rest[sent..],
+            Err(rustix::io::Errno::INTR) => continue,
+            Err(error) => return Err(error.into()),
+        }
+        attached.clear();
+    }
+    Ok(())
 }
 
 /// Reads what there is, descriptors included; zero bytes are the end.
 pub(super) fn read_with_descriptors(
-    control: &UnixStream,
+    socket: impl AsFd,
     buffer: &mut [u8],
     descriptors: &mut Vec<OwnedFd>,
 ) -> io::Result<usize> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_DESCRIPTORS))];
     let mut attached = RecvAncillaryBuffer::new(&mut space);
-    let message = rustix::net::recvmsg(
-        control,
-        &mut [IoSliceMut::new(buffer)],
-        &mut attached,
-        RecvFlags::CMSG_CLOEXEC,
-    )?;
+    let message =
+        rustix::net::recvmsg(socket, &mut [IoSliceMut::new(buffer)], &mut attached, RecvFlags::CMSG_CLOEXEC)?;
     for ancillary in attached.drain() {
         if let RecvAncillaryMessage::ScmRights(received) = ancillary {
             descriptors.extend(received);
@@ -199,24 +211,38 @@ pub(super) fn read_with_descriptors(
 }
 
 /// Receives what [`send`] sent; nothing if there is no message any more.
-pub(super) fn receive<M: DeserializeOwned>(
-    mut control: &UnixStream,
-) -> io::Result<Option<(M, Vec<OwnedFd>)>> {
-    let mut length = [0; 8];
+pub(super) fn receive<M: DeserializeOwned>(socket: impl AsFd) -> io::Result<Option<(M, Vec<OwnedFd>)>> {
     let mut descriptors = Vec::new();
-    let received = read_with_descriptors(control, &mut length, &mut descriptors)?;
-    match control.read_exact(&mut length[received..]) {
+    let mut length = [0; 8];
+    match fill(&socket, &mut length, &mut descriptors)? {
+        8 => {}
         // Nothing at all, or the one byte that means a kill.
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof && received <= 1 => return Ok(None),
-        read => read?,
+        0 | 1 => return Ok(None),
+        _ => return Err(io::ErrorKind::UnexpectedEof.into()),
     }
-    let mut body = Vec::new();
-    let expected = u64::from_le_bytes(length);
-    control.take(expected).read_to_end(&mut body)?;
-    if body.len() as u64 != expected {
+    let length = usize::try_from(u64::from_le_bytes(length)).map_err(io::Error::other)?;
+    if length > LARGEST_MESSAGE {
+        return Err(io::Error::other(format!("a message of {length} bytes is no message of ours")));
+    }
+    let mut body = vec![0; length];
+    if fill(&socket, &mut body, &mut descriptors)? != length {
         return Err(io::ErrorKind::UnexpectedEof.into());
     }
     Ok(Some((serde_json::from_slice(&body)?, descriptors)))
+}
+
+/// Reads until `buffer` is full or there is no more; returns how much it was.
+fn fill(socket: impl AsFd, buffer: &mut [u8], descriptors: &mut Vec<OwnedFd>) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match read_with_descriptors(&socket, &mut buffer[filled..], descriptors) {
+            Ok(0) => break,
+            Ok(read) => filled += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
 }
 
 /// A string as the kernel has it: any bytes. JSON text where they are UTF-8, a list of bytes where not.
@@ -274,7 +300,9 @@ impl<'de> Deserialize<'de> for Text {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read, Write};
     use std::os::fd::AsFd;
+    use std::os::unix::net::UnixStream;
     use std::thread;
 
     use proptest::prelude::*;

@@ -8,24 +8,26 @@ use nix::mount::{MntFlags, MsFlags, umount2};
 use nix::unistd::chdir;
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 
-use super::mounts::mount_fresh;
-use super::{OLD_ROOT, make_mount_point};
+use super::mounts::{mount_fresh, mount_tmpfs};
+use super::{OLD_ROOT, below_old_root, make_mount_point};
 use crate::sandbox::init::step::{Failure, Step};
 use crate::sandbox::message::OverlayMount;
 
 const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
-/// Finds out whether the kernel lets us mount an overlay, with directories in the new root.
-pub(super) fn attempt() -> Result<(), Failure> {
-    let place = Path::new("/.crosswheel-overlay");
-    let [lower, upper, work, merged] = ["lower", "upper", "work", "merged"].map(|name| place.join(name));
-    for directory in [place, &lower, &upper, &work, &merged] {
-        fs_err::create_dir(directory).step(|| format!("create {directory:?}"))?;
-    }
-    let mounted =
+/// Finds out whether the kernel lets us mount an overlay, with directories on a file system that is mounted on
+/// `place` for that.
+pub(super) fn attempt(place: &Path) -> Result<(), Failure> {
+    mount_tmpfs(place, 0o755)?;
+    let try_it = || {
+        let [lower, upper, work, merged] = ["lower", "upper", "work", "merged"].map(|name| place.join(name));
+        for directory in [&lower, &upper, &work, &merged] {
+            fs_err::create_dir(directory).step(|| format!("create {directory:?}"))?;
+        }
         mount_layers(&[open_directory(&lower)?], &open_directory(&upper)?, &open_directory(&work)?, &merged)
-            .and_then(|()| umount2(&merged, MntFlags::MNT_DETACH).step(|| format!("unmount {merged:?}")));
-    fs_err::remove_dir_all(place).step(|| format!("remove {place:?}"))?;
+    };
+    let mounted = try_it();
+    umount2(place, MntFlags::MNT_DETACH).step(|| format!("unmount {place:?}"))?;
     mounted
 }
 
@@ -49,7 +51,7 @@ fn mount_layers(lower: &[OwnedFd], upper: &OwnedFd, work: &OwnedFd, inside: &Pat
     // Without `volatile` the end of the command would write the whole file system of `upper` to its disk.
     let options = format!("lowerdir={lower},upperdir={upper},workdir={work},userxattr,volatile");
     let here = || "enter the directory of descriptors".to_owned();
-    chdir("/proc/self/fd").step(here)?;
+    chdir(&below_old_root(Path::new("/proc/self/fd"))).step(here)?;
     let mounted = mount_fresh("overlay", inside, MsFlags::MS_NOSUID | MsFlags::MS_NODEV, &options);
     chdir("/").step(|| "return to the root".to_owned())?;
     mounted

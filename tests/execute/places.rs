@@ -1,0 +1,1 @@
+//! Other hosts, other users, other roots.
