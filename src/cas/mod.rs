@@ -1,8 +1,10 @@
 //! Blobs and action results: on disk here, or in a remote store behind the same traits.
 //! Knows nothing of what the blobs are for.
 
+mod complete;
 mod disk;
 mod error;
+mod recent;
 
 use std::io::Read;
 
@@ -11,8 +13,10 @@ use bytes::Bytes;
 use crate::digest::Digest;
 use crate::reapi::ActionResult;
 
+pub use complete::{BELIEVED_FOR, CompleteActionCache, CompleteResult, IncompleteResult};
 pub use disk::{DiskStore, FileMode, Pins, StoreSettings, StoreUsage, Upload};
 pub use error::StoreError;
+pub(crate) use recent::Recent;
 
 /// A content-addressable store. All calls block; asynchronous callers use `spawn_blocking`.
 ///

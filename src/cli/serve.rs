@@ -1,6 +1,6 @@
 //! `crosswheel serve`: this machine as a remote execution endpoint.
 
-use std::io;
+use std::io::{self, IsTerminal as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -130,7 +130,10 @@ fn settings(arguments: &ServeArguments) -> Result<Settings, String> {
 fn start_log(settings: &Settings) {
     // It was checked when it was read.
     let filter = EnvFilter::builder().parse_lossy(&settings.log_level);
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(io::stderr().is_terminal())
+        .with_writer(io::stderr);
     // Only fails if there is a log already.
     let _ = match settings.log_format {
         LogFormat::Text => log.try_init(),
@@ -148,7 +151,9 @@ enum End {
 
 async fn serve(settings: &Settings, json: bool) -> Result<End, HostError> {
     let mut signals = Signals::new().map_err(|source| HostError::Io { doing: "wait for signals", source })?;
-    let host = Host::start(settings).await?;
+    let own_executable = std::env::current_exe()
+        .map_err(|source| HostError::Io { doing: "find our own executable", source })?;
+    let host = Host::start(settings, own_executable).await?;
     let (listening, addresses) = host.listen(&settings.listen).await?;
     let http = match &settings.http_listen {
         Some(address) => Some(host.listen_http(address).await?),
@@ -164,7 +169,7 @@ async fn serve(settings: &Settings, json: bool) -> Result<End, HostError> {
     // Whoever connects from now on finds another server, or an error to retry upon.
     drop(listening);
     tracing::info!(
-        running = host.running_actions(),
+        running = host.queue().statistics().pools.iter().map(|pool| pool.executing).sum::<usize>(),
         grace = ?settings.shutdown_grace,
         "ending: waiting for running actions; a second signal kills them"
     );
@@ -200,7 +205,7 @@ impl Signals {
 struct Start<'a> {
     addresses: Vec<Address>,
     http: Option<&'a Address>,
-    summary: Summary,
+    summary: &'a Summary,
 }
 
 impl Start<'_> {

@@ -236,8 +236,8 @@ impl Door {
         let door = self.0.clone();
         // The name goes into a header that nobody reads.
         Endpoint::from_static("http://in-process")
-            .initial_stream_window_size(super::host::STREAM_WINDOW)
-            .initial_connection_window_size(super::host::CONNECTION_WINDOW)
+            .initial_stream_window_size(super::storage::STREAM_WINDOW)
+            .initial_connection_window_size(super::storage::CONNECTION_WINDOW)
             .connect_with_connector_lazy(tower::service_fn(move |_| {
                 let door = door.clone();
                 async move {

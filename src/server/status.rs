@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use prost::Message;
+use prost::Message as _;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
@@ -23,8 +23,13 @@ pub(super) fn invalid(field: impl Into<String>, problem: impl Into<String>) -> S
 
 /// A request that is not an encoded message of the type it must be. `message` is that type's name.
 pub(super) fn malformed(message: &str, error: &prost::DecodeError) -> Status {
-    invalid(message, format!("is not a well-formed message: {error}"))
+    let text = error.to_string();
+    let problem = text.strip_prefix(DECODE_ERROR_PREFIX).unwrap_or(&text);
+    invalid(message, format!("is not a well-formed message: {problem}"))
 }
+
+/// How every [`prost::DecodeError`] begins when it is shown.
+pub(super) const DECODE_ERROR_PREFIX: &str = "failed to decode Protobuf message: ";
 
 /// The digest in `field` of a request names no blob.
 pub(super) fn invalid_digest(field: &str, problem: &InvalidBlobDigest) -> Status {
@@ -35,6 +40,30 @@ pub(super) fn invalid_digest(field: &str, problem: &InvalidBlobDigest) -> Status
         InvalidBlobDigest::Function(_) => "digest_function".to_owned(),
     };
     invalid(field, problem.to_string())
+}
+
+/// The outcome for one of many things in a response: an encoded `google.rpc.Status`, with its details.
+pub(super) fn encoded_outcome(status: &Status) -> Vec<u8> {
+    if !status.details().is_empty() {
+        // It has all of it: code, message and details.
+        return status.details().to_vec();
+    }
+    rpc::Status { code: status.code() as i32, message: status.message().to_owned(), details: Vec::new() }
+        .encode_to_vec()
+}
+
+/// The outputs of an action result that the store lacks, likewise with a violation each.
+pub(super) fn missing_outputs(missing: &[Digest]) -> Status {
+    let mut details = ErrorDetails::new();
+    for digest in missing {
+        details.add_precondition_failure_violation("MISSING", subject(digest), "an output of the action");
+    }
+    let first = missing.first().map(ToString::to_string).unwrap_or_default();
+    let message = format!(
+        "{} outputs of the action result are not in the store, the first is {first}; upload outputs first",
+        missing.len()
+    );
+    Status::with_error_details(Code::FailedPrecondition, message, details)
 }
 
 /// The blobs an action needs and the store lacks, as clients want it to upload them again: one violation of

@@ -1,5 +1,6 @@
 //! `crosswheel serve` as a process: what it says, what it serves besides the API itself, and how it ends.
 
+mod actions;
 mod life;
 mod monitoring;
 mod process;

@@ -62,7 +62,7 @@ fn with_json_errors_are_json_too() {
 
 #[test]
 fn the_help_names_every_setting_with_its_variable() {
-    let help = output(&["--help"], &[]);
+    let help = output(&["--help"], &[]).split_whitespace().collect::<Vec<_>>().join(" ");
     for entry in crosswheel::server::settings::ENTRIES {
         assert!(help.contains(&format!("--{} <{}>", entry.name, entry.value)), "{}", entry.name);
         assert!(help.contains(&format!("[env: {}]", entry.variable())), "{}", entry.name);

@@ -103,6 +103,7 @@ impl CallMetrics {
     }
 
     /// How many calls of `method` ended with `code`.
+    #[cfg(test)]
     pub fn count(&self, method: &str, code: Code) -> u64 {
         let ended = Ended { method: self.method(method), code: code_name(code) };
         self.calls.get(&ended).map_or(0, |counter| counter.get())
