@@ -1,6 +1,7 @@
 //! Blobs and action results: on disk here, or in a remote store behind the same traits.
 //! Knows nothing of what the blobs are for.
 
+mod chunking;
 mod complete;
 mod disk;
 mod error;
@@ -13,8 +14,12 @@ use bytes::Bytes;
 use crate::digest::Digest;
 use crate::reapi::ActionResult;
 
+pub use chunking::{Chunk, Chunking, chunks, splice, split};
 pub use complete::{BELIEVED_FOR, CompleteActionCache, CompleteResult, IncompleteResult};
-pub use disk::{DiskStore, FileMode, Pins, StoreSettings, StoreUsage, Upload};
+pub use disk::{
+    AgeClass, DamagedFile, DiskStore, FileMode, FileTotals, LargeBlob, Pins, StoreSettings, StoreStatistics,
+    StoreUsage, Upload, Verification, store_statistics, verify_store,
+};
 pub use error::StoreError;
 pub(crate) use recent::Recent;
 

@@ -122,8 +122,7 @@ fn settings(arguments: &ServeArguments) -> Result<Settings, String> {
     if let Some(path) = &arguments.config {
         layers.file(&here.join(path)).map_err(words)?;
     }
-    let cache = || super::cache_directory(None).map(|cache| cache.join("store"));
-    let default_store = if layers.get("store").is_some() { here } else { cache()? };
+    let default_store = if layers.get("store").is_some() { here } else { super::store_directory(None)? };
     Settings::resolve(&layers, &default_store).map_err(words)
 }
 

@@ -1,8 +1,10 @@
 //! Runs actions on this machine. Knows nothing of who wants to know when what happened.
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -13,7 +15,7 @@ use super::logs::{Log, LogReader};
 use super::outputs::{self, Left};
 use super::own_binary::{self, OwnBinary, OwnBinarySettings};
 use super::resource_usage::{ResourceUsage, duration};
-use super::room::Room;
+use super::room::{Means, Room};
 use super::scratch::Home;
 use super::{Execute, Executed, Observer, Stage, Work};
 use crate::cas::DiskStore;
@@ -69,12 +71,14 @@ pub struct LocalExecutor {
     files: Arc<SharedFiles>,
     spawner: Arc<Spawner>,
     settings: LocalSettings,
+    /// Overlays can be had on this host, but not with the store's file system.
+    no_overlays_here: AtomicBool,
 }
 
 impl LocalExecutor {
     /// An executor for one pool. Any number of actions run at a time.
     pub fn new(files: Arc<SharedFiles>, spawner: Arc<Spawner>, settings: LocalSettings) -> Self {
-        Self { files, spawner, settings }
+        Self { files, spawner, settings, no_overlays_here: AtomicBool::new(false) }
     }
 }
 
@@ -90,15 +94,7 @@ impl Execute for LocalExecutor {
         let inputs = self.inputs(work)?;
         let own_binary = OwnBinary::recognise(&command, &inputs)?;
         let run = Run { executor: self, work, observer, cancellation, command, inputs, own_binary };
-        match run.run() {
-            // Somebody else has been at the trees: once more, with another one.
-            Err(ExecuteError::Sandbox(SandboxError::SetUp { .. }))
-                if self.files.trees.is_damaged(&run.inputs) =>
-            {
-                run.run()
-            }
-            ended => ended,
-        }
+        run.run_somehow()
     }
 }
 
@@ -109,6 +105,17 @@ impl LocalExecutor {
             .map_err(|error| ExecuteError::invalid("action.input_root_digest", error.to_string()))?;
         self.files.reader.read(&root)
     }
+
+    fn has_overlays(&self) -> bool {
+        self.spawner.isolation().overlays && !self.no_overlays_here.load(Ordering::Relaxed)
+    }
+}
+
+/// What the kernel says of an overlay on a file system that is an overlay itself, or that lacks what one needs. A
+/// shortage of memory, say, is no reason never to try again.
+fn is_about_the_file_system(refusal: &SandboxError) -> bool {
+    matches!(refusal, SandboxError::SetUp { step, error } if step.contains("mount a new overlay")
+        && ["EINVAL", "EOPNOTSUPP", "EPERM", "ENODEV"].iter().any(|name| error.contains(name)))
 }
 
 /// An action that is being run.
@@ -130,10 +137,36 @@ enum Ended {
 }
 
 impl Run<'_> {
-    fn run(&self) -> Result<Executed, ExecuteError> {
+    /// Runs it once, but makes up for what an overlay may not get over: a tree that somebody has damaged, or a file
+    /// system that overlays cannot be made of, as is that of most containers.
+    fn run_somehow(&self) -> Result<Executed, ExecuteError> {
+        let overlays = self.executor.has_overlays();
+        let ended = self.run(overlays);
+        let Err(ExecuteError::Sandbox(refusal @ SandboxError::SetUp { .. })) = &ended else { return ended };
+        if self.executor.files.trees.is_damaged(&self.inputs) {
+            return self.run(overlays);
+        }
+        if !overlays || !is_about_the_file_system(refusal) {
+            return ended;
+        }
+        let Ok(executed) = self.run(false) else { return ended };
+        if !self.executor.no_overlays_here.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                "inputs are copied from now on, as overlays do not work with the store: {refusal}"
+            );
+        }
+        Ok(executed)
+    }
+
+    fn run(&self, overlays: bool) -> Result<Executed, ExecuteError> {
         self.check_cancelled()?;
-        let isolation = self.executor.spawner.isolation();
-        let room = Room::furnish(&self.executor.files, isolation, &self.command, &self.inputs)?;
+        let namespaces = self.executor.spawner.isolation().namespaces;
+        let means = match (overlays, namespaces) {
+            (true, _) => Means::Overlay,
+            (false, true) => Means::Bind,
+            (false, false) => Means::OnTheHost,
+        };
+        let room = Room::furnish(&self.executor.files, means, &self.command, &self.inputs)?;
         self.observer.stage(Stage::Running);
         let (ended, root, logs) = self.run_command(&room)?;
         self.check_cancelled()?;
@@ -159,7 +192,7 @@ impl Run<'_> {
         self.cancellation.check().map_err(|_| ExecuteError::Cancelled)
     }
 
-    fn run_command(&self, room: &Room) -> Result<(Ended, std::os::fd::OwnedFd, [Log; 2]), ExecuteError> {
+    fn run_command(&self, room: &Room) -> Result<(Ended, OwnedFd, [Log; 2]), ExecuteError> {
         let (reader, writers) = LogReader::new().map_err(ExecuteError::io("make pipes for a command"))?;
         let stop = writers.stop;
         let spec = self.spec(room, writers.stdout, writers.stderr)?;
@@ -181,11 +214,7 @@ impl Run<'_> {
     }
 
     /// Runs the command to its end. Returns the directory in which it has left what it made.
-    fn wait_for_command(
-        &self,
-        spec: Spec,
-        room: &Room,
-    ) -> Result<(Ended, std::os::fd::OwnedFd), ExecuteError> {
+    fn wait_for_command(&self, spec: Spec, room: &Room) -> Result<(Ended, OwnedFd), ExecuteError> {
         let mut tree = match self.executor.spawner.spawn(spec) {
             Ok(tree) => tree,
             Err(SandboxError::Program { program, fault }) => {
@@ -212,12 +241,7 @@ impl Run<'_> {
         Ok((Ended::Exited(exit, took), root))
     }
 
-    fn spec(
-        &self,
-        room: &Room,
-        stdout: std::os::fd::OwnedFd,
-        stderr: std::os::fd::OwnedFd,
-    ) -> Result<Spec, ExecuteError> {
+    fn spec(&self, room: &Room, stdout: OwnedFd, stderr: OwnedFd) -> Result<Spec, ExecuteError> {
         let settings = &self.executor.settings;
         let namespaces = self.executor.spawner.isolation().namespaces;
         let mut spec = Spec {

@@ -12,11 +12,11 @@ use rustix::fs::{CWD, Mode, OFlags};
 use super::EXEC_ROOT;
 use super::command::{Command, Output};
 use super::error::ExecuteError;
-use super::input::{Entry, InputDirectory, Tree, pin_all, write_copies};
+use super::input::{Entry, InputDirectory, Tree, write_copies};
 use super::local::SharedFiles;
 use super::path::ExecPath;
 use super::scratch::Home;
-use crate::sandbox::{Bind, Isolation, Overlay};
+use crate::sandbox::{Bind, Overlay};
 
 /// Input roots with no more entries and bytes than this are copied even where there are overlays: making and
 /// mounting one takes longer.
@@ -31,6 +31,17 @@ pub(super) struct Room {
     inputs: Arc<InputDirectory>,
     kind: Kind,
     home: Arc<Home>,
+}
+
+/// How a command gets to see its input root.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Means {
+    /// Through an overlay at the fixed path; small ones as [`Means::Bind`].
+    Overlay,
+    /// As copies at the fixed path.
+    Bind,
+    /// As copies, where they are.
+    OnTheHost,
 }
 
 enum Kind {
@@ -50,25 +61,24 @@ impl Room {
     /// cannot be where the input root has a file.
     pub fn furnish(
         files: &SharedFiles,
-        isolation: &Isolation,
+        means: Means,
         command: &Command,
         inputs: &Arc<InputDirectory>,
     ) -> Result<Self, ExecuteError> {
         let small = inputs.totals.entries <= SMALL_ENTRIES && inputs.totals.bytes <= SMALL_BYTES;
-        let kind = match isolation {
-            Isolation { overlays: true, .. } if !small => Kind::Overlay(files.trees.get(inputs)?),
-            Isolation { namespaces: true, .. } => Kind::Bind,
-            _ => Kind::OnTheHost,
+        let kind = match means {
+            Means::Overlay if !small => Kind::Overlay(files.trees.get(inputs)?),
+            Means::Overlay | Means::Bind => Kind::Bind,
+            Means::OnTheHost => Kind::OnTheHost,
         };
         let home = Arc::clone(&files.scratch);
         let directory = home.new_path();
         let room = Self { own: directory.join("root"), directory, inputs: Arc::clone(inputs), kind, home };
         make_directory(&room.directory)?;
         if let Kind::Overlay(_) = &room.kind {
-            make_directory(&room.own)?;
+            room.make_like(&room.own, Some(&room.inputs))?;
             make_directory(&room.kernels())?;
         } else {
-            let _pins = pin_all(&files.store, inputs)?;
             write_copies(&files.store, inputs, &room.own)?;
         }
         room.make_directories(command)?;
@@ -174,10 +184,10 @@ impl Room {
         let make = || match fs_err::create_dir(place) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
             Err(error) => Err(error),
-            Ok(()) => {
-                let mode = input.and_then(|input| input.properties.unix_mode).unwrap_or(0o755);
-                fs_err::set_permissions(place, PermissionsExt::from_mode(mode))
-            }
+            Ok(()) => match input.and_then(|input| input.properties.unix_mode) {
+                Some(mode) => fs_err::set_permissions(place, PermissionsExt::from_mode(mode)),
+                None => Ok(()),
+            },
         };
         make().map_err(ExecuteError::io("make a directory for outputs"))
     }

@@ -38,6 +38,8 @@ pub(super) struct Home {
 impl Home {
     /// Makes a home below `base`, and has those removed that no process uses any more.
     pub fn create(base: &Path) -> io::Result<Self> {
+        // Sandboxes want paths without `..`.
+        let base = &fs_err::canonicalize(base)?;
         let abandoned = abandoned(base)?;
         let (lock, lock_path) = loop {
             let (file, lock_path) = tempfile::Builder::new()
@@ -172,7 +174,7 @@ mod tests {
         let kept = home.new_path();
         fs_err::create_dir_all(kept.join("closed/inner")).unwrap();
         fs_err::write(kept.join("closed/inner/file"), "x").unwrap();
-        fs_err::set_permissions(kept.join("closed"), PermissionsExt::from_mode(0)).unwrap();
+        fs_err::set_permissions(kept.join("closed"), PermissionsExt::from_mode(0o000)).unwrap();
         let discarded = home.new_path();
         fs_err::create_dir(&discarded).unwrap();
         home.discard(discarded);
@@ -183,16 +185,17 @@ mod tests {
     #[test]
     fn what_a_crash_left_is_removed_and_what_is_in_use_is_not() {
         let base = tempfile::tempdir().unwrap();
+        let base_path = fs_err::canonicalize(base.path()).unwrap();
         let alive = Home::create(base.path()).unwrap();
         fs_err::create_dir_all(base.path().join("execute-dead/0/file")).unwrap();
         fs_err::write(base.path().join("execute-dead.lock"), "").unwrap();
         fs_err::write(base.path().join("other.lock"), "").unwrap();
         drop(Home::create(base.path()).unwrap());
         assert!(alive.directory.is_dir());
-        let mut left = names(base.path());
+        let mut left = names(&base_path);
         left.sort();
         let mut expected =
-            vec![alive.directory.clone(), alive.lock_path.clone(), base.path().join("other.lock")];
+            vec![alive.directory.clone(), alive.lock_path.clone(), base_path.join("other.lock")];
         expected.sort();
         assert_eq!(left, expected);
     }

@@ -5,7 +5,7 @@ use crosswheel::execute::own_binary::{CACHE_INSIDE, PRIVATE_CACHE_INSIDE, VERSIO
 use crosswheel::reapi::Command;
 use crosswheel::reapi::command::EnvironmentVariable;
 
-use crate::scene::{Root, Scene};
+use crate::scene::{Node, Root, Scene};
 
 fn crosswheel(version: Option<&str>, arguments: &[&str]) -> Command {
     let version =
@@ -79,4 +79,81 @@ fn the_shared_cache_is_only_for_what_cannot_abuse_it() {
     // Facts about the interpreter.
     assert!(fs_err::read_dir(&cache).unwrap().next().is_some());
     assert_ne!(CACHE_INSIDE, PRIVATE_CACHE_INSIDE);
+}
+
+const BACKEND: &str = r#"
+import base64, hashlib, os, zipfile
+
+def build_wheel(directory, config_settings=None, metadata_directory=None):
+    # The shared cache must be out of a backend's reach, however it tries.
+    ways = ["", *("/proc/" + process + way for process in os.listdir("/proc") if process.isdigit()
+                  for way in ("/root", "/cwd", "/cwd/../.."))]
+    for way in ways:
+        for place in "/.crosswheel/cache/poison", "/execroot/poison":
+            try:
+                with open(way + place, "w") as file:
+                    file.write("evil")
+            except OSError:
+                continue
+            raise SystemExit("could write to " + way + place)
+    name = "demo-1.0-py3-none-any.whl"
+    info = "demo-1.0.dist-info/"
+    files = {
+        "demo.py": "x = 1\n",
+        info + "METADATA": "Metadata-Version: 2.1\nName: demo\nVersion: 1.0\n",
+        info + "WHEEL": "Wheel-Version: 1.0\nGenerator: t\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    }
+    digest = lambda text: base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).decode().rstrip("=")
+    record = "".join(f"{name},sha256={digest(text)},{len(text)}\n" for name, text in files.items())
+    with zipfile.ZipFile(os.path.join(directory, name), "w") as wheel:
+        for file, text in {**files, info + "RECORD": record + info + "RECORD,,\n"}.items():
+            wheel.writestr(file, text)
+    return name
+"#;
+
+fn sdist() -> Vec<u8> {
+    let encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    let mut archive = tar::Builder::new(encoder);
+    for (name, text) in [
+        ("PKG-INFO", "Metadata-Version: 2.1\nName: demo\nVersion: 1.0\n"),
+        (
+            "pyproject.toml",
+            "[build-system]\nrequires = []\nbuild-backend = \"backend\"\nbackend-path = [\".\"]\n",
+        ),
+        ("backend.py", BACKEND),
+    ] {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(text.len() as u64);
+        header.set_mode(0o644);
+        header.set_cksum();
+        archive.append_data(&mut header, format!("demo-1.0/{name}"), text.as_bytes()).unwrap();
+    }
+    archive.into_inner().unwrap().finish().unwrap()
+}
+
+#[test]
+fn a_wheel_is_built_with_the_shared_cache_which_its_backend_cannot_touch() {
+    let scene = Scene::new();
+    let sdist = Node::File { bytes: sdist(), executable: true, properties: None };
+    let root = Root::default().node("in/demo-1.0.tar.gz", sdist);
+    let mut command = crosswheel(
+        Some(VERSION),
+        &["wheel", "in/demo-1.0.tar.gz", "--out=build", "--python=3", "--sandbox=required", "--json"],
+    );
+    let path = EnvironmentVariable { name: "PATH".into(), value: "/usr/bin:/bin".into() };
+    command.environment_variables.push(path);
+    command.output_paths = vec!["build".into()];
+    for round in 0..2 {
+        let executed = scene.run(&root, command.clone());
+        assert_eq!(
+            executed.result.exit_code,
+            0,
+            "{round}: {}",
+            scene.stderr(&executed) + &String::from_utf8_lossy(&executed.result.stdout_raw)
+        );
+        assert_eq!(executed.message, "");
+        let tree = scene.output_tree(&executed, "build").root.unwrap();
+        assert_eq!(tree.files[0].name, "demo-1.0-py3-none-any.whl");
+        assert!(!scene.path().join("wheel-cache/poison").exists());
+    }
 }

@@ -1,7 +1,7 @@
 //! What the tests share: a store, an executor, input roots and actions.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
@@ -20,7 +20,14 @@ use crosswheel::sandbox::{Cancellation, Mode, RootFileSystem, Sandbox, Spawner};
 use prost::Message;
 use tempfile::TempDir;
 
-pub const CROSSWHEEL: &str = env!("CARGO_BIN_EXE_crosswheel");
+const CROSSWHEEL: &str = env!("CARGO_BIN_EXE_crosswheel");
+
+/// Names the binary, for who cannot enter the directory where it was built.
+pub const CROSSWHEEL_VARIABLE: &str = "CROSSWHEEL_UNDER_TEST";
+
+pub fn crosswheel() -> PathBuf {
+    std::env::var_os(CROSSWHEEL_VARIABLE).map_or(CROSSWHEEL.into(), PathBuf::from)
+}
 pub const FUNCTION: DigestFunction = DigestFunction::Sha256;
 
 pub struct Scene {
@@ -43,18 +50,21 @@ impl Scene {
     }
 
     pub fn with(mode: Mode, trees: TreeLimits) -> Self {
+        Self::with_root(mode, trees, RootFileSystem::Host)
+    }
+
+    pub fn with_root(mode: Mode, trees: TreeLimits, root: RootFileSystem) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let settings = StoreSettings { directory: directory.path().join("store"), max_bytes: None };
+        let settings =
+            StoreSettings { directory: directory.path().join("store"), ..StoreSettings::default() };
         let store = Arc::new(DiskStore::open(&settings).unwrap());
-        let sandbox = Sandbox::detect(mode, CROSSWHEEL.into())
+        let sandbox = Sandbox::detect(mode, crosswheel())
             .unwrap_or_else(|error| panic!("this test needs a host that allows namespaces: {error}"));
         let spawner = Arc::new(Spawner::start(&sandbox).unwrap());
         let files = Arc::new(SharedFiles::open(Arc::clone(&store), InputLimits::default(), trees).unwrap());
-        let own_binary = OwnBinarySettings {
-            executable: CROSSWHEEL.into(),
-            cache: Some(directory.path().join("wheel-cache")),
-        };
-        let settings = LocalSettings { root: RootFileSystem::Host, network: false, own_binary };
+        let own_binary =
+            OwnBinarySettings { executable: crosswheel(), cache: Some(directory.path().join("wheel-cache")) };
+        let settings = LocalSettings { root, network: false, own_binary };
         let counters = Arc::new(ExecuteCounters::default());
         let local = LocalExecutor::new(Arc::clone(&files), spawner, settings);
         let executor = Box::new(executor(local, Arc::clone(&counters)));

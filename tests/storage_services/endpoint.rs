@@ -50,6 +50,7 @@ impl Endpoint {
             node_properties: Vec::new(),
             update_action_results: settings.update_action_results,
             max_blob_bytes: settings.max_blob_bytes,
+            max_batch_bytes: settings.max_batch_bytes,
             absolute_symlinks: false,
         };
         let incoming = TcpIncoming::bind("127.0.0.1:0".parse().unwrap()).unwrap().with_nodelay(Some(true));

@@ -73,22 +73,19 @@ impl Files {
         Ok(files)
     }
 
-    /// The table with `key`, to look something up.
+    /// The table with `key`, to look that up.
     pub fn table(&self, key: &Key) -> Result<RwLockReadGuard<'_, Table>, StoreError> {
-        self.read(key.shard())
+        self.index.read_for(key, || self.look(key))
     }
 
-    pub fn read(&self, shard: Shard) -> Result<RwLockReadGuard<'_, Table>, StoreError> {
-        self.index.read(shard, || self.list(shard))
-    }
-
-    /// The table with `key`, to change it and its files.
+    /// The table with `key`, to change that and its files.
     pub fn table_mut(&self, key: &Key) -> Result<TableMut<'_>, StoreError> {
-        self.write(key.shard())
+        self.index.write_for(key, || self.look(key))
     }
 
-    pub fn write(&self, shard: Shard) -> Result<TableMut<'_>, StoreError> {
-        self.index.write(shard, || self.list(shard))
+    /// The table of a whole directory.
+    pub fn list(&self, shard: Shard) -> Result<RwLockReadGuard<'_, Table>, StoreError> {
+        self.index.read(shard, || self.entries(shard))
     }
 
     /// Whether the blob is there; counts as a use of it.
@@ -278,8 +275,8 @@ impl Files {
         Ok(())
     }
 
-    /// What lies in a directory of the layout. Files that are none of ours are left alone, empty ones removed.
-    fn list(&self, shard: Shard) -> Result<Vec<Entry>, StoreError> {
+    /// What lies in a directory of the layout. Files that are none of ours are left alone.
+    fn entries(&self, shard: Shard) -> Result<Vec<Entry>, StoreError> {
         let name = shard.name();
         let failed = |error| io(&format!("list {}", name.as_str()), error);
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -296,25 +293,39 @@ impl Files {
         while let Some(found) = listing.next() {
             let found = found.map_err(failed)?;
             let Some(key) = shard.key(found.file_name().to_bytes()) else { continue };
-            let Ok(status) = statat(&directory, found.file_name(), AtFlags::SYMLINK_NOFOLLOW) else {
-                continue;
-            };
-            if FileType::from_raw_mode(status.st_mode) != FileType::RegularFile {
-                continue;
+            match statat(&directory, found.file_name(), AtFlags::SYMLINK_NOFOLLOW) {
+                Ok(status) => entries.extend(self.entry_of(&key, &status)),
+                Err(Errno::NOENT) => {}
+                Err(error) => return Err(failed(error)),
             }
-            let size = u64::try_from(status.st_size).unwrap_or(0);
-            if size == 0 && !is_empty_blob(&key) {
-                // A file system that lost its power leaves such files.
-                tracing::warn!(file = key.name().as_str(), "removed an empty file of the store");
-                let _ = unlinkat(&directory, found.file_name(), AtFlags::empty());
-                continue;
-            }
-            let used = status.st_mtime.max(status.st_atime);
-            let mut entry = Entry::new(key.hash, size, u32::try_from(used).unwrap_or(0));
-            entry.set_inode(inode_of(&status));
-            entries.push(entry);
         }
         Ok(entries)
+    }
+
+    /// What the file of `key` is, if there is one.
+    fn look(&self, key: &Key) -> Result<Option<Entry>, StoreError> {
+        match statat(&self.root, key.name().as_c_str(), AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(status) => Ok(self.entry_of(key, &status)),
+            Err(Errno::NOENT) => Ok(None),
+            Err(error) => Err(io(&format!("look at {}", key.name().as_str()), error)),
+        }
+    }
+
+    /// Empty files are removed: a file system that lost its power leaves such.
+    fn entry_of(&self, key: &Key, status: &rustix::fs::Stat) -> Option<Entry> {
+        if FileType::from_raw_mode(status.st_mode) != FileType::RegularFile {
+            return None;
+        }
+        let size = u64::try_from(status.st_size).unwrap_or(0);
+        if size == 0 && !is_empty_blob(key) {
+            tracing::warn!(file = key.name().as_str(), "removed an empty file of the store");
+            let _ = unlink(&self.root, key.name().as_c_str());
+            return None;
+        }
+        let used = status.st_mtime.max(status.st_atime);
+        let mut entry = Entry::new(key.hash, size, u32::try_from(used).unwrap_or(0));
+        entry.set_inode(inode_of(status));
+        Some(entry)
     }
 
     /// Deletes large files that were renamed away.

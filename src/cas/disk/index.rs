@@ -1,16 +1,16 @@
-//! What is in the store, in memory: sizes, last uses, pins. One table for each directory of the layout, filled
-//! from that directory when it is first asked for. Knows nothing of eviction, and of files only how to list them.
+//! What is in the store, in memory: sizes, last uses, pins. One table for each directory of the layout. Until a
+//! directory has been listed, its table holds what was asked for. Knows nothing of eviction or of files.
 //!
 //! Whoever changes a file of the store holds the write lock of its table meanwhile, so tables and files agree at
 //! any time but for what others do behind our back.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
 use hashbrown::HashTable;
 use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use super::layout::{Kind, Shard};
+use super::layout::{Key, Kind, Shard};
 
 /// The unit in which disks are counted: what file systems give to a file comes in blocks of this size.
 const BLOCK: u64 = 4096;
@@ -196,34 +196,64 @@ impl Index {
         self.blobs.space.load(Relaxed) + self.results.space.load(Relaxed)
     }
 
-    /// The table of `shard`; `list` is asked for what is in its directory if that is not known yet.
+    /// What is known of `shard` so far.
+    pub fn peek(&self, shard: Shard) -> RwLockReadGuard<'_, Table> {
+        self.slots[shard.number()].0.read()
+    }
+
+    /// The table of `shard` with all of its directory; `list` is asked for that if it is not known yet.
     pub fn read<E>(
         &self,
         shard: Shard,
         list: impl FnOnce() -> Result<Vec<Entry>, E>,
     ) -> Result<RwLockReadGuard<'_, Table>, E> {
-        let slot = &self.slots[shard.number()].0;
-        let table = slot.read();
+        let table = self.peek(shard);
         if table.loaded {
             return Ok(table);
         }
         drop(table);
-        let table = self.write(shard, list)?;
+        let mut table = self.lock(shard);
+        if !table.table.loaded {
+            let listed = list()?;
+            table.retain(&listed);
+            for entry in listed {
+                // What is known is known better.
+                if table.get(&entry.hash).is_none() {
+                    table.insert(entry);
+                }
+            }
+            table.table.loaded = true;
+        }
         Ok(RwLockWriteGuard::downgrade(table.table))
     }
 
-    /// As [`Index::read`], to change something.
-    pub fn write<E>(
+    /// The table with `key`, with that entry if there is one: `look` is asked if that is not known yet.
+    pub fn read_for<E>(
         &self,
-        shard: Shard,
-        list: impl FnOnce() -> Result<Vec<Entry>, E>,
+        key: &Key,
+        look: impl FnOnce() -> Result<Option<Entry>, E>,
+    ) -> Result<RwLockReadGuard<'_, Table>, E> {
+        let table = self.peek(key.shard());
+        if table.loaded || table.get(&key.hash).is_some() {
+            return Ok(table);
+        }
+        drop(table);
+        let table = self.write_for(key, look)?;
+        Ok(RwLockWriteGuard::downgrade(table.table))
+    }
+
+    /// As [`Index::read_for`], to change something.
+    pub fn write_for<E>(
+        &self,
+        key: &Key,
+        look: impl FnOnce() -> Result<Option<Entry>, E>,
     ) -> Result<TableMut<'_>, E> {
-        let mut table = self.lock(shard);
-        if !table.table.loaded {
-            for entry in list()? {
-                table.insert(entry);
-            }
-            table.table.loaded = true;
+        let mut table = self.lock(key.shard());
+        if !table.loaded
+            && table.get(&key.hash).is_none()
+            && let Some(entry) = look()?
+        {
+            table.insert(entry);
         }
         Ok(table)
     }
@@ -260,6 +290,18 @@ impl TableMut<'_> {
         let (entry, _) = found.remove();
         self.subtract(&entry);
         Some(entry)
+    }
+
+    /// Forgets what is not `listed`.
+    fn retain(&mut self, listed: &[Entry]) {
+        if self.table.entries.is_empty() {
+            return;
+        }
+        let listed: HashSet<[u8; 32]> = listed.iter().map(|entry| entry.hash).collect();
+        let gone = self.iter().map(|entry| entry.hash).filter(|hash| !listed.contains(hash));
+        for hash in gone.collect::<Vec<_>>() {
+            self.remove(&hash);
+        }
     }
 
     pub fn get_mut(&mut self, hash: &[u8; 32]) -> Option<&mut Entry> {

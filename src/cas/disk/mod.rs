@@ -10,6 +10,7 @@
 //! **Files removed by others** are noticed through inotify, within milliseconds; where that does not work (network
 //! file systems), when they are opened. Until then `find_missing` may say that they are there.
 
+mod audit;
 mod clock;
 mod files;
 mod hot;
@@ -44,6 +45,10 @@ use super::{ActionCache, BlobStore, StoreError};
 use crate::digest::Digest;
 use crate::reapi::ActionResult;
 
+pub use self::audit::{
+    AgeClass, DamagedFile, FileTotals, LargeBlob, StoreStatistics, Verification, store_statistics,
+    verify_store,
+};
 pub use self::links::FileMode;
 pub use self::writing::Upload;
 
@@ -133,7 +138,7 @@ pub struct StoreUsage {
 
 impl DiskStore {
     /// Opens the store in a directory, which is made if there is none. Takes no longer when there is more in it:
-    /// directories are listed in the background, and each at the latest when it is asked for.
+    /// directories are listed in the background, and what is asked for before that is looked up.
     ///
     /// # Errors
     /// [`StoreError::InUse`] if another process has it open.
@@ -197,6 +202,13 @@ impl DiskStore {
             }
         }
         if missing.is_empty() { Ok(pins) } else { Err(missing) }
+    }
+
+    /// Evicts what was used least recently until no more than `max_bytes` of disk are taken, or nothing is left
+    /// that may go: what is pinned or was just used stays.
+    pub fn prune(&self, max_bytes: u64) -> Result<StoreUsage, StoreError> {
+        self.core.room.prune(&self.core.files, max_bytes)?;
+        Ok(self.usage())
     }
 
     /// How much is in the store.

@@ -29,7 +29,7 @@ fn seal(message: &[u8]) -> Vec<u8> {
 }
 
 /// The result in a file: one of ours, or one of Bazel's, which has no checksum.
-fn unseal(bytes: &[u8]) -> Result<ActionResult, &'static str> {
+pub(super) fn unseal(bytes: &[u8]) -> Result<ActionResult, &'static str> {
     let message = match bytes.strip_prefix(&SEAL) {
         Some(_) => {
             let (seal, message) = bytes.split_at_checked(SEALED).ok_or("it is too short")?;

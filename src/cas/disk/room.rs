@@ -124,6 +124,15 @@ impl Room {
         Ok(())
     }
 
+    /// Evicts until no more than `max` bytes of disk are taken, as far as may be.
+    pub fn prune(&self, files: &Files, max: u64) -> Result<(), StoreError> {
+        for shard in Shard::all() {
+            drop(files.list(shard)?);
+        }
+        let _one_at_a_time = self.evicting.lock();
+        self.evict(files, self.used(files).saturating_sub(max), false)
+    }
+
     fn used(&self, files: &Files) -> u64 {
         files.index.space() + self.reserved.load(Relaxed)
     }
@@ -199,7 +208,7 @@ impl Room {
                     break;
                 }
                 let victims: Vec<[u8; 32]> = files
-                    .read(shard)?
+                    .list(shard)?
                     .iter()
                     .filter(
                         |entry| if older { entry.last_use() < newest } else { entry.last_use() == newest },
@@ -220,13 +229,13 @@ impl Room {
         Ok(())
     }
 
-    /// The last use of the newest file that has to go.
+    /// The last use of the newest file that has to go; none if nothing has to, or may.
     fn newest_to_go(&self, files: &Files, goal: u64) -> Result<Option<u32>, StoreError> {
         let keep = u32::try_from(self.keep_after_use.as_secs()).unwrap_or(u32::MAX);
         let horizon = files.clock.now().saturating_sub(keep);
         let mut candidates: Vec<(u32, u64)> = Vec::new();
         for shard in Shard::all() {
-            let table = files.read(shard)?;
+            let table = files.list(shard)?;
             let old = table.iter().filter(|entry| entry.last_use() <= horizon);
             let free = old.filter(|entry| !table.is_pinned(&entry.hash()));
             candidates.extend(free.map(|entry| (entry.last_use(), entry.space())));

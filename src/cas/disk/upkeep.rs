@@ -122,7 +122,7 @@ fn keep_up(files: &Files, room: &Room) {
         if room.bell.is_stopped() {
             return;
         }
-        if let Err(error) = files.read(shard) {
+        if let Err(error) = files.list(shard) {
             tracing::warn!(%error, "cannot list the store yet");
         }
     }
@@ -145,8 +145,8 @@ fn keep_up(files: &Files, room: &Room) {
 /// at the time of modification. Where others link to the file, and would see that time change, the time of access
 /// has to do.
 fn record_uses(files: &Files) {
-    for shard in Shard::all().filter(|shard| files.index.is_loaded(*shard)) {
-        let Ok(table) = files.read(shard) else { continue };
+    for shard in Shard::all() {
+        let table = files.index.peek(shard);
         let used: Vec<([u8; 32], u32, Inode)> = table
             .iter()
             .filter(|entry| entry.last_use() > entry.recorded_use().saturating_add(RECORD_WORTH))
@@ -172,13 +172,13 @@ fn record_uses(files: &Files) {
 fn watch(files: &Files, stopped: &PipeReader) {
     let relist = |shard: Shard| {
         files.index.forget(shard);
-        if let Err(error) = files.read(shard) {
+        if let Err(error) = files.list(shard) {
             tracing::warn!(%error, "cannot list the store again");
         }
     };
     files.watch.run(stopped, |event| match event {
         Event::Removed(key) => {
-            let known = files.table(&key).is_ok_and(|table| table.get(&key.hash).is_some());
+            let known = files.index.peek(key.shard()).get(&key.hash).is_some();
             if known && let Err(error) = files.drop_if_gone(&key) {
                 tracing::warn!(%error, "cannot look after a removed file");
             }

@@ -14,15 +14,16 @@
 //! Trees belong to one process and end with it: what a crash left is swept by the next one. That no tree is
 //! trusted that somebody else made or that was half-made when the power went is worth a cold start.
 
+mod copies;
 mod difference;
 mod directory;
 mod layer;
 mod read;
 mod trees;
 
+pub(super) use copies::write_copies;
 pub(super) use directory::{Entry, InputDirectory};
-pub(super) use layer::write_copies;
 pub use read::InputLimits;
-pub(super) use read::{InputReader, pin_all};
+pub(super) use read::InputReader;
 pub(super) use trees::{Tree, Trees};
 pub use trees::{TreeLimits, TreeUse};

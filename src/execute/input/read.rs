@@ -227,10 +227,9 @@ impl Reading<'_> {
                 self.collect_files(&known, &path.join(&node.name), &mut files);
             }
         }
-        if let Err(ExecuteError::MissingInputs(missing)) = pin_files(&self.reader.store, &files) {
-            let known: HashSet<Digest> = self.missing.iter().map(|input| input.digest).collect();
-            self.missing.extend(missing.into_iter().filter(|input| !known.contains(&input.digest)));
-        }
+        let known: HashSet<Digest> = self.missing.iter().map(|input| input.digest).collect();
+        let missing = missing_files(&self.reader.store, &[], &files);
+        self.missing.extend(missing.into_iter().filter(|input| !known.contains(&input.digest)));
     }
 
     /// Each directory's files once, at one of the paths where it is seen.
@@ -262,24 +261,44 @@ pub fn pin_files(store: &DiskStore, files: &[(Digest, ExecPath)]) -> Result<Pins
         files.iter().map(|(digest, _)| *digest).filter(|digest| digest.size_bytes > 0).collect();
     digests.sort_unstable();
     digests.dedup();
-    store.pin(&digests).map_err(|missing| {
-        let mut missing: HashSet<Digest> = missing.into_iter().collect();
-        let roles = files
-            .iter()
-            .filter(|(digest, _)| missing.remove(digest))
-            .map(|(digest, path)| MissingInput { digest: *digest, role: format!("the input file `{path}`") });
-        ExecuteError::MissingInputs(roles.collect())
-    })
+    store.pin(&digests).map_err(|missing| ExecuteError::MissingInputs(missing_files(store, &missing, files)))
 }
 
-/// As [`pin_files`], for everything below `directory`.
-pub fn pin_all(store: &DiskStore, directory: &Arc<InputDirectory>) -> Result<Pins, ExecuteError> {
+/// What to make of an error of the store that came after `files` were pinned: somebody may have removed blobs
+/// behind its back.
+pub fn explain(error: ExecuteError, store: &DiskStore, files: &[(Digest, ExecPath)]) -> ExecuteError {
+    if !matches!(error, ExecuteError::Store(StoreError::NotFound(_))) {
+        return error;
+    }
+    let missing = missing_files(store, &[], files);
+    if missing.is_empty() { error } else { ExecuteError::MissingInputs(missing) }
+}
+
+/// Those of `files` that are not in the store, each once. It may learn late of blobs that somebody has removed, so
+/// all are looked for, beside those that it knows to be missing.
+fn missing_files(store: &DiskStore, known: &[Digest], files: &[(Digest, ExecPath)]) -> Vec<MissingInput> {
+    let known: HashSet<&Digest> = known.iter().collect();
+    let gone = |digest: &Digest| {
+        known.contains(digest)
+            || digest.size_bytes > 0 && matches!(store.file(digest), Err(StoreError::NotFound(_)))
+    };
+    let mut seen = HashSet::new();
+    let missing = files.iter().filter(|(digest, _)| seen.insert(digest) && gone(digest));
+    let missing = missing.map(|(digest, path)| {
+        let role = format!("the input file `{path}`");
+        MissingInput { digest: *digest, role }
+    });
+    missing.collect()
+}
+
+/// All blobs that `directory` is made of, and where each is needed.
+pub fn all_blobs(directory: &Arc<InputDirectory>) -> Vec<(Digest, ExecPath)> {
     let mut files = Vec::new();
     blobs(&Entry::Directory(Arc::clone(directory)), &ExecPath::default(), &mut files);
-    pin_files(store, &files)
+    files
 }
 
-/// All blobs that `entry` is made of, and where in the input root each is needed.
+/// As [`all_blobs`], of whatever is at `path`.
 pub fn blobs(entry: &Entry, path: &ExecPath, found: &mut Vec<(Digest, ExecPath)>) {
     match entry {
         Entry::File(file) => found.push((file.digest, path.clone())),

@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use super::difference::{Difference, Step};
 use super::directory::{Entry, InputDirectory};
 use super::layer;
-use super::read::{blobs, pin_files};
+use super::read::{all_blobs, blobs, explain, pin_files};
 use crate::cas::DiskStore;
 use crate::digest::Digest;
 use crate::execute::error::ExecuteError;
@@ -247,8 +247,7 @@ impl Trees {
                 Err(error) => tracing::debug!("cannot put a layer on {:?}: {error}", base.layer),
             }
         }
-        let mut needed = Vec::new();
-        blobs(&Entry::Directory(Arc::clone(root)), &ExecPath::default(), &mut needed);
+        let needed = all_blobs(root);
         let held = Held::new(root.totals.entries, root.totals.bytes, &self.sums);
         let tree =
             self.make_layer(root, &needed, held, None, |place| layer::write_full(&self.store, root, place))?;
@@ -271,7 +270,7 @@ impl Trees {
         });
         if let Err(error) = made {
             self.home.discard(unfinished);
-            return Err(error);
+            return Err(explain(error, &self.store, needed));
         }
         let identity = identity(&layer).ok_or_else(|| {
             let gone = std::io::Error::from(std::io::ErrorKind::NotFound);

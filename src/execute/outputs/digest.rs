@@ -4,6 +4,7 @@
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::PermissionsExt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
@@ -11,7 +12,7 @@ use parking_lot::Mutex;
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, fstat, openat2};
 use rustix::io::Errno;
 
-use super::{FoundFile, Left, io_error, seal};
+use super::{FoundFile, Left, io_error};
 use crate::cas::{BlobStore, DiskStore, StoreError};
 use crate::digest::{Digest, DigestFunction};
 use crate::execute::error::ExecuteError;
@@ -45,8 +46,11 @@ pub(super) fn store_files(
     let storing = Storing { left, own, store, function, cancellation };
     let bytes: u64 = files.iter().map(|file| file.size_bytes).fold(0, u64::saturating_add);
     let worth = usize::try_from(bytes / PER_THREAD).unwrap_or(usize::MAX).saturating_add(1);
-    let available = thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS);
-    let threads = worth.min(available).min(files.len());
+    // Asking for the processors there are reads half a dozen files.
+    let threads = match worth.min(files.len()) {
+        1 => 1,
+        wanted => wanted.min(thread::available_parallelism().map_or(1, usize::from)).min(MOST_THREADS),
+    };
     if threads == 1 {
         return files.iter().map(|file| storing.file(file)).collect();
     }
@@ -104,7 +108,7 @@ impl Storing<'_> {
     /// The command's own, as it is: owners may take from themselves the right to read.
     fn make_readable(&self, file: &FoundFile) -> bool {
         let path = self.left.own.join(&file.path);
-        !file.through_symlink && seal(&path).is_ok()
+        !file.through_symlink && fs_err::set_permissions(path, PermissionsExt::from_mode(0o400)).is_ok()
     }
 
     /// A file that the command has made or changed. If nothing else refers to it, it becomes the blob.
@@ -121,7 +125,6 @@ impl Storing<'_> {
         }
         if stat.st_nlink == 1 && has_no_attributes(&opened) {
             let path = self.left.own.join(&file.path);
-            seal(&path)?;
             match self.store.adopt(&digest, &path) {
                 Ok(()) => return Ok(digest),
                 Err(error) => tracing::debug!("{path:?} has to be copied into the store: {error}"),
@@ -185,8 +188,14 @@ impl Storing<'_> {
     }
 }
 
-/// Extended attributes would stay with the blob. Those of a file changed in place are overlayfs's notes.
+/// Extended attributes would stay with the blob. Those of a file changed in place are overlayfs's notes; labels
+/// that the host's security module puts on every file do no harm.
 fn has_no_attributes(file: &File) -> bool {
-    let mut none: [u8; 0] = [];
-    matches!(rustix::fs::flistxattr(file, &mut none), Ok(0) | Err(Errno::NOTSUP))
+    let mut names = [0; 1024];
+    match rustix::fs::flistxattr(file, &mut names) {
+        Ok(length) => names[..length]
+            .split(|byte| *byte == 0)
+            .all(|name| matches!(name, b"" | b"security.selinux" | b"security.SMACK64")),
+        Err(error) => error == Errno::NOTSUP,
+    }
 }

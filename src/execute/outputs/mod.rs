@@ -11,13 +11,12 @@ mod find;
 
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use super::command::Command;
 use super::error::ExecuteError;
 use super::input::InputDirectory;
-use crate::cas::{DiskStore, StoreError};
+use crate::cas::DiskStore;
 use crate::digest::DigestFunction;
 use crate::reapi::{ActionResult, symlink_absolute_path_strategy};
 use crate::sandbox::Cancellation;
@@ -84,14 +83,6 @@ fn enumerate(names: &[String]) -> String {
         Some(more) if more > 0 => format!("{} and {more} more outputs", names[..MOST].join(", ")),
         _ => names.join(", "),
     }
-}
-
-/// Takes away the right to write to a file that goes into the store.
-pub(super) fn seal(path: &Path) -> Result<(), StoreError> {
-    fs_err::set_permissions(path, PermissionsExt::from_mode(0o444)).map_err(|source| StoreError::Io {
-        doing: "take away the right to write to a file".to_owned(),
-        source,
-    })
 }
 
 /// A file that was found. Its number is its place in [`Finding`]'s list.

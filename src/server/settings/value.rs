@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-/// Units of sizes, the largest first. Those without an `i` are the disk makers'.
-const UNITS: [(&str, u64); 10] = [
+/// Units of sizes, the largest first. Those with a `B` but no `i` are the disk makers'.
+const UNITS: [(&str, u64); 14] = [
     ("TiB", 1 << 40),
     ("GiB", 1 << 30),
     ("MiB", 1 << 20),
@@ -14,6 +14,10 @@ const UNITS: [(&str, u64); 10] = [
     ("kB", 1_000),
     ("KB", 1_000),
     ("B", 1),
+    ("T", 1 << 40),
+    ("G", 1 << 30),
+    ("M", 1 << 20),
+    ("K", 1 << 10),
 ];
 
 /// Bytes: `50GiB`, `1.5TB`, `4096`.
@@ -103,6 +107,7 @@ mod tests {
             ("50GiB", 50 << 30),
             ("1.5 TiB", 3 << 39),
             ("500MB", 500_000_000),
+            ("2G", 2 << 30),
             ("1 kB", 1000),
         ] {
             assert_eq!(size(text), Ok(bytes), "{text}");
