@@ -6,6 +6,8 @@ mod complete;
 mod disk;
 mod error;
 mod recent;
+mod fetching;
+mod remote;
 
 use std::io::Read;
 
@@ -22,6 +24,8 @@ pub use disk::{
 };
 pub use error::StoreError;
 pub(crate) use recent::Recent;
+pub use fetching::FetchingStore;
+pub use remote::RemoteStore;
 
 /// A content-addressable store. All calls block; asynchronous callers use `spawn_blocking`.
 ///
