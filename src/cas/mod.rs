@@ -5,8 +5,8 @@ mod chunking;
 mod complete;
 mod disk;
 mod error;
-mod recent;
 mod fetching;
+mod recent;
 mod remote;
 
 use std::io::Read;
@@ -23,8 +23,8 @@ pub use disk::{
     StoreUsage, Upload, Verification, store_statistics, verify_store,
 };
 pub use error::StoreError;
-pub(crate) use recent::Recent;
 pub use fetching::FetchingStore;
+pub(crate) use recent::Recent;
 pub use remote::RemoteStore;
 
 /// A content-addressable store. All calls block; asynchronous callers use `spawn_blocking`.

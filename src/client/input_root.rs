@@ -84,12 +84,12 @@ impl InputRoot {
         self.place(path, path, Entry::Directory(Self::default()))
     }
 
-    /// Adds everything below the directory `host` at `path`; reads all of it.
+    /// Everything below the directory `host`; reads all of it.
     ///
     /// # Errors
     /// [`InputError`] for what cannot be read, and for links that lead elsewhere.
-    pub fn add_tree(&mut self, path: &str, host: &Path) -> Result<(), InputError> {
-        self.place(path, path, Entry::Directory(Self::read(host, 0)?))
+    pub fn of_directory(host: &Path) -> Result<Self, InputError> {
+        Self::read(host, 0)
     }
 
     /// Adds a tree that was put together before at `path`.
@@ -98,6 +98,26 @@ impl InputRoot {
     /// [`InputError`] if there is no room for it.
     pub fn add_root(&mut self, path: &str, root: Self) -> Result<(), InputError> {
         self.place(path, path, Entry::Directory(root))
+    }
+
+    /// All files with their paths, digests and whether they can be run; nothing if there are links, too.
+    pub fn files(&self) -> Option<Vec<(String, Digest, bool)>> {
+        let mut files = Vec::new();
+        self.list("", &mut files).then_some(files)
+    }
+
+    fn list(&self, above: &str, files: &mut Vec<(String, Digest, bool)>) -> bool {
+        self.entries.iter().all(|(name, entry)| {
+            let path = format!("{above}{name}");
+            match entry {
+                Entry::Directory(below) => below.list(&format!("{path}/"), files),
+                Entry::File { digest, executable, .. } => {
+                    files.push((path, *digest, *executable));
+                    true
+                }
+                Entry::Symlink { .. } => false,
+            }
+        })
     }
 
     fn read(host: &Path, depth: usize) -> Result<Self, InputError> {
@@ -273,7 +293,7 @@ mod tests {
         fs_err::set_permissions(at("sub/tool"), std::fs::Permissions::from_mode(0o755)).unwrap();
         fs_err::os::unix::fs::symlink("../sub/tool", at("sub/link")).unwrap();
         let mut root = InputRoot::default();
-        root.add_tree("t", host.path()).unwrap();
+        root.add_root("t", InputRoot::of_directory(host.path()).unwrap()).unwrap();
         let mut blobs = Blobs::new();
         let top = directory(&root.collect(&mut blobs), &blobs);
         let digest =
@@ -284,7 +304,7 @@ mod tests {
         for target in ["/etc/passwd", "../../x", "a/../../../x"] {
             fs_err::remove_file(at("sub/link")).unwrap();
             fs_err::os::unix::fs::symlink(target, at("sub/link")).unwrap();
-            assert!(matches!(root.add_tree("u", host.path()), Err(InputError::Link(_))), "{target}");
+            assert!(matches!(InputRoot::of_directory(host.path()), Err(InputError::Link(_))), "{target}");
         }
     }
 

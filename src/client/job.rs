@@ -40,6 +40,11 @@ pub(super) struct PreparedAction {
 }
 
 impl Job {
+    /// The digest of the action: equal jobs have equal ones, and their results are interchangeable.
+    pub fn digest(&self) -> Digest {
+        self.prepare().digest
+    }
+
     pub(super) fn prepare(&self) -> PreparedAction {
         let mut blobs = Blobs::new();
         let input_root = self.inputs.collect(&mut blobs);
