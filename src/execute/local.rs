@@ -185,6 +185,7 @@ impl Run<'_> {
             &mut executed.result,
         )?;
         self.add_notes(notes, &mut executed.message);
+        room.leave(root);
         Ok(executed)
     }
 

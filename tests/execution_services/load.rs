@@ -2,11 +2,12 @@
 
 use std::time::Instant;
 
-use crosswheel::digest::DigestFunction;
+use crosswheel::digest::{Digest, DigestFunction};
 use crosswheel::execute::Executed;
 use crosswheel::queue::{Outcome, Queue, QueueSettings, Submission};
 use crosswheel::reapi::{Action, ActionResult, Command, Directory};
 use crosswheel::server::ExecutionSettings;
+use futures_util::{StreamExt, stream};
 use tokio::task::JoinSet;
 use tonic::Code;
 
@@ -19,19 +20,24 @@ async fn ten_thousand_actions_wait_and_all_are_run() {
     let (settings, execution) = (QueueSettings::default(), ExecutionSettings::default());
     let mut scene = Scene::without_workers(vec![host_pool(2)], settings, execution).await;
     let before = resident_kib();
-    let mut clients = JoinSet::new();
     let command_digest = Some(scene.store_message(&command()).to_message());
     let input_root_digest = Some(scene.store_message(&Directory::default()).to_message());
-    for index in 0..ACTIONS {
-        let action = scene.store_message(&Action {
-            command_digest: command_digest.clone(),
-            input_root_digest: input_root_digest.clone(),
-            salt: index.to_string().into_bytes(),
-            ..Action::default()
-        });
-        let updates = scene.execute(ask(action)).await.unwrap();
-        clients.spawn(async move { code(&end(updates).await) });
+    let actions: Vec<Digest> = (0..ACTIONS)
+        .map(|index| {
+            scene.store_message(&Action {
+                command_digest: command_digest.clone(),
+                input_root_digest: input_root_digest.clone(),
+                salt: index.to_string().into_bytes(),
+                ..Action::default()
+            })
+        })
+        .collect();
+    let mut clients = JoinSet::new();
+    let mut started = stream::iter(actions).map(|action| scene.execute(ask(action))).buffer_unordered(64);
+    while let Some(updates) = started.next().await {
+        clients.spawn(async move { code(&end(updates.unwrap()).await) });
     }
+    drop(started);
     scene.until(|statistics| statistics.queued == ACTIONS).await;
     let grown = resident_kib().saturating_sub(before);
     let started = Instant::now();

@@ -89,8 +89,8 @@ impl Scene {
         execution: ExecutionSettings,
     ) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let store = DiskStore::open(&StoreSettings { directory: directory.path().into(), max_bytes: None });
-        let store = Arc::new(store.unwrap());
+        let place = StoreSettings { directory: directory.path().to_owned(), ..StoreSettings::default() };
+        let store = Arc::new(DiskStore::open(&place).unwrap());
         let (runs, received) = unbounded_channel();
         let (queue, slots) = Queue::new(pools, settings).unwrap();
         let queue = Arc::new(queue);
@@ -160,7 +160,7 @@ impl Scene {
     }
 
     pub async fn refusal(&self, asking: Asking) -> Status {
-        self.execute(asking).await.err().expect("it is not executed")
+        self.execute(asking).await.expect_err("it is not executed")
     }
 
     pub async fn wait_execution(&self, name: &str) -> Result<Streaming<Operation>, Status> {

@@ -40,7 +40,7 @@ impl Endpoint {
 
     pub async fn start_with(settings: StorageSettings) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let store = StoreSettings { directory: directory.path().to_owned(), max_bytes: None };
+        let store = StoreSettings { directory: directory.path().to_owned(), ..StoreSettings::default() };
         let store = Arc::new(DiskStore::open(&store).unwrap());
         let blobs: Arc<dyn BlobStore> = Arc::clone(&store) as Arc<dyn BlobStore>;
         let results = Arc::new(CompleteActionCache::new(Arc::clone(&store)));
