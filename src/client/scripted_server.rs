@@ -214,7 +214,8 @@ impl Fixture {
     fn with_patience(attempts: impl IntoIterator<Item = Vec<Step>>, patience: Duration) -> Self {
         let runtime = tokio::runtime::Runtime::new().unwrap();
         let directory = tempfile::tempdir().unwrap();
-        let settings = StoreSettings { directory: directory.path().join("store"), max_bytes: None };
+        let settings =
+            StoreSettings { directory: directory.path().join("store"), ..StoreSettings::default() };
         let store = Arc::new(DiskStore::open(&settings).unwrap());
         let scripted = Scripted::default();
         scripted.0.lock().unwrap().attempts = attempts.into_iter().collect();

@@ -101,7 +101,8 @@ mod tests {
 
     fn store() -> (tempfile::TempDir, DiskStore) {
         let directory = tempfile::tempdir().unwrap();
-        let settings = StoreSettings { directory: directory.path().join("store"), max_bytes: None };
+        let settings =
+            StoreSettings { directory: directory.path().join("store"), ..StoreSettings::default() };
         let store = DiskStore::open(&settings).unwrap();
         (directory, store)
     }
