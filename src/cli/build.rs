@@ -6,9 +6,11 @@ use std::process::ExitCode;
 use clap::Args;
 use serde::Serialize;
 
+use super::executor::{Embedded, Executor};
 use super::output::{complain, print};
+use super::remote::RemoteArguments;
 use crate::crossbuild::{
-    BuildFailure, BuildFailureClass, BuildOptions, IndexFlags, Layer, SourceResult, Status, build,
+    BuildFailure, BuildFailureClass, BuildOptions, IndexFlags, Layer, Placement, SourceResult, Status, build,
 };
 use crate::platform::{Glibc, Target};
 use crate::sandbox::Mode;
@@ -26,6 +28,8 @@ Examples:
       Adds a requirement the project forgot to declare, and bounds the others.
   crosswheel build lib-1.0.tar.gz --no-index --find-links wheelhouse
       Takes build requirements from a directory only.
+  crosswheel build cowsay==6.0 --remote grpc://buildbox:8980
+      Builds on a worker of that server, with the build requirements resolved here.
 
 Indexes and credentials come from the flags, from UV_DEFAULT_INDEX, UV_INDEX, UV_FIND_LINKS and
 UV_OFFLINE, from PIP_INDEX_URL, PIP_EXTRA_INDEX_URL, PIP_FIND_LINKS, PIP_NO_INDEX and PIP_CONSTRAINT,
@@ -43,10 +47,11 @@ Exit codes (of the first source that failed, in the order given):
   14  backend drift / invalid metadata      22  build requirements cannot be resolved
   15  requires newer Python                 23  lock drift
   16  out of memory or killed               24  requirement cycle
-  17  timeout                               129, 130, 143  ended by SIGHUP, SIGINT, SIGTERM";
+  17  timeout                               25  execution failed: no executor, or it could not run the step
+ 129, 130, 143  ended by SIGHUP, SIGINT, SIGTERM";
 
 /// Build wheels from sdists: fetch, resolve build requirements, build each in isolation, verify.
-#[derive(Args, Debug)]
+#[derive(Args)]
 #[command(after_long_help = AFTER_HELP)]
 pub struct BuildArguments {
     /// An sdist file, an http(s) or file URL (optionally ending in #sha256=...), or name==version
@@ -153,6 +158,9 @@ pub struct BuildArguments {
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..), help_heading = "Builds")]
     timeout: Option<u64>,
 
+    #[command(flatten)]
+    remote: RemoteArguments,
+
     /// Print one JSON document on standard output, and nothing else there
     #[arg(long)]
     json: bool,
@@ -170,14 +178,15 @@ struct Document<'a> {
 /// Runs the subcommand.
 pub fn run(arguments: BuildArguments) -> ExitCode {
     let (sources, json) = (arguments.sources.clone(), arguments.json);
-    let summary = match options(arguments) {
-        Ok(options) => build(&sources, options, |result| {
+    let summary = prepare(arguments).and_then(|(options, executor)| {
+        let summary = build(&sources, options, executor.connect(), |result| {
             if !json {
                 print_result(result);
             }
-        }),
-        Err(failure) => Err(failure),
-    };
+        });
+        executor.stop();
+        summary
+    });
     match summary {
         Ok(summary) => {
             if json {
@@ -203,14 +212,26 @@ pub fn run(arguments: BuildArguments) -> ExitCode {
     }
 }
 
-fn options(arguments: BuildArguments) -> Result<BuildOptions, BuildFailure> {
-    let executable = std::env::current_exe()?;
+/// What to do, and the executor that is to do it, not yet reached.
+fn prepare(arguments: BuildArguments) -> Result<(BuildOptions, Executor), BuildFailure> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    Ok(BuildOptions {
+    let jobs = arguments.jobs.map_or(cores, usize::from);
+    let cache_directory = super::cache_directory(arguments.cache_dir).map_err(invalid)?;
+    let remote = arguments.remote.resolve().map_err(invalid)?;
+    let placement = remote.as_ref().map_or(Placement::Here, |remote| remote.placement.clone());
+    let executor = match remote {
+        Some(remote) => Executor::remote(remote)?,
+        None => Executor::embedded(Embedded {
+            cache: cache_directory.clone(),
+            sandbox: arguments.sandbox,
+            slots: jobs.min(arguments.sources.len()),
+        })?,
+    };
+    let options = BuildOptions {
         python: arguments.python,
         out: arguments.out,
-        cache_directory: super::cache_directory(arguments.cache_dir).map_err(invalid)?,
-        executable,
+        cache_directory,
+        placement,
         index: IndexFlags {
             layer: Layer {
                 default_index: arguments.index_url,
@@ -232,13 +253,14 @@ fn options(arguments: BuildArguments) -> Result<BuildOptions, BuildFailure> {
         glibc: arguments.glibc,
         sandbox: arguments.sandbox,
         timeout: arguments.timeout,
-        jobs: arguments.jobs.map_or(cores, usize::from),
+        jobs,
         rebuild: arguments.rebuild,
         refresh: arguments.refresh,
         lock: arguments.lock,
         update_lock: arguments.update_lock,
         verbose: arguments.verbose,
-    })
+    };
+    Ok((options, executor))
 }
 
 fn invalid(message: String) -> BuildFailure {

@@ -2,8 +2,10 @@
 
 mod build;
 mod doctor;
+mod executor;
 mod failure_text;
 mod output;
+mod remote;
 mod sandbox_init;
 mod sandbox_run;
 mod serve;

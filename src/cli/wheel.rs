@@ -12,6 +12,7 @@ use clap::Args;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
+use tempfile::TempDir;
 
 use super::failure_text;
 use super::output::{complain, print};
@@ -103,9 +104,6 @@ pub struct WheelArguments {
     /// Leave the build's directory in place, and say where it is
     #[arg(long)]
     keep_work: bool,
-    /// End the build when standard input ends: for whoever starts this and may be killed
-    #[arg(long, hide = true)]
-    end_with_stdin: bool,
     /// Print one JSON document on standard output: {"built": {...}}, {"failed": {...}}, or, where it is not the
     /// project's fault (exit codes 1 and 2), {"error": {...}}; nothing when interrupted
     #[arg(long)]
@@ -123,12 +121,14 @@ pub fn run(arguments: WheelArguments) -> ExitCode {
         Ok(signal) => signal,
         Err(error) => return failure_text::internal(json, &format!("cannot listen for signals: {error}")),
     };
-    if arguments.end_with_stdin
-        && let Err(error) = cancel_at_end_of_stdin(&cancellation)
-    {
-        return failure_text::internal(json, &format!("cannot watch standard input: {error}"));
+    if let Err(message) = check_version() {
+        return failure_text::internal(json, &message);
     }
-    let request = match request(arguments) {
+    let (cache, _temporary) = match cache_directory(arguments.cache_dir.clone()) {
+        Ok(directory) => directory,
+        Err(message) => return failure_text::internal(json, &message),
+    };
+    let request = match request(arguments, cache) {
         Ok(request) => request,
         Err(_) if signal.load(Ordering::SeqCst) != 0 => return interrupted(&signal),
         Err(message) => return failure_text::usage(json, &message),
@@ -172,8 +172,31 @@ fn exit_code_of(signal: i32) -> u8 {
     128_u8.saturating_add(u8::try_from(signal).unwrap_or(0))
 }
 
-fn request(arguments: WheelArguments) -> Result<WheelRequest, String> {
-    let cache = super::cache_directory(arguments.cache_dir)?;
+/// Fails if somebody wants another crosswheel than this. Workers of our own look at it, too; others start
+/// whichever they have.
+fn check_version() -> Result<(), String> {
+    let own = env!("CARGO_PKG_VERSION");
+    match std::env::var("CROSSWHEEL_VERSION") {
+        Ok(wanted) if wanted != own => {
+            Err(format!("crosswheel {wanted} is wanted (CROSSWHEEL_VERSION), and this is crosswheel {own}"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The cache directory, and what removes it if it is one for this build only: workers may have no home.
+fn cache_directory(given: Option<PathBuf>) -> Result<(PathBuf, Option<TempDir>), String> {
+    match super::cache_directory(given) {
+        Ok(directory) => Ok((directory, None)),
+        Err(_) => {
+            let directory = tempfile::Builder::new().prefix("crosswheel-cache-").tempdir();
+            let directory = directory.map_err(|error| format!("cannot make a cache directory: {error}"))?;
+            Ok((directory.path().to_owned(), Some(directory)))
+        }
+    }
+}
+
+fn request(arguments: WheelArguments, cache: PathBuf) -> Result<WheelRequest, String> {
     let interpreter = Interpreter::find(&arguments.python, &cache).map_err(|error| error.to_string())?;
     let mut config_settings = BTreeMap::<String, Vec<String>>::new();
     for (key, value) in arguments.config_settings {
@@ -214,17 +237,7 @@ fn key_value(text: &str) -> Result<(String, String), String> {
     }
 }
 
-/// Ends the build once whoever holds the other end of standard input is gone.
-fn cancel_at_end_of_stdin(cancellation: &Arc<Cancellation>) -> std::io::Result<()> {
-    let cancellation = Arc::clone(cancellation);
-    std::thread::Builder::new().name("stdin".into()).spawn(move || {
-        let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
-        cancellation.cancel();
-    })?;
-    Ok(())
-}
-
-/// How long the build may take to notice a signal. Less than `crosswheel build` gives us.
+/// How long the build may take to notice a signal.
 const GRACE: Duration = Duration::from_secs(4);
 
 /// Ends the build on the first signal; what it was is kept for the exit code. A build that does not notice,

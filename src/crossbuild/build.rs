@@ -13,28 +13,31 @@ use pep508_rs::{PackageName, Requirement, VerbatimUrl};
 
 use super::builder::Builder;
 use super::credentials::redact_urls;
+use super::executor::Connect;
 use super::failure::{BuildFailure, BuildFailureClass};
 use super::lock::{LockedSdist, drift};
 use super::options::BuildOptions;
 use super::progress::Task;
 use super::requirements::{Resolution, Stack};
 use super::results::{BuildSummary, SourceResult, Status};
+use super::runner::Ran;
 use super::sdists::Sdist;
 use super::source::Source;
 use super::step::{Customisation, WheelStep};
 use super::wheel_cache::{Published, publish};
 use crate::digest::Sha256;
-use crate::sdist::report::{Outcome, Report};
+use crate::sdist::report::Report;
 use crate::sdist::{Failure, FailureClass};
 
-/// Builds every source. `on_result` is called as each ends, in whatever order that is. An error is one
+/// Builds every source on the executor that `connect` reaches. `on_result` is called as each ends, in whatever order that is. An error is one
 /// that keeps all of them from being built.
 pub fn build(
     sources: &[String],
     options: BuildOptions,
+    connect: Connect,
     on_result: impl Fn(&SourceResult) + Sync,
 ) -> Result<BuildSummary, BuildFailure> {
-    let builder = Builder::new(options)?;
+    let builder = Builder::new(options, connect)?;
     let results: Vec<Mutex<Option<Ended>>> = sources.iter().map(|_| Mutex::default()).collect();
     let next = AtomicUsize::new(0);
     let work = || {
@@ -65,8 +68,6 @@ pub fn build(
 pub(super) struct Built {
     /// The wheel.
     pub(super) wheel: PathBuf,
-    /// Its key in the wheel cache.
-    pub(super) key: Sha256,
     /// The report of its build.
     pub(super) report: Report,
     /// Whether it was there before.
@@ -77,14 +78,6 @@ pub(super) struct Built {
 
 /// What became of a source, and what goes into the lock file for it.
 type Ended = (SourceResult, Vec<LockedSdist>);
-
-/// What came of a step.
-enum Stepped {
-    /// A wheel in the cache.
-    Made { wheel: PathBuf, key: Sha256, report: Box<Report>, cached: bool },
-    /// The step's own failure.
-    Failed(Failure),
-}
 
 impl Builder {
     fn build_source(&self, text: &str) -> Ended {
@@ -171,13 +164,17 @@ impl Builder {
             step.build_wheels =
                 resolution.wheels.iter().map(|wheel| (wheel.path(&self.cache), wheel.sha256)).collect();
             step.rust = self.rust_inputs(sdist, &asked, customisation, task)?;
-            match self.run_or_reuse(&step, &stage, rebuild, task)? {
-                Stepped::Made { wheel, key, report, cached } => {
+            match self.runner.run(&step, rebuild, &stage, task)? {
+                Ran::Built { report, wheel, cached } => {
+                    check_inputs(&step, &report)?;
+                    let wheel = self.wheels.have(&report, &self.sdists, |place| {
+                        Ok(self.runner.client()?.download(&wheel, place)?)
+                    })?;
                     self.learn_from(&step, &learned, &report)?;
                     let locks = self.lock_entries(sdist, &resolution);
-                    return Ok(Built { wheel, key, report: *report, cached, locks });
+                    return Ok(Built { wheel, report: *report, cached, locks });
                 }
-                Stepped::Failed(failure) => {
+                Ran::Failed(failure) => {
                     self.ask_for_more(&step, sdist, failure, &mut asked, &mut learned)?;
                 }
             }
@@ -272,33 +269,6 @@ impl Builder {
         entry.check(asked)?;
         self.resolve_locked(lock, entry, stack, task)
     }
-
-    /// The step's wheel: from the cache, or by running it.
-    fn run_or_reuse(
-        &self,
-        step: &WheelStep,
-        stage: &str,
-        rebuild: bool,
-        task: &Task,
-    ) -> Result<Stepped, BuildFailure> {
-        let key = step.key();
-        self.cache.exclusively(key, || {
-            if let Some((wheel, report)) = self.wheels.get(key, &self.sdists).filter(|_| !rebuild) {
-                return Ok(Stepped::Made { wheel, key, report: Box::new(report), cached: true });
-            }
-            task.stage(stage);
-            let out = self.cache.temporary_directory()?;
-            let ended = self.runner.run(step, out.path(), self.cache.root(), |line| task.output(line));
-            match ended.map_err(|failure| changed_wheel(step).unwrap_or(failure))? {
-                Outcome::Built(report) => {
-                    check_inputs(step, &report)?;
-                    let wheel = self.wheels.put(key, out, &report)?;
-                    Ok(Stepped::Made { wheel, key, report, cached: false })
-                }
-                Outcome::Failed(failure) => Ok(Stepped::Failed(failure)),
-            }
-        })
-    }
 }
 
 /// Fails if `name==version` was asked for and something else came out: an sdist without PKG-INFO does not
@@ -326,12 +296,6 @@ fn check_inputs(step: &WheelStep, report: &Report) -> Result<(), BuildFailure> {
         Some((path, _)) => Err(changed(path)),
         None => Ok(()),
     }
-}
-
-/// The failure of a step that refused a wheel for another digest than it was to have.
-fn changed_wheel(step: &WheelStep) -> Option<BuildFailure> {
-    let is_changed = |path: &Path, digest| Sha256::of_file(path).is_ok_and(|(found, _)| found != digest);
-    step.build_wheels.iter().find(|(path, digest)| is_changed(path, *digest)).map(|(path, _)| changed(path))
 }
 
 fn changed(path: &Path) -> BuildFailure {

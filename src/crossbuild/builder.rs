@@ -1,13 +1,14 @@
 //! Everything the sources of a run share, set up once.
 //! Knows nothing of the order in which it is used.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use super::cache::Cache;
 use super::constraints::Constraints;
 use super::credentials::Credentials;
 use super::download::Downloads;
+use super::executor::{Connect, Executor};
 use super::failure::{BuildFailure, BuildFailureClass};
 use super::http::Http;
 use super::index::Index;
@@ -16,7 +17,7 @@ use super::interrupt::Interrupt;
 use super::lock::{Lock, Setting};
 use super::options::BuildOptions;
 use super::progress::Progress;
-use super::runner::LocalRunner;
+use super::runner::Runner;
 use super::sdists::Sdists;
 use super::settings_layer::Environment;
 use super::step::Customisation;
@@ -43,7 +44,7 @@ pub(super) struct Builder {
     pub(super) downloads: Downloads,
     pub(super) sdists: Sdists,
     pub(super) wheels: WheelCache,
-    pub(super) runner: LocalRunner,
+    pub(super) runner: Runner,
     pub(super) progress: Progress,
     /// The lock file as it was found.
     pub(super) lock: Option<Lock>,
@@ -53,7 +54,7 @@ pub(super) struct Builder {
 
 impl Builder {
     /// Reads all configuration; fails on what would fail every source.
-    pub(super) fn new(options: BuildOptions) -> Result<Self, BuildFailure> {
+    pub(super) fn new(options: BuildOptions, connect: Connect) -> Result<Self, BuildFailure> {
         let cache = Arc::new(Cache::open(&options.cache_directory)?);
         let interrupt = Interrupt::install(cache.run_directory().to_owned())?;
         let interpreter =
@@ -81,13 +82,14 @@ impl Builder {
             None => None,
         };
         let sdists = Sdists::new(Arc::clone(&cache));
+        let executor = Executor::start(connect, &options.placement, visible_paths(&options, &interpreter))?;
         Ok(Self {
             index: Index::new(Arc::clone(&http), settings.indexes.clone(), settings.find_links.clone()),
             tags: CompatibleTags::new((major, minor), &interpreter.abi_flags, target, build_glibc),
             setting: Setting { python: format!("{major}.{minor}"), target },
             downloads: Downloads::new(Arc::clone(&cache), Arc::clone(&http)),
             wheels: WheelCache::new(Arc::clone(&cache)),
-            runner: LocalRunner::new(options.executable.clone(), Arc::clone(&interrupt)),
+            runner: Runner::new(executor, options.placement.clone(), Arc::clone(&interrupt), options.verbose),
             progress: Progress::on_stderr(options.verbose),
             customisation: options.customisation(&sdists)?,
             uv: OnceLock::new(),
@@ -113,6 +115,13 @@ impl Builder {
         let found = Uv::locate(&self.cache, &self.index, &self.downloads)?;
         Ok(self.uv.get_or_init(|| found))
     }
+}
+
+/// What steps must see of this machine wherever it is: the interpreter, and the user's tools.
+fn visible_paths(options: &BuildOptions, interpreter: &Interpreter) -> Vec<PathBuf> {
+    let executable = interpreter.executable.parent().map(Path::to_owned);
+    let tools = options.tool_directories.iter().cloned();
+    executable.into_iter().chain([interpreter.base_prefix.clone()]).chain(tools).collect()
 }
 
 fn invalid(message: String) -> BuildFailure {

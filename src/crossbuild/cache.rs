@@ -67,9 +67,9 @@ impl Cache {
         self.root.join("downloads").join(sha256.to_string()).join(file_name)
     }
 
-    /// The directory of the built wheel with `key`.
-    pub fn wheel(&self, key: Sha256) -> PathBuf {
-        self.root.join("wheels").join(key.to_string())
+    /// The directory of the built wheel with digest `sha256`.
+    pub fn wheel(&self, sha256: Sha256) -> PathBuf {
+        self.root.join("wheels").join(sha256.to_string())
     }
 
     /// The directory of crates that were fetched under `key`.

@@ -22,6 +22,8 @@ pub enum BuildFailureClass {
     InvalidSource,
     /// The cache or the output directory cannot be used.
     LocalIo,
+    /// The executor cannot be reached, or could not run the step.
+    ExecutionFailed,
     /// A signal ended the run.
     Interrupted,
     /// The hermetic step failed.
@@ -39,6 +41,7 @@ impl BuildFailureClass {
             Self::ResolutionFailed => 22,
             Self::LockDrift => 23,
             Self::RequirementCycle => 24,
+            Self::ExecutionFailed => 25,
             Self::Interrupted => 130,
             Self::Step(class) => class.exit_code(),
         }
@@ -53,6 +56,7 @@ impl BuildFailureClass {
             Self::RequirementCycle => "requirement cycle",
             Self::InvalidSource => "invalid argument",
             Self::LocalIo => "cannot read or write a local file",
+            Self::ExecutionFailed => "execution failed",
             Self::Interrupted => "interrupted",
             Self::Step(class) => class.title(),
         }

@@ -2,10 +2,11 @@
 //!
 //! One thread waits for signals and owns the ending; everybody else asks [`Interrupt::check`]
 //! between steps and starts processes through [`Interrupt::run`] only, so that there is never a
-//! child this thread does not know of. Knows nothing of what the children do.
+//! child this thread does not know of. What runs elsewhere is cancelled by [`Interrupt::cancellation`].
+//! Knows nothing of what the children do.
 
 use std::collections::BTreeSet;
-use std::io::{BufRead, BufReader, ErrorKind, Read};
+use std::io::{ErrorKind, Read};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -19,22 +20,23 @@ use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::Pid;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
+use tokio_util::sync::CancellationToken;
 
 use super::failure::{BuildFailure, BuildFailureClass};
+use super::lines::Lines;
 
 /// How long children may take to end after SIGTERM, before SIGKILL.
 const GRACE: Duration = Duration::from_secs(5);
-/// How long our own threads may take to notice once no child is left.
-const OWN_GRACE: Duration = Duration::from_secs(2);
-
-/// Most bytes kept of a line of a child's output: foreign code decides how long its lines are.
-const LONGEST_LINE: u64 = 64 << 10;
+/// How long our own threads may take to notice once no child is left, and executors to end what they run.
+const OWN_GRACE: Duration = Duration::from_secs(4);
 
 /// The state shared by the thread that waits for signals and those that build.
 #[derive(Debug, Default)]
 pub struct Interrupt {
     /// The first signal that arrived, 0 before that.
     signal: AtomicI32,
+    /// Cancelled with it.
+    cancellation: CancellationToken,
     children: Mutex<BTreeSet<i32>>,
     /// Held while a file outside the run's temporary directory is written.
     publishing: Mutex<()>,
@@ -65,6 +67,7 @@ impl Interrupt {
         std::thread::Builder::new().name("signals".into()).spawn(move || {
             if let Some(signal) = signals.forever().next() {
                 shared.signal.store(signal, Ordering::SeqCst);
+                shared.cancellation.cancel();
                 shared.end_children(&mut signals);
                 std::thread::sleep(OWN_GRACE);
                 // Still here: some thread waits for a peer that does not answer.
@@ -92,6 +95,11 @@ impl Interrupt {
         }
     }
 
+    /// Is cancelled when a signal arrives.
+    pub fn cancellation(&self) -> &CancellationToken {
+        &self.cancellation
+    }
+
     /// Keeps the process from being ended half-way through `write`.
     pub fn publishing<T>(&self, write: impl FnOnce() -> T) -> T {
         let _guard = lock(&self.publishing);
@@ -114,7 +122,7 @@ impl Interrupt {
         let captured = std::thread::scope(|scope| {
             scope.spawn(move || {
                 if let Some(stderr) = stderr {
-                    each_line(BufReader::new(stderr), on_line);
+                    each_line(stderr, on_line);
                 }
             });
             let mut captured = Vec::new();
@@ -175,13 +183,14 @@ impl Interrupt {
     }
 }
 
-/// Hands each line to `on_line`, and one that is longer than [`LONGEST_LINE`] in pieces.
-fn each_line(mut reader: impl BufRead, mut on_line: impl FnMut(&str)) {
-    let mut line = Vec::new();
-    while let Ok(1..) = reader.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut line) {
-        on_line(String::from_utf8_lossy(&line).trim_end_matches(['\n', '\r']));
-        line.clear();
+/// Hands each line to `on_line`.
+fn each_line(mut reader: impl Read, mut on_line: impl FnMut(&str)) {
+    let mut lines = Lines::default();
+    let mut buffer = [0; 8 << 10];
+    while let Ok(count @ 1..) = reader.read(&mut buffer) {
+        lines.add(&buffer[..count], &mut on_line);
     }
+    lines.finish(on_line);
 }
 
 fn process_id(child: &Child) -> i32 {

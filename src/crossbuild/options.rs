@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use pep508_rs::{Requirement, VerbatimUrl};
 
+use super::executor::Placement;
 use super::failure::{BuildFailure, BuildFailureClass};
 use super::index_settings::IndexFlags;
 use super::sdists::Sdists;
@@ -22,8 +23,8 @@ pub struct BuildOptions {
     pub out: PathBuf,
     /// The cache directory.
     pub cache_directory: PathBuf,
-    /// The crosswheel executable that runs steps.
-    pub executable: PathBuf,
+    /// Where steps run.
+    pub placement: Placement,
     /// Where packages come from, as far as flags say.
     pub index: IndexFlags,
     /// Changes to the builds of the sources.

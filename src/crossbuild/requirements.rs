@@ -49,10 +49,8 @@ pub struct ResolvedWheel {
 pub enum Origin {
     /// Fetched.
     Url(Url),
-    /// Built here from the sdist with that digest; the key is the one of the wheel cache.
+    /// Built for us from the sdist with that digest.
     Built {
-        /// Key of the wheel cache.
-        key: Sha256,
         /// SHA-256 of the sdist.
         sdist: Sha256,
     },
@@ -72,7 +70,7 @@ impl ResolvedWheel {
     pub fn path(&self, cache: &Cache) -> PathBuf {
         match self.origin {
             Origin::Url(_) => cache.download(self.sha256, &self.file_name),
-            Origin::Built { key, .. } => cache.wheel(key).join(&self.file_name),
+            Origin::Built { .. } => cache.wheel(self.sha256).join(&self.file_name),
         }
     }
 
@@ -82,7 +80,7 @@ impl ResolvedWheel {
             version,
             file_name: built.report.file_name.clone(),
             sha256: built.report.sha256,
-            origin: Origin::Built { key: built.key, sdist },
+            origin: Origin::Built { sdist },
         }
     }
 
@@ -248,7 +246,7 @@ impl Builder {
                 return Ok(Answer::Remembered(resolution));
             }
             let directories: Vec<PathBuf> =
-                built.iter().map(|(built, _)| self.cache.wheel(built.key)).collect();
+                built.iter().map(|(built, _)| self.cache.wheel(built.report.sha256)).collect();
             let question = Question {
                 requirements: texts,
                 interpreter: &self.interpreter,

@@ -1,62 +1,136 @@
-//! Where a step runs: here, as a child process of our own executable.
-//! Knows nothing of what the step is for.
+//! Runs steps through the executor, and tells what came of them. Knows nothing of what a step is for.
 
-use std::collections::VecDeque;
-use std::os::unix::process::ExitStatusExt;
-use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Stdio};
 use std::sync::Arc;
 
 use serde::Deserialize;
 
+use super::executor::{Executor, Placement};
 use super::failure::{BuildFailure, BuildFailureClass};
 use super::interrupt::Interrupt;
-use super::step::WheelStep;
-use crate::sdist::report::Outcome;
+use super::lines::{Lines, last_lines};
+use super::progress::Task;
+use super::step::{OUT, WheelStep};
+use crate::client::{Client, ClientError, Event, Finished, Output};
+use crate::sdist::report::{Outcome, Report};
 use crate::sdist::{Failure, FailureClass};
 
 /// Log lines kept for a step that ends without saying why.
 const TAIL: usize = 30;
 
-/// Runs steps on this machine.
-#[derive(Debug)]
-pub struct LocalRunner {
-    executable: PathBuf,
+/// Runs steps.
+pub(super) struct Runner {
+    executor: Executor,
+    placement: Placement,
     interrupt: Arc<Interrupt>,
+    /// Show what backends print while they do.
+    follow: bool,
 }
 
-impl LocalRunner {
-    /// Runs steps with the crosswheel binary at `executable`.
-    pub fn new(executable: PathBuf, interrupt: Arc<Interrupt>) -> Self {
-        Self { executable, interrupt }
+/// What came of a step.
+#[derive(Debug)]
+pub(super) enum Ran {
+    /// A wheel, still with the executor.
+    Built { report: Box<Report>, wheel: Output, cached: bool },
+    /// The step's own failure.
+    Failed(Failure),
+}
+
+impl Runner {
+    pub(super) fn new(
+        executor: Executor,
+        placement: Placement,
+        interrupt: Arc<Interrupt>,
+        follow: bool,
+    ) -> Self {
+        Self { executor, placement, interrupt, follow }
     }
 
-    /// Runs `step` to its end. The wheel appears in `out`; `on_line` gets each line of the backend's
-    /// output. A step that fails is an [`Outcome`], too; errors are ours.
-    pub fn run(
+    /// Runs `step` to its end, or finds out how it ended before. `stage` says what it is to those who wait; they
+    /// get to see each line of the backend's output, too. A step that fails is a [`Ran`]; errors are ours.
+    pub(super) fn run(
         &self,
         step: &WheelStep,
-        out: &Path,
-        cache: &Path,
-        mut on_line: impl FnMut(&str) + Send,
-    ) -> Result<Outcome, BuildFailure> {
-        let mut tail = VecDeque::with_capacity(TAIL);
-        let mut command = Command::new(&self.executable);
-        // The step ends when its standard input does: with us, however we end.
-        command.args(step.arguments(out, cache)).stdin(Stdio::piped());
-        let finished = self.interrupt.run(&mut command, |line| {
-            on_line(line);
-            if tail.len() == TAIL {
-                tail.pop_front();
-            }
-            tail.push_back(line.to_owned());
-        })?;
-        if let Ok(outcome) = serde_json::from_slice(&finished.stdout) {
-            return Ok(outcome);
+        rebuild: bool,
+        stage: &str,
+        task: &Task,
+    ) -> Result<Ran, BuildFailure> {
+        let mut job = step.job(&self.placement)?;
+        job.skip_cache = rebuild;
+        let mut lines = Lines::default();
+        let cancelled = self.interrupt.cancellation();
+        let ended = self.client()?.run(&job, self.follow, cancelled, |event| match event {
+            Event::Stderr(bytes) => lines.add(bytes, |line| task.output(line)),
+            other => self.show(other, stage, task),
+        });
+        lines.finish(|line| task.output(line));
+        self.interrupt.check()?;
+        match ended {
+            Ok(finished) => self.interpret(finished),
+            Err(ClientError::TimedOut(message)) => Ok(Ran::Failed(timed_out(&message, step.timeout))),
+            Err(error) => Err(error.into()),
         }
-        match serde_json::from_slice::<Complaint>(&finished.stdout) {
-            Ok(complaint) => Err(complaint.error.into()),
-            Err(_) => Ok(Outcome::Failed(silent_end(finished.status, tail.into()))),
+    }
+
+    /// The connection to the executor.
+    pub(super) fn client(&self) -> Result<&Client, BuildFailure> {
+        self.executor.client()
+    }
+
+    fn show(&self, event: Event<'_>, stage: &str, task: &Task) {
+        let remote = self.placement != Placement::Here;
+        match event {
+            Event::Executing => task.stage(stage),
+            Event::Uploaded(uploaded) if remote && uploaded.bytes > 1 << 20 => {
+                task.stage(&format!("sent {:.1} MiB", uploaded.bytes as f64 / f64::from(1 << 20)));
+            }
+            Event::StillQueued(waited) => {
+                task.stage(&format!("{stage}: waiting for a worker since {} s", waited.as_secs()));
+            }
+            Event::Queued if remote => task.stage(&format!("{stage}: queued")),
+            Event::Reconnecting(reason) => {
+                task.stage(&format!("{stage}: the executor does not answer ({reason}); trying again"));
+            }
+            Event::Restarted(reason) => task.stage(&format!("{stage}: starting again, as {reason}")),
+            Event::Queued | Event::Uploaded(_) | Event::Stderr(_) => {}
+        }
+    }
+
+    fn interpret(&self, finished: Finished) -> Result<Ran, BuildFailure> {
+        let outcome = match serde_json::from_slice(&finished.stdout) {
+            Ok(outcome) => outcome,
+            Err(_) => match serde_json::from_slice::<Complaint>(&finished.stdout) {
+                Ok(complaint) => return Err(self.blame(complaint.error)),
+                Err(_) => return Ok(Ran::Failed(silent_end(&finished))),
+            },
+        };
+        match outcome {
+            Outcome::Failed(failure) => Ok(Ran::Failed(failure)),
+            Outcome::Built(report) => {
+                let path = format!("{OUT}/{}", report.file_name);
+                let is_wheel =
+                    |output: &Output| output.path == path && output.digest.hex() == report.sha256.to_string();
+                let cached = finished.cached;
+                match finished.outputs.into_iter().find(is_wheel) {
+                    Some(wheel) => Ok(Ran::Built { report, wheel, cached }),
+                    None => Err(BuildFailure::new(
+                        BuildFailureClass::ExecutionFailed,
+                        format!("the executor did not return {}, which was built", report.file_name),
+                    )),
+                }
+            }
+        }
+    }
+
+    /// The failure of a step that could not work where it was.
+    fn blame(&self, error: ComplaintError) -> BuildFailure {
+        let class = match error.kind.as_str() {
+            "usage" => BuildFailureClass::InvalidSource,
+            _ if self.placement == Placement::Here => BuildFailureClass::LocalIo,
+            _ => BuildFailureClass::ExecutionFailed,
+        };
+        match self.placement {
+            Placement::Here => BuildFailure::new(class, error.message),
+            Placement::Remote { .. } => BuildFailure::new(class, error.message).within("on the worker"),
         }
     }
 }
@@ -74,61 +148,65 @@ struct ComplaintError {
     message: String,
 }
 
-impl From<ComplaintError> for BuildFailure {
-    fn from(error: ComplaintError) -> Self {
-        let class = match error.kind.as_str() {
-            "usage" => BuildFailureClass::InvalidSource,
-            _ => BuildFailureClass::LocalIo,
-        };
-        Self::new(class, error.message)
+fn timed_out(message: &str, timeout: Option<u64>) -> Failure {
+    let failure = Failure::new(FailureClass::Timeout, format!("the executor ended the build: {message}"));
+    match timeout {
+        Some(_) => failure.with_hint("allow more time with --timeout SECONDS"),
+        None => {
+            failure.with_hint("ask for more time than the executor gives by itself with --timeout SECONDS")
+        }
     }
 }
 
 /// The failure of a step that did not print its outcome.
-fn silent_end(status: ExitStatus, evidence: Vec<String>) -> Failure {
-    let (class, how) = match status.signal() {
-        Some(signal) => (FailureClass::Killed, format!("was killed by signal {signal}")),
-        None => (FailureClass::BackendError, format!("ended with {status}")),
+fn silent_end(finished: &Finished) -> Failure {
+    let (class, how) = match finished.exit_code {
+        // As shells, and workers, have it.
+        code @ 129..=165 => (FailureClass::Killed, format!("was killed by signal {}", code - 128)),
+        127 => (FailureClass::MissingTool, "was not found on the worker".to_owned()),
+        code => (FailureClass::BackendError, format!("ended with exit code {code}")),
     };
-    let message = format!("`crosswheel wheel` {how} and did not say why");
-    Failure { evidence, ..Failure::new(class, message) }
+    let mut message = format!("`crosswheel wheel` {how} and did not say why");
+    if !finished.message.is_empty() {
+        message = format!("`crosswheel wheel` {how}: {}", finished.message);
+    }
+    let evidence = last_lines(&finished.stderr_tail, TAIL);
+    let failure = Failure { evidence, ..Failure::new(class, message) };
+    match finished.exit_code {
+        127 => failure.with_hint(concat!(
+            "install crosswheel ",
+            env!("CARGO_PKG_VERSION"),
+            " on the workers, in a directory such as /usr/local/bin"
+        )),
+        _ => failure,
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
     use super::*;
-    use crate::crossbuild::step::Customisation;
-    use crate::digest::Sha256;
-    use crate::sdist::interpreter::Interpreter;
 
-    /// Runs a step whose program is a shell script.
-    fn run(script: &str) -> Result<Outcome, BuildFailure> {
-        let directory = tempfile::tempdir().unwrap();
-        let program = directory.path().join("crosswheel");
-        fs_err::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
-        fs_err::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
-        let interpreter = Interpreter::find("3", directory.path()).unwrap();
-        let step = WheelStep {
-            sdist: Path::new("/x/a-1.tar.gz"),
-            sdist_sha256: Sha256::of(b"sdist"),
-            build_wheels: Vec::new(),
-            interpreter: &interpreter,
-            target: interpreter.target(),
-            glibc: None,
-            rust: None,
-            customisation: &Customisation::default(),
-            sandbox: Default::default(),
-            timeout: None,
-        };
-        let runner = LocalRunner::new(program, Interrupt::never());
-        runner.run(&step, directory.path(), directory.path(), |_| ())
+    fn finished(exit_code: i32, stdout: &str) -> Finished {
+        Finished {
+            exit_code,
+            stdout: stdout.to_owned().into(),
+            stderr_tail: "last words\n".into(),
+            outputs: Vec::new(),
+            cached: false,
+            message: String::new(),
+            result: Default::default(),
+        }
     }
 
-    fn failure(script: &str) -> Failure {
-        match run(script) {
-            Ok(Outcome::Failed(failure)) => failure,
+    fn interpret(placement: Placement, finished: Finished) -> Result<Ran, BuildFailure> {
+        let never = || Err(BuildFailure::new(BuildFailureClass::ExecutionFailed, "not reached"));
+        let executor = Executor::start(Box::new(move |_| never()), &placement, Vec::new()).unwrap();
+        Runner::new(executor, placement, Interrupt::never(), false).interpret(finished)
+    }
+
+    fn failure(exit_code: i32, stdout: &str) -> Failure {
+        match interpret(Placement::Here, finished(exit_code, stdout)) {
+            Ok(Ran::Failed(failure)) => failure,
             other => panic!("{other:?}"),
         }
     }
@@ -136,24 +214,30 @@ mod tests {
     #[test]
     fn the_steps_own_failure_is_handed_on() {
         let text = r#"{"failed": {"class": "timeout", "message": "too slow"}}"#;
-        assert_eq!(failure(&format!("echo '{text}'; exit 17")).class, FailureClass::Timeout);
+        assert_eq!(failure(17, text).class, FailureClass::Timeout);
     }
 
     #[test]
     fn a_step_that_dies_silently_is_a_failure_with_its_last_words() {
-        let killed = failure("echo last words >&2; kill -9 $$");
+        let killed = failure(137, "");
         assert_eq!(killed.class, FailureClass::Killed);
+        assert!(killed.message.contains("signal 9"), "{killed}");
         assert_eq!(killed.evidence, ["last words"]);
-        assert_eq!(failure("echo not json").class, FailureClass::BackendError);
+        assert_eq!(failure(1, "not json").class, FailureClass::BackendError);
+        assert!(failure(127, "").hint.unwrap().contains("install crosswheel"));
     }
 
     #[test]
-    fn a_step_that_cannot_work_here_says_whose_fault_that_is() {
-        let complain = |kind: &str| {
+    fn a_step_that_cannot_work_there_says_whose_fault_that_is() {
+        let complain = |placement, kind: &str| {
             let text = format!(r#"{{"error": {{"kind": "{kind}", "message": "no"}}}}"#);
-            run(&format!("echo '{text}'; exit 1")).unwrap_err().class
+            interpret(placement, finished(1, &text)).unwrap_err()
         };
-        assert_eq!(complain("host"), BuildFailureClass::LocalIo);
-        assert_eq!(complain("usage"), BuildFailureClass::InvalidSource);
+        let remote = || Placement::Remote { python: None, properties: Vec::new() };
+        assert_eq!(complain(Placement::Here, "host").class, BuildFailureClass::LocalIo);
+        assert_eq!(complain(Placement::Here, "usage").class, BuildFailureClass::InvalidSource);
+        let there = complain(remote(), "host");
+        assert_eq!(there.class, BuildFailureClass::ExecutionFailed);
+        assert_eq!(there.message, "on the worker: no");
     }
 }

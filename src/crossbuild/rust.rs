@@ -6,13 +6,16 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use pep508_rs::{Requirement, VerbatimUrl};
+use serde::{Deserialize, Serialize};
 
 use super::builder::Builder;
 use super::cache::KeyBuilder;
 use super::failure::{BuildFailure, BuildFailureClass};
 use super::progress::Task;
 use super::sdists::Sdist;
-use super::step::Customisation;
+use super::step::{Customisation, blob_digest};
+use crate::client::{ClientError, InputRoot};
+use crate::digest::Sha256;
 use crate::sdist::Failure;
 use crate::sdist::archive::{Limits, unpack};
 use crate::sdist::patch::apply_patch;
@@ -24,14 +27,23 @@ const COMPILES_RUST: [&str; 2] = ["maturin", "setuptools-rust"];
 const DEEPEST_MANIFEST: usize = 6;
 
 /// What a step needs to compile Rust.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct RustInputs {
     /// `bin` of the toolchain itself, not of rustup, whose proxies need its home directory.
     pub toolchain: PathBuf,
     /// `rustc --version`.
     pub version: String,
     /// The crates, as `cargo vendor` writes them; none if the sdist has no Cargo.toml.
-    pub crates: Option<PathBuf>,
+    pub crates: Option<InputRoot>,
+}
+
+/// A file of the crates, as it is remembered.
+#[derive(Serialize, Deserialize)]
+struct CrateFile {
+    path: String,
+    sha256: Sha256,
+    size_bytes: u64,
+    executable: bool,
 }
 
 impl Builder {
@@ -82,7 +94,7 @@ impl Builder {
         customisation: &Customisation,
         toolchain: &Path,
         task: &Task,
-    ) -> Result<Option<PathBuf>, BuildFailure> {
+    ) -> Result<Option<InputRoot>, BuildFailure> {
         let key = KeyBuilder::default()
             .part("sdist", sdist.sha256.to_string())
             .parts("patch", customisation.patches.iter().map(|patch| patch.sha256.to_string()))
@@ -91,7 +103,7 @@ impl Builder {
         self.cache.exclusively(key, || {
             let destination = self.cache.crates(key);
             if destination.is_dir() {
-                return Ok(Some(destination));
+                return self.crate_tree(key, &destination).map(Some);
             }
             let directory = self.cache.temporary_directory()?;
             let source = unpack(&sdist.path, &directory.path().join("source"), &Limits::default())
@@ -107,8 +119,32 @@ impl Builder {
             let vendored = directory.path().join("crates");
             self.vendor(sdist, &manifests, toolchain, &vendored)?;
             self.cache.publish_directory(&vendored, &destination)?;
-            Ok(Some(destination))
+            self.crate_tree(key, &destination).map(Some)
         })
+    }
+
+    /// The crates below `directory`, which nobody changes: their digests are taken once.
+    fn crate_tree(&self, key: Sha256, directory: &Path) -> Result<InputRoot, BuildFailure> {
+        if let Some((files, _)) = self.cache.read::<Vec<CrateFile>>("crate-trees", key) {
+            let mut tree = InputRoot::default();
+            for CrateFile { path, sha256, size_bytes, executable } in files {
+                let digest = blob_digest(sha256, size_bytes);
+                tree.add_file(&path, &directory.join(&path), digest, executable)
+                    .map_err(ClientError::from)?;
+            }
+            return Ok(tree);
+        }
+        let tree = InputRoot::of_directory(directory).map_err(ClientError::from)?;
+        if let Some(files) = tree.files() {
+            let files = files.into_iter().map(|(path, digest, executable)| CrateFile {
+                path,
+                sha256: Sha256::from_bytes(digest.hash),
+                size_bytes: digest.size_bytes,
+                executable,
+            });
+            self.cache.write("crate-trees", key, &files.collect::<Vec<_>>())?;
+        }
+        Ok(tree)
     }
 
     /// Runs `cargo vendor`, which reads manifests and runs nothing of the project. What it says about

@@ -1,12 +1,15 @@
-//! What to run: one hermetic `crosswheel wheel` as a value, apart from where it runs.
-//! Knows nothing of processes.
+//! What to run: one hermetic `crosswheel wheel` as an action. Knows nothing of processes, nor of how actions get
+//! to where they run.
 
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::cache::KeyBuilder;
+use super::executor::Placement;
+use super::failure::{BuildFailure, BuildFailureClass};
 use super::rust::RustInputs;
-use crate::digest::Sha256;
+use crate::client::{ClientError, InputRoot, Job};
+use crate::digest::{Digest, DigestFunction, Sha256};
 use crate::platform::{Glibc, Target};
 use crate::sandbox::Mode;
 use crate::sdist::build::Expect;
@@ -67,82 +70,128 @@ pub struct WheelStep<'a> {
     pub timeout: Option<u64>,
 }
 
+/// The directory of the exec root that a step puts its wheel into.
+pub(super) const OUT: &str = "out";
+
+/// What `PATH` is to workers that look for crosswheel, and for a Python, themselves.
+const WORKER_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Tells a worker which crosswheel is meant, so that it can refuse to be another one, and keeps results of
+/// different versions apart (`execute::own_binary`).
+const VERSION_VARIABLE: &str = "CROSSWHEEL_VERSION";
+
+/// How long a step may take beside its backend, on a machine with much else to do.
+const SLACK: Duration = Duration::from_secs(600);
+
 impl WheelStep<'_> {
-    /// The command line after the program's name. The wheel is to appear in `out`.
-    pub fn arguments(&self, out: &Path, cache: &Path) -> Vec<OsString> {
-        let mut arguments: Vec<OsString> = vec!["wheel".into(), self.sdist.into()];
+    /// The action that makes the wheel, in [`OUT`]. Paths of this machine are in it only if it runs here.
+    ///
+    /// # Errors
+    /// What cannot travel to a worker elsewhere; files that cannot be read.
+    pub(super) fn job(&self, placement: &Placement) -> Result<Job, BuildFailure> {
+        let mut inputs = InputRoot::default();
+        let arguments = self.arguments(placement, &mut inputs)?;
+        let variables = [("PATH", WORKER_PATH), (VERSION_VARIABLE, env!("CARGO_PKG_VERSION"))];
+        Ok(Job {
+            arguments,
+            environment: variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
+            inputs,
+            output_paths: vec![OUT.to_owned()],
+            platform: self.platform(placement),
+            timeout: self.timeout.map(|seconds| Duration::from_secs(seconds).saturating_add(SLACK)),
+            salt: self.salt(placement),
+            skip_cache: false,
+            mnemonic: "PySdistBuild".to_owned(),
+            target: text_of_name(self.sdist)?,
+        })
+    }
+
+    /// The command line, from the program's name on; adds to `inputs` what it needs.
+    fn arguments(&self, placement: &Placement, inputs: &mut InputRoot) -> Result<Vec<String>, BuildFailure> {
+        let sdist = add(inputs, "sdist", self.sdist, self.sdist_sha256)?;
+        let mut arguments = vec!["crosswheel".to_owned(), "wheel".to_owned(), sdist];
         // One argument each: a value may begin with a dash.
-        let mut flag = |name: &str, value: OsString| {
-            let mut argument = OsString::from(format!("{name}="));
-            argument.push(value);
-            arguments.push(argument);
-        };
-        flag("--out", out.into());
-        flag("--python", self.interpreter.executable.clone().into());
+        let mut flag = |name: &str, value: &str| arguments.push(format!("{name}={value}"));
+        flag("--out", OUT);
+        flag("--python", &self.python(placement)?);
         for (wheel, sha256) in &self.build_wheels {
-            let mut known = wheel.clone().into_os_string();
-            known.push(format!("#sha256={sha256}"));
-            flag("--build-wheels", known);
+            flag("--build-wheels", &format!("{}#sha256={sha256}", add(inputs, "wheels", wheel, *sha256)?));
         }
-        flag("--target", self.target.to_string().into());
+        flag("--target", &self.target.to_string());
         if let Some(glibc) = self.glibc {
-            flag("--glibc", glibc.to_string().into());
+            flag("--glibc", &glibc.to_string());
         }
         if let Some(rust) = &self.rust {
-            flag("--path", rust.toolchain.clone().into());
+            // Elsewhere it is the worker's own that compiles.
+            if *placement == Placement::Here {
+                flag("--path", text(&rust.toolchain)?);
+            }
             if let Some(crates) = &rust.crates {
-                flag("--crates", crates.into());
+                inputs.add_root("crates", crates.clone()).map_err(ClientError::from)?;
+                flag("--crates", "crates");
             }
         }
         for directory in &self.customisation.tool_directories {
-            flag("--path", directory.into());
+            if *placement != Placement::Here {
+                return Err(cannot_travel(directory));
+            }
+            flag("--path", text(directory)?);
         }
-        flag("--expect", self.customisation.expect.to_string().into());
-        flag("--cache-dir", cache.into());
-        flag("--sandbox", self.sandbox_name().into());
+        flag("--expect", &self.customisation.expect.to_string());
+        flag("--sandbox", &self.sandbox.to_string());
         for setting in &self.customisation.config_settings {
-            flag("--config-setting", setting.into());
+            flag("--config-setting", setting);
         }
         for variable in &self.customisation.env {
-            flag("--env", variable.into());
+            flag("--env", variable);
         }
-        for patch in &self.customisation.patches {
-            flag("--patch", patch.path.clone().into());
+        for (index, patch) in self.customisation.patches.iter().enumerate() {
+            // Their order counts, and two may have one name.
+            flag("--patch", &add(inputs, &format!("patches/{index}"), &patch.path, patch.sha256)?);
         }
         if !self.customisation.patches.is_empty() {
-            flag("--patch-strip", self.customisation.patch_strip.to_string().into());
+            flag("--patch-strip", &self.customisation.patch_strip.to_string());
         }
         if let Some(seconds) = self.timeout {
-            flag("--timeout", seconds.to_string().into());
+            flag("--timeout", &seconds.to_string());
         }
-        arguments.push("--end-with-stdin".into());
-        arguments.push("--json".into());
-        arguments
+        arguments.push("--json".to_owned());
+        Ok(arguments)
     }
 
-    fn sandbox_name(&self) -> &'static str {
-        match self.sandbox {
-            Mode::Auto => "auto",
-            Mode::Required => "required",
-            Mode::Off => "off",
+    fn python(&self, placement: &Placement) -> Result<String, BuildFailure> {
+        let (major, minor, _) = self.interpreter.version;
+        match placement {
+            Placement::Here => text(&self.interpreter.executable).map(str::to_owned),
+            Placement::Remote { python: Some(python), .. } => Ok(python.clone()),
+            Placement::Remote { python: None, .. } => Ok(format!("python{major}.{minor}")),
         }
     }
 
-    /// The key of the wheel this step makes: equal steps make equal wheels. A timeout decides only
-    /// whether there is a wheel. Compilers and libraries of the host are not part of it.
-    pub fn key(&self) -> Sha256 {
-        let mut wheels: Vec<String> =
-            self.build_wheels.iter().map(|(_, sha256)| sha256.to_string()).collect();
-        wheels.sort();
-        let key = KeyBuilder::default()
-            .part("crosswheel", env!("CARGO_PKG_VERSION"))
-            .part("sdist", self.sdist_sha256.to_string())
-            .parts("wheel", wheels)
-            .parts("rust", self.rust.iter().map(|rust| &rust.version))
-            .part("target", self.target.to_string())
-            .part("glibc", self.glibc.map(|glibc| glibc.to_string()).unwrap_or_default())
-            .part("sandbox", self.sandbox_name());
-        self.with_customisation(with_interpreter(key, self.interpreter)).finish()
+    fn platform(&self, placement: &Placement) -> Vec<(String, String)> {
+        let own = [("Arch", self.target.arch.property()), ("OSFamily", "Linux")];
+        let own = own.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        match placement {
+            Placement::Here => own.into(),
+            Placement::Remote { properties, .. } => {
+                let is_given =
+                    |name: &str| properties.iter().any(|(given, _)| given.eq_ignore_ascii_case(name));
+                let own = own.into_iter().filter(|(name, _)| !is_given(name));
+                // `NAME=` leaves out one of ours.
+                let given = properties.iter().filter(|(_, value)| !value.is_empty()).cloned();
+                own.chain(given).collect()
+            }
+        }
+    }
+
+    /// What decides the wheel and is not in the action otherwise: the Python and the Rust of this machine.
+    /// Compilers and libraries are not part of it; nor is what the workers have elsewhere.
+    fn salt(&self, placement: &Placement) -> Vec<u8> {
+        if *placement != Placement::Here {
+            return Vec::new();
+        }
+        let key = KeyBuilder::default().parts("rust", self.rust.iter().map(|rust| &rust.version));
+        with_interpreter(key, self.interpreter).finish().to_string().into_bytes()
     }
 
     /// What the answer of the backend's requires hook depends on.
@@ -171,20 +220,60 @@ fn with_interpreter(key: KeyBuilder, interpreter: &Interpreter) -> KeyBuilder {
         .part("platform", format!("{} {}", interpreter.platform, interpreter.libc.as_deref().unwrap_or("")))
 }
 
+/// Adds the file `host` to `inputs`, in `directory` and under its own name; its path there.
+fn add(inputs: &mut InputRoot, directory: &str, host: &Path, sha256: Sha256) -> Result<String, BuildFailure> {
+    let path = format!("{directory}/{}", text_of_name(host)?);
+    let size_bytes = fs_err::metadata(host)?.len();
+    inputs.add_file(&path, host, blob_digest(sha256, size_bytes), false).map_err(ClientError::from)?;
+    Ok(path)
+}
+
+/// A digest of the packaging world as one of the API.
+pub(super) fn blob_digest(sha256: Sha256, size_bytes: u64) -> Digest {
+    Digest { function: DigestFunction::Sha256, hash: *sha256.as_bytes(), size_bytes }
+}
+
+fn text_of_name(path: &Path) -> Result<String, BuildFailure> {
+    text(Path::new(path.file_name().unwrap_or_default())).map(str::to_owned)
+}
+
+/// Paths in actions are UTF-8.
+fn text(path: &Path) -> Result<&str, BuildFailure> {
+    path.to_str().ok_or_else(|| {
+        BuildFailure::new(BuildFailureClass::InvalidSource, format!("{path:?} has a name that is not UTF-8"))
+    })
+}
+
+fn cannot_travel(directory: &Path) -> BuildFailure {
+    let message = format!(
+        "--path {} is a directory of this machine, and the build runs elsewhere",
+        directory.display()
+    );
+    BuildFailure::new(BuildFailureClass::InvalidSource, message)
+        .with_hint("install the tools on the workers, or build here, without --remote")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn remote() -> Placement {
+        Placement::Remote { python: None, properties: Vec::new() }
+    }
+
     fn with_step<T>(customisation: &Customisation, use_step: impl Fn(&mut WheelStep) -> T) -> T {
-        let cache = tempfile::tempdir().unwrap();
-        let interpreter = Interpreter::find("3", cache.path()).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let file = |name: &str| {
+            let path = directory.path().join(name);
+            fs_err::write(&path, name).unwrap();
+            (path, Sha256::of(name.as_bytes()))
+        };
+        let interpreter = Interpreter::find("3", directory.path()).unwrap();
+        let (sdist, sdist_sha256) = file("a-1.tar.gz");
         let mut step = WheelStep {
-            sdist: Path::new("/x/a-1.tar.gz"),
-            sdist_sha256: Sha256::of(b"sdist"),
-            build_wheels: vec![
-                ("/w/one.whl".into(), Sha256::of(b"one")),
-                ("/w/two.whl".into(), Sha256::of(b"two")),
-            ],
+            sdist: &sdist,
+            sdist_sha256,
+            build_wheels: vec![file("one.whl"), file("two.whl")],
             interpreter: &interpreter,
             target: interpreter.target(),
             glibc: "2.28".parse().ok(),
@@ -196,39 +285,43 @@ mod tests {
         use_step(&mut step)
     }
 
-    #[test]
-    fn every_setting_reaches_the_command_line() {
-        let customisation = Customisation {
+    fn patched(directory: &Path) -> Customisation {
+        let path = directory.join("fix.patch");
+        fs_err::write(&path, "fix").unwrap();
+        let patch = Patch { path, sha256: Sha256::of(b"fix"), touches_pyproject: false };
+        Customisation {
             config_settings: vec!["--opt=1".into()],
             env: vec!["CC=gcc".into()],
-            patches: vec![Patch {
-                path: "/p/fix.patch".into(),
-                sha256: Sha256::of(b"fix"),
-                touches_pyproject: false,
-            }],
+            patches: vec![patch.clone(), patch],
             patch_strip: 2,
-            tool_directories: vec!["/opt/tools".into()],
             expect: Expect::Native,
             ..Customisation::default()
-        };
+        }
+    }
+
+    #[test]
+    fn every_setting_reaches_the_command_line() {
+        let directory = tempfile::tempdir().unwrap();
+        let customisation =
+            Customisation { tool_directories: vec!["/opt/tools".into()], ..patched(directory.path()) };
         with_step(&customisation, |step| {
+            let mut crates = InputRoot::default();
+            crates.add_bytes("config.toml", "".into()).unwrap();
             step.rust = Some(RustInputs {
                 toolchain: "/rust/bin".into(),
                 version: "rustc 1".into(),
-                crates: Some("/crates".into()),
+                crates: Some(crates),
             });
-            let arguments = step.arguments(Path::new("/out"), Path::new("/cache"));
-            let text: Vec<_> = arguments.iter().map(|text| text.to_str().unwrap()).collect();
-            let text = text.join(" ");
-            let (one, two) = (Sha256::of(b"one"), Sha256::of(b"two"));
-            assert!(text.contains(&format!(
-                "--build-wheels=/w/one.whl#sha256={one} --build-wheels=/w/two.whl#sha256={two} --target=linux_"
-            )));
+            let text = step.job(&Placement::Here).unwrap().arguments.join(" ");
+            let (one, two) = (Sha256::of(b"one.whl"), Sha256::of(b"two.whl"));
             for part in [
-                "wheel /x/a-1.tar.gz --out=/out --python=/",
-                "--glibc=2.28 --path=/rust/bin --crates=/crates --path=/opt/tools --expect=native",
-                "--expect=native --cache-dir=/cache --sandbox=required --config-setting=--opt=1 --env=CC=gcc",
-                "--patch=/p/fix.patch --patch-strip=2 --timeout=90 --end-with-stdin --json",
+                "crosswheel wheel sdist/a-1.tar.gz --out=out --python=/",
+                &format!(
+                    "--build-wheels=wheels/one.whl#sha256={one} --build-wheels=wheels/two.whl#sha256={two} --target=linux_"
+                ),
+                "--glibc=2.28 --path=/rust/bin --crates=crates --path=/opt/tools --expect=native",
+                "--sandbox=required --config-setting=--opt=1 --env=CC=gcc",
+                "--patch=patches/0/fix.patch --patch=patches/1/fix.patch --patch-strip=2 --timeout=90 --json",
             ] {
                 assert!(text.contains(part), "{part} in {text}");
             }
@@ -236,45 +329,62 @@ mod tests {
     }
 
     #[test]
-    fn the_key_follows_what_decides_the_wheel_and_nothing_else() {
+    fn no_path_of_this_machine_travels() {
+        let directory = tempfile::tempdir().unwrap();
+        with_step(&patched(directory.path()), |step| {
+            step.rust =
+                Some(RustInputs { toolchain: "/rust/bin".into(), version: "rustc 1".into(), crates: None });
+            let job = step.job(&remote()).unwrap();
+            assert!(!job.arguments.iter().any(|argument| argument.contains("=/")), "{:?}", job.arguments);
+            let (major, minor, _) = step.interpreter.version;
+            assert!(job.arguments.contains(&format!("--python=python{major}.{minor}")));
+        });
+        let tools = Customisation { tool_directories: vec!["/opt/tools".into()], ..Customisation::default() };
+        let refused = with_step(&tools, |step| step.job(&remote()).unwrap_err());
+        assert!(refused.message.contains("--path /opt/tools"), "{refused}");
+    }
+
+    #[test]
+    fn properties_of_the_user_add_to_ours_or_replace_them() {
+        let with = |properties: &[(&str, &str)]| {
+            let properties =
+                properties.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+            let placement = Placement::Remote { python: None, properties };
+            with_step(&Customisation::default(), |step| step.job(&placement).unwrap().platform)
+        };
+        let names = |platform: Vec<(String, String)>| {
+            platform.into_iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>()
+        };
+        assert_eq!(with(&[]).len(), 2);
+        let replaced = names(with(&[("osfamily", "linux"), ("Pool", "big")]));
+        assert_eq!(replaced[1..], ["osfamily=linux", "Pool=big"]);
+        assert_eq!(names(with(&[("Arch", "")])), ["OSFamily=Linux"]);
+    }
+
+    #[test]
+    fn the_action_follows_what_decides_the_wheel() {
+        let directory = tempfile::tempdir().unwrap();
         let plain = Customisation::default();
-        let settings = Customisation { config_settings: vec!["a=b".into()], ..Customisation::default() };
-        let key = with_step(&plain, |step| step.key());
-        assert_eq!(
+        let digest = |change: &dyn Fn(&mut WheelStep)| {
             with_step(&plain, |step| {
-                step.build_wheels.reverse();
-                step.key()
-            }),
-            key
-        );
-        assert_eq!(
-            with_step(&plain, |step| {
-                step.timeout = None;
-                step.key()
-            }),
-            key
-        );
-        assert_ne!(with_step(&settings, |step| step.key()), key);
+                change(step);
+                step.job(&Placement::Here).unwrap().digest()
+            })
+        };
+        let unchanged = digest(&|_| ());
+        assert_eq!(digest(&|_| ()), unchanged);
+        let other =
+            with_step(&patched(directory.path()), |step| step.job(&Placement::Here).unwrap().digest());
+        assert_ne!(other, unchanged);
+        assert_ne!(digest(&|step| drop(step.build_wheels.pop())), unchanged);
+        assert_ne!(digest(&|step| step.glibc = None), unchanged);
+        assert_ne!(digest(&|step| step.sandbox = Mode::Auto), unchanged);
+        let rust = || RustInputs { toolchain: "/rust/bin".into(), version: "rustc 1".into(), crates: None };
+        let with_rust = digest(&|step| step.rust = Some(rust()));
+        assert_ne!(with_rust, unchanged);
         assert_ne!(
-            with_step(&plain, |step| {
-                step.build_wheels.pop();
-                step.key()
-            }),
-            key
-        );
-        assert_ne!(
-            with_step(&plain, |step| {
-                step.glibc = None;
-                step.key()
-            }),
-            key
-        );
-        assert_ne!(
-            with_step(&plain, |step| {
-                step.sdist_sha256 = Sha256::of(b"x");
-                step.key()
-            }),
-            key
+            digest(&|step| step.rust = Some(RustInputs { version: "rustc 2".into(), ..rust() })),
+            with_rust
         );
     }
 }

@@ -1,11 +1,9 @@
-//! Wheels that were built before, by everything that decided them, and how a wheel gets to the user.
-//! Knows nothing of what decides a wheel: that is the step's key.
+//! Built wheels by their digests, and how a wheel gets to the user. Which step made which wheel is the executor's
+//! to know (its action cache).
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-
-use tempfile::TempDir;
 
 use super::cache::Cache;
 use super::download::check_file_name;
@@ -14,8 +12,6 @@ use super::interrupt::Interrupt;
 use super::sdists::Sdists;
 use crate::digest::Sha256;
 use crate::sdist::report::Report;
-
-const REPORT: &str = "report.json";
 
 /// The built wheels of the cache.
 #[derive(Debug)]
@@ -40,26 +36,26 @@ impl WheelCache {
         Self { cache }
     }
 
-    /// The wheel with `key` and the report of its build. A wheel that is not the one that was built is
-    /// none; `sdists` remembers digests of files that have not changed.
-    pub fn get(&self, key: Sha256, sdists: &Sdists) -> Option<(PathBuf, Report)> {
-        let directory = self.cache.wheel(key);
-        let report: Report = serde_json::from_slice(&fs_err::read(directory.join(REPORT)).ok()?).ok()?;
-        let wheel = directory.join(&report.file_name);
-        let intact = sdists.digest(&wheel).is_ok_and(|found| found == report.sha256);
-        intact.then_some((wheel, report))
-    }
-
-    /// Keeps the wheel `report` speaks of, which is all there is in `out`, a temporary directory of this run.
-    pub fn put(&self, key: Sha256, out: TempDir, report: &Report) -> Result<PathBuf, BuildFailure> {
+    /// The wheel `report` speaks of: the one that is here, if it is still what it was, or else what `fetch` puts
+    /// where it is told to. `sdists` remembers digests of files that have not changed.
+    pub fn have(
+        &self,
+        report: &Report,
+        sdists: &Sdists,
+        fetch: impl FnOnce(&Path) -> Result<(), BuildFailure>,
+    ) -> Result<PathBuf, BuildFailure> {
         check_file_name(&report.file_name)?;
-        fs_err::metadata(out.path().join(&report.file_name))?;
-        fs_err::write(out.path().join(REPORT), serde_json::to_vec(report).map_err(std::io::Error::from)?)?;
-        let destination = self.cache.wheel(key);
-        self.cache.publish_directory(out.path(), &destination)?;
-        // It has moved away; there is nothing left to remove.
-        let _ = out.keep();
-        Ok(destination.join(&report.file_name))
+        let directory = self.cache.wheel(report.sha256);
+        let wheel = directory.join(&report.file_name);
+        let intact = wheel.is_file() && sdists.digest(&wheel).is_ok_and(|found| found == report.sha256);
+        if !intact {
+            let fetched = self.cache.temporary_directory()?;
+            fetch(&fetched.path().join(&report.file_name))?;
+            self.cache.publish_directory(fetched.path(), &directory)?;
+            // It has moved away; there is nothing left to remove.
+            let _ = fetched.keep();
+        }
+        Ok(wheel)
     }
 }
 

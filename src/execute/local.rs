@@ -272,8 +272,10 @@ impl Run<'_> {
         room: &Room,
         spec: &mut Spec,
     ) -> Result<(), ExecuteError> {
-        let OwnBinarySettings { executable, cache } = &self.executor.settings.own_binary;
-        let cache = cache.as_ref().filter(|_| namespaces && *own_binary == OwnBinary::Shared);
+        let OwnBinarySettings { executable, cache, trusted, visible_host_paths } =
+            &self.executor.settings.own_binary;
+        let shares = *trusted || namespaces && *own_binary == OwnBinary::Shared;
+        let cache = cache.as_ref().filter(|_| shares);
         if namespaces {
             spec.argv[0] = own_binary::INSIDE.into();
             let inside = own_binary::INSIDE.into();
@@ -281,13 +283,20 @@ impl Run<'_> {
         } else {
             spec.argv[0] = executable.into();
         }
+        if *trusted {
+            spec.visible_host_paths.clone_from(visible_host_paths);
+        }
         let cache_inside = match cache {
             Some(cache) => {
                 fs_err::create_dir_all(cache)
                     .map_err(ExecuteError::io("make the cache of `crosswheel wheel`"))?;
-                let inside = own_binary::CACHE_INSIDE.into();
-                spec.binds.push(Bind { host: cache.clone(), inside, writable: true });
-                PathBuf::from(own_binary::CACHE_INSIDE)
+                if namespaces {
+                    let inside = own_binary::CACHE_INSIDE.into();
+                    spec.binds.push(Bind { host: cache.clone(), inside, writable: true });
+                    PathBuf::from(own_binary::CACHE_INSIDE)
+                } else {
+                    cache.clone()
+                }
             }
             None if namespaces => own_binary::PRIVATE_CACHE_INSIDE.into(),
             None => room.directory().join("cache"),
@@ -342,7 +351,9 @@ impl Run<'_> {
     }
 
     fn add_notes(&self, mut notes: Vec<String>, message: &mut String) {
-        if let Some(OwnBinary::Private(reason)) = &self.own_binary {
+        if let Some(OwnBinary::Private(reason)) = &self.own_binary
+            && !self.executor.settings.own_binary.trusted
+        {
             notes.push(format!("crosswheel ran without the worker's cache: {reason}"));
         }
         for note in notes {

@@ -29,6 +29,9 @@
 //! - the input root has no symlinks;
 //! - the sandbox has namespaces.
 //!
+//! An executor within `crosswheel build`, which runs nobody else's actions, asks for none of this
+//! ([`OwnBinarySettings::trusted`]).
+//!
 //! An action that misses any of this runs all the same, with a cache of its own in `/tmp`
 //! ([`PRIVATE_CACHE_INSIDE`]; without namespaces in its scratch directory), or with the one that it names itself.
 //! It is then slower, not wrong; the result's message says which point it was.
@@ -84,7 +87,7 @@ pub const OPTIONS: [&str; 13] = [
 ];
 
 /// Options whose value is a path of the exec root.
-pub const PATH_OPTIONS: [&str; 2] = ["--out", "--patch"];
+pub const PATH_OPTIONS: [&str; 3] = ["--out", "--patch", "--crates"];
 
 /// An action that runs this binary.
 #[derive(Debug, PartialEq, Eq)]
@@ -195,4 +198,10 @@ pub struct OwnBinarySettings {
     /// A directory of this executor's; interpreters are remembered by path in it, so that pools with different
     /// root file systems need different ones. None: there is no shared cache.
     pub cache: Option<PathBuf>,
+    /// All actions come from this process, as `crosswheel build` makes them: each gets the shared cache, whatever
+    /// its arguments, and also without namespaces.
+    pub trusted: bool,
+    /// Directories of the host that such actions see even where others have private ones (`/tmp`): tools that a
+    /// user has there. Only for executors whose actions are trusted.
+    pub visible_host_paths: Vec<PathBuf>,
 }

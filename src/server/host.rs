@@ -115,6 +115,7 @@ pub struct Host {
     metrics: Arc<Metrics>,
     summary: Summary,
     workers: LocalWorkers,
+    store: Arc<DiskStore>,
     stop: oneshot::Sender<()>,
     serving: JoinHandle<Result<(), tonic::transport::Error>>,
 }
@@ -172,7 +173,7 @@ impl Host {
             pools,
             isolation: sandbox.isolation().clone(),
         };
-        Ok(Self { door, readiness, metrics, summary, workers, stop, serving })
+        Ok(Self { door, readiness, metrics, summary, workers, store, stop, serving })
     }
 
     /// A channel to the services without a socket. It stays usable as long as the host runs.
@@ -199,6 +200,11 @@ impl Host {
     /// If it cannot listen there.
     pub async fn listen_http(&self, address: &Address) -> Result<HttpServer, ListenError> {
         HttpServer::start(address, Arc::clone(&self.metrics), self.readiness.clone()).await
+    }
+
+    /// Its blobs, for who shares the process.
+    pub fn store(&self) -> Arc<DiskStore> {
+        Arc::clone(&self.store)
     }
 
     /// What it turned out to be.
@@ -303,11 +309,7 @@ fn executors(
         let local = LocalSettings {
             root: root_file_system(pool),
             network: settings.network,
-            own_binary: OwnBinarySettings {
-                executable: own_executable.to_owned(),
-                // What it remembers of interpreters is true of one root file system.
-                cache: Some(settings.store.join("crosswheel").join(&pool.name)),
-            },
+            own_binary: own_binary(settings, pool, own_executable),
         };
         let local = LocalExecutor::new(Arc::clone(&files), Arc::clone(&spawner), local);
         let counters = Arc::new(ExecuteCounters::default());
@@ -316,6 +318,25 @@ fn executors(
         all_counters.push((pool.name.clone(), counters));
     }
     Ok(Executors { of_pools, files, counters: all_counters })
+}
+
+fn own_binary(settings: &Settings, pool: &PoolSettings, executable: &Path) -> OwnBinarySettings {
+    let executable = executable.to_owned();
+    match &settings.embedding {
+        Some(embedding) => OwnBinarySettings {
+            executable,
+            cache: Some(embedding.cache.clone()),
+            trusted: true,
+            visible_host_paths: embedding.visible_host_paths.clone(),
+        },
+        None => OwnBinarySettings {
+            executable,
+            // What it remembers of interpreters is true of one root file system.
+            cache: Some(settings.store.join("crosswheel").join(&pool.name)),
+            trusted: false,
+            visible_host_paths: Vec::new(),
+        },
+    }
 }
 
 fn root_file_system(pool: &PoolSettings) -> RootFileSystem {

@@ -20,6 +20,7 @@ const APP: Project = Project {
     requires_dist: &[],
     imports: &["tool"],
     sleeps: false,
+    waits_for: "",
 };
 
 /// An index with the sdist of `app` and a wheel of `tool`.
@@ -176,17 +177,51 @@ fn what_decides_a_wheel_is_part_of_its_identity() {
 }
 
 #[test]
-fn a_damaged_wheel_in_the_cache_is_built_again() {
+fn a_damaged_wheel_in_the_cache_is_never_handed_on() {
     let (server, place) = (index_with_app(), Place::new());
     let arguments = ["app==1.0", "--index-url", &server.index()];
     place.build(&arguments).ended(0).says("built   app-1.0");
+    let built = fs_err::read(place.path("dist").join(APP.wheel_name())).unwrap();
     let entries = fs_err::read_dir(place.path("cache/wheels")).unwrap().flatten();
     let wheels: Vec<_> = entries.map(|entry| entry.path().join(APP.wheel_name())).collect();
     assert_eq!(wheels.len(), 1);
-    let mut bytes = fs_err::read(&wheels[0]).unwrap();
+    let mut bytes = built.clone();
     *bytes.last_mut().unwrap() ^= 1;
     fs_err::write(&wheels[0], bytes).unwrap();
+    fs_err::remove_dir_all(place.path("dist")).unwrap();
+    // The executor still has the one that was built.
+    place.build(&arguments).ended(0).says("cached  app-1.0");
+    assert_eq!(fs_err::read(place.path("dist").join(APP.wheel_name())).unwrap(), built);
+}
+
+#[test]
+fn a_result_whose_wheel_is_gone_is_no_result() {
+    let (server, place) = (index_with_app(), Place::new());
+    let arguments = ["app==1.0", "--index-url", &server.index()];
     place.build(&arguments).ended(0).says("built   app-1.0");
+    fs_err::remove_dir_all(place.path("cache/wheels")).unwrap();
+    place.build(&arguments).ended(0).says("cached  app-1.0");
+    fs_err::remove_dir_all(place.path("cache/wheels")).unwrap();
+    let wheel = sha256(&fs_err::read(place.path("dist").join(APP.wheel_name())).unwrap());
+    fs_err::remove_file(place.path("cache/executor/cas").join(&wheel[..2]).join(&wheel)).unwrap();
+    place.build(&arguments).ended(0).says("built   app-1.0");
+}
+
+#[test]
+fn builds_side_by_side_share_a_cache_directory() {
+    let (server, place) = (index_with_app(), Place::new());
+    let index = server.index();
+    let start = |version: &str| {
+        let env = format!("VERSION={version}");
+        let arguments = ["app==1.0", "--index-url", &index, "--env", &env];
+        place.command(&arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    };
+    let children: Vec<_> = ["1", "2", "3"].map(start).into();
+    for child in children {
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+    }
+    assert_eq!(place.wheels(), [APP.wheel_name()]);
 }
 
 #[test]
@@ -470,8 +505,5 @@ fn a_wheel_that_was_changed_in_the_cache_is_never_used() {
     changed[end - 2] = 1;
     changed.push(b'x');
     fs_err::write(stored, changed).unwrap();
-    // The one whose hash was checked is at hand, unpacked.
-    build(&["--rebuild"]).ended(0);
-    fs_err::remove_dir_all(place.path("cache/unpacked")).unwrap();
     build(&["--rebuild"]).ended(21).says("is not the file whose hash was checked");
 }

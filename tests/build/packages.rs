@@ -10,6 +10,10 @@ def get_requires_for_build_wheel(config_settings=None):
 def build_wheel(directory, config_settings=None, metadata_directory=None):
     for name in IMPORTS:
         __import__(name)
+    if WAITS_FOR and not os.path.exists(WAITS_FOR):
+        print("backend is waiting", flush=True)
+        while not os.path.exists(WAITS_FOR):
+            time.sleep(0.01)
     if SLEEPS:
         print("backend is sleeping", flush=True)
         time.sleep(1000)
@@ -48,6 +52,8 @@ pub struct Project<'a> {
     pub imports: &'a [&'a str],
     /// Whether the build does not end.
     pub sleeps: bool,
+    /// A file of the host that must be there before the build ends, if not empty.
+    pub waits_for: &'a str,
 }
 
 impl Project<'_> {
@@ -63,13 +69,14 @@ impl Project<'_> {
     pub fn sdist(&self) -> Vec<u8> {
         let list = |texts: &[&str]| format!("{texts:?}");
         let backend = format!(
-            "NAME = {:?}\nVERSION = {:?}\nDYNAMIC = {}\nREQUIRES_DIST = {}\nIMPORTS = {}\nSLEEPS = {}\n{BACKEND}",
+            "NAME = {:?}\nVERSION = {:?}\nDYNAMIC = {}\nREQUIRES_DIST = {}\nIMPORTS = {}\nSLEEPS = {}\nWAITS_FOR = {:?}\n{BACKEND}",
             self.name,
             self.version,
             list(self.dynamic),
             list(self.requires_dist),
             list(self.imports),
             if self.sleeps { "True" } else { "False" },
+            self.waits_for,
         );
         let pyproject = format!(
             "[build-system]\nrequires = {}\nbuild-backend = \"inner\"\nbackend-path = [\".\"]\n",

@@ -62,8 +62,12 @@ impl Scene {
             .unwrap_or_else(|error| panic!("this test needs a host that allows namespaces: {error}"));
         let spawner = Arc::new(Spawner::start(&sandbox).unwrap());
         let files = Arc::new(SharedFiles::open(Arc::clone(&store), InputLimits::default(), trees).unwrap());
-        let own_binary =
-            OwnBinarySettings { executable: crosswheel(), cache: Some(directory.path().join("wheel-cache")) };
+        let own_binary = OwnBinarySettings {
+            executable: crosswheel(),
+            cache: Some(directory.path().join("wheel-cache")),
+            trusted: false,
+            visible_host_paths: Vec::new(),
+        };
         let settings = LocalSettings { root, network: false, own_binary };
         let counters = Arc::new(ExecuteCounters::default());
         let local = LocalExecutor::new(Arc::clone(&files), spawner, settings);

@@ -73,8 +73,19 @@ pub struct Settings {
     pub log_format: LogFormat,
     /// Directives of `tracing_subscriber::EnvFilter`.
     pub log_level: String,
+    /// What it is to the program it is part of, if it is part of one. No operator decides that.
+    pub embedding: Option<Embedding>,
     /// Where the settings that are not defaults came from, in the order of [`ENTRIES`].
     origins: Vec<(&'static str, Origin)>,
+}
+
+/// A host in a program that makes all of its actions, such as `crosswheel build`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Embedding {
+    /// What actions that run crosswheel share: the program's own cache directory.
+    pub cache: PathBuf,
+    /// What they see of this machine even below directories that are otherwise their own (`/tmp`).
+    pub visible_host_paths: Vec<PathBuf>,
 }
 
 /// How the log is written.
@@ -153,6 +164,7 @@ impl Settings {
             log_format: reader.one("log-format", log_format)?.unwrap_or(LogFormat::Text),
             log_level: reader.one("log-level", log_level)?.unwrap_or_else(|| "info".into()),
             store,
+            embedding: None,
             origins: reader.origins,
         };
         settings.check()
@@ -162,9 +174,9 @@ impl Settings {
     ///
     /// # Errors
     /// None today; defaults are checked as other values are.
-    pub fn embedded(store: &Path) -> Result<Self, SettingsError> {
+    pub fn embedded(store: &Path, embedding: Embedding) -> Result<Self, SettingsError> {
         let defaults = Self::resolve(&Layers::new(), store)?;
-        Ok(Self { listen: Vec::new(), http_listen: None, ..defaults })
+        Ok(Self { listen: Vec::new(), http_listen: None, embedding: Some(embedding), ..defaults })
     }
 
     /// The settings as TOML, from which the same settings can be read.

@@ -1,0 +1,176 @@
+//! The executor of `crosswheel build`: a host within this process, or a server somewhere. Starts and reaches it;
+//! knows nothing of what it is given to run.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::runtime::{Handle, Runtime};
+
+use super::remote::Remote;
+use crate::cas::{BlobStore, RemoteStore, StoreError};
+use crate::client::{Client, ClientError, ClientSettings};
+use crate::crossbuild::{BuildFailure, BuildFailureClass, Connect};
+use crate::remote::{connect, in_process};
+use crate::sandbox::Mode;
+use crate::server::settings::{Embedding, Settings};
+use crate::server::{Host, HostError};
+
+/// Most bytes of blobs and results that the embedded host keeps.
+const STORE_BYTES: u64 = 16 << 30;
+/// Most builds at a time on one cache directory, each with a store of its own.
+const MOST_STORES: usize = 64;
+/// Nothing ends a build but the user and `--timeout`.
+const NO_TIMEOUT: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
+/// An executor, and what keeps it going.
+pub struct Executor {
+    runtime: Runtime,
+    kind: Kind,
+}
+
+enum Kind {
+    Embedded { settings: Embedded, host: Arc<Mutex<Option<Host>>> },
+    Remote(Remote),
+}
+
+/// A host within this process.
+#[derive(Debug, Clone)]
+pub struct Embedded {
+    /// The cache directory: its store is below it, and steps keep there what they share.
+    pub cache: PathBuf,
+    pub sandbox: Mode,
+    /// How many steps run at a time.
+    pub slots: usize,
+}
+
+impl Executor {
+    /// A host within this process, to be started.
+    pub fn embedded(settings: Embedded) -> Result<Self, BuildFailure> {
+        let host = Arc::default();
+        Ok(Self { runtime: runtime()?, kind: Kind::Embedded { settings, host } })
+    }
+
+    /// A server somewhere, to be reached.
+    pub fn remote(remote: Remote) -> Result<Self, BuildFailure> {
+        Ok(Self { runtime: runtime()?, kind: Kind::Remote(remote) })
+    }
+
+    /// What starts or reaches it.
+    pub fn connect(&self) -> Connect {
+        let runtime = self.runtime.handle().clone();
+        match &self.kind {
+            Kind::Embedded { settings, host } => {
+                let (settings, host) = (settings.clone(), Arc::clone(host));
+                Box::new(move |visible_host_paths| {
+                    let (started, client) = start(&runtime, settings, visible_host_paths)?;
+                    *host.lock().unwrap_or_else(PoisonError::into_inner) = Some(started);
+                    Ok(client)
+                })
+            }
+            Kind::Remote(remote) => {
+                let remote = remote.clone();
+                Box::new(move |_| reach(&runtime, remote))
+            }
+        }
+    }
+
+    /// Ends it, if it is in this process, and all that still runs in it.
+    pub fn stop(self) {
+        if let Kind::Embedded { host, .. } = self.kind
+            && let Some(host) = host.lock().unwrap_or_else(PoisonError::into_inner).take()
+        {
+            // It is of no interest any more how it ended.
+            let _ = self.runtime.block_on(host.stop(Duration::ZERO, std::future::ready(())));
+        }
+        self.runtime.shutdown_background();
+    }
+}
+
+fn runtime() -> Result<Runtime, BuildFailure> {
+    Ok(tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?)
+}
+
+fn start(
+    runtime: &Handle,
+    embedded: Embedded,
+    visible_host_paths: Vec<PathBuf>,
+) -> Result<(Host, Client), BuildFailure> {
+    let host = start_host(runtime, &embedded, visible_host_paths)?;
+    let store: Arc<dyn BlobStore> = host.store();
+    // What the channel starts runs on it.
+    let _runtime = runtime.enter();
+    let client = Client::new(ClientSettings {
+        runtime: runtime.clone(),
+        channel: in_process(host.connect()),
+        store,
+        instance_name: String::new(),
+        patience: Duration::ZERO,
+    });
+    Ok((host, client))
+}
+
+/// A store belongs to one process at a time: builds that run side by side have one each, of which the first is
+/// used most.
+fn start_host(
+    runtime: &Handle,
+    embedded: &Embedded,
+    visible_host_paths: Vec<PathBuf>,
+) -> Result<Host, BuildFailure> {
+    let own_executable = std::env::current_exe()?;
+    for number in 1..=MOST_STORES {
+        let store = match number {
+            1 => embedded.cache.join("executor"),
+            _ => embedded.cache.join(format!("executor-{number}")),
+        };
+        let settings = settings(embedded, &store, visible_host_paths.clone())?;
+        match runtime.block_on(Host::start(&settings, own_executable.clone())) {
+            Err(HostError::Store(StoreError::InUse { .. })) => {}
+            Err(error) => return Err(unavailable(&error)),
+            Ok(host) => return Ok(host),
+        }
+    }
+    let cache = embedded.cache.display();
+    let message = format!("{MOST_STORES} builds are running with the cache directory {cache}");
+    Err(BuildFailure::new(BuildFailureClass::ExecutionFailed, message))
+}
+
+fn settings(
+    embedded: &Embedded,
+    store: &Path,
+    visible_host_paths: Vec<PathBuf>,
+) -> Result<Settings, BuildFailure> {
+    let embedding = Embedding { cache: embedded.cache.clone(), visible_host_paths };
+    let mut settings = Settings::embedded(store, embedding).map_err(|error| unavailable(&error))?;
+    settings.sandbox = embedded.sandbox;
+    settings.max_bytes = Some(settings.max_bytes.map_or(STORE_BYTES, |bytes| bytes.min(STORE_BYTES)));
+    (settings.default_timeout, settings.max_timeout) = (NO_TIMEOUT, NO_TIMEOUT);
+    for pool in &mut settings.pools {
+        pool.slots = Some(embedded.slots.max(1));
+    }
+    Ok(settings)
+}
+
+fn unavailable(error: &dyn std::error::Error) -> BuildFailure {
+    let message = format!("the executor cannot start: {}", crate::remote::describe(error));
+    BuildFailure::new(BuildFailureClass::ExecutionFailed, message)
+}
+
+fn reach(runtime: &Handle, remote: Remote) -> Result<Client, BuildFailure> {
+    let Remote { connection, instance_name, patience, placement: _ } = remote;
+    let address = connection.address.clone();
+    let unreachable = |error: ClientError| BuildFailure::from(error).within(&address);
+    let channel = runtime
+        .block_on(connect(&connection))
+        .map_err(|error| BuildFailure::new(BuildFailureClass::ExecutionFailed, error.to_string()))?;
+    let capabilities = Client::capabilities(runtime, &channel, &instance_name).map_err(unreachable)?;
+    let store = RemoteStore::new(runtime.clone(), channel.clone(), &instance_name, &capabilities)
+        .with_patience(patience);
+    Ok(Client::new(ClientSettings {
+        runtime: runtime.clone(),
+        channel,
+        store: Arc::new(store),
+        instance_name,
+        patience,
+    }))
+}
