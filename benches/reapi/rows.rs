@@ -212,6 +212,12 @@ impl Bench<'_> {
         if self.wants(changed) {
             // Made before the clock starts: a client knows its digests.
             let changes: Vec<_> = (0..4000).map(|round| root.change(base + round)).collect();
+            // Each root holds the changes before it, which another lane may still be about to send.
+            let earlier: Vec<Blob> =
+                changes.iter().flat_map(|(_, blobs)| &blobs[..blobs.len() - 1]).cloned().collect();
+            for blobs in earlier.chunks(1000) {
+                upload(&self.connections[0], blobs).await?;
+            }
             let (changes, command) = (Arc::new(changes), command.digest);
             let offered = self
                 .offer(2, |number, connection| {
