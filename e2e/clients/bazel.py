@@ -10,7 +10,7 @@ from harness.files import differences, read
 from harness.report import expect, expect_equal, expect_in, tail
 
 # The targets whose outputs are the same wherever they are built.
-REPRODUCIBLE = ["//...", "-//isolation/...", "-//tests/..."]
+REPRODUCIBLE = ["//...", "-//isolation/...", "-//tests/...", "-//unicode/..."]
 
 
 # Cold, warm, and without the bytes
@@ -27,8 +27,8 @@ def builds(run, bazel):
         with run.check("cold: every action runs remotely", needed=True):
             bazel.clean()
             cold = succeeded(bazel.build(*REPRODUCIBLE, server=server))
-            expect_equal(cold.ran("remote"), len(cold.spawns), "actions run remotely")
-            expect_equal(cold.ran("remote"), local.ran("local"), "actions run")
+            all_ran(cold, "remote", len(cold.spawns))
+            all_ran(cold, "remote", local.ran("local"))
             cold_outputs = bazel.outputs()
             run.note(f"cold: {len(cold.spawns)} actions in {cold.seconds:.1f} s (local: {local.seconds:.1f} s)")
 
@@ -46,8 +46,8 @@ def builds(run, bazel):
         with run.check("warm: everything is a remote cache hit, with the same outputs"):
             bazel.clean()
             warm = succeeded(bazel.build(*REPRODUCIBLE, server=server))
-            expect_equal(warm.ran("remote cache hit"), cold.ran("remote"), "remote cache hits")
-            expect_equal(warm.ran("remote"), 0, "actions run remotely")
+            all_ran(warm, "remote cache hit", cold.ran("remote"))
+            all_ran(warm, "remote", 0)
             expect_same(cold_outputs, bazel.outputs())
             expect_in("said on stdout", warm.output)
             run.note(f"warm: {len(warm.spawns)} hits in {warm.seconds:.1f} s")
@@ -55,15 +55,15 @@ def builds(run, bazel):
         with run.check("--noremote_accept_cached: everything runs again"):
             bazel.clean()
             again = succeeded(bazel.build(*REPRODUCIBLE, server=server, flags=["--noremote_accept_cached"]))
-            expect_equal(again.ran("remote"), cold.ran("remote"), "actions run remotely")
-            expect_equal(again.ran("remote cache hit"), 0, "remote cache hits")
+            all_ran(again, "remote", cold.ran("remote"))
+            all_ran(again, "remote cache hit", 0)
             expect_same(cold_outputs, bazel.outputs())
 
         with run.check("one source changed: only what depends on it runs"):
             bazel.write("basic/name.txt", "moon\n")
             changed = succeeded(bazel.build(*REPRODUCIBLE, server=server))
             # greeting, shout, and count_words, which reads the greeting
-            expect_equal(changed.ran("remote"), 3, "actions run remotely")
+            all_ran(changed, "remote", 3)
             expect_equal(bazel.output("basic/greeting.txt"), "Hello, moon!\n", "greeting.txt")
             bazel.write("basic/name.txt", "world\n")
 
@@ -78,7 +78,7 @@ def _without_the_bytes(run, bazel):
             with run.check(f"--remote_download_minimal, {temperature}: built, and nothing downloaded"):
                 bazel.clean()
                 build = succeeded(bazel.build(*targets, server=server, flags=["--remote_download_minimal"]))
-                expect_equal(build.ran(kind), len(build.spawns), kind)
+                all_ran(build, kind, len(build.spawns))
                 for path in ["large/noise.bin", "large/digests.txt", "many/many.txt"]:
                     expect(not os.path.exists(bazel.output_path(path)), f"{path} was downloaded")
 
@@ -92,9 +92,28 @@ def _trees_were_seen(bazel):
     for line in ["trees/first/file: b'1\\n'", "trees/nested/second/dir/file: b'2\\n'", "trees/beside.txt: b'beside\\n'"]:
         expect_in(line, trees)
     forest = bazel.output("trees/forest.list")
-    for line in ["oak/branch/twig/leaf: b'leaf\\n'", "ünï cødé ☃/ñame with spaces.txt: b'snow\\n'", "oak/empty: b''"]:
+    for line in ["oak/branch/twig/leaf: b'leaf\\n'", "oak/empty: b''"]:
         expect_in(line, forest)
     expect_equal(bazel.output("symlinks/read.txt"), "/usr/lib\nnowhere/to/be/found\n", "symlinks/read.txt")
+
+
+def unicode(run, bazel):
+    """Names that are not ASCII, of sources, of outputs, and inside of trees."""
+    with run.server() as server:
+        with run.check("names of sources and outputs"):
+            bazel.clean()
+            for kind in ["remote", "remote cache hit"]:
+                bazel.clean()
+                build = succeeded(bazel.build("//unicode", server=server))
+                all_ran(build, kind, 1)
+                expect_equal(bazel.output("unicode/ausgabe-äöü-☃.txt"), "snow\n", "the output")
+
+        if bazel.major >= 7:
+            return  # 7.7.1 itself breaks on a Tree with such names ("Malformed input or input contains unmappable ...")
+        with run.check("names inside of trees"):
+            succeeded(bazel.build("//unicode:tree_list", server=server))
+            expect_in("ünï cødé/☃ name.txt: b'snow\\n'", bazel.output("unicode/tree.list"))
+            expect_equal(bazel.output("unicode/tree/ünï cødé/☃ name.txt"), "snow\n", "a file of the tree")
 
 
 # What goes wrong must reach the user
@@ -126,9 +145,10 @@ def failures(run, bazel):
 
         with run.check("an action that does not make its output"):
             build = bazel.build("//failing:no_output", server=server)
-            expect_equal(build.code, 1, "exit code of Bazel")
+            expect(build.code != 0, "the build succeeded")
             expect_in("no_output.txt", build.output)
-            expect_in("was not created", build.output)
+            # Bazel 7 says that it does not exist, Bazel 4 that it was not created.
+            expect("does not exist" in build.output or "was not created" in build.output, tail(build.output))
 
         with run.check("--keep_going: the others are built"):
             build = bazel.build("//failing:exit_code", "//basic:greeting", server=server, flags=["--keep_going"])
@@ -242,14 +262,14 @@ def many_jobs(run, bazel):
         with run.check("--jobs=50, 301 small actions"):
             bazel.clean()
             build = succeeded(bazel.build("//many", server=server, flags=["--jobs=50"]))
-            expect_equal(build.ran("remote"), 301, "actions run remotely")
+            all_ran(build, "remote", 301)
             expect_equal(len(bazel.output("many/many.txt").splitlines()), 300, "lines of many.txt")
             run.note(f"301 actions in {build.seconds:.1f} s")
 
         with run.check("--jobs=50, 301 cache hits"):
             bazel.clean()
             build = succeeded(bazel.build("//many", server=server, flags=["--jobs=50"]))
-            expect_equal(build.ran("remote cache hit"), 301, "remote cache hits")
+            all_ran(build, "remote cache hit", 301)
             run.note(f"301 hits in {build.seconds:.1f} s")
 
 
@@ -262,7 +282,7 @@ def restarts(run, bazel):
             server.start()
             bazel.clean()
             second = succeeded(bazel.build("//basic/...", "//trees/...", "//large:digests", server=server))
-            expect_equal(second.ran("remote cache hit"), first.ran("remote"), "remote cache hits")
+            all_ran(second, "remote cache hit", first.ran("remote"))
 
         with run.check("kill -9 in mid-action: nothing of the action is left, and the build ends"):
             started = bazel.start_build("//failing:long", server=server, flags=["--remote_retries=1"])
@@ -318,8 +338,8 @@ def lost_blobs(run, bazel):
             bazel.clean()
             second = succeeded(bazel.build("//basic/...", server=server))
             expect_equal(bazel.output("basic/greeting.txt"), "Hello, world!\n", "greeting.txt")
-            expect_equal(second.ran("remote"), 1, "actions run remotely")
-            expect_equal(second.ran("remote cache hit"), first.ran("remote") - 1, "remote cache hits")
+            all_ran(second, "remote", 1)
+            all_ran(second, "remote cache hit", first.ran("remote") - 1)
 
         with run.check("an output lost while only the server had it: rebuilt, or a message that names it"):
             bazel.clean()
@@ -363,13 +383,13 @@ def cache_only(run, bazel):
         with run.check("--remote_cache alone: local actions fill it"):
             bazel.clean()
             first = succeeded(bazel.build(*targets, flags=flags))
-            expect_equal(first.ran("local"), len(first.spawns), "actions run locally")
+            all_ran(first, "local", len(first.spawns))
 
         with run.check("--remote_cache alone: all hits, with the same outputs"):
             expected = bazel.outputs()
             bazel.clean()
             second = succeeded(bazel.build(*targets, flags=flags))
-            expect_equal(second.ran("remote cache hit"), first.ran("local"), "remote cache hits")
+            all_ran(second, "remote cache hit", first.ran("local"))
             expect_same(expected, bazel.outputs())
 
 
@@ -382,7 +402,7 @@ def disk_cache(run, bazel):
         with run.server(store=directory) as server:
             bazel.clean()
             second = succeeded(bazel.build(*targets, server=server))
-            expect_equal(second.ran("remote cache hit"), first.ran("local"), "remote cache hits")
+            all_ran(second, "remote cache hit", first.ran("local"))
             run.verify_store(server.store)
 
     with run.check("the store becomes a --disk_cache directory: all hits"):
@@ -419,11 +439,11 @@ def options(run, bazel):
             bazel.clean()
             targets = ["//basic/...", "//trees/...", "//large/..."]
             first = succeeded(bazel.build(*targets, server=server, flags=flags))
-            expect_equal(first.ran("remote"), len(first.spawns), "actions run remotely")
+            all_ran(first, "remote", len(first.spawns))
             expected = bazel.outputs()
             bazel.clean()
             second = succeeded(bazel.build(*targets, server=server, flags=flags))
-            expect_equal(second.ran("remote cache hit"), first.ran("remote"), "remote cache hits")
+            all_ran(second, "remote cache hit", first.ran("remote"))
             expect_same(expected, bazel.outputs())
 
 
@@ -436,10 +456,10 @@ def blake3(run, bazel):
         with run.server() as server, run.check("--digest_function=BLAKE3"):
             bazel.clean()
             first = succeeded(bazel.build(*targets, server=server))
-            expect_equal(first.ran("remote"), len(first.spawns), "actions run remotely")
+            all_ran(first, "remote", len(first.spawns))
             bazel.clean()
             second = succeeded(bazel.build(*targets, server=server))
-            expect_equal(second.ran("remote cache hit"), first.ran("remote"), "remote cache hits")
+            all_ran(second, "remote cache hit", first.ran("remote"))
     finally:
         bazel.startup = []
 
@@ -450,6 +470,12 @@ def blake3(run, bazel):
 def succeeded(build):
     expect_equal(build.code, 0, f"exit code of Bazel, which said:\n{tail(build.output)}\n")
     return build
+
+
+def all_ran(build, kind, count):
+    """Every one of `count` actions was run in one way: "remote", "remote cache hit", "local"..."""
+    others = "\n".join(build.not_ran(kind))
+    expect_equal(build.ran(kind), count, f"{kind} of {len(build.spawns)}; not so:\n{others}\n")
 
 
 def expect_same(expected, actual):
@@ -477,6 +503,7 @@ SCENARIOS = [
     (function.__name__, function)
     for function in [
         builds,
+        unicode,
         failures,
         platforms,
         isolation,

@@ -9,6 +9,7 @@ import signal
 
 from harness import processes
 from harness.files import manifest
+from harness.place import on_this_machine
 from harness.report import expect
 
 WORKSPACE = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "bazel")
@@ -30,6 +31,14 @@ class Build:
     def ran(self, kind):
         return self.processes.get(kind, 0)
 
+    def not_ran(self, kind):
+        """Outputs of the spawns that were run in another way, and in which."""
+        return [
+            f"{' '.join(spawn['listedOutputs'])}: {spawn['runner'] or 'failed'}"
+            for spawn in self.spawns
+            if spawn["runner"] != kind
+        ]
+
 
 class Bazel:
     """One version of Bazel with a copy of the workspace that nobody else changes.
@@ -37,12 +46,12 @@ class Bazel:
     `enter(command, cwd, env)` gives the command line that runs a command where this Bazel lives.
     """
 
-    def __init__(self, major, directory, seconds, enter=None):
+    def __init__(self, major, directory, seconds, enter=on_this_machine):
         self.major = major
         self.directory = directory
         self.startup = []  # startup options beside those that every call gets
         self.workspace = os.path.join(self.directory, "workspace")
-        self._enter = enter or (lambda command, cwd, env: ["env", "-C", cwd, "-i", *_settings(env), *command])
+        self._enter = enter
         shutil.copytree(WORKSPACE, self.workspace, symlinks=True)
         self.write("failing/seconds.bzl", f'"""How long an action of this run sleeps."""\n\nSECONDS = "{seconds}"\n')
 
@@ -98,8 +107,10 @@ class Bazel:
         return self._read(processes.finish(child, line), log)
 
     def interrupt(self, started):
-        """What Ctrl-C does: SIGINT to every process of the group."""
-        os.killpg(started[0].pid, signal.SIGINT)
+        """What Ctrl-C does to Bazel, but not to what only carries it into the sid root."""
+        carrier = started[0].pid
+        for process in processes.children(carrier) or [carrier]:
+            os.kill(process, signal.SIGINT)
 
     def clean(self):
         finished = self._call(["clean"])
@@ -144,10 +155,6 @@ class Bazel:
                 count, kind = part.split(" ", 1)
                 counts[kind] = int(count)
         return Build(finished.code, finished.output, finished.seconds, counts, _spawns(log))
-
-
-def _settings(env):
-    return [f"{name}={value}" for name, value in env.items()]
 
 
 def _spawns(path):

@@ -63,6 +63,12 @@ def wait_until(condition, what, patience=60):
         time.sleep(0.05)
 
 
+def children(pid):
+    """Process ids of the children that this process's first thread started."""
+    with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
+        return [int(child) for child in file.read().split()]
+
+
 def processes_with_argument(argument):
     """Process ids on this machine, other namespaces included, with exactly this among their arguments."""
     found = []

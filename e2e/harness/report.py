@@ -1,8 +1,12 @@
 """What passed and what failed, printed as it happens. Does not know what is checked."""
 
 import contextlib
+import re
 import time
 import traceback
+
+
+_STACK_FRAME = re.compile(r"\s+(at [\w.$/]+\(|at [\w.$/]+<|\.\.\. \d+ more)")
 
 
 class Failed(Exception):
@@ -28,8 +32,8 @@ def expect_equal(actual, expected, what):
 
 
 def tail(text, lines=40):
-    """The end of an output, indented: what a reader of a failed check needs first."""
-    kept = text.rstrip().splitlines()[-lines:]
+    """The end of an output, indented and without Java's stack frames: what a reader of a failed check needs first."""
+    kept = [line for line in text.rstrip().splitlines() if not _STACK_FRAME.match(line)][-lines:]
     return "\n".join("    " + line for line in kept)
 
 

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 
+from harness.processes import children
 from harness.report import Failed
 
 PACKAGES = [
@@ -75,8 +76,7 @@ class SidRoot:
         if self._init.stdout.readline() != b"ready\n":
             self._init.wait()
             raise SystemExit("cannot enter the sid root; root is needed for its namespaces")
-        with open(f"/proc/{self._init.pid}/task/{self._init.pid}/children", encoding="ascii") as file:
-            self._first_process = int(file.read().split()[0])
+        (self._first_process,) = children(self._init.pid)
         return self
 
     def __exit__(self, *_):
