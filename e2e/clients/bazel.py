@@ -313,7 +313,8 @@ def _many_outputs(bazel):
 
 
 def interrupted(run, bazel):
-    with run.server() as server:
+    # Bazel cancels nothing: it hangs up, and the server decides how long an action may go on without a listener.
+    with run.server("--unattended-grace=2s") as server:
         with run.check("Ctrl-C: Bazel ends at once, and the action with it"):
             started = bazel.start_build("//failing:long", server=server)
             processes.wait_until(run.sleepers, "the action to run")
