@@ -1,34 +1,129 @@
-//! What a sandbox costs: starting and ending `true`, serially, in each of the ways there are.
+//! What a sandbox costs: starting and ending `true`, one at a time and eight at a time, in each of the ways there
+//! are. Above them is what the kernel alone takes.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
-use crosswheel::sandbox::{Mode, Outcome, Sandbox, Spec};
+use crosswheel::sandbox::{Mode, Outcome, Overlay, ProcessTree, RootFileSystem, Sandbox, Spawner, Spec};
+use nix::sched::{CloneFlags, setns, unshare};
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::TimeValLike;
+use nix::unistd::geteuid;
+use tempfile::TempDir;
 
-const ROUNDS: usize = 200;
+const ROUNDS: usize = 300;
+const AT_A_TIME: usize = 8;
+const ROUNDS_AT_A_TIME: usize = 2000;
 const INIT: &str = env!("CARGO_BIN_EXE_crosswheel");
+const FLOOR: &str = "--floor";
 
 fn main() {
-    println!("{:<34} {:>8} {:>8}", "true, started and ended", "p50 ms", "p95 ms");
-    report("fork and exec alone", || {
-        assert!(Command::new("/bin/true").status().expect("there is a /bin/true").success());
-    });
-    for mode in [Mode::Off, Mode::Required] {
-        report(&format!("detection, mode {mode}"), || {
-            sandbox(mode);
-        });
-        let sandbox = sandbox(mode);
-        report(&format!("command, mode {mode}"), || {
-            let tree = sandbox.spawn(command()).expect("/bin/true starts");
-            assert_eq!(tree.wait(None).expect("the init reports").outcome, Outcome::Code(0));
-        });
+    if std::env::args().nth(1).as_deref() == Some(FLOOR) {
+        return floor();
+    }
+    println!(
+        "{:<44} {:>8} {:>8} {:>8} {:>8} {:>8}",
+        "true, started and ended", "p50 ms", "p95 ms", "8: p50", "8: /s", "CPU ms"
+    );
+    // An argument chooses the lines that contain it, as for every benchmark that cargo runs.
+    let chosen = std::env::args().skip(1).find(|argument| !argument.starts_with('-')).unwrap_or_default();
+    let wanted = |name: &str| name.contains(&chosen);
+    if wanted("fork and exec") {
+        report("fork and exec", || &Kernel);
+    }
+    if wanted("floor") && geteuid().is_root() {
+        let itself = std::env::current_exe().expect("this program has a path");
+        assert!(Command::new(itself).arg(FLOOR).status().expect("this program starts").success());
+    }
+    for (mode, with) in [(Mode::Off, "no namespaces"), (Mode::Required, "namespaces")] {
+        let sandbox = detect(mode);
+        let (one_off, spawner) = (format!("one-off, {with}"), format!("spawner, {with}"));
+        if wanted(&one_off) {
+            report(&one_off, || &sandbox);
+        }
+        if wanted(&spawner) {
+            report(&spawner, || Spawner::start(&sandbox).expect("a spawner starts"));
+        }
+    }
+    let full = detect(Mode::Required);
+    for (medium, place) in [("disk", std::env::temp_dir()), ("memory", PathBuf::from("/dev/shm"))] {
+        let name = format!("spawner, overlay on {medium}");
+        if wanted(&name) {
+            report(&name, || OnOverlays::new(&full, &place));
+        }
     }
 }
 
-fn sandbox(mode: Mode) -> Sandbox {
+/// Something that runs `true`.
+trait Run: Sync {
+    fn run(&self);
+}
+
+struct Kernel;
+
+impl Run for &Kernel {
+    fn run(&self) {
+        assert!(Command::new("/bin/true").status().expect("there is a /bin/true").success());
+    }
+}
+
+impl Run for &Sandbox {
+    fn run(&self) {
+        finish(self.spawn(command()).expect("/bin/true starts"));
+    }
+}
+
+impl Run for Spawner {
+    fn run(&self) {
+        finish(self.spawn(command()).expect("/bin/true starts"));
+    }
+}
+
+/// As an executor uses it: a layer of inputs, and new directories for each command, whose making is counted.
+struct OnOverlays {
+    spawner: Spawner,
+    directory: TempDir,
+    count: AtomicUsize,
+}
+
+impl OnOverlays {
+    fn new(sandbox: &Sandbox, place: &Path) -> Self {
+        let directory = TempDir::new_in(place).expect("there is a place for temporary files");
+        fs_err::create_dir(directory.path().join("lower")).expect("directories can be made");
+        let spawner = Spawner::start(sandbox).expect("a spawner starts");
+        Self { spawner, directory, count: AtomicUsize::new(0) }
+    }
+}
+
+impl Run for OnOverlays {
+    fn run(&self) {
+        let number = self.count.fetch_add(1, Ordering::Relaxed);
+        let path = |name: &str| self.directory.path().join(format!("{name}{number}"));
+        let overlay = Overlay {
+            lower: vec![self.directory.path().join("lower")],
+            upper: path("upper"),
+            work: path("work"),
+            inside: "/crosswheel/root".into(),
+        };
+        for directory in [&overlay.upper, &overlay.work] {
+            fs_err::create_dir(directory).expect("directories can be made");
+        }
+        let working_directory = overlay.inside.clone();
+        let spec = Spec { overlays: vec![overlay], working_directory, ..command() };
+        finish(self.spawner.spawn(spec).expect("/bin/true starts"));
+    }
+}
+
+fn finish(mut tree: ProcessTree) {
+    assert_eq!(tree.wait_for_end(None).expect("the supervisor reports").outcome, Outcome::Code(0));
+}
+
+fn detect(mode: Mode) -> Sandbox {
     Sandbox::detect(mode, PathBuf::from(INIT)).expect("this host allows a sandbox")
 }
 
@@ -38,6 +133,8 @@ fn command() -> Spec {
         argv: vec![OsString::from("/bin/true")],
         env: BTreeMap::new(),
         working_directory: PathBuf::from("/"),
+        root: RootFileSystem::Host,
+        overlays: Vec::new(),
         binds: Vec::new(),
         visible_host_paths: Vec::new(),
         stdin: None,
@@ -47,15 +144,80 @@ fn command() -> Spec {
     }
 }
 
-fn report(name: &str, mut round: impl FnMut()) {
-    let mut times: Vec<Duration> = (0..ROUNDS)
+/// The kernel's own price of namespaces: `true` as process 1 of new ones, with nothing mounted and nobody watching.
+/// Runs in a process of its own, as that changes namespaces with every command, which only root can do.
+fn floor() {
+    struct Namespaced(fs_err::File);
+
+    impl Run for &Namespaced {
+        fn run(&self) {
+            unshare(CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWPID | CloneFlags::CLONE_NEWIPC)
+                .expect("this host allows namespaces");
+            assert!(Command::new("/bin/true").status().expect("there is a /bin/true").success());
+            // The next new one has to be a child of ours again.
+            setns(self.0.file(), CloneFlags::CLONE_NEWPID).expect("this was our namespace all along");
+        }
+    }
+
+    let namespaced = Namespaced(fs_err::File::open("/proc/self/ns/pid").expect("there is a /proc"));
+    let (p50, p95) = percentiles(one_at_a_time(&&namespaced));
+    println!("{:<44} {p50:>8.2} {p95:>8.2}", "fork and exec, mount, pid and ipc namespaces");
+}
+
+fn report<R: Run>(name: &str, make: impl Fn() -> R) {
+    let (p50, p95) = percentiles(one_at_a_time(&make()));
+    let before = processor_milliseconds();
+    let runner = make();
+    let start = Instant::now();
+    let times = many_at_a_time(&runner);
+    let per_second = ROUNDS_AT_A_TIME as f64 / start.elapsed().as_secs_f64();
+    // Processes count when they have been waited for.
+    drop(runner);
+    let processor = (processor_milliseconds() - before) / ROUNDS_AT_A_TIME as f64;
+    let (many_p50, _) = percentiles(times);
+    println!("{name:<44} {p50:>8.2} {p95:>8.2} {many_p50:>8.2} {per_second:>8.0} {processor:>8.2}");
+}
+
+fn one_at_a_time(runner: &impl Run) -> Vec<Duration> {
+    (0..ROUNDS)
         .map(|_| {
             let start = Instant::now();
-            round();
+            runner.run();
             start.elapsed()
         })
-        .collect();
+        .collect()
+}
+
+fn many_at_a_time(runner: &impl Run) -> Vec<Duration> {
+    let started = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        let work = || {
+            let mut times = Vec::new();
+            while started.fetch_add(1, Ordering::Relaxed) < ROUNDS_AT_A_TIME {
+                let start = Instant::now();
+                runner.run();
+                times.push(start.elapsed());
+            }
+            times
+        };
+        let threads: Vec<_> = (0..AT_A_TIME).map(|_| scope.spawn(work)).collect();
+        threads.into_iter().flat_map(|thread| thread.join().expect("no thread panics")).collect()
+    })
+}
+
+fn percentiles(mut times: Vec<Duration>) -> (f64, f64) {
     times.sort();
-    let milliseconds = |share: usize| times[ROUNDS * share / 100].as_secs_f64() * 1e3;
-    println!("{name:<34} {:>8.2} {:>8.2}", milliseconds(50), milliseconds(95));
+    let milliseconds = |share: usize| times[times.len() * share / 100].as_secs_f64() * 1e3;
+    (milliseconds(50), milliseconds(95))
+}
+
+/// Spent by us and by all processes that were waited for.
+fn processor_milliseconds() -> f64 {
+    [UsageWho::RUSAGE_SELF, UsageWho::RUSAGE_CHILDREN]
+        .into_iter()
+        .map(|who| {
+            let usage = getrusage(who).expect("every process can ask this");
+            (usage.user_time().num_microseconds() + usage.system_time().num_microseconds()) as f64 / 1e3
+        })
+        .sum()
 }

@@ -5,18 +5,27 @@
 //! | floor | rooms |
 //! |---|---|
 //! | 5 | [`cli`] |
-//! | 4 | [`crossbuild`], [`doctor`] |
-//! | 2 | [`sdist`] |
-//! | 1 | [`sandbox`] |
-//! | 0 | [`digest`], [`platform`] |
+//! | 4 | [`crossbuild`], [`doctor`], [`server`] |
+//! | 3 | [`client`], [`queue`], [`worker`] |
+//! | 2 | [`execute`], [`sdist`] |
+//! | 1 | [`cas`], [`remote`], [`sandbox`] |
+//! | 0 | [`digest`], [`platform`], [`reapi`] |
 
 // They panic when nobody reads.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
+pub mod cas;
 pub mod cli;
+pub mod client;
 pub mod crossbuild;
 pub mod digest;
 pub mod doctor;
+pub mod execute;
 pub mod platform;
+pub mod queue;
+pub mod reapi;
+pub mod remote;
 pub mod sandbox;
 pub mod sdist;
+pub mod server;
+pub mod worker;

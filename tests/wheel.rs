@@ -712,7 +712,7 @@ fn setuptools_gets_the_interpreters_compiler_flags_and_others_do_not() {
 /// A signal may arrive between the start of the backend and the moment somebody could kill it.
 #[test]
 fn a_build_cancelled_before_its_backend_is_known_is_killed_all_the_same() {
-    use crosswheel::sandbox::{Mode, Sandbox, Spec};
+    use crosswheel::sandbox::{Mode, RootFileSystem, Sandbox, Spec};
     let sandbox = Sandbox::detect(Mode::Auto, env!("CARGO_BIN_EXE_crosswheel").into()).unwrap();
     let null = fs_err::File::options().write(true).open("/dev/null").unwrap().into_parts().0;
     let tree = sandbox
@@ -721,6 +721,8 @@ fn a_build_cancelled_before_its_backend_is_known_is_killed_all_the_same() {
             env: Default::default(),
             working_directory: "/".into(),
             binds: Vec::new(),
+            root: RootFileSystem::Host,
+            overlays: Vec::new(),
             visible_host_paths: Vec::new(),
             stdin: None,
             stdout: null.into(),
@@ -728,7 +730,7 @@ fn a_build_cancelled_before_its_backend_is_known_is_killed_all_the_same() {
             network: false,
         })
         .unwrap();
-    let cancellation = crosswheel::sdist::cancellation::Cancellation::default();
+    let cancellation = crosswheel::sandbox::Cancellation::default();
     cancellation.cancel();
     cancellation.watch(tree.killer());
     assert!(tree.wait(None).unwrap().killed);

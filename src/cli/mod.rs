@@ -6,6 +6,8 @@ mod failure_text;
 mod output;
 mod sandbox_init;
 mod sandbox_run;
+mod serve;
+mod store;
 mod wheel;
 
 use std::path::PathBuf;
@@ -25,7 +27,9 @@ struct Arguments {
 enum Command {
     Build(Box<build::BuildArguments>),
     Wheel(Box<wheel::WheelArguments>),
+    Serve(Box<serve::ServeArguments>),
     Doctor(doctor::DoctorArguments),
+    Store(store::StoreArguments),
     /// Set up a sandbox and watch over what runs in it (started by crosswheel itself).
     #[command(hide = true)]
     SandboxInit,
@@ -39,7 +43,9 @@ pub fn run() -> ExitCode {
     match Arguments::parse().command {
         Command::Build(arguments) => build::run(*arguments),
         Command::Wheel(arguments) => wheel::run(*arguments),
+        Command::Serve(arguments) => serve::run(*arguments),
         Command::Doctor(arguments) => doctor::run(arguments),
+        Command::Store(arguments) => store::run(arguments),
         Command::SandboxInit => sandbox_init::run(),
         Command::SandboxRun(arguments) => sandbox_run::run(arguments),
     }
@@ -65,4 +71,15 @@ fn cache_directory(given: Option<PathBuf>) -> Result<PathBuf, String> {
         .or_else(|| from_variable("HOME", ".cache/crosswheel"))
         .ok_or("there is no cache directory: HOME is not set; give --cache-dir DIR")?;
     std::path::absolute(&directory).map_err(|error| format!("cannot use {}: {error}", directory.display()))
+}
+
+/// The directory of the store on disk: as given, or `store` in the cache directory.
+fn store_directory(given: Option<PathBuf>) -> Result<PathBuf, String> {
+    match given {
+        Some(directory) => std::path::absolute(&directory)
+            .map_err(|error| format!("cannot use {}: {error}", directory.display())),
+        None => Ok(cache_directory(None)
+            .map_err(|message| message.replace("--cache-dir", "--store"))?
+            .join("store")),
+    }
 }

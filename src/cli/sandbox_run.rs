@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 
 use super::output::complain;
-use crate::sandbox::{Bind, Mode, Outcome, Sandbox, Spec};
+use crate::sandbox::{Bind, Mode, Outcome, RootFileSystem, Sandbox, Spec};
 
 /// Exits with the code of the command, with 128 and the number of the signal that ended it, with 124 when its
 /// time was up, and with 125 when it could not be run.
@@ -78,6 +78,8 @@ fn run_in_sandbox(arguments: Arguments) -> anyhow::Result<u8> {
         env: variables.collect::<anyhow::Result<_>>()?,
         working_directory: arguments.working_directory,
         binds,
+        root: RootFileSystem::Host,
+        overlays: Vec::new(),
         visible_host_paths: arguments.visible,
         stdin: Some(std::io::stdin().as_fd().try_clone_to_owned()?),
         stdout: std::io::stdout().as_fd().try_clone_to_owned()?,

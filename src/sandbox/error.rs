@@ -22,6 +22,12 @@ pub enum SandboxError {
     #[error("cannot show {host:?} as {inside:?}: that takes namespaces, which this sandbox does not have")]
     NoFixedPath { host: PathBuf, inside: PathBuf },
 
+    #[error("cannot {wanted}: that takes namespaces, which this sandbox does not have")]
+    NoNamespaces { wanted: &'static str },
+
+    #[error("cannot mount an overlay on {inside:?}: this host does not allow {reason}")]
+    NoOverlays { inside: PathBuf, reason: String },
+
     /// [`Mode::Required`](super::Mode::Required) on a host without namespaces. `remedy` is what its operator
     /// can do.
     #[error("a full sandbox is required, but this host refuses one: {reason}. {remedy}")]

@@ -8,9 +8,10 @@ use std::str::FromStr;
 use clap::ValueEnum;
 
 use super::error::SandboxError;
-use super::launch;
-use super::message::{Command, Network, Request};
-use super::spec::Spec;
+use super::message::{Command, Network, Request, Root};
+use super::nursery::{Allowed, Nursery, open_null};
+use super::spawner::Home;
+use super::spec::{RootFileSystem, Spec};
 use super::tree::ProcessTree;
 use super::view;
 
@@ -55,6 +56,9 @@ pub struct Isolation {
     pub namespaces: bool,
     /// What cuts off the network, for commands that must do without.
     pub network: NetworkIsolation,
+    /// Whether commands can have overlays. Even so the file system of an upper directory may not do for one;
+    /// a command that asks for such an overlay is refused.
+    pub overlays: bool,
     /// What the mode asked for and the host refused, in words for a log.
     pub lost: Vec<String>,
 }
@@ -84,7 +88,7 @@ pub struct Sandbox {
 pub struct PreparedSandbox {
     sandbox: Sandbox,
     /// None where even trying went wrong, but in a way that the mode puts up with.
-    init: Option<ProcessTree>,
+    nursery: Option<Nursery>,
 }
 
 impl Sandbox {
@@ -99,8 +103,8 @@ impl Sandbox {
     /// [`SandboxError::NamespacesUnavailable`] if `mode` requires them; whatever keeps `init_executable` from
     /// starting.
     pub fn detect(mode: Mode, init_executable: PathBuf) -> Result<Self, SandboxError> {
-        let PreparedSandbox { sandbox, init } = Self::prepare(mode, init_executable)?;
-        init.map_or(Ok(()), ProcessTree::dismiss)?;
+        let PreparedSandbox { sandbox, nursery } = Self::prepare(mode, init_executable)?;
+        nursery.map(Nursery::dismiss).transpose()?;
         Ok(sandbox)
     }
 
@@ -110,13 +114,14 @@ impl Sandbox {
     /// Those of [`Sandbox::detect`].
     pub fn prepare(mode: Mode, init_executable: PathBuf) -> Result<PreparedSandbox, SandboxError> {
         if mode != Mode::Off {
-            let request = Request { namespaces: true, network: Network::Namespace };
-            match launch::prepare(&init_executable, &request) {
-                Ok((init, lost)) => {
+            let request =
+                Request { namespaces: true, network: Network::Namespace, root: Root::Host, serial: false };
+            match Nursery::start(&init_executable, &request) {
+                Ok((nursery, Allowed { overlays, lost })) => {
                     let network = NetworkIsolation::Namespace;
-                    let isolation = Isolation { namespaces: true, network, lost };
+                    let isolation = Isolation { namespaces: true, network, overlays, lost };
                     let sandbox = Self { init_executable, isolation };
-                    return Ok(PreparedSandbox { sandbox, init: Some(init) });
+                    return Ok(PreparedSandbox { sandbox, nursery: Some(nursery) });
                 }
                 Err(refused) => {
                     let reason = refused_by_host(refused)?;
@@ -144,37 +149,60 @@ impl Sandbox {
     /// [`SandboxError::Program`] if it cannot be started, [`SandboxError::SetUp`] if what it is to see cannot
     /// be arranged.
     pub fn spawn(&self, spec: Spec) -> Result<ProcessTree, SandboxError> {
-        self.spawn_in(None, spec)
+        self.spawn_in(|| None, None, spec)
     }
 
-    /// Starts a command in `init`, or in one of its own.
-    fn spawn_in(&self, init: Option<ProcessTree>, spec: Spec) -> Result<ProcessTree, SandboxError> {
+    /// Starts a command in the nursery that `find` finds, or in a new one; it goes `home` when the command has
+    /// ended.
+    pub(super) fn spawn_in(
+        &self,
+        find: impl FnOnce() -> Option<Nursery>,
+        home: Option<Home>,
+        spec: Spec,
+    ) -> Result<ProcessTree, SandboxError> {
         let namespaces = self.isolation.namespaces;
         spec.check(namespaces)?;
+        self.check_overlays(&spec)?;
         let mounts = if namespaces { view::mounts(&spec)? } else { Vec::new() };
-        let init = match init {
-            Some(init) => init,
+        let nursery = match find() {
+            Some(nursery) => nursery,
             None => {
-                let network = match self.isolation.network {
-                    _ if spec.network => Network::Open,
-                    NetworkIsolation::Namespace => Network::Namespace,
-                    NetworkIsolation::Seccomp => Network::Seccomp,
-                    NetworkIsolation::None => Network::Open,
-                };
-                launch::prepare(&self.init_executable, &Request { namespaces, network })?.0
+                let (network, root) = (self.network(&spec), view::root(&spec.root)?);
+                let request = Request { namespaces, network, root, serial: home.is_some() };
+                Nursery::start(&self.init_executable, &request)?.0
             }
         };
         let null;
         let stdin = match &spec.stdin {
             Some(stdin) => stdin.as_fd(),
             None => {
-                null = launch::open_null("open /dev/null for")?;
+                null = open_null("open /dev/null for")?;
                 null.as_fd()
             }
         };
         let stderr = spec.stderr.as_ref().unwrap_or(&spec.stdout);
         let streams = [stdin, spec.stdout.as_fd(), stderr.as_fd()];
-        launch::start(init, &Command::new(&spec, mounts), streams)
+        ProcessTree::start(nursery, home, &Command::new(&spec, mounts), streams)
+    }
+
+    /// What is to stand between a command and the network.
+    pub(super) fn network(&self, spec: &Spec) -> Network {
+        match self.isolation.network {
+            _ if spec.network => Network::Open,
+            NetworkIsolation::Namespace => Network::Namespace,
+            NetworkIsolation::Seccomp => Network::Seccomp,
+            NetworkIsolation::None => Network::Open,
+        }
+    }
+
+    fn check_overlays(&self, spec: &Spec) -> Result<(), SandboxError> {
+        match spec.overlays.first() {
+            Some(overlay) if !self.isolation.overlays => {
+                let inside = overlay.inside.clone();
+                Err(SandboxError::NoOverlays { inside, reason: self.isolation.lost.join("; ") })
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -185,13 +213,14 @@ impl PreparedSandbox {
     }
 
     /// As [`Sandbox::spawn`], in what stands ready, unless that is cut off from the network that the command
-    /// may use.
+    /// may use, or has another root.
     ///
     /// # Errors
     /// Those of [`Sandbox::spawn`].
     pub fn spawn(self, spec: Spec) -> Result<ProcessTree, SandboxError> {
-        let Self { sandbox, init } = self;
-        sandbox.spawn_in(init.filter(|_| !spec.network), spec)
+        let Self { sandbox, nursery } = self;
+        let fits = !spec.network && spec.root == RootFileSystem::Host;
+        sandbox.spawn_in(|| nursery.filter(|_| fits), None, spec)
     }
 }
 
@@ -199,16 +228,16 @@ fn prepare_without_namespaces(
     init_executable: PathBuf,
     mut lost: Vec<String>,
 ) -> Result<PreparedSandbox, SandboxError> {
-    let request = Request { namespaces: false, network: Network::Seccomp };
-    let (network, init) = match launch::prepare(&init_executable, &request) {
-        Ok((init, _)) => (NetworkIsolation::Seccomp, Some(init)),
+    let request = Request { namespaces: false, network: Network::Seccomp, root: Root::Host, serial: false };
+    let (network, nursery) = match Nursery::start(&init_executable, &request) {
+        Ok((nursery, _)) => (NetworkIsolation::Seccomp, Some(nursery)),
         Err(refused) => {
             lost.push(format!("network isolation: {}", refused_by_host(refused)?));
             (NetworkIsolation::None, None)
         }
     };
-    let isolation = Isolation { namespaces: false, network, lost };
-    Ok(PreparedSandbox { sandbox: Sandbox { init_executable, isolation }, init })
+    let isolation = Isolation { namespaces: false, network, overlays: false, lost };
+    Ok(PreparedSandbox { sandbox: Sandbox { init_executable, isolation }, nursery })
 }
 
 /// The reason, if it is the host that refused; the error itself if the init could not even try. An init that

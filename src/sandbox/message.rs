@@ -1,22 +1,25 @@
-//! What we and the sandbox init say to each other over the control socket, and how it is written.
-//! Knows nothing of what either side does with it.
+//! What we and a nursery say to each other, and how it is written. Knows nothing of what either side does with
+//! it.
 //!
 //! ```text
-//! us   → init   what to build: 8 bytes of length, the request as JSON
-//! init → us     `Prepared`; reports are one JSON line each, any other line is a cry of the init, its loader
-//!               or its runtime
-//! us   → init   what to run, in the same form, with three descriptors attached to the length; or end of
-//!               file: nothing, after all
-//! init → us     `Running`, later `Finished`
-//! us   → init   one byte: kill everything; end of file: we are gone, kill everything
+//! over the nursery's socket
+//!   us      → nursery    what to build: 8 bytes of length, the request as JSON
+//!   nursery → us         `Prepared`; reports are one JSON line each, any other line is a cry of the nursery,
+//!                        its loader or its runtime
+//!   us      → nursery    what to run, in the same form; attached to the length are a control socket and
+//!                        three streams. Or end of file: nothing, after all
+//! over the command's control socket
+//!   supervisor → us      `Running`, later `Finished`
+//!   us → supervisor      one byte: kill everything; end of file: we are gone, kill everything
 //! ```
+//!
+//! After `Prepared` a nursery speaks up only to complain.
 
 use std::ffi::{OsStr, OsString};
-use std::io::{self, IoSlice, IoSliceMut, Read, Write};
+use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 
 use rustix::net::{
@@ -27,21 +30,36 @@ use serde::de::{DeserializeOwned, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::error::ProgramFault;
-use super::spec::Spec;
+use super::spec::{Overlay, Spec};
 use super::tree::Outcome;
 
-/// A command's standard streams.
-const MOST_DESCRIPTORS: usize = 3;
+/// A message carries a command's control socket and standard streams, or the overlays it got.
+const MOST_DESCRIPTORS: usize = 64;
+
+/// The kernel refuses arguments and environments of a few megabytes.
+const LARGEST_MESSAGE: usize = 1 << 30;
 
 /// What the init is to build.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Request {
     pub namespaces: bool,
     pub network: Network,
+    pub root: Root,
+    /// Whether commands will follow the first one.
+    pub serial: bool,
+}
+
+/// [`RootFileSystem`](super::spec::RootFileSystem), looked up on the host.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) enum Root {
+    Host,
+    HostDirectories(Vec<Mount>),
+    /// Without links.
+    Directory(Text),
 }
 
 /// What stands between the command and the network.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(super) enum Network {
     /// Nothing.
     Open,
@@ -57,8 +75,19 @@ pub(super) struct Command {
     pub argv: Vec<Text>,
     pub env: Vec<(Text, Text)>,
     pub working_directory: Text,
+    /// Mounted in this order, before `mounts`; empty without namespaces.
+    pub overlays: Vec<OverlayMount>,
     /// In this order; empty without namespaces.
     pub mounts: Vec<Mount>,
+}
+
+/// [`Overlay`](super::spec::Overlay). Links in the host's paths are followed as the host would.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct OverlayMount {
+    pub lower: Vec<Text>,
+    pub upper: Text,
+    pub work: Text,
+    pub inside: Text,
 }
 
 /// A file or directory of the host and the place where the command sees it.
@@ -75,10 +104,10 @@ pub(super) struct Mount {
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Report {
     /// A command could run; `lost` is what the host refused on the way.
-    Prepared { lost: Vec<String> },
-    /// The command runs.
+    Prepared { lost: Vec<String>, overlays: bool },
+    /// The command runs. One descriptor per overlay is attached.
     Running,
-    /// A step failed; nothing runs.
+    /// A step failed; nothing runs of the command, or ever will in this nursery if it was not told one.
     SetUpFailed { step: String, error: String },
     /// The command could not be started; nothing runs.
     ProgramRefused { program: Text, fault: ProgramFault },
@@ -107,62 +136,113 @@ impl Command {
             argv: spec.argv.iter().map(Text::from).collect(),
             env: spec.env.iter().map(|(name, value)| (name.into(), value.into())).collect(),
             working_directory: spec.working_directory.as_os_str().into(),
+            overlays: spec.overlays.iter().map(OverlayMount::new).collect(),
             mounts,
+        }
+    }
+}
+
+impl OverlayMount {
+    fn new(overlay: &Overlay) -> Self {
+        Self {
+            lower: overlay.lower.iter().map(Text::from).collect(),
+            upper: overlay.upper.as_os_str().into(),
+            work: overlay.work.as_os_str().into(),
+            inside: overlay.inside.as_os_str().into(),
         }
     }
 }
 
 /// Sends a message and descriptors.
 pub(super) fn send(
-    control: &UnixStream,
+    socket: impl AsFd,
     message: &impl Serialize,
     descriptors: &[BorrowedFd<'_>],
 ) -> io::Result<()> {
     let body = serde_json::to_vec(message)?;
-    let length = (body.len() as u64).to_le_bytes();
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_DESCRIPTORS))];
-    let mut attached = SendAncillaryBuffer::new(&mut space);
-    if !descriptors.is_empty() {
-        let fits = attached.push(SendAncillaryMessage::ScmRights(descriptors));
-        assert!(fits, "the buffer was made for as many descriptors as there ever are");
-    }
-    let sent = rustix::net::sendmsg(control, &[IoSlice::new(&length)], &mut attached, SendFlags::NOSIGNAL)?;
-    let mut control = control;
-    control.write_all(&length[sent..])?;
-    control.write_all(&body)
+    let mut bytes = (body.len() as u64).to_le_bytes().to_vec();
+    bytes.extend(body);
+    send_bytes(socket, &bytes, descriptors)
 }
 
-/// Receives what [`send`] sent; nothing if there is no message any more.
-pub(super) fn receive<M: DeserializeOwned>(
-    mut control: &UnixStream,
-) -> io::Result<Option<(M, Vec<OwnedFd>)>> {
-    let mut length = [0; 8];
+/// Sends a report and descriptors.
+pub(super) fn send_report(
+    socket: impl AsFd,
+    report: &Report,
+    descriptors: &[BorrowedFd<'_>],
+) -> io::Result<()> {
+    send_bytes(socket, &report.to_line(), descriptors)
+}
+
+fn send_bytes(socket: impl AsFd, bytes: &[u8], descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_DESCRIPTORS))];
+    let mut attached = SendAncillaryBuffer::new(&mut space);
+    if !descriptors.is_empty() && !attached.push(SendAncillaryMessage::ScmRights(descriptors)) {
+        return Err(io::Error::other(format!("{} descriptors are too many to send", descriptors.len())));
+    }
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        match rustix::net::sendmsg(&socket, &[IoSlice::new(rest)], &mut attached, SendFlags::NOSIGNAL) {
+            Ok(sent) => rest = &rest[sent..],
+            Err(rustix::io::Errno::INTR) => continue,
+            Err(error) => return Err(error.into()),
+        }
+        attached.clear();
+    }
+    Ok(())
+}
+
+/// Reads what there is, descriptors included; zero bytes are the end.
+pub(super) fn read_with_descriptors(
+    socket: impl AsFd,
+    buffer: &mut [u8],
+    descriptors: &mut Vec<OwnedFd>,
+) -> io::Result<usize> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_DESCRIPTORS))];
     let mut attached = RecvAncillaryBuffer::new(&mut space);
-    let message = rustix::net::recvmsg(
-        control,
-        &mut [IoSliceMut::new(&mut length)],
-        &mut attached,
-        RecvFlags::CMSG_CLOEXEC,
-    )?;
-    let mut descriptors = Vec::new();
+    let message =
+        rustix::net::recvmsg(socket, &mut [IoSliceMut::new(buffer)], &mut attached, RecvFlags::CMSG_CLOEXEC)?;
     for ancillary in attached.drain() {
         if let RecvAncillaryMessage::ScmRights(received) = ancillary {
             descriptors.extend(received);
         }
     }
-    match control.read_exact(&mut length[message.bytes..]) {
+    Ok(message.bytes)
+}
+
+/// Receives what [`send`] sent; nothing if there is no message any more.
+pub(super) fn receive<M: DeserializeOwned>(socket: impl AsFd) -> io::Result<Option<(M, Vec<OwnedFd>)>> {
+    let mut descriptors = Vec::new();
+    let mut length = [0; 8];
+    match fill(&socket, &mut length, &mut descriptors)? {
+        8 => {}
         // Nothing at all, or the one byte that means a kill.
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof && message.bytes <= 1 => return Ok(None),
-        read => read?,
+        0 | 1 => return Ok(None),
+        _ => return Err(io::ErrorKind::UnexpectedEof.into()),
     }
-    let mut body = Vec::new();
-    let expected = u64::from_le_bytes(length);
-    control.take(expected).read_to_end(&mut body)?;
-    if body.len() as u64 != expected {
+    let length = usize::try_from(u64::from_le_bytes(length)).map_err(io::Error::other)?;
+    if length > LARGEST_MESSAGE {
+        return Err(io::Error::other(format!("a message of {length} bytes is no message of ours")));
+    }
+    let mut body = vec![0; length];
+    if fill(&socket, &mut body, &mut descriptors)? != length {
         return Err(io::ErrorKind::UnexpectedEof.into());
     }
     Ok(Some((serde_json::from_slice(&body)?, descriptors)))
+}
+
+/// Reads until `buffer` is full or there is no more; returns how much it was.
+fn fill(socket: impl AsFd, buffer: &mut [u8], descriptors: &mut Vec<OwnedFd>) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match read_with_descriptors(&socket, &mut buffer[filled..], descriptors) {
+            Ok(0) => break,
+            Ok(read) => filled += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
 }
 
 /// A string as the kernel has it: any bytes. JSON text where they are UTF-8, a list of bytes where not.
@@ -220,7 +300,9 @@ impl<'de> Deserialize<'de> for Text {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read, Write};
     use std::os::fd::AsFd;
+    use std::os::unix::net::UnixStream;
     use std::thread;
 
     use proptest::prelude::*;
@@ -245,6 +327,7 @@ mod tests {
             argv: vec![Text(long.clone())],
             env: vec![],
             working_directory: Text("/".into()),
+            overlays: vec![],
             mounts: vec![],
         };
         let (ours, theirs) = UnixStream::pair().unwrap();

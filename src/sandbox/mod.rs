@@ -37,17 +37,22 @@
 //! Control groups are not used: they are not delegated on many build hosts, and a pid namespace kills as
 //! reliably.
 
+mod cancellation;
 mod error;
 mod init;
 mod isolation;
-mod launch;
+mod listener;
 mod message;
+mod nursery;
+mod spawner;
 mod spec;
 mod tree;
 mod view;
 
+pub use cancellation::{Cancellation, Cancelled};
 pub use error::{ProgramFault, SandboxError};
 pub use init::run as run_init;
 pub use isolation::{Isolation, Mode, NetworkIsolation, PreparedSandbox, Sandbox};
-pub use spec::{Bind, Spec};
+pub use spawner::Spawner;
+pub use spec::{Bind, Overlay, RootFileSystem, Spec};
 pub use tree::{Exit, Killer, Outcome, ProcessTree};

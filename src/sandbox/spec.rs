@@ -18,6 +18,12 @@ pub struct Spec {
     pub env: BTreeMap<OsString, OsString>,
     /// Absolute, as the command sees it.
     pub working_directory: PathBuf,
+    /// What the command sees as `/`, always read-only. Without namespaces only [`RootFileSystem::Host`] is
+    /// possible.
+    pub root: RootFileSystem,
+    /// Mounted in this order, after the root and before `binds`. Impossible without namespaces and where
+    /// [`Isolation::overlays`](super::Isolation::overlays) is false.
+    pub overlays: Vec<Overlay>,
     /// Mounted in this order, so that a later one may lie within an earlier one. Without namespaces only
     /// binds whose two paths are the same are possible, and `writable: false` is not enforced.
     pub binds: Vec<Bind>,
@@ -34,6 +40,37 @@ pub struct Spec {
     pub stderr: Option<OwnedFd>,
     /// Whether the command may use the host's network.
     pub network: bool,
+}
+
+/// What a command sees as `/`. Whichever it is, `/tmp`, `/var/tmp`, `/run`, `/dev` and `/proc` are the
+/// command's own, and all else is read-only.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum RootFileSystem {
+    /// Everything the host has.
+    Host,
+    /// Only these directories (or files) of the host, and those links at the top of the host's file system
+    /// that lead into them, as `/bin` leads to `usr/bin`.
+    HostDirectories(Vec<PathBuf>),
+    /// What lies below this directory of the host, perhaps for another architecture. Places at its top at
+    /// which something is to be mounted need not exist, those further below must.
+    Directory(PathBuf),
+}
+
+/// A tree that a command may change without a change to what it is made of: an overlayfs. A rename of a
+/// directory that comes from a lower tree is refused with EXDEV, as by a move to another file system.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Overlay {
+    /// Host directories that are seen merged, the topmost first. At least one; nobody may change them
+    /// meanwhile.
+    pub lower: Vec<PathBuf>,
+    /// The host directory that takes what the command creates and changes: an empty one, on a file system
+    /// that knows extended attributes and is no overlayfs itself.
+    pub upper: PathBuf,
+    /// An empty host directory for the kernel's use, on the same mount as `upper`. Left in it is a directory
+    /// of mode 000, which who is not root has to change before it can be removed.
+    pub work: PathBuf,
+    /// Absolute path for the command; created if it is not below a directory of the root.
+    pub inside: PathBuf,
 }
 
 /// A file or directory of the host and the place where the command sees it.
@@ -58,16 +95,13 @@ impl Spec {
         for path in &self.visible_host_paths {
             check_path("visible host path", path)?;
         }
+        self.check_root(namespaces)?;
+        for overlay in &self.overlays {
+            self.check_overlay(overlay, namespaces)?;
+        }
         for bind in &self.binds {
             check_path("host side of a bind", &bind.host)?;
-            check_path("inner side of a bind", &bind.inside)?;
-            if bind.inside == Path::new("/") {
-                return Err(SandboxError::InvalidPath {
-                    role: "inner side of a bind",
-                    path: bind.inside.clone(),
-                    problem: "would hide the whole file system",
-                });
-            }
+            check_inner_path("inner side of a bind", &bind.inside)?;
             if !namespaces && bind.host != bind.inside {
                 return Err(SandboxError::NoFixedPath {
                     host: bind.host.clone(),
@@ -76,6 +110,47 @@ impl Spec {
             }
         }
         Ok(())
+    }
+
+    fn check_root(&self, namespaces: bool) -> Result<(), SandboxError> {
+        let directories = match &self.root {
+            RootFileSystem::Host => return Ok(()),
+            RootFileSystem::HostDirectories(directories) => directories.as_slice(),
+            RootFileSystem::Directory(directory) => std::slice::from_ref(directory),
+        };
+        if !namespaces {
+            return Err(SandboxError::NoNamespaces { wanted: "show a root other than the host's" });
+        }
+        for directory in directories {
+            check_path("root file system", directory)?;
+            if directory == Path::new("/") {
+                return Err(SandboxError::InvalidPath {
+                    role: "root file system",
+                    path: directory.clone(),
+                    problem: "is the host's whole root, which is a kind of its own",
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn check_overlay(&self, overlay: &Overlay, namespaces: bool) -> Result<(), SandboxError> {
+        if !namespaces {
+            return Err(SandboxError::NoNamespaces { wanted: "mount an overlay" });
+        }
+        if overlay.lower.is_empty() {
+            return Err(SandboxError::InvalidPath {
+                role: "overlay",
+                path: overlay.inside.clone(),
+                problem: "has no lower directory",
+            });
+        }
+        for lower in &overlay.lower {
+            check_path("lower directory of an overlay", lower)?;
+        }
+        check_path("upper directory of an overlay", &overlay.upper)?;
+        check_path("work directory of an overlay", &overlay.work)?;
+        check_inner_path("inner side of an overlay", &overlay.inside)
     }
 
     fn check_strings(&self) -> Result<(), SandboxError> {
@@ -97,6 +172,15 @@ impl Spec {
         }
         Ok(())
     }
+}
+
+fn check_inner_path(role: &'static str, path: &Path) -> Result<(), SandboxError> {
+    check_path(role, path)?;
+    if path == Path::new("/") {
+        let problem = "would hide the whole file system";
+        return Err(SandboxError::InvalidPath { role, path: path.to_owned(), problem });
+    }
+    Ok(())
 }
 
 /// Absolute, without `..` and without NUL: a path that means the same thing in both file systems.
@@ -122,6 +206,8 @@ mod tests {
             argv: vec!["true".into()],
             env: BTreeMap::new(),
             working_directory: "/".into(),
+            root: RootFileSystem::Host,
+            overlays: Vec::new(),
             binds: Vec::new(),
             visible_host_paths: Vec::new(),
             stdin: None,
@@ -172,6 +258,34 @@ mod tests {
 
         let bind = Bind { host: "/var/work".into(), inside: "/var/work".into(), writable: true };
         Spec { binds: vec![bind], ..spec() }.check(false).unwrap();
+    }
+
+    #[test]
+    fn other_roots_and_overlays_need_namespaces() {
+        let root = Spec { root: RootFileSystem::Directory("/srv/root".into()), ..spec() };
+        let overlay = Overlay {
+            lower: vec!["/var/lower".into()],
+            upper: "/var/upper".into(),
+            work: "/var/work".into(),
+            inside: "/crosswheel".into(),
+        };
+        let overlay = Spec { overlays: vec![overlay], ..spec() };
+        for refused in [root, overlay] {
+            refused.check(true).unwrap();
+            assert!(matches!(refused.check(false), Err(SandboxError::NoNamespaces { .. })));
+        }
+    }
+
+    #[test]
+    fn an_overlay_of_nothing_is_refused() {
+        let overlay = Overlay {
+            lower: vec![],
+            upper: "/var/upper".into(),
+            work: "/var/work".into(),
+            inside: "/crosswheel".into(),
+        };
+        let empty = Spec { overlays: vec![overlay], ..spec() };
+        assert!(matches!(empty.check(true), Err(SandboxError::InvalidPath { .. })));
     }
 
     #[test]

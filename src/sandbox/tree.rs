@@ -1,20 +1,23 @@
 //! A running command, from our side: waiting, killing, and what became of it. Knows nothing of namespaces.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
+use std::net::Shutdown;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::process::Child;
 use std::sync::{Arc, OnceLock};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
 use super::error::SandboxError;
-use super::message::Report;
+use super::listener::{Heard, Listener};
+use super::message::{Command, Report};
+use super::nursery::Nursery;
+use super::spawner::Home;
 
 /// How long a killed tree may take to die. The kernel kills at once; what takes long is a process stuck in a
 /// system call.
-const KILL_GRACE: Duration = Duration::from_secs(30);
+pub(super) const KILL_GRACE: Duration = Duration::from_secs(30);
 
 /// How often [`ProcessTree::wait`] looks whether somebody has asked for a kill that takes too long.
 const TICK: Duration = Duration::from_millis(500);
@@ -22,14 +25,20 @@ const TICK: Duration = Duration::from_millis(500);
 /// A running command and all its descendants. Dropping it kills them and waits until they are dead.
 #[derive(Debug)]
 pub struct ProcessTree {
-    init: Child,
     control: Arc<Control>,
-    received: Vec<u8>,
-    /// Lines from the init that are no reports.
-    said: String,
-    /// Everything but the init is dead.
-    finished: bool,
-    reaped: bool,
+    listener: Listener,
+    state: State,
+    /// Where the command was started; none once it is of no more use here.
+    nursery: Option<Nursery>,
+    /// Who wants it back.
+    home: Option<Home>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Running,
+    /// The supervisor has said that everything else is dead.
+    Finished,
 }
 
 /// How a command ended.
@@ -95,24 +104,49 @@ impl Control {
     }
 }
 
-/// What came from the init.
-pub(super) enum Heard {
-    Report(Report),
-    /// Nothing within the time given.
-    Nothing,
-    /// Nothing will come any more.
-    Closed,
-}
-
 impl ProcessTree {
-    pub(super) fn new(init: Child, socket: UnixStream) -> Self {
+    /// Has `nursery` start `command`, and waits until it runs.
+    pub(super) fn start(
+        nursery: Nursery,
+        home: Option<Home>,
+        command: &Command,
+        streams: [BorrowedFd<'_>; 3],
+    ) -> Result<Self, SandboxError> {
+        let (socket, theirs) = UnixStream::pair()
+            .map_err(|source| SandboxError::Control { doing: "make a control socket for", source })?;
+        // One that has ended closes the socket; why it did is a better error than "broken pipe".
+        let sent = nursery.give(command, theirs, streams);
         let control = Arc::new(Control { socket, kill: OnceLock::new() });
-        Self { init, control, received: Vec::new(), said: String::new(), finished: false, reaped: false }
+        let (listener, nursery) = (Listener::default(), Some(nursery));
+        let mut tree = Self { control, listener, state: State::Running, nursery, home };
+        match tree.listener.hear(&tree.control.socket, None) {
+            Ok(Heard::Report(Report::Running)) => Ok(tree),
+            Ok(Heard::Report(Report::SetUpFailed { step, error })) => {
+                Err(tree.refused(SandboxError::SetUp { step, error }))
+            }
+            Ok(Heard::Report(Report::ProgramRefused { program, fault })) => {
+                Err(tree.refused(SandboxError::Program { program: program.0, fault }))
+            }
+            Ok(_) => Err(tree.death(sent)),
+            Err(source) => Err(SandboxError::Control { doing: "hear from", source }),
+        }
     }
 
     /// A handle that kills this tree from another thread.
     pub fn killer(&self) -> Killer {
         Killer { control: Arc::clone(&self.control) }
+    }
+
+    /// A directory descriptor per overlay of the [`Spec`](super::Spec), in its order: the merged tree as the
+    /// command leaves it. It stays readable after the command has ended and its mounts are gone, until it
+    /// is closed; what was mounted inside the overlay is not seen through it.
+    pub fn overlay_directories(&self) -> &[OwnedFd] {
+        &self.listener.descriptors
+    }
+
+    /// As [`ProcessTree::overlay_directories`], for who outlives this handle.
+    pub fn take_overlay_directories(&mut self) -> Vec<OwnedFd> {
+        std::mem::take(&mut self.listener.descriptors)
     }
 
     /// Waits until the command has ended and nothing of its tree is left. At `deadline` the tree is killed.
@@ -123,7 +157,7 @@ impl ProcessTree {
     /// not die.
     pub fn wait(mut self, deadline: Option<Instant>) -> Result<Exit, SandboxError> {
         let exit = self.wait_for_end(deadline)?;
-        self.reap()?;
+        self.see_off()?;
         Ok(exit)
     }
 
@@ -146,7 +180,7 @@ impl ProcessTree {
                 }
                 _ => TICK,
             };
-            match self.hear(Some(until_deadline.min(TICK))) {
+            match self.listener.hear(&self.control.socket, Some(until_deadline.min(TICK))) {
                 Ok(Heard::Report(Report::Finished {
                     outcome,
                     killed,
@@ -154,7 +188,7 @@ impl ProcessTree {
                     user_microseconds,
                     system_microseconds,
                 })) => {
-                    self.finished = true;
+                    self.state = State::Finished;
                     let because_of_deadline =
                         self.control.kill.get().is_some_and(|kill| kill.because_of_deadline);
                     return Ok(Exit {
@@ -167,99 +201,70 @@ impl ProcessTree {
                     });
                 }
                 Ok(Heard::Nothing) => {}
-                Ok(Heard::Report(_) | Heard::Closed) => return Err(self.death()),
+                Ok(Heard::Report(_) | Heard::Closed) => return Err(self.death(Ok(()))),
                 Err(source) => return Err(SandboxError::Control { doing: "hear from", source }),
             }
         }
     }
 
-    pub(super) fn send(&self, send: impl FnOnce(&UnixStream) -> io::Result<()>) -> io::Result<()> {
-        send(&self.control.socket)
+    /// Nothing runs, and the supervisor has said why.
+    fn refused(&mut self, error: SandboxError) -> SandboxError {
+        self.state = State::Finished;
+        error
     }
 
-    /// The next report, waiting for it no longer than `patience`.
-    pub(super) fn hear(&mut self, patience: Option<Duration>) -> io::Result<Heard> {
-        // The kernel takes zero for "for ever".
-        let timeout = patience.map(|patience| patience.max(Duration::from_millis(1)));
-        self.control.socket.set_read_timeout(timeout)?;
-        loop {
-            while let Some(end) = self.received.iter().position(|byte| *byte == b'\n') {
-                let line: Vec<u8> = self.received.drain(..=end).collect();
-                match serde_json::from_slice(&line) {
-                    Ok(report) => return Ok(Heard::Report(report)),
-                    Err(_) => self.said.push_str(&String::from_utf8_lossy(&line)),
-                }
+    /// The error for a supervisor that ended before it should have. `sent` is what came of telling it the command.
+    fn death(&mut self, sent: io::Result<()>) -> SandboxError {
+        let Some(nursery) = self.nursery.take() else {
+            return SandboxError::Control { doing: "hear from", source: io::ErrorKind::UnexpectedEof.into() };
+        };
+        match nursery.death(sent) {
+            SandboxError::InitDied { status, said } => {
+                let said = format!("{}{said}", self.listener.said());
+                SandboxError::InitDied { status, said }
             }
-            let mut buffer = [0; 4096];
-            match (&self.control.socket).read(&mut buffer) {
-                Ok(0) => return Ok(Heard::Closed),
-                Ok(read) => self.received.extend_from_slice(&buffer[..read]),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Heard::Nothing),
-                // We died to the init with something unread; it is gone all the same.
-                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(Heard::Closed),
-                Err(error) => return Err(error),
-            }
+            other => other,
         }
     }
 
-    /// Ends an init that was given no command.
-    pub(super) fn dismiss(mut self) -> Result<(), SandboxError> {
-        self.control
-            .socket
-            .shutdown(std::net::Shutdown::Write)
-            .map_err(|source| SandboxError::Control { doing: "dismiss", source })?;
-        self.reap().map(drop)
-    }
-
-    /// The error for an init that ended before it should have.
-    pub(super) fn death(&mut self) -> SandboxError {
-        match self.reap() {
-            Ok(status) => {
-                self.said.push_str(&String::from_utf8_lossy(&self.received));
-                SandboxError::InitDied { status, said: self.said.trim().to_owned() }
-            }
-            Err(error) => error,
-        }
-    }
-
-    /// Waits for the end of the init, and so of everything: every process that holds the other end of the
-    /// control socket is one that still has killing to do.
-    fn reap(&mut self) -> Result<std::process::ExitStatus, SandboxError> {
+    /// Waits for the end of the supervisor, and so of everything: every process that holds the other end of the
+    /// control socket is one that still has killing to do. Then the nursery goes where it is wanted.
+    fn see_off(&mut self) -> Result<(), SandboxError> {
         loop {
-            match self.hear(Some(KILL_GRACE)) {
+            match self.listener.hear(&self.control.socket, Some(KILL_GRACE)) {
+                Ok(Heard::Report(Report::Finished { .. })) => self.state = State::Finished,
                 Ok(Heard::Report(_)) => {}
                 Ok(Heard::Closed) => break,
                 Ok(Heard::Nothing) => return Err(SandboxError::Unkillable { seconds: KILL_GRACE.as_secs() }),
                 Err(source) => return Err(SandboxError::Control { doing: "hear from", source }),
             }
         }
-        let status =
-            self.init.wait().map_err(|source| SandboxError::Control { doing: "wait for", source })?;
-        self.reaped = true;
-        Ok(status)
+        let Some(nursery) = self.nursery.take() else { return Ok(()) };
+        match &self.home {
+            // A supervisor that was killed says nothing, and its nursery has ended too.
+            Some(home) if self.state == State::Finished => home.take_back(nursery),
+            _ => drop(nursery.dismiss()?),
+        }
+        Ok(())
     }
 }
 
 impl Drop for ProcessTree {
-    /// Kills what still runs. A tree that does not die of it loses its init, which takes a pid namespace with
+    /// Kills what still runs. A tree that does not die of it loses its nursery, which takes a pid namespace with
     /// it.
     fn drop(&mut self) {
-        if self.reaped || self.finished && self.reap().is_ok() {
+        if self.nursery.is_none() {
             return;
         }
-        self.control.kill(false);
-        // Killers may outlive us and keep the socket open; the init must see its end all the same.
-        let _ = self.control.socket.shutdown(std::net::Shutdown::Write);
-        let killed_at = self.control.kill.get().map_or_else(Instant::now, |kill| kill.at);
-        let given_up = killed_at + KILL_GRACE;
-        while let Ok(None) = self.init.try_wait() {
-            if Instant::now() >= given_up {
-                let _ = self.init.kill();
-                let _ = self.init.wait();
-                return;
-            }
-            thread::sleep(Duration::from_millis(1));
+        if self.state == State::Running {
+            self.control.kill(false);
+            // Killers may outlive us and keep the socket open; the supervisor must see its end all the same.
+            let _ = self.control.socket.shutdown(Shutdown::Write);
+        }
+        if self.see_off().is_err()
+            && let Some(nursery) = self.nursery.take()
+        {
+            nursery.kill();
         }
     }
 }

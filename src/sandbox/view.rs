@@ -4,8 +4,8 @@
 use std::path::{Path, PathBuf};
 
 use super::error::SandboxError;
-use super::message::Mount;
-use super::spec::Spec;
+use super::message::{Mount, Root};
+use super::spec::{RootFileSystem, Spec};
 
 /// Directories of which a command gets its own, empty ones: what others keep there is not for it, and sockets
 /// of services lie there, which a read-only mount does not protect.
@@ -14,13 +14,19 @@ pub(super) const PRIVATE_DIRECTORIES: [&str; 3] = ["/tmp", "/var/tmp", "/run"];
 /// The mounts `spec` asks for, in the order in which they are to be made.
 pub(super) fn mounts(spec: &Spec) -> Result<Vec<Mount>, SandboxError> {
     let mut mounts = Vec::new();
+    let whole_host = spec.root == RootFileSystem::Host;
     for path in &spec.visible_host_paths {
-        show(path, &mut mounts)?;
+        show(path, whole_host, &mut mounts)?;
     }
-    // Often a link to a file that a resolver keeps below /run. A host without one needs none.
+    // Often a link to a file that a resolver keeps below /run. A host without one needs none, and a foreign
+    // root without one has no place for it.
     let resolver_settings = Path::new("/etc/resolv.conf");
-    if spec.network && resolver_settings.exists() {
-        show(resolver_settings, &mut mounts)?;
+    let place_for_it = match &spec.root {
+        RootFileSystem::Directory(root) => root.join("etc/resolv.conf").is_file(),
+        RootFileSystem::Host | RootFileSystem::HostDirectories(_) => true,
+    };
+    if spec.network && resolver_settings.exists() && place_for_it {
+        show(resolver_settings, whole_host, &mut mounts)?;
     }
     for bind in &spec.binds {
         let found = Found::at(&bind.host)?;
@@ -29,13 +35,35 @@ pub(super) fn mounts(spec: &Spec) -> Result<Vec<Mount>, SandboxError> {
     Ok(mounts)
 }
 
-/// Keeps `path` visible under its own name and, if links lead to it, under its real one.
-fn show(path: &Path, mounts: &mut Vec<Mount>) -> Result<(), SandboxError> {
+/// The root that `root` asks for.
+pub(super) fn root(root: &RootFileSystem) -> Result<Root, SandboxError> {
+    Ok(match root {
+        RootFileSystem::Host => Root::Host,
+        RootFileSystem::HostDirectories(paths) => {
+            let mut mounts = Vec::new();
+            for path in paths {
+                let found = Found::at(path)?;
+                // Links to what is shown are made later; a place may not be a link and a directory.
+                if found.real != *path && !path.is_symlink() {
+                    mounts.push(found.mount(path, false));
+                }
+                mounts.push(found.mount(&found.real, false));
+            }
+            Root::HostDirectories(mounts)
+        }
+        RootFileSystem::Directory(path) => Root::Directory(Found::at(path)?.real.as_os_str().into()),
+    })
+}
+
+/// Keeps `path` visible under its own name and, if links lead to it, under its real one. Of the whole host
+/// only what lies in private directories needs that.
+fn show(path: &Path, whole_host: bool, mounts: &mut Vec<Mount>) -> Result<(), SandboxError> {
+    let needed = |path: &Path| !whole_host || is_private(path);
     let found = Found::at(path)?;
-    if is_private(&found.real) && found.real != path {
+    if needed(&found.real) && found.real != path {
         mounts.push(found.mount(&found.real, false));
     }
-    if is_private(path) {
+    if needed(path) {
         mounts.push(found.mount(path, false));
     }
     Ok(())

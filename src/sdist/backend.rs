@@ -14,11 +14,12 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::cancellation::Cancellation;
 use super::diagnosis::HookError;
 use super::hook_message;
 use super::project::BuildSystem;
-use crate::sandbox::{Bind, Exit, PreparedSandbox, ProcessTree, SandboxError, Spec};
+use crate::sandbox::{
+    Bind, Cancellation, Exit, PreparedSandbox, ProcessTree, RootFileSystem, SandboxError, Spec,
+};
 
 /// The script that calls the hooks, run by the venv's Python.
 pub const SCRIPT: &str = include_str!("run_backend.py");
@@ -138,6 +139,8 @@ impl BackendCall<'_> {
             env: self.environment,
             working_directory: self.source,
             binds: self.binds,
+            root: RootFileSystem::Host,
+            overlays: Vec::new(),
             visible_host_paths: self.visible_host_paths,
             stdin: Some(OwnedFd::from(theirs)),
             stdout: OwnedFd::from(log_writer),

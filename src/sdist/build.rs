@@ -15,7 +15,6 @@ use pep508_rs::Requirement;
 use super::archive::{self, Limits, SourceTree};
 use super::backend::{BackendCall, BackendRun, ConfigSettings, Conversation, SCRIPT, log_lines};
 use super::build_venv::{BuildVenv, VenvMaker, refuse_missing};
-use super::cancellation::Cancellation;
 use super::diagnosis::{diagnose, diagnose_refusal, failed_compilation};
 use super::environment::{EnvironmentPlan, FIXED_DIRECTORY};
 use super::failure::{Failure, FailureClass};
@@ -31,6 +30,7 @@ use super::verify::{Expected, NativeExpectation, VerifiedWheel, verify};
 use super::wheelhouse::GivenWheels;
 use super::workspace::Workspace;
 use crate::platform::{Glibc, Target};
+use crate::sandbox::Cancellation;
 use crate::sandbox::{
     Bind, Isolation, Mode, NetworkIsolation, Outcome, PreparedSandbox, ProcessTree, Sandbox,
 };

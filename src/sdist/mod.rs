@@ -6,7 +6,6 @@ pub mod backend;
 pub mod build;
 mod build_venv;
 pub mod byte_compile;
-pub mod cancellation;
 pub mod core_metadata;
 pub mod diagnosis;
 pub mod elf;

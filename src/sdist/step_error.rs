@@ -3,7 +3,6 @@
 
 use super::archive::ArchiveError;
 use super::backend::BackendError;
-use super::cancellation::Cancelled;
 use super::failure::Failure;
 use super::patch::PatchError;
 use super::project::ProjectError;
@@ -11,6 +10,7 @@ use super::venv::VenvError;
 use super::wheel_archive::WheelArchiveError;
 use super::wheel_store::WheelStoreError;
 use super::wheelhouse::WheelhouseError;
+use crate::sandbox::Cancelled;
 use crate::sandbox::SandboxError;
 
 /// Why there is no wheel.

@@ -39,7 +39,8 @@ fn in_a_container_without_namespaces(test: impl FnOnce() + Send) {
     let asks_for_it =
         SeccompCondition::new(0, SeccompCmpArgLen::Qword, SeccompCmpOp::MaskedEq(new_user), new_user)
             .unwrap();
-    refusing(libc::EPERM, &[(libc::SYS_clone, vec![SeccompRule::new(vec![asks_for_it]).unwrap()])], test);
+    let rule = vec![SeccompRule::new(vec![asks_for_it]).unwrap()];
+    refusing(libc::EPERM, &[(libc::SYS_clone, rule.clone()), (libc::SYS_unshare, rule)], test);
 }
 
 #[test]

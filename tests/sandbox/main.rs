@@ -2,7 +2,11 @@
 //! fail on a host that does not allow them: what they hold cannot be had there.
 
 mod ends;
+mod hostile;
 mod hosts;
 mod isolation;
+mod overlays;
+mod roots;
 mod running;
+mod spawner;
 mod starts;

@@ -3,16 +3,24 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader, PipeReader, Read};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crosswheel::sandbox::{Bind, Exit, Mode, Outcome, ProcessTree, Sandbox, SandboxError, Spec};
+use crosswheel::sandbox::{
+    Bind, Exit, Mode, Outcome, ProcessTree, RootFileSystem, Sandbox, SandboxError, Spawner, Spec,
+};
 
 pub const CROSSWHEEL: &str = env!("CARGO_BIN_EXE_crosswheel");
 
+/// Where a test that [`again_as_nobody`] repeats finds a copy of the program that nobody can execute.
+const COPY: &str = "CROSSWHEEL_TEST_COPY";
+
 /// With namespaces.
 pub fn full() -> Sandbox {
-    Sandbox::detect(Mode::Required, CROSSWHEEL.into())
+    let init = std::env::var_os(COPY).unwrap_or(CROSSWHEEL.into());
+    Sandbox::detect(Mode::Required, init.into())
         .unwrap_or_else(|error| panic!("this test needs a host that allows namespaces: {error}"))
 }
 
@@ -21,6 +29,39 @@ pub fn plain() -> Sandbox {
     let sandbox = Sandbox::detect(Mode::Off, CROSSWHEEL.into()).unwrap();
     assert!(!sandbox.isolation().namespaces);
     sandbox
+}
+
+/// This test's own program, to run this one test again.
+pub fn again(program: &Path) -> Command {
+    let name = std::thread::current().name().expect("tests run on threads that have their names").to_owned();
+    let mut command = Command::new(program);
+    command.args(["--exact", &name, "--nocapture", "--test-threads=1"]);
+    command
+}
+
+/// Runs this test again as an unprivileged user, if it is root who runs it.
+pub fn again_as_nobody() {
+    if !nix::unistd::geteuid().is_root() {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    fs_err::set_permissions(directory.path(), PermissionsExt::from_mode(0o755)).unwrap();
+    // The build directory may be one that nobody else can enter.
+    let [itself, crosswheel] = ["test", "crosswheel"].map(|name| directory.path().join(name));
+    fs_err::copy(std::env::current_exe().unwrap(), &itself).unwrap();
+    fs_err::copy(CROSSWHEEL, &crosswheel).unwrap();
+    let test = again(&itself);
+    let output = Command::new("setpriv")
+        .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
+        .arg(&itself)
+        .args(test.get_args())
+        .env(COPY, &crosswheel)
+        .current_dir("/")
+        .output()
+        .unwrap();
+    let text =
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success() && text.contains("1 passed"), "as nobody: {text}");
 }
 
 /// A specification and the end of the pipe that the command writes to.
@@ -36,6 +77,8 @@ pub fn command<S: Into<OsString>>(argv: impl IntoIterator<Item = S>) -> Prepared
         env: BTreeMap::from([("PATH".into(), "/usr/local/bin:/usr/bin:/bin".into())]),
         working_directory: "/".into(),
         binds: Vec::new(),
+        root: RootFileSystem::Host,
+        overlays: Vec::new(),
         visible_host_paths: Vec::new(),
         stdin: None,
         stdout: writer.into(),
@@ -54,6 +97,23 @@ pub fn python(program: &str, argument: &str) -> Prepared {
     command(["python3", "-c", program, argument])
 }
 
+/// What commands are started by.
+pub trait Spawn {
+    fn spawn(&self, spec: Spec) -> Result<ProcessTree, SandboxError>;
+}
+
+impl Spawn for Sandbox {
+    fn spawn(&self, spec: Spec) -> Result<ProcessTree, SandboxError> {
+        self.spawn(spec)
+    }
+}
+
+impl Spawn for Spawner {
+    fn spawn(&self, spec: Spec) -> Result<ProcessTree, SandboxError> {
+        self.spawn(spec)
+    }
+}
+
 impl Prepared {
     pub fn with(mut self, change: impl FnOnce(&mut Spec)) -> Self {
         change(&mut self.spec);
@@ -65,20 +125,20 @@ impl Prepared {
         self.with(|spec| spec.binds.push(bind))
     }
 
-    pub fn start(self, sandbox: &Sandbox) -> Result<Running, SandboxError> {
+    pub fn start(self, sandbox: &impl Spawn) -> Result<Running, SandboxError> {
         let tree = sandbox.spawn(self.spec)?;
         Ok(Running { tree, output: BufReader::new(self.output) })
     }
 
     /// Runs to the end.
-    pub fn run(self, sandbox: &Sandbox) -> (Exit, String) {
+    pub fn run(self, sandbox: &impl Spawn) -> (Exit, String) {
         let running = self.start(sandbox).unwrap();
         let output = rest_of(running.output);
         (running.tree.wait(None).unwrap(), output)
     }
 
     /// Runs to the end, which must be a good one, and returns what was written.
-    pub fn output(self, sandbox: &Sandbox) -> String {
+    pub fn output(self, sandbox: &impl Spawn) -> String {
         let (exit, output) = self.run(sandbox);
         assert_eq!(exit.outcome, Outcome::Code(0), "{output}");
         output

@@ -1,7 +1,6 @@
 //! The last steps of a process before it becomes the command. Knows nothing of mounts and supervision.
 
-use std::convert::Infallible;
-use std::ffi::{CString, OsStr};
+use std::ffi::{CString, OsStr, OsString};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -12,37 +11,62 @@ use nix::errno::Errno;
 use nix::sys::prctl;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::Signal;
-use nix::unistd::{Pid, chdir, dup2_stderr, dup2_stdin, dup2_stdout, execve, getppid, setsid};
+use nix::unistd::{Pid, chdir, dup2_stderr, dup2_stdin, dup2_stdout, getppid, setsid};
 
 use super::step::{Failure, Step};
 use super::supervise::Realm;
-use super::system;
+use super::system::{self, Strings};
 use crate::sandbox::error::ProgramFault;
 use crate::sandbox::message::{Command, Report, Text};
 
-/// What a freshly forked process needs to know to become the command.
+/// What a new process needs to become the command. All memory that takes is held here, as the process shares it
+/// with its supervisor and cannot free any.
 pub(super) struct Start {
-    pub command: Command,
-    pub realm: Realm,
+    realm: Realm,
+    /// As it was given.
+    program: Text,
+    /// The files that may be meant.
+    candidates: Vec<CString>,
+    argv: Strings,
+    env: Strings,
+    working_directory: CString,
 }
 
 impl Start {
-    /// Becomes the command; returns only if that fails. `supervisor` is the process that forked this one, as
-    /// that process sees itself.
-    pub(super) fn execute(self, streams: [OwnedFd; 3], supervisor: Pid) -> Report {
+    pub(super) fn new(command: Command, realm: Realm) -> Result<Self, Report> {
+        let program = command.argv.first().cloned().unwrap_or(Text("".into()));
+        Self::collect(command, realm, program.clone())
+            .map_err(|fault| Report::ProgramRefused { program, fault })
+    }
+
+    fn collect(command: Command, realm: Realm, program: Text) -> Result<Self, ProgramFault> {
+        let path = command.env.iter().find(|(name, _)| name.0 == "PATH").map(|(_, value)| &*value.0);
+        let candidates = candidates(&program.0, path);
+        let candidates = candidates.into_iter().map(|file| c_string(file.into_os_string()));
+        let candidates = candidates.collect::<Result<_, _>>()?;
+        let env = command.env.into_iter().map(|(name, value)| {
+            let mut variable = name.0;
+            variable.push("=");
+            variable.push(value.0);
+            c_string(variable)
+        });
+        let env = Strings::new(env.collect::<Result<_, _>>()?);
+        let argv = command.argv.into_iter().map(|argument| c_string(argument.0));
+        let argv = Strings::new(argv.collect::<Result<_, _>>()?);
+        let working_directory = c_string(command.working_directory.0)?;
+        Ok(Self { realm, program, candidates, argv, env, working_directory })
+    }
+
+    /// Becomes the command; returns only if that fails. `supervisor` is the process that made this one, as that
+    /// process sees itself.
+    pub(super) fn execute(&self, streams: &[OwnedFd; 3], supervisor: Pid) -> Report {
         match self.prepare(streams, supervisor) {
-            Ok(()) => {
-                let program = self.command.argv[0].clone();
-                match self.become_command() {
-                    Ok(never) => match never {},
-                    Err(fault) => Report::ProgramRefused { program, fault },
-                }
-            }
+            Ok(()) => Report::ProgramRefused { program: self.program.clone(), fault: self.become_command() },
             Err(failure) => failure.into(),
         }
     }
 
-    fn prepare(&self, [stdin, stdout, stderr]: [OwnedFd; 3], supervisor: Pid) -> Result<(), Failure> {
+    fn prepare(&self, [stdin, stdout, stderr]: &[OwnedFd; 3], supervisor: Pid) -> Result<(), Failure> {
         setsid().step(|| "start a session".to_owned())?;
         if self.realm == Realm::Descendants {
             prctl::set_pdeathsig(Signal::SIGKILL).step(|| "tie the command to its supervisor".to_owned())?;
@@ -55,48 +79,35 @@ impl Start {
                 error: "it is gone".to_owned(),
             });
         }
-        dup2_stdin(&stdin).step(|| "set standard input".to_owned())?;
-        dup2_stdout(&stdout).step(|| "set standard output".to_owned())?;
-        dup2_stderr(&stderr).step(|| "set standard error".to_owned())?;
+        dup2_stdin(stdin).step(|| "set standard input".to_owned())?;
+        dup2_stdout(stdout).step(|| "set standard output".to_owned())?;
+        dup2_stderr(stderr).step(|| "set standard error".to_owned())?;
         let (_, hard) =
             getrlimit(Resource::RLIMIT_CORE).step(|| "read the limit of core files".to_owned())?;
         setrlimit(Resource::RLIMIT_CORE, 0, hard).step(|| "forbid core files".to_owned())?;
         prctl::set_no_new_privs().step(|| "forbid new privileges".to_owned())?;
+        system::forget_keys();
         if self.realm == Realm::PidNamespace {
             system::drop_capabilities().step(|| "drop capabilities".to_owned())?;
         }
-        let directory = self.command.working_directory.to_path();
-        chdir(&directory).step(|| format!("change to the working directory {directory:?}"))?;
+        let directory = self.working_directory.as_c_str();
+        chdir(directory).step(|| format!("change to the working directory {directory:?}"))?;
         system::reset_signals().step(|| "reset signals".to_owned())
     }
 
-    fn become_command(self) -> Result<Infallible, ProgramFault> {
-        let path =
-            self.command.env.iter().find(|(name, _)| name.0 == "PATH").map(|(_, value)| value.0.clone());
-        let program = self.command.argv[0].0.clone();
-        let environment = self.command.env.into_iter().map(|(name, value)| {
-            let mut variable = name.0;
-            variable.push("=");
-            variable.push(value.0);
-            c_string(Text(variable))
-        });
-        let environment = environment.collect::<Result<Vec<_>, _>>()?;
-        let argv = self.command.argv.into_iter().map(c_string).collect::<Result<Vec<_>, _>>()?;
-
-        // As execvp(3) does, but for what it does when the kernel does not know the format: it runs the file
-        // as a shell script, and a program for another machine ends in the shell's complaints about its
-        // syntax.
+    /// As execvp(3) does, but for what it does when the kernel does not know the format: it runs the file as a shell
+    /// script, and a program for another machine ends in the shell's complaints about its syntax.
+    fn become_command(&self) -> ProgramFault {
         let mut fault = ProgramFault::NotFound;
-        for candidate in candidates(&program, path.as_deref()) {
-            let file = c_string(Text(candidate.clone().into_os_string()))?;
-            let Err(error) = execve(&file, &argv, &environment);
-            match explain(error, &candidate) {
+        for candidate in &self.candidates {
+            let error = system::execute(candidate, &self.argv, &self.env);
+            match explain(error, Path::new(OsStr::from_bytes(candidate.to_bytes()))) {
                 ProgramFault::NotFound => {}
                 ProgramFault::NotExecutable => fault = ProgramFault::NotExecutable,
-                decided => return Err(decided),
+                decided => return decided,
             }
         }
-        Err(fault)
+        fault
     }
 }
 
@@ -130,8 +141,8 @@ fn explain_denial(file: &Path) -> ProgramFault {
     }
 }
 
-fn c_string(text: Text) -> Result<CString, ProgramFault> {
-    CString::new(text.0.into_vec()).map_err(|error| ProgramFault::Other(error.to_string()))
+fn c_string(string: OsString) -> Result<CString, ProgramFault> {
+    CString::new(string.into_vec()).map_err(|error| ProgramFault::Other(error.to_string()))
 }
 
 #[cfg(test)]

@@ -1,5 +1,10 @@
-//! The sandbox init: the process between us and a command. Has one thread, speaks over its standard error,
-//! and lives as long as there is something to kill. Knows nothing of who asked.
+//! The sandbox init, also called a nursery: the process in which commands are started, one after another. Has
+//! one thread, speaks over its standard error, and lives as long as there is something to kill. Knows nothing of
+//! who asked.
+//!
+//! It builds what is the same for every command (users, network, most of the file system) and then keeps one
+//! child in readiness, the supervisor of the next command: process 1 of namespaces in which only that command's
+//! own mounts are missing. It never runs two at a time, as they share a network.
 
 mod census;
 mod command;
@@ -8,37 +13,36 @@ mod namespaces;
 mod root;
 mod step;
 mod supervise;
+mod supervisor;
 mod system;
 
-use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::process::{self, ExitCode};
+use std::process::ExitCode;
 
 use nix::sched::CloneFlags;
 use nix::sys::prctl;
-use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signal::SigSet;
 use nix::sys::stat::{Mode, umask};
-use nix::unistd::getpid;
 
-use super::message::{self, Command, Network, Report, Request};
-use command::Start;
-use root::Unfinished;
+use super::message::{self, Network, Report, Request};
+use namespaces::Ground;
 use step::{Failure, Step};
-use supervise::Realm;
-use system::{Side, SingleThreaded};
+use supervisor::Supervisor;
+use system::{SingleThreaded, Stack};
 
 /// The whole of `crosswheel sandbox-init`. Must be called before the process has made a second thread.
 pub fn run() -> ExitCode {
     ExitCode::from(conclude(serve()))
 }
 
-/// Says what went wrong where no report could: whoever started us reads it, as standard error is the control
-/// socket; or a person who tried this by hand.
-fn conclude(ended: io::Result<()>) -> u8 {
+/// Says what went wrong where no report could: whoever started us reads it, as standard error is the nursery's
+/// socket, or the control socket; or a person who tried this by hand.
+fn conclude(ended: io::Result<Life>) -> u8 {
     match ended {
-        Ok(()) => 0,
+        Ok(Life::Over) => Life::OVER,
+        Ok(Life::GoesOn) => Life::GOES_ON,
         Err(error) => {
             let message = "(crosswheel itself runs this command; it is of no use by hand)";
             let _ = writeln!(io::stderr(), "sandbox-init: {error} {message}");
@@ -47,123 +51,103 @@ fn conclude(ended: io::Result<()>) -> u8 {
     }
 }
 
-/// Errors come from here only before a request has been understood; later ones are reports.
-fn serve() -> io::Result<()> {
+/// What the end of a supervisor means for its nursery.
+enum Life {
+    /// There will be no more commands.
+    Over,
+    /// A command has ended, and the next one may come.
+    GoesOn,
+}
+
+impl Life {
+    /// As exit codes.
+    const OVER: u8 = 0;
+    const GOES_ON: u8 = 64;
+}
+
+fn serve() -> io::Result<Life> {
     let alone = SingleThreaded::prove()?;
     system::close_inherited_descriptors_on_exec()?;
-    let control = UnixStream::from(io::stderr().as_fd().try_clone_to_owned()?);
-    let Some((request, _)) = message::receive(&control)? else { return Ok(()) };
+    let socket = UnixStream::from(io::stderr().as_fd().try_clone_to_owned()?);
+    let Some((request, _)) = message::receive::<Request>(&socket)? else { return Ok(Life::Over) };
     // A signal meant for the command must not end the one that cleans up after it. The command gets its own
     // mask.
     SigSet::all().thread_block()?;
     // For the mount points made on the way as for the command.
     umask(Mode::S_IWGRP | Mode::S_IWOTH);
-    let session = Session { alone, control, request };
-    if session.request.namespaces { session.inside_namespaces() } else { session.on_the_host() }
+    let (supervisor_stack, command_stack) = (Stack::new()?, Stack::new()?);
+    let nursery = Nursery { alone, socket: socket.into(), request, supervisor_stack, command_stack };
+    match nursery.build() {
+        Ok(ground) => {
+            // A process of the same user could otherwise trace us, and keep us from killing it.
+            prctl::set_dumpable(false)?;
+            nursery.raise_commands(ground.as_ref())
+        }
+        Err(failure) => {
+            nursery.report(&failure.into())?;
+            Ok(Life::Over)
+        }
+    }
 }
 
-/// Everything an init has.
-struct Session {
+struct Nursery {
     alone: SingleThreaded,
-    control: UnixStream,
+    socket: OwnedFd,
     request: Request,
+    supervisor_stack: Stack,
+    command_stack: Stack,
 }
 
-impl Session {
-    /// Clones process 1 of new namespaces and waits for its end: the namespaces are gone when it is.
-    fn inside_namespaces(self) -> io::Result<()> {
-        let owner = namespaces::Owner::of_this_process();
-        let mut flags = CloneFlags::CLONE_NEWUSER
-            | CloneFlags::CLONE_NEWNS
-            | CloneFlags::CLONE_NEWPID
-            | CloneFlags::CLONE_NEWIPC
-            | CloneFlags::CLONE_NEWUTS;
-        if self.request.network == Network::Namespace {
-            flags |= CloneFlags::CLONE_NEWNET;
+impl Nursery {
+    /// Does what only needs to be done once. There is nothing to stand on without namespaces.
+    fn build(&self) -> Result<Option<Ground>, Failure> {
+        if self.request.namespaces {
+            return Ground::enter(&self.request).map(Some);
         }
-        match system::clone_process(&self.alone, flags).step(|| "create namespaces".to_owned()) {
-            Ok(Side::Child) => process::exit(conclude(self.be_process_one(&owner)).into()),
-            Ok(Side::Parent(process_one)) => {
-                self.let_go()?;
-                process::exit(supervise::wait_for(process_one)?)
+        if self.request.network == Network::Seccomp {
+            // All children inherit it.
+            filter::install()?;
+        }
+        Ok(None)
+    }
+
+    /// Has one supervisor after another wait for a command and run it.
+    fn raise_commands(mut self, ground: Option<&Ground>) -> io::Result<Life> {
+        let mut first = true;
+        loop {
+            let namespaces = ground.map_or(CloneFlags::empty(), |_| namespaces::OF_A_COMMAND);
+            let supervisor = Supervisor {
+                alone: &self.alone,
+                stack: &mut self.command_stack,
+                nursery: &mut self.socket,
+                ground,
+                first,
+            };
+            let child = || conclude(supervisor.run());
+            let started = system::run_in_child(&self.alone, &mut self.supervisor_stack, namespaces, child)
+                .step(|| "create the namespaces of a command".to_owned());
+            let supervisor = match started {
+                Ok(supervisor) => supervisor,
+                Err(failure) => {
+                    self.report(&failure.into())?;
+                    return Ok(Life::Over);
+                }
+            };
+            match supervise::wait_for(supervisor)? {
+                code if code == i32::from(Life::GOES_ON) && self.request.serial => {}
+                code if code == i32::from(Life::GOES_ON) => system::end_at_once(Life::OVER.into()),
+                // It has said why, or was killed.
+                code => system::end_at_once(code),
             }
-            Err(failure) => self.report(&failure.into()),
-        }
-    }
-
-    /// Gives up the control socket, so that its end is the end of process 1.
-    fn let_go(self) -> io::Result<()> {
-        let null = fs_err::File::options().write(true).open("/dev/null")?;
-        nix::unistd::dup2_stderr(null.file())?;
-        Ok(())
-    }
-
-    fn be_process_one(self, owner: &namespaces::Owner) -> io::Result<()> {
-        // If the one who waits for us is killed, nobody else would notice.
-        let prepared = prctl::set_pdeathsig(Signal::SIGKILL)
-            .step(|| "tie process 1 to its parent".to_owned())
-            .and_then(|()| namespaces::furnish(owner, &self.request));
-        match prepared {
-            Ok((lost, root)) => self.serve_command(Realm::PidNamespace, lost, Some(root)),
-            Err(failure) => self.report(&failure.into()),
-        }
-    }
-
-    /// Adopts every orphan among the descendants, so that none can leave the tree.
-    fn on_the_host(self) -> io::Result<()> {
-        let prepared = prctl::set_child_subreaper(true)
-            .step(|| "adopt orphaned processes".to_owned())
-            // The command inherits it.
-            .and_then(|()| if self.request.network == Network::Seccomp { filter::install() } else { Ok(()) });
-        match prepared {
-            Ok(()) => self.serve_command(Realm::Descendants, Vec::new(), None),
-            Err(failure) => self.report(&failure.into()),
-        }
-    }
-
-    /// Says that all is ready, and waits for a command. `root` is where its mounts go.
-    fn serve_command(self, realm: Realm, lost: Vec<String>, root: Option<Unfinished>) -> io::Result<()> {
-        self.report(&Report::Prepared { lost })?;
-        let Some((command, streams)) = message::receive::<Command>(&self.control)? else { return Ok(()) };
-        let streams = <[OwnedFd; 3]>::try_from(streams)
-            .map_err(|got| io::Error::other(format!("{} descriptors instead of three", got.len())))?;
-        if let Some(Err(failure)) = root.map(|root| root.finish(&command.mounts)) {
-            return self.report(&failure.into());
-        }
-        // A process of the same user could otherwise trace us and keep us from killing it.
-        prctl::set_dumpable(false)?;
-        let (mut refusals, refusal_writer) = io::pipe()?;
-        let start = Start { command, realm };
-        let supervisor = getpid();
-        let main = match system::clone_process(&self.alone, CloneFlags::empty()) {
-            Ok(Side::Parent(main)) => main,
-            Ok(Side::Child) => {
-                let report = start.execute(streams, supervisor);
-                let mut writer = File::from(OwnedFd::from(refusal_writer));
-                let written = writer.write_all(&report.to_line());
-                process::exit(i32::from(written.is_err()))
+            if let Some(Err(failure)) = ground.map(Ground::sweep) {
+                self.report(&failure.into())?;
+                return Ok(Life::Over);
             }
-            Err(error) => {
-                let failure = Failure { step: "fork".to_owned(), error: error.to_string() };
-                return self.report(&failure.into());
-            }
-        };
-        drop(refusal_writer);
-        drop(streams);
-        let mut refusal = Vec::new();
-        refusals.read_to_end(&mut refusal)?;
-        if !refusal.is_empty() {
-            return (&self.control).write_all(&refusal);
+            first = false;
         }
-        if realm == Realm::PidNamespace {
-            system::drop_capabilities()?;
-        }
-        self.report(&Report::Running)?;
-        let end = supervise::supervise(&self.control, main, realm)?;
-        (&self.control).write_all(&end.to_line())
     }
 
     fn report(&self, report: &Report) -> io::Result<()> {
-        (&self.control).write_all(&report.to_line())
+        message::send_report(&self.socket, report, &[])
     }
 }

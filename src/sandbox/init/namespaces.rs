@@ -1,13 +1,23 @@
-//! Makes new namespaces liveable: users, host name, loopback interface, file system.
-//! Runs in process 1. Knows nothing of the command but what it may see.
+//! What all commands of a nursery share, as far as it takes namespaces: the user, the host name, a network of
+//! their own or the host's, and most of a file system. Knows nothing of the commands.
+//!
+//! One network namespace for one command after another is as good as a new one for each: its owner is the
+//! nursery's user namespace, in which commands have no capabilities and cannot get any, so none can add an
+//! interface, a route or a filter; one that makes a user namespace of its own is powerful only over namespaces
+//! made in there. Sockets, abstract unix ones included, end with their processes, and those are all dead before
+//! the next command starts. What could be left are ports that wait out the end of a connection (TIME_WAIT), and
+//! that is switched off. A new one for each command would be more than half of the price of a command.
 
 use std::io;
+use std::path::Path;
 
+use nix::sched::{CloneFlags, unshare};
 use nix::unistd::{Gid, Uid, getegid, geteuid, sethostname};
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 
-use super::root::{self, Unfinished};
+use super::root::{Template, Unfinished};
 use super::step::{Failure, Step};
+use super::system;
 use crate::sandbox::message::{Network, Request};
 
 /// Uid and gid of the command, as it sees them. Not 0: a command that believes to be root tries to change
@@ -16,41 +26,74 @@ const INNER_ID: u32 = 1000;
 
 const HOST_NAME: &str = "crosswheel";
 
-/// The user outside. Inside, before it is mapped, it has no name.
-pub(super) struct Owner {
-    uid: Uid,
-    gid: Gid,
+/// What each command gets of its own.
+pub(super) const OF_A_COMMAND: CloneFlags =
+    CloneFlags::CLONE_NEWNS.union(CloneFlags::CLONE_NEWPID).union(CloneFlags::CLONE_NEWIPC);
+
+/// What is left to be done for each command stands on this.
+pub(super) struct Ground {
+    template: Template,
 }
 
-impl Owner {
-    pub(super) fn of_this_process() -> Self {
-        Self { uid: geteuid(), gid: getegid() }
+impl Ground {
+    /// Moves this process into new namespaces and builds in them what commands share.
+    pub(super) fn enter(request: &Request) -> Result<Self, Failure> {
+        let (uid, gid) = (geteuid(), getegid());
+        let mut namespaces = CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWUTS;
+        if request.network == Network::Namespace {
+            namespaces |= CloneFlags::CLONE_NEWNET;
+        }
+        unshare(namespaces).step(|| "create namespaces".to_owned())?;
+        map_ids(uid, gid)?;
+        sethostname(HOST_NAME).step(|| format!("set the host name {HOST_NAME}"))?;
+        if request.network == Network::Namespace {
+            raise_loopback().step(|| "raise the loopback interface".to_owned())?;
+            forget_closed_connections();
+        }
+        system::drop_bounding_set().step(|| "forbid new capabilities".to_owned())?;
+        Ok(Self { template: Template::build(&request.root, uid.is_root())? })
     }
-}
 
-/// Returns what the host refused and the command can do without, and where its own mounts go.
-pub(super) fn furnish(owner: &Owner, request: &Request) -> Result<(Vec<String>, Unfinished), Failure> {
-    map_ids(owner)?;
-    sethostname(HOST_NAME).step(|| format!("set the host name {HOST_NAME}"))?;
-    if request.network == Network::Namespace {
-        raise_loopback().step(|| "raise the loopback interface".to_owned())?;
+    /// Makes the rest in a process that has [`OF_A_COMMAND`] to itself, but for the command's own mounts.
+    pub(super) fn furnish(&self) -> Result<Unfinished, Failure> {
+        self.template.furnish()
     }
-    root::enter(owner.uid.is_root())
+
+    /// Removes what a command left on this ground.
+    pub(super) fn sweep(&self) -> Result<(), Failure> {
+        self.template.sweep()
+    }
+
+    /// What could not be had.
+    pub(super) fn lost(&self) -> &[String] {
+        &self.template.lost
+    }
+
+    /// Whether overlays can be mounted.
+    pub(super) fn overlays(&self) -> bool {
+        self.template.overlays
+    }
 }
 
 /// Maps one user and one group: more takes privileges outside.
-fn map_ids(owner: &Owner) -> Result<(), Failure> {
+fn map_ids(uid: Uid, gid: Gid) -> Result<(), Failure> {
     // The kernel lets an unprivileged process map a group only once no process in here can drop one.
     let maps = [
         ("/proc/self/setgroups", "deny".to_owned()),
-        ("/proc/self/gid_map", format!("{INNER_ID} {} 1", owner.gid)),
-        ("/proc/self/uid_map", format!("{INNER_ID} {} 1", owner.uid)),
+        ("/proc/self/gid_map", format!("{INNER_ID} {gid} 1")),
+        ("/proc/self/uid_map", format!("{INNER_ID} {uid} 1")),
     ];
     for (file, content) in maps {
         fs_err::write(file, &content)
             .step(|| format!("map the user into a user namespace (write {content:?})"))?;
     }
     Ok(())
+}
+
+/// A port is free again as soon as its connections are closed. Where the setting cannot be changed (`/proc` may
+/// be read-only in a container) a command that insists on a port may have to wait for it, as on any host.
+fn forget_closed_connections() {
+    let _ = fs_err::write(Path::new("/proc/sys/net/ipv4/tcp_max_tw_buckets"), "0");
 }
 
 /// Asks the kernel to set interface 1, which is the loopback in every network namespace, to "up"; addresses

@@ -1,6 +1,7 @@
 //! The system calls nobody wraps safely. Everything `unsafe` of this crate is here.
 #![allow(unsafe_code)]
 
+use std::ffi::{CStr, CString};
 use std::io;
 use std::marker::PhantomData;
 use std::path::Path;
@@ -28,27 +29,106 @@ impl SingleThreaded {
     }
 }
 
-/// Which process a clone returned in.
-pub(super) enum Side {
-    Child,
-    Parent(Pid),
+/// Memory for the stack of a process that shares all other memory with us. Kept until we end.
+pub(super) struct Stack {
+    top: *mut libc::c_void,
 }
 
-/// `fork`, into new namespaces. The child must exit or exec, and never return to the caller's caller.
-pub(super) fn clone_process(_alone: &SingleThreaded, namespaces: CloneFlags) -> nix::Result<Side> {
-    let flags = libc::c_long::from(namespaces.bits() | libc::SIGCHLD);
-    // SAFETY: without CLONE_VM the child gets a copy of all memory and, as a null stack stands for "the same
-    // address", goes on where the parent is, as after fork(2). A copy is unsound only if another thread was
-    // changing it or held a lock at that moment; `_alone` proves that there is none. Namespace flags do not
-    // touch memory. glibc's fork does no more for us than this: there are no atfork handlers, and no libc
-    // since glibc 2.25 caches the process id. The order of the arguments after the stack differs between
-    // architectures, but they are all null.
-    let result = unsafe { libc::syscall(libc::SYS_clone, flags, 0usize, 0usize, 0usize, 0usize) };
-    match Errno::result(result)? {
-        0 => Ok(Side::Child),
-        pid => {
-            Ok(Side::Parent(Pid::from_raw(i32::try_from(pid).expect("the kernel's pids fit its own pid_t"))))
-        }
+impl Stack {
+    pub(super) fn new() -> io::Result<Self> {
+        /// A few calls and no recursion; pages that are not touched cost nothing.
+        const BYTES: usize = 1 << 20;
+        /// Not less than a page of any architecture. Touching it is the end of who overflows the stack.
+        const GUARD_BYTES: usize = 64 << 10;
+        // SAFETY: asks for new memory wherever the kernel likes, so nothing in use is touched; the guard lies
+        // within what was just mapped, and the end of a mapping is an address one may compute.
+        let top = unsafe {
+            let (access, kind) = (
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_STACK,
+            );
+            let lowest = libc::mmap(std::ptr::null_mut(), BYTES, access, kind, -1, 0);
+            if lowest == libc::MAP_FAILED || libc::mprotect(lowest, GUARD_BYTES, libc::PROT_NONE) != 0 {
+                return Err(io::Error::last_os_error());
+            }
+            lowest.byte_add(BYTES)
+        };
+        Ok(Self { top })
+    }
+}
+
+/// Runs `child` in a new process, perhaps in new namespaces, that shares our memory, and goes on when that process
+/// has ended or executed a program: a `vfork`, which spares copying page tables and pages. Returns the process, to
+/// be waited for, whose exit code is what `child` returned.
+///
+/// What `child` changes in memory is seen here; descriptors, directories, signals, limits and credentials are its
+/// own. What it allocates is lost if it executes a program.
+pub(super) fn run_in_child<F: FnOnce() -> u8>(
+    _alone: &SingleThreaded,
+    stack: &mut Stack,
+    namespaces: CloneFlags,
+    child: F,
+) -> nix::Result<Pid> {
+    extern "C" fn enter<F: FnOnce() -> u8>(argument: *mut libc::c_void) -> libc::c_int {
+        // SAFETY: `argument` is the address of `child` below, whose owner is suspended until we are done.
+        let child = unsafe { (*argument.cast::<Option<F>>()).take() };
+        child.map_or(0, |child| child().into())
+    }
+
+    let mut child = Some(child);
+    let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD | namespaces.bits();
+    // SAFETY: CLONE_VFORK suspends this process, whose only thread is this one (`_alone`), until the child has
+    // ended or executed. So the two never run at once, and to us all that happens in memory is what a call of
+    // `child` would have done; thread-local variables are shared, too, as they would be in a call. The
+    // exception is a child that was killed in the middle, after which callers must not go on (see
+    // `end_at_once`). The stack is nobody else's (`&mut`), is aligned, being whole pages, and is large enough or
+    // has a guard. `enter` never unwinds: a panic in an `extern "C"` function aborts the child. When it returns,
+    // libc ends the child by a bare system call, without handlers at exit.
+    let result = unsafe { libc::clone(enter::<F>, stack.top, flags, (&raw mut child).cast()) };
+    Errno::result(result).map(Pid::from_raw)
+}
+
+/// Ends this process without another look at its memory, which a child that shared it may have left in any state.
+pub(super) fn end_at_once(code: i32) -> ! {
+    // SAFETY: takes a number and never returns; nothing of ours runs any more.
+    unsafe { libc::_exit(code) }
+}
+
+/// Strings as the kernel takes them for a program's arguments and environment.
+pub(super) struct Strings {
+    /// Ends in a null pointer. Each other points into `owned`, which moves without its strings moving.
+    pointers: Vec<*const libc::c_char>,
+    _owned: Vec<CString>,
+}
+
+impl Strings {
+    pub(super) fn new(owned: Vec<CString>) -> Self {
+        let pointers = owned.iter().map(|string| string.as_ptr()).chain([std::ptr::null()]).collect();
+        Self { pointers, _owned: owned }
+    }
+}
+
+/// Executes a program; returns only the reason why that failed. Allocates nothing.
+pub(super) fn execute(file: &CStr, argv: &Strings, env: &Strings) -> Errno {
+    // SAFETY: all three are what execve(2) asks for: a string, and two arrays of pointers to strings that end in
+    // a null pointer; they outlive the call.
+    unsafe { libc::execve(file.as_ptr(), argv.pointers.as_ptr(), env.pointers.as_ptr()) };
+    Errno::last()
+}
+
+/// Leaves the session keyring of whoever started us for an empty one, and empties that of our user in our user
+/// namespace, which outlives processes: a command finds no keys of the caller or of a command before it. A
+/// kernel without keyrings has nothing to be hidden.
+pub(super) fn forget_keys() {
+    const JOIN_SESSION_KEYRING: libc::c_int = 1;
+    const CLEAR: libc::c_int = 7;
+    const USER_KEYRING: libc::c_int = -4;
+    const USER_SESSION_KEYRING: libc::c_int = -5;
+    // SAFETY: takes numbers only, and a null pointer where a name may be left out.
+    unsafe {
+        libc::syscall(libc::SYS_keyctl, JOIN_SESSION_KEYRING, std::ptr::null::<libc::c_char>());
+        libc::syscall(libc::SYS_keyctl, CLEAR, USER_KEYRING);
+        libc::syscall(libc::SYS_keyctl, CLEAR, USER_SESSION_KEYRING);
     }
 }
 
@@ -101,8 +181,8 @@ pub(super) fn reset_signals() -> nix::Result<()> {
     SigSet::all().thread_unblock()
 }
 
-/// Gives up all capabilities, now and for whatever is executed later.
-pub(super) fn drop_capabilities() -> io::Result<()> {
+/// Makes it impossible to gain a capability by executing a program, for us and all our descendants.
+pub(super) fn drop_bounding_set() -> io::Result<()> {
     let mut capability: libc::c_ulong = 0;
     // The kernel says EINVAL past its last capability, which this code may not know by name.
     // SAFETY: takes numbers only.
@@ -110,9 +190,13 @@ pub(super) fn drop_capabilities() -> io::Result<()> {
         capability += 1;
     }
     match Errno::last() {
-        Errno::EINVAL => {}
-        error => return Err(error.into()),
+        Errno::EINVAL => Ok(()),
+        error => Err(error.into()),
     }
+}
+
+/// Gives up all capabilities.
+pub(super) fn drop_capabilities() -> io::Result<()> {
     let none = rustix::thread::CapabilitySet::empty();
     let nothing = rustix::thread::CapabilitySets { effective: none, permitted: none, inheritable: none };
     Ok(rustix::thread::set_capabilities(None, nothing)?)

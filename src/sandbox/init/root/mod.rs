@@ -1,60 +1,158 @@
-//! The file system a command sees: the host's, read-only, with private and writable places in it. Runs in a
-//! new mount namespace. Knows nothing of the command.
+//! The file system a command sees: the host's (or another root), read-only, with private and writable places in
+//! it. Knows nothing of the command but what it is to see.
 //!
 //! A fresh tmpfs becomes the root, with the host's root below [`OLD_ROOT`] while the new one is filled from
 //! it; then the old root is detached. Nothing of the host is ever covered while it is still needed, so it
 //! does not matter where in it things lie.
+//!
+//! It is done in three steps. The template holds what is the same for every command; it is built once, in the
+//! nursery's mount namespace. A copy of that namespace gets the places that must be new for each command, and
+//! then those that the command asks for.
 
+mod base;
 mod mounts;
+mod overlay;
 mod system_directories;
 
+use std::collections::HashSet;
+use std::ffi::OsString;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use nix::mount::{MntFlags, umount2};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::unistd::{chdir, pivot_root};
 
 use super::step::{Failure, Step};
-use crate::sandbox::message::Mount;
+use crate::sandbox::message::{Command, Root};
 use crate::sandbox::view::PRIVATE_DIRECTORIES;
-use mounts::{Access, bind, make_private, mount_tmpfs, protect};
+use mounts::{Access, Depth, bind, make_private, mount_tmpfs, protect};
 
-/// Where the host's root is while the new one is made.
-const OLD_ROOT: &str = "/.crosswheel-host";
+/// Where the host's root is while a new one is made: where the command will have its shared memory, as that is
+/// the one place at which nobody wants to see anything else.
+const OLD_ROOT: &str = "/dev/shm";
 
-/// A root that lacks only the command's own mounts. The host's is still below [`OLD_ROOT`].
-pub(super) struct Unfinished(());
+/// A root that lacks what must be new for each command. The host's is below [`OLD_ROOT`].
+pub(super) struct Template {
+    /// Whether overlays can be mounted.
+    pub overlays: bool,
+    /// What could not be had.
+    pub lost: Vec<String>,
+    /// Places in `/proc` that must not be written to.
+    settings: Vec<PathBuf>,
+    /// The directories on the tmpfs that is the root, and what is in each.
+    skeleton: Vec<(PathBuf, HashSet<OsString>)>,
+}
 
-/// Makes the new root and moves into it. Returns what could not be had. `privileged` is whether the user
-/// outside is root, who owns the kernel's settings.
-pub(super) fn enter(privileged: bool) -> Result<(Vec<String>, Unfinished), Failure> {
-    make_private("/")?;
-    // Any directory would do as a foothold: as soon as this mount is the root, nothing is covered any more.
-    // `/proc` was just used, so it is there.
-    mount_tmpfs("/proc", 0o755)?;
-    fs_err::create_dir(Path::new("/proc").join(&OLD_ROOT[1..])).step(|| format!("create {OLD_ROOT}"))?;
-    pivot_root("/proc", Path::new("/proc").join(&OLD_ROOT[1..]).as_path())
-        .step(|| "make a tmpfs the root".to_owned())?;
-    chdir("/").step(|| "move into the new root".to_owned())?;
+/// A root that lacks only the command's own mounts.
+pub(super) struct Unfinished {
+    /// What could not be had.
+    pub lost: Vec<String>,
+}
 
-    let mut lost = Vec::new();
-    // First, as the others look up in it what is mounted.
-    lost.extend(system_directories::mount_proc(privileged)?);
-    show_host()?;
-    lost.extend(system_directories::mount_dev()?);
-    mount_private_directories()?;
-    Ok((lost, Unfinished(())))
+impl Template {
+    /// Makes the new root and moves into it. `privileged` is whether the user outside is root, who owns the
+    /// kernel's settings.
+    pub(super) fn build(base: &Root, privileged: bool) -> Result<Self, Failure> {
+        make_private("/")?;
+        // Any directory would do as a foothold: as soon as this mount is the root, nothing is covered any more.
+        // `/proc` was just used, so it is there.
+        mount_tmpfs("/proc", 0o755)?;
+        let first_place = Path::new("/.crosswheel-host");
+        fs_err::create_dir("/proc/.crosswheel-host").step(|| format!("create {first_place:?}"))?;
+        pivot_root("/proc", "/proc/.crosswheel-host").step(|| "make a tmpfs the root".to_owned())?;
+        chdir("/").step(|| "move into the new root".to_owned())?;
+        system_directories::mount_dev()?;
+        mount(Some(first_place), OLD_ROOT, None::<&str>, MsFlags::MS_MOVE, None::<&str>)
+            .step(|| "move the host's root aside".to_owned())?;
+        fs_err::remove_dir(first_place).step(|| format!("remove {first_place:?}"))?;
+        system_directories::fill_dev()?;
+
+        base::show_base(base)?;
+        for directory in ["/proc", "/tmp", "/run"] {
+            make_mount_point(Path::new(directory), true).step(|| format!("create {directory}"))?;
+        }
+        let refused = overlay::attempt(Path::new("/tmp")).err();
+        let overlays = refused.is_none();
+        let lost = refused.map(|failure| format!("overlays (cannot {}: {})", failure.step, failure.error));
+        let lost = Vec::from_iter(lost);
+        let settings = if privileged { system_directories::protect_settings_of_host()? } else { Vec::new() };
+        let skeleton = skeleton().step(|| "list the new root".to_owned())?;
+        Ok(Self { overlays, lost, settings, skeleton })
+    }
+
+    /// Mounts what must be new for each command, in a copy of the mount namespace and a new pid namespace.
+    pub(super) fn furnish(&self) -> Result<Unfinished, Failure> {
+        let mut lost = Vec::from_iter(system_directories::mount_proc(&self.settings)?);
+        lost.extend(system_directories::mount_terminals());
+        for directory in PRIVATE_DIRECTORIES {
+            // One that is missing, as /var/tmp may be in a small root, cannot be made; a link leads to another
+            // directory, which is private or protected itself.
+            if fs_err::symlink_metadata(directory).is_ok_and(|found| found.is_dir()) {
+                mount_tmpfs(directory, if directory == "/run" { 0o755 } else { 0o1777 })?;
+            }
+        }
+        Ok(Unfinished { lost })
+    }
+
+    /// Removes the mount points that a command needed: the tmpfs itself is the same for all. Its mounts are gone
+    /// with its namespace.
+    pub(super) fn sweep(&self) -> Result<(), Failure> {
+        let sweep = || -> std::io::Result<()> {
+            for (directory, names) in &self.skeleton {
+                for entry in fs_err::read_dir(directory)? {
+                    let entry = entry?;
+                    if names.contains(&entry.file_name()) {
+                        continue;
+                    }
+                    let directory = entry.file_type()?.is_dir();
+                    if directory {
+                        fs_err::remove_dir_all(entry.path())?
+                    } else {
+                        fs_err::remove_file(entry.path())?
+                    }
+                }
+            }
+            Ok(())
+        };
+        sweep().step(|| "remove the mount points of a command".to_owned())
+    }
+}
+
+/// The directories that lie on the root's own file system, and what is in each.
+fn skeleton() -> std::io::Result<Vec<(PathBuf, HashSet<OsString>)>> {
+    let device = fs_err::symlink_metadata("/")?.dev();
+    let mut directories = vec![PathBuf::from("/")];
+    let mut found = Vec::new();
+    while let Some(directory) = directories.pop() {
+        let mut names = HashSet::new();
+        for entry in fs_err::read_dir(&directory)? {
+            let entry = entry?;
+            let metadata = fs_err::symlink_metadata(entry.path())?;
+            // What belongs to another file system is mounted there, on a place that is ours.
+            if metadata.dev() == device && metadata.is_dir() {
+                directories.push(entry.path());
+            }
+            names.insert(entry.file_name());
+        }
+        found.push((directory, names));
+    }
+    Ok(found)
 }
 
 impl Unfinished {
-    /// Mounts what the command is to see, and closes the way back to the host.
-    pub(super) fn finish(self, mounts: &[Mount]) -> Result<(), Failure> {
-        for mount in mounts {
+    /// Mounts what the command is to see, and closes the way back to the host. Returns the command's overlays.
+    pub(super) fn finish(self, command: &Command) -> Result<Vec<OwnedFd>, Failure> {
+        let overlays =
+            command.overlays.iter().map(overlay::mount_overlay).collect::<Result<Vec<_>, Failure>>()?;
+        for mount in &command.mounts {
             let access = if mount.writable { Access::Writable } else { Access::ReadOnly };
             show(&mount.host.to_path(), &mount.inside.to_path(), mount.directory, access)?;
         }
         umount2(OLD_ROOT, MntFlags::MNT_DETACH).step(|| "detach the host's root".to_owned())?;
-        fs_err::remove_dir(OLD_ROOT).step(|| format!("remove {OLD_ROOT}"))?;
-        protect(Path::new("/"), Access::ReadOnly, mounts::Depth::ThisOnly)
+        system_directories::mount_shared_memory()?;
+        protect(Path::new("/"), Access::ReadOnly, Depth::ThisOnly)?;
+        Ok(overlays)
     }
 }
 
@@ -69,7 +167,12 @@ fn below_old_root(path: &Path) -> PathBuf {
     Path::new(OLD_ROOT).join(path.strip_prefix("/").unwrap_or(path))
 }
 
+/// A link in an overlay, which may come from anybody, must not lead to the host's own files.
 fn make_mount_point(path: &Path, directory: bool) -> std::io::Result<()> {
+    let existing = path.ancestors().find_map(|ancestor| fs_err::canonicalize(ancestor).ok());
+    if existing.is_some_and(|existing| existing.starts_with(OLD_ROOT)) {
+        return Err(std::io::Error::other("it is not in the root file system"));
+    }
     if directory {
         return fs_err::create_dir_all(path);
     }
@@ -80,45 +183,4 @@ fn make_mount_point(path: &Path, directory: bool) -> std::io::Result<()> {
         return Ok(());
     }
     fs_err::OpenOptions::new().write(true).create_new(true).open(path).map(drop)
-}
-
-/// Shows all there is at the top of the host's root, but for what the command gets its own of.
-fn show_host() -> Result<(), Failure> {
-    let listing = || "list the host's root".to_owned();
-    for entry in fs_err::read_dir(OLD_ROOT).step(listing)? {
-        let entry = entry.step(listing)?;
-        let inside = Path::new("/").join(entry.file_name());
-        let own = ["/proc", "/dev"].map(Path::new).contains(&inside.as_path())
-            || PRIVATE_DIRECTORIES.map(Path::new).contains(&inside.as_path());
-        if own {
-            continue;
-        }
-        let file_type = entry.file_type().step(listing)?;
-        if file_type.is_symlink() {
-            let target = fs_err::read_link(entry.path()).step(|| format!("read the link {inside:?}"))?;
-            fs_err::os::unix::fs::symlink(target, &inside).step(|| format!("create the link {inside:?}"))?;
-        } else if file_type.is_dir() || file_type.is_file() {
-            // On the host it is at the same path.
-            show(&inside, &inside, file_type.is_dir(), Access::ReadOnly)?;
-        }
-        // Sockets, pipes and devices there are none that a command could expect.
-    }
-    Ok(())
-}
-
-fn mount_private_directories() -> Result<(), Failure> {
-    for directory in PRIVATE_DIRECTORIES {
-        let path = Path::new(directory);
-        match fs_err::symlink_metadata(path) {
-            Ok(existing) if existing.is_dir() => {}
-            // It leads to another directory, which is private or protected itself.
-            Ok(_) => continue,
-            Err(_) if path.parent() == Some(Path::new("/")) => {
-                make_mount_point(path, true).step(|| format!("create {directory}"))?;
-            }
-            Err(_) => continue,
-        }
-        mount_tmpfs(directory, if directory == "/run" { 0o755 } else { 0o1777 })?;
-    }
-    Ok(())
 }

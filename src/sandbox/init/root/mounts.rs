@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use nix::mount::{MsFlags, mount};
 
+use super::below_old_root;
 use crate::sandbox::init::step::{Failure, Step};
 use crate::sandbox::init::system;
 
@@ -32,13 +33,14 @@ pub(super) fn make_private(path: &str) -> Result<(), Failure> {
         .step(|| "make mounts private".to_owned())
 }
 
-pub(super) fn mount_tmpfs(path: &str, mode: u32) -> Result<(), Failure> {
-    mount_fresh("tmpfs", path, MsFlags::MS_NOSUID | MsFlags::MS_NODEV, &format!("mode={mode:o}"))
+pub(super) fn mount_tmpfs(path: impl AsRef<Path>, mode: u32) -> Result<(), Failure> {
+    mount_fresh("tmpfs", path.as_ref(), MsFlags::MS_NOSUID | MsFlags::MS_NODEV, &format!("mode={mode:o}"))
 }
 
 /// Mounts a new file system of a kind that needs no device.
-pub(super) fn mount_fresh(kind: &str, path: &str, flags: MsFlags, options: &str) -> Result<(), Failure> {
-    mount(Some(kind), path, Some(kind), flags, Some(options)).step(|| format!("mount a new {kind} on {path}"))
+pub(super) fn mount_fresh(kind: &str, path: &Path, flags: MsFlags, options: &str) -> Result<(), Failure> {
+    mount(Some(kind), path, Some(kind), flags, Some(options))
+        .step(|| format!("mount a new {kind} on {path:?}"))
 }
 
 /// Mounts `source` and all that is mounted below it at `target` too.
@@ -67,7 +69,11 @@ pub(super) fn protect(path: &Path, access: Access, depth: Depth) -> Result<(), F
 /// The old way to change flags: mount by mount, and with all flags each one has already, as the kernel would
 /// take a missing one for a wish to lose it.
 fn remount(path: &Path, flags: MsFlags, depth: Depth) -> std::io::Result<()> {
-    let table = fs_err::read("/proc/self/mountinfo")?;
+    // Before the new root has a `/proc`, the host's tells the same.
+    let table = ["/proc/self/mountinfo".into(), below_old_root(Path::new("/proc/self/mountinfo"))]
+        .iter()
+        .find_map(|table: &PathBuf| fs_err::read(table).ok())
+        .ok_or_else(|| std::io::Error::other("there is no /proc that lists what is mounted"))?;
     for existing in table.split(|byte| *byte == b'\n').filter_map(Existing::parse) {
         let meant = match depth {
             Depth::ThisOnly => existing.path == path,

@@ -1,25 +1,29 @@
 //! `/proc` and `/dev` of the command. Knows nothing of the rest of its file system.
 
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use nix::mount::MsFlags;
 
 use super::mounts::{Access, Depth, bind, mount_fresh, mount_tmpfs, protect};
-use super::{OLD_ROOT, make_mount_point};
+use super::{OLD_ROOT, below_old_root, make_mount_point};
 use crate::sandbox::init::step::{Failure, Step};
 
-/// A `/proc` of the new pid namespace; the host's, and a note, where the kernel refuses one (as it does when
-/// parts of the host's are covered, which is common in containers: a new one would uncover them).
-pub(super) fn mount_proc(privileged: bool) -> Result<Option<String>, Failure> {
+/// A `/proc` of the new pid namespace, with `settings` read-only; the host's, and a note, where the kernel
+/// refuses one (as it does when parts of the host's are covered, which is common in containers: a new one
+/// would uncover them).
+pub(super) fn mount_proc(settings: &[PathBuf]) -> Result<Option<String>, Failure> {
     let path = Path::new("/proc");
-    make_mount_point(path, true).step(|| "create /proc".to_owned())?;
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
-    match mount_fresh("proc", "/proc", flags, "") {
-        Ok(()) if privileged => protect_settings().map(|()| None),
-        Ok(()) => Ok(None),
+    match mount_fresh("proc", path, flags, "") {
+        Ok(()) => {
+            for setting in settings {
+                bind(&below_old_root(setting), setting)?;
+            }
+            Ok(None)
+        }
         Err(failure) => {
-            bind(&Path::new(OLD_ROOT).join("proc"), path)?;
+            bind(&below_old_root(path), path)?;
             protect(path, Access::ReadOnly, Depth::AllBelow)?;
             Ok(Some(format!(
                 "a private /proc (cannot {}: {}); the host's is visible, read-only",
@@ -30,26 +34,42 @@ pub(super) fn mount_proc(privileged: bool) -> Result<Option<String>, Failure> {
 }
 
 /// The kernel lets root outside write its settings (`/proc/sys`, `/proc/sysrq-trigger`) for being their
-/// owner, even when it has no capabilities. Everything but the processes becomes read-only.
-fn protect_settings() -> Result<(), Failure> {
-    let listing = || "list /proc".to_owned();
-    for entry in fs_err::read_dir("/proc").step(listing)? {
+/// owner, even when it has no capabilities. They are the same files in every `/proc`, so they are made read-only
+/// in our copy of the host's, and from there mounted over those in new ones. Returns all but the processes
+/// that may be written to.
+pub(super) fn protect_settings_of_host() -> Result<Vec<PathBuf>, Failure> {
+    let listing = || "list the host's /proc".to_owned();
+    let mut settings = Vec::new();
+    for entry in fs_err::read_dir(below_old_root(Path::new("/proc"))).step(listing)? {
         let entry = entry.step(listing)?;
-        let is_process = entry.file_name().as_encoded_bytes().iter().all(u8::is_ascii_digit);
+        // There may be thousands of processes.
+        if entry.file_name().as_encoded_bytes().iter().all(u8::is_ascii_digit) {
+            continue;
+        }
         let path = entry.path();
         let Ok(metadata) = fs_err::symlink_metadata(&path) else { continue };
         let writable = metadata.is_dir() || metadata.is_file() && metadata.permissions().mode() & 0o222 != 0;
-        if !is_process && writable {
+        if writable {
             bind(&path, &path)?;
             protect(&path, Access::ReadOnly, Depth::AllBelow)?;
+            settings.push(Path::new("/proc").join(entry.file_name()));
         }
     }
-    Ok(())
+    Ok(settings)
 }
 
-/// The devices every program may expect, terminals of its own, and shared memory. Not the host's: who is root
-/// outside owns its disks, and a read-only mount does not keep the owner of a device from writing to it.
-pub(super) fn mount_dev() -> Result<Option<String>, Failure> {
+/// Makes a `/dev` with nothing in it but mount points.
+pub(super) fn mount_dev() -> Result<(), Failure> {
+    let make = |path: &str| make_mount_point(Path::new(path), true).step(|| format!("create {path}"));
+    make("/dev")?;
+    mount_tmpfs("/dev", 0o755)?;
+    make("/dev/shm")?;
+    make("/dev/pts")
+}
+
+/// The devices every program may expect. Not the host's: who is root outside owns its disks, and a read-only
+/// mount does not keep the owner of a device from writing to it.
+pub(super) fn fill_dev() -> Result<(), Failure> {
     const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
     const LINKS: [(&str, &str); 5] = [
         ("/proc/self/fd", "/dev/fd"),
@@ -58,18 +78,6 @@ pub(super) fn mount_dev() -> Result<Option<String>, Failure> {
         ("/proc/self/fd/2", "/dev/stderr"),
         ("pts/ptmx", "/dev/ptmx"),
     ];
-    for directory in ["/dev", "/dev/shm", "/dev/pts"] {
-        make_mount_point(Path::new(directory), true).step(|| format!("create {directory}"))?;
-        match directory {
-            "/dev" => mount_tmpfs(directory, 0o755)?,
-            "/dev/shm" => mount_tmpfs(directory, 0o1777)?,
-            _ => {}
-        }
-    }
-    let options = "newinstance,ptmxmode=0666,mode=0620";
-    let lost = mount_fresh("devpts", "/dev/pts", MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC, options)
-        .err()
-        .map(|failure| format!("terminals in /dev/pts (cannot {}: {})", failure.step, failure.error));
     for name in DEVICES {
         let host = Path::new(OLD_ROOT).join("dev").join(name);
         // A host without it, a container perhaps, has programs that do without.
@@ -83,6 +91,18 @@ pub(super) fn mount_dev() -> Result<Option<String>, Failure> {
     for (target, link) in LINKS {
         fs_err::os::unix::fs::symlink(target, link).step(|| format!("create the link {link}"))?;
     }
-    protect(Path::new("/dev"), Access::ReadOnly, Depth::ThisOnly)?;
-    Ok(lost)
+    protect(Path::new("/dev"), Access::ReadOnly, Depth::ThisOnly)
+}
+
+/// Terminals that are the command's own; a note where there are none.
+pub(super) fn mount_terminals() -> Option<String> {
+    let options = "newinstance,ptmxmode=0666,mode=0620";
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC;
+    mount_fresh("devpts", Path::new("/dev/pts"), flags, options)
+        .err()
+        .map(|failure| format!("terminals in /dev/pts (cannot {}: {})", failure.step, failure.error))
+}
+
+pub(super) fn mount_shared_memory() -> Result<(), Failure> {
+    mount_tmpfs("/dev/shm", 0o1777)
 }

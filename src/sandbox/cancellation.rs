@@ -1,29 +1,29 @@
-//! Ending a build from outside: a signal arrives on one thread, the build runs on another.
-//! Knows nothing of signals.
+//! Ending work from outside: whoever wants its end is on another thread than the work.
+//! Knows nothing of what the work is.
 
 use std::sync::{Mutex, PoisonError};
 
-use crate::sandbox::Killer;
+use super::tree::Killer;
 
-/// Shared by a build and whoever may end it.
-#[derive(Default)]
+/// Shared by whoever works and whoever may end the work.
+#[derive(Debug, Default)]
 pub struct Cancellation {
     state: Mutex<State>,
 }
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct State {
     cancelled: bool,
     running: Option<Killer>,
 }
 
-/// The build was ended from outside.
+/// What ran was ended from outside.
 #[derive(Debug, thiserror::Error)]
-#[error("the build was interrupted")]
+#[error("interrupted")]
 pub struct Cancelled;
 
 impl Cancellation {
-    /// Ends the build: kills what runs now, and keeps anything else from starting.
+    /// Ends the work: kills what runs now, and keeps anything else from starting.
     pub fn cancel(&self) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.cancelled = true;
@@ -32,7 +32,7 @@ impl Cancellation {
         }
     }
 
-    /// Fails once the build was cancelled; asked between steps.
+    /// Fails once the work was cancelled; asked between steps.
     pub fn check(&self) -> Result<(), Cancelled> {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if state.cancelled { Err(Cancelled) } else { Ok(()) }

@@ -1,0 +1,336 @@
+//! Action results of which every output is still there. Knows nothing of who asks.
+//!
+//! A client that gets a result relies on every blob in it (REAPI `GetActionResult`). What a result needs is found out
+//! once, trees included, and remembered; after that a look-up costs one question to the index of blobs, which
+//! counts as a use of all of them.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use prost::Message;
+
+use super::recent::Recent;
+use super::{ActionCache, BlobStore, StoreError};
+use crate::digest::{Digest, InvalidBlobDigest};
+use crate::reapi::{self, ActionResult, Directory, Tree};
+
+/// An action cache that knows only results whose outputs are all in the store.
+///
+/// All writes have to go through it. (What is written past it is seen after [`BELIEVED_FOR`] at the latest.)
+pub struct CompleteActionCache {
+    results: Arc<dyn ActionCache>,
+    blobs: Arc<dyn BlobStore>,
+    known: Mutex<Recent<(String, Digest), Known>>,
+    trees: Mutex<Recent<TreeKey, Arc<[Digest]>>>,
+}
+
+/// A result, and how it is sent.
+#[derive(Debug)]
+pub struct CompleteResult {
+    pub result: ActionResult,
+    /// `result` without standard output and error in it where there are digests of them.
+    pub encoded: Bytes,
+    /// Blobs that the result names itself.
+    named: Vec<Digest>,
+    /// Blobs that its output directories name.
+    in_trees: Vec<Arc<[Digest]>>,
+}
+
+/// Why a result cannot be given to anybody.
+#[derive(Debug, thiserror::Error)]
+pub enum IncompleteResult {
+    /// Blobs that are not in the store.
+    #[error("{} outputs are not in the store", .0.len())]
+    Missing(Vec<Digest>),
+
+    /// Something is not what it must be. `field` is a path, as in `action_result.output_files[2].digest`.
+    #[error("{field}: {problem}")]
+    Invalid { field: String, problem: String },
+
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+#[derive(Debug, Clone)]
+struct Known {
+    result: Arc<CompleteResult>,
+    since: Instant,
+}
+
+/// A tree is remembered as either of the two messages that can describe it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum TreeKey {
+    Tree(Digest),
+    Directory(Digest),
+}
+
+/// How long a result is taken from memory before the store is asked again, which then knows that it is in use.
+pub const BELIEVED_FOR: Duration = Duration::from_secs(60);
+
+/// Bytes of results, and of digests in trees, that are remembered.
+const MEMORY: usize = 64 << 20;
+
+impl std::fmt::Debug for CompleteActionCache {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("CompleteActionCache").finish_non_exhaustive()
+    }
+}
+
+impl CompleteActionCache {
+    /// Over the two faces of one store.
+    pub fn new<S: ActionCache + BlobStore + 'static>(store: Arc<S>) -> Self {
+        Self {
+            results: Arc::clone(&store) as Arc<dyn ActionCache>,
+            blobs: store,
+            known: Mutex::new(Recent::new(MEMORY)),
+            trees: Mutex::new(Recent::new(MEMORY)),
+        }
+    }
+
+    /// The result from memory, if it is there and complete: without waiting for a disk.
+    pub fn remembered(
+        &self,
+        instance_name: &str,
+        action: &Digest,
+    ) -> Result<Option<Arc<CompleteResult>>, StoreError> {
+        let known = self.known.lock().get(&key(instance_name, action));
+        match known {
+            Some(known) if known.since.elapsed() < BELIEVED_FOR => {
+                let missing = self.missing(&known.result)?;
+                Ok(missing.is_empty().then_some(known.result))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// The result, if there is one and all its outputs are there.
+    pub fn lookup(
+        &self,
+        instance_name: &str,
+        action: &Digest,
+    ) -> Result<Option<Arc<CompleteResult>>, StoreError> {
+        if let Some(result) = self.remembered(instance_name, action)? {
+            return Ok(Some(result));
+        }
+        let Some(result) = self.results.get(instance_name, action)? else {
+            self.known.lock().remove(&key(instance_name, action));
+            return Ok(None);
+        };
+        match self.complete(action, result) {
+            Ok(result) => {
+                self.remember(instance_name, action, Arc::clone(&result));
+                Ok(Some(result))
+            }
+            Err(IncompleteResult::Store(error)) => Err(error),
+            Err(incomplete) => {
+                tracing::debug!(%action, %incomplete, "not a hit");
+                Ok(None)
+            }
+        }
+    }
+
+    /// Sets a result after a look at whether all of its outputs are there.
+    ///
+    /// # Errors
+    /// [`IncompleteResult`] for one that nobody could be given; then nothing is changed.
+    pub fn put_complete(
+        &self,
+        instance_name: &str,
+        action: &Digest,
+        result: ActionResult,
+    ) -> Result<Arc<CompleteResult>, IncompleteResult> {
+        let result = self.complete(action, result)?;
+        self.results.put(instance_name, action, &result.result)?;
+        self.remember(instance_name, action, Arc::clone(&result));
+        Ok(result)
+    }
+
+    fn remember(&self, instance_name: &str, action: &Digest, result: Arc<CompleteResult>) {
+        let weight = 256 + 2 * result.encoded.len() + result.named.len() * size_of::<Digest>();
+        let known = Known { result, since: Instant::now() };
+        self.known.lock().insert(key(instance_name, action), known, weight);
+    }
+
+    /// What `result` needs, looked up.
+    fn complete(
+        &self,
+        action: &Digest,
+        result: ActionResult,
+    ) -> Result<Arc<CompleteResult>, IncompleteResult> {
+        let named = named_blobs(action, &result)?;
+        let in_trees = self.blobs_in_trees(action, &result)?;
+        let result = Arc::new(CompleteResult { encoded: encoded(&result), result, named, in_trees });
+        let missing = self.missing(&result)?;
+        if missing.is_empty() { Ok(result) } else { Err(IncompleteResult::Missing(missing)) }
+    }
+
+    fn missing(&self, result: &CompleteResult) -> Result<Vec<Digest>, StoreError> {
+        let mut missing = self.blobs.find_missing(&result.named)?;
+        for tree in &result.in_trees {
+            missing.extend(self.blobs.find_missing(tree)?);
+        }
+        Ok(missing)
+    }
+
+    fn blobs_in_trees(
+        &self,
+        action: &Digest,
+        result: &ActionResult,
+    ) -> Result<Vec<Arc<[Digest]>>, IncompleteResult> {
+        let mut blobs = Vec::new();
+        for (index, directory) in result.output_directories.iter().enumerate() {
+            let field = format!("action_result.output_directories[{index}]");
+            if let Some(tree) = &directory.tree_digest {
+                let digest = resolve(action, &format!("{field}.tree_digest"), Some(tree))?;
+                blobs.push(self.remembered_tree(TreeKey::Tree(digest), || self.read_tree(&digest))?);
+            }
+            if let Some(root) = &directory.root_directory_digest {
+                let digest = resolve(action, &format!("{field}.root_directory_digest"), Some(root))?;
+                blobs.push(
+                    self.remembered_tree(TreeKey::Directory(digest), || self.read_directories(&digest))?,
+                );
+            }
+        }
+        Ok(blobs)
+    }
+
+    fn remembered_tree(
+        &self,
+        key: TreeKey,
+        read: impl FnOnce() -> Result<Vec<Digest>, IncompleteResult>,
+    ) -> Result<Arc<[Digest]>, IncompleteResult> {
+        if let Some(blobs) = self.trees.lock().get(&key) {
+            return Ok(blobs);
+        }
+        let blobs: Arc<[Digest]> = read()?.into();
+        self.trees.lock().insert(key, Arc::clone(&blobs), 128 + blobs.len() * size_of::<Digest>());
+        Ok(blobs)
+    }
+
+    /// The files of a `Tree`.
+    fn read_tree(&self, digest: &Digest) -> Result<Vec<Digest>, IncompleteResult> {
+        let name = format!("tree {digest}");
+        let tree: Tree = decode(&name, &self.read(digest)?)?;
+        let mut blobs = HashSet::new();
+        for directory in tree.root.iter().chain(&tree.children) {
+            files(digest, &name, directory, &mut blobs)?;
+        }
+        Ok(blobs.into_iter().collect())
+    }
+
+    /// The `Directory` messages below and with `root`, and all files in them.
+    fn read_directories(&self, root: &Digest) -> Result<Vec<Digest>, IncompleteResult> {
+        let mut blobs = HashSet::from([*root]);
+        let mut pending = vec![*root];
+        while let Some(digest) = pending.pop() {
+            let name = format!("directory {digest}");
+            let directory: Directory = decode(&name, &self.read(&digest)?)?;
+            files(root, &name, &directory, &mut blobs)?;
+            for (index, node) in directory.directories.iter().enumerate() {
+                let field = format!("{name}.directories[{index}].digest");
+                let child = resolve(root, &field, node.digest.as_ref())?;
+                if blobs.insert(child) {
+                    pending.push(child);
+                }
+            }
+        }
+        Ok(blobs.into_iter().collect())
+    }
+
+    fn read(&self, digest: &Digest) -> Result<Bytes, IncompleteResult> {
+        self.blobs.read(digest).map_err(|error| match error {
+            StoreError::NotFound(digest) => IncompleteResult::Missing(vec![digest]),
+            other => other.into(),
+        })
+    }
+}
+
+/// Results whose outputs are not all there are as good as none, and are not written.
+impl ActionCache for CompleteActionCache {
+    fn get(&self, instance_name: &str, action: &Digest) -> Result<Option<ActionResult>, StoreError> {
+        Ok(self.lookup(instance_name, action)?.map(|complete| complete.result.clone()))
+    }
+
+    fn put(&self, instance_name: &str, action: &Digest, result: &ActionResult) -> Result<(), StoreError> {
+        self.known.lock().remove(&key(instance_name, action));
+        self.results.put(instance_name, action, result)
+    }
+}
+
+fn key(instance_name: &str, action: &Digest) -> (String, Digest) {
+    (instance_name.to_owned(), *action)
+}
+
+fn named_blobs(action: &Digest, result: &ActionResult) -> Result<Vec<Digest>, IncompleteResult> {
+    let mut blobs = Vec::new();
+    for (index, file) in result.output_files.iter().enumerate() {
+        let field = format!("action_result.output_files[{index}].digest");
+        blobs.push(resolve(action, &field, file.digest.as_ref())?);
+    }
+    for (index, directory) in result.output_directories.iter().enumerate() {
+        let field = format!("action_result.output_directories[{index}].tree_digest");
+        match (&directory.tree_digest, &directory.root_directory_digest) {
+            (None, Some(_)) => {}
+            (tree, _) => blobs.push(resolve(action, &field, tree.as_ref())?),
+        }
+    }
+    for (name, digest) in [("stdout", &result.stdout_digest), ("stderr", &result.stderr_digest)] {
+        if let Some(digest) = digest {
+            blobs.push(resolve(action, &format!("action_result.{name}_digest"), Some(digest))?);
+        }
+    }
+    Ok(blobs)
+}
+
+fn files(
+    of: &Digest,
+    name: &str,
+    directory: &Directory,
+    blobs: &mut HashSet<Digest>,
+) -> Result<(), IncompleteResult> {
+    for (index, file) in directory.files.iter().enumerate() {
+        blobs.insert(match Digest::from_field(of.function, file.digest.as_ref()) {
+            Ok(digest) => digest,
+            Err(problem) => return Err(invalid(&format!("{name}.files[{index}].digest"), &problem)),
+        });
+    }
+    Ok(())
+}
+
+/// A digest that is of the same function as `of`.
+fn resolve(of: &Digest, field: &str, digest: Option<&reapi::Digest>) -> Result<Digest, IncompleteResult> {
+    Digest::from_field(of.function, digest).map_err(|problem| invalid(field, &problem))
+}
+
+fn invalid(field: &str, problem: &InvalidBlobDigest) -> IncompleteResult {
+    IncompleteResult::Invalid { field: field.to_owned(), problem: problem.to_string() }
+}
+
+fn decode<M: Message + Default>(name: &str, bytes: &[u8]) -> Result<M, IncompleteResult> {
+    M::decode(bytes).map_err(|error| IncompleteResult::Invalid {
+        field: name.to_owned(),
+        problem: format!("is not a well-formed message: {error}"),
+    })
+}
+
+/// Clients get the contents of blobs only if they ask for them (REAPI `ActionResult.stdout_raw`).
+fn encoded(result: &ActionResult) -> Bytes {
+    let has_contents = result.output_files.iter().any(|file| !file.contents.is_empty());
+    if result.stdout_raw.is_empty() && result.stderr_raw.is_empty() && !has_contents {
+        return result.encode_to_vec().into();
+    }
+    let mut result = result.clone();
+    if result.stdout_digest.is_some() {
+        result.stdout_raw.clear();
+    }
+    if result.stderr_digest.is_some() {
+        result.stderr_raw.clear();
+    }
+    for file in &mut result.output_files {
+        file.contents.clear();
+    }
+    result.encode_to_vec().into()
+}

@@ -1,0 +1,154 @@
+//! Results of actions: files as in Bazel's disk cache, hot ones in memory as well. Knows nothing of whether the
+//! outputs they name still exist.
+
+use std::io::{Read, Write};
+use std::sync::Arc;
+
+use prost::Message;
+use rustix::io::Errno;
+
+use super::files::{Temporary, io};
+use super::index::Entry;
+use super::layout::Key;
+use super::room::Room;
+use super::writing::write_failed;
+use super::{Core, DiskStore};
+use crate::cas::StoreError;
+use crate::digest::Digest;
+use crate::reapi::ActionResult;
+
+/// What our files start with: a field of 16 bytes with a number that `ActionResult` does not have (2000), which
+/// other readers skip. It holds the start of the BLAKE3 of the rest, since a message that lost its end, or is
+/// empty, is still a message.
+const SEAL: [u8; 3] = [0x82, 0x7d, 16];
+const SEALED: usize = SEAL.len() + 16;
+
+fn seal(message: &[u8]) -> Vec<u8> {
+    let checksum = blake3::hash(message);
+    [&SEAL, &checksum.as_bytes()[..16], message].concat()
+}
+
+/// The result in a file: one of ours, or one of Bazel's, which has no checksum.
+pub(super) fn unseal(bytes: &[u8]) -> Result<ActionResult, &'static str> {
+    let message = match bytes.strip_prefix(&SEAL) {
+        Some(_) => {
+            let (seal, message) = bytes.split_at_checked(SEALED).ok_or("it is too short")?;
+            if blake3::hash(message).as_bytes()[..16] != seal[SEAL.len()..] {
+                return Err("its checksum is wrong");
+            }
+            message
+        }
+        None if bytes.is_empty() => return Err("it is empty"),
+        None => bytes,
+    };
+    ActionResult::decode(message).map_err(|_| "it is not an action result")
+}
+
+impl DiskStore {
+    /// As [`ActionCache::get`](crate::cas::ActionCache::get), without a copy of one that is in memory.
+    pub fn result(
+        &self,
+        instance_name: &str,
+        action: &Digest,
+    ) -> Result<Option<Arc<ActionResult>>, StoreError> {
+        self.core.result(instance_name, action)
+    }
+}
+
+impl Core {
+    pub fn result(
+        &self,
+        instance_name: &str,
+        action: &Digest,
+    ) -> Result<Option<Arc<ActionResult>>, StoreError> {
+        let key = Key::result(instance_name, action);
+        let bad = {
+            // Held until the result is in memory, so that it is the one that the file has.
+            let table = self.files.table(&key)?;
+            let Some(entry) = table.get(&key.hash) else { return Ok(None) };
+            entry.touch(self.files.clock.now());
+            if let Some(result) = self.hot_results.get(&key) {
+                return Ok(Some(result));
+            }
+            match self.read_result(&key) {
+                Ok(Ok((result, cost))) => {
+                    let result = Arc::new(result);
+                    self.hot_results.insert(key, Arc::clone(&result), cost);
+                    return Ok(Some(result));
+                }
+                Ok(Err(bad)) => Some(bad),
+                Err(error) if Errno::from_io_error(&error) == Some(Errno::NOENT) => None,
+                Err(error) => return Err(io("read an action result", error)),
+            }
+        };
+        match bad {
+            Some(bad) => self.files.condemn(&key, bad)?,
+            None => self.files.drop_if_gone(&key)?,
+        }
+        Ok(None)
+    }
+
+    fn read_result(&self, key: &Key) -> std::io::Result<Result<(ActionResult, usize), &'static str>> {
+        let mut bytes = Vec::new();
+        self.files.open(key)?.read_to_end(&mut bytes)?;
+        // Decoded, it takes about twice the memory.
+        Ok(unseal(&bytes).map(|result| (result, 2 * bytes.len() + size_of::<ActionResult>())))
+    }
+
+    pub fn put_result(
+        &self,
+        instance_name: &str,
+        action: &Digest,
+        result: &ActionResult,
+    ) -> Result<(), StoreError> {
+        let key = Key::result(instance_name, action);
+        let bytes = seal(&result.encode_to_vec());
+        let size_bytes = bytes.len() as u64;
+        let _room = Room::reserve(&*self.room, &self.files, &Digest { size_bytes, ..*action })?;
+        let mut temporary = Temporary::new(&*self.files)?;
+        temporary.file.write_all(&bytes).map_err(|error| write_failed(action, error))?;
+        if self.fsync {
+            temporary.file.sync_data().map_err(|error| write_failed(action, error))?;
+        }
+        let entry = Entry::new(key.hash, size_bytes, self.files.clock.now());
+        let cost = 2 * bytes.len() + size_of::<ActionResult>();
+        let result = Arc::new(result.clone());
+        self.files.publish(temporary, &key, entry, || self.hot_results.insert(key, result, cost))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::reapi::OutputFile;
+
+    fn result() -> ActionResult {
+        let file = |path: &str| OutputFile { path: path.into(), ..OutputFile::default() };
+        ActionResult { output_files: vec![file("a"), file("b")], exit_code: 3, ..ActionResult::default() }
+    }
+
+    #[test]
+    fn a_sealed_result_is_a_message_for_everyone() {
+        let sealed = seal(&result().encode_to_vec());
+        assert_eq!(unseal(&sealed), Ok(result()));
+        assert_eq!(ActionResult::decode(&sealed[..]), Ok(result()), "as Bazel reads it");
+        assert_eq!(unseal(&result().encode_to_vec()), Ok(result()), "as Bazel writes it");
+        assert_eq!(unseal(&seal(&[])), Ok(ActionResult::default()));
+    }
+
+    #[test]
+    fn a_sealed_result_that_lost_its_end_is_none() {
+        let sealed = seal(&result().encode_to_vec());
+        assert!((0..sealed.len()).all(|length| unseal(&sealed[..length]).is_err()));
+    }
+
+    proptest! {
+        #[test]
+        fn no_file_makes_the_reader_panic(bytes: Vec<u8>) {
+            let _ = unseal(&bytes);
+            let _ = unseal(&[&SEAL[..], &bytes].concat());
+        }
+    }
+}

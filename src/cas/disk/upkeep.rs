@@ -1,0 +1,189 @@
+//! What a store does in the background: list its directories, delete what a crash left, evict, note last uses in
+//! the times of files, notice what others remove. Knows nothing of clients.
+
+use std::io::{PipeReader, PipeWriter};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
+use rustix::fs::{AtFlags, Timespec, Timestamps, UTIME_OMIT, utimensat};
+
+use super::files::{Files, io};
+use super::index::Inode;
+use super::layout::{Key, Shard};
+use super::room::Room;
+use super::sweep::sweep;
+use super::watch::Event;
+use crate::cas::StoreError;
+
+/// How often last uses are noted in the times of the files.
+const RECORD_EVERY: Duration = Duration::from_secs(3600);
+/// A time is not worth noting unless it differs by so many seconds.
+const RECORD_WORTH: u32 = 600;
+
+/// Wakes the background.
+#[derive(Debug, Default)]
+pub(super) struct Bell {
+    rung: Mutex<Rung>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default, Clone, Copy)]
+struct Rung {
+    work: bool,
+    stop: bool,
+}
+
+impl Bell {
+    /// There is something to tidy up.
+    pub fn ring(&self) {
+        let mut rung = self.rung.lock();
+        if !rung.work {
+            rung.work = true;
+            self.changed.notify_one();
+        }
+    }
+
+    fn stop(&self) {
+        self.rung.lock().stop = true;
+        self.changed.notify_all();
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.rung.lock().stop
+    }
+
+    /// Waits until there is something to do; `false` when it is time to stop.
+    fn wait(&self, until: Instant) -> bool {
+        let mut rung = self.rung.lock();
+        while !rung.work && !rung.stop {
+            if self.changed.wait_until(&mut rung, until).timed_out() {
+                break;
+            }
+        }
+        rung.work = false;
+        !rung.stop
+    }
+}
+
+/// The threads; they end with it.
+#[derive(Debug)]
+pub(super) struct Upkeep {
+    files: Arc<Files>,
+    room: Arc<Room>,
+    stop: Option<PipeWriter>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Upkeep {
+    pub fn start(files: Arc<Files>, room: Arc<Room>) -> Result<Self, StoreError> {
+        let (stopped, stop) = std::io::pipe().map_err(|error| io("make a pipe", error))?;
+        let threads = vec![
+            spawn("store-upkeep", (&files, &room), |files, room| keep_up(&files, &room))?,
+            spawn("store-sweep", (&files, &room), |files, room| {
+                sweep(&files.directory, || room.bell.is_stopped());
+            })?,
+            spawn("store-watch", (&files, &room), move |files, _| watch(&files, &stopped))?,
+        ];
+        Ok(Self { files, room, stop: Some(stop), threads })
+    }
+}
+
+fn spawn(
+    name: &str,
+    (files, room): (&Arc<Files>, &Arc<Room>),
+    run: impl FnOnce(Arc<Files>, Arc<Room>) + Send + 'static,
+) -> Result<JoinHandle<()>, StoreError> {
+    let (files, room) = (Arc::clone(files), Arc::clone(room));
+    std::thread::Builder::new()
+        .name(name.into())
+        .spawn(move || run(files, room))
+        .map_err(|error| io("start a thread", error))
+}
+
+impl Drop for Upkeep {
+    fn drop(&mut self) {
+        self.room.bell.stop();
+        drop(self.stop.take());
+        for thread in self.threads.drain(..) {
+            if thread.join().is_err() {
+                tracing::error!("a background thread of the store had panicked");
+            }
+        }
+        record_uses(&self.files);
+        self.files.bury();
+    }
+}
+
+fn keep_up(files: &Files, room: &Room) {
+    let started = Instant::now();
+    for shard in Shard::all() {
+        if room.bell.is_stopped() {
+            return;
+        }
+        if let Err(error) = files.list(shard) {
+            tracing::warn!(%error, "cannot list the store yet");
+        }
+    }
+    tracing::debug!(milliseconds = started.elapsed().as_millis(), "listed the store");
+    let mut recorded = Instant::now();
+    room.bell.ring();
+    while room.bell.wait(recorded + RECORD_EVERY) {
+        if let Err(error) = room.tidy(files) {
+            tracing::warn!(%error, "cannot evict");
+        }
+        files.bury();
+        if recorded.elapsed() >= RECORD_EVERY {
+            record_uses(files);
+            recorded = Instant::now();
+        }
+    }
+}
+
+/// Notes last uses in the times of the files, for the next start and for Bazel's garbage collection, which looks
+/// at the time of modification. Where others link to the file, and would see that time change, the time of access
+/// has to do.
+fn record_uses(files: &Files) {
+    for shard in Shard::all() {
+        let table = files.index.peek(shard);
+        let used: Vec<([u8; 32], u32, Inode)> = table
+            .iter()
+            .filter(|entry| entry.last_use() > entry.recorded_use().saturating_add(RECORD_WORTH))
+            .map(|entry| {
+                entry.set_recorded_use(entry.last_use());
+                (entry.hash(), entry.last_use(), entry.inode())
+            })
+            .collect();
+        drop(table);
+        for (hash, time, inode) in used {
+            let time = Timespec { tv_sec: i64::from(time), tv_nsec: 0 };
+            let last_modification =
+                if inode == Inode::Free { time } else { Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT } };
+            let key = Key { kind: shard.kind, function: shard.function, hash };
+            let times = Timestamps { last_access: time, last_modification };
+            // A file that is gone, or somebody else's, keeps its times.
+            let _ = utimensat(&files.root, key.name().as_c_str(), &times, AtFlags::SYMLINK_NOFOLLOW);
+        }
+    }
+}
+
+/// Keeps the index right when others remove files.
+fn watch(files: &Files, stopped: &PipeReader) {
+    let relist = |shard: Shard| {
+        files.index.forget(shard);
+        if let Err(error) = files.list(shard) {
+            tracing::warn!(%error, "cannot list the store again");
+        }
+    };
+    files.watch.run(stopped, |event| match event {
+        Event::Removed(key) => {
+            let known = files.index.peek(key.shard()).get(&key.hash).is_some();
+            if known && let Err(error) = files.drop_if_gone(&key) {
+                tracing::warn!(%error, "cannot look after a removed file");
+            }
+        }
+        Event::Unknown(shard) => relist(shard),
+        Event::Lost => Shard::all().for_each(relist),
+    });
+}

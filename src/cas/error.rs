@@ -1,0 +1,34 @@
+//! What can go wrong with a blob.
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::digest::Digest;
+
+/// Why a store could not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error("blob {0} is not in the store")]
+    NotFound(Digest),
+
+    #[error("the bytes written for blob {expected} have the digest {actual}")]
+    Mismatch { expected: Digest, actual: Digest },
+
+    #[error("no room for blob {digest}: {reason}")]
+    NoRoom { digest: Digest, reason: String },
+
+    #[error("cannot {doing}: {source}")]
+    Io { doing: String, source: io::Error },
+
+    /// Two processes would evict each other's blobs.
+    #[error("the store {} is in use by another crosswheel ({holder}): stop that one, or give another directory", directory.display())]
+    InUse { directory: PathBuf, holder: String },
+
+    /// Something in the store's directory is not what it must be.
+    #[error("the store is damaged: {0}")]
+    Damaged(String),
+
+    /// A remote store refused or could not be reached.
+    #[error("the remote store failed to {doing}: {message}")]
+    Remote { doing: String, message: String },
+}

@@ -1,0 +1,63 @@
+//! Blobs and action results: on disk here, or in a remote store behind the same traits.
+//! Knows nothing of what the blobs are for.
+
+mod chunking;
+mod complete;
+mod disk;
+mod error;
+mod recent;
+
+use std::io::Read;
+
+use bytes::Bytes;
+
+use crate::digest::Digest;
+use crate::reapi::ActionResult;
+
+pub use chunking::{Chunk, Chunking, chunks, splice, split};
+pub use complete::{BELIEVED_FOR, CompleteActionCache, CompleteResult, IncompleteResult};
+pub use disk::{
+    AgeClass, DamagedFile, DiskStore, FileMode, FileTotals, LargeBlob, Pins, StoreSettings, StoreStatistics,
+    StoreUsage, Upload, Verification, store_statistics, verify_store,
+};
+pub use error::StoreError;
+pub(crate) use recent::Recent;
+
+/// A content-addressable store. All calls block; asynchronous callers use `spawn_blocking`.
+///
+/// What is read has been verified: a blob has the size of its digest, and it was hashed when it was written.
+pub trait BlobStore: Send + Sync {
+    /// Those of `digests` that are not there. Counts as a use of those that are.
+    fn find_missing(&self, digests: &[Digest]) -> Result<Vec<Digest>, StoreError>;
+
+    /// A whole blob in memory: for messages and small files.
+    fn read(&self, digest: &Digest) -> Result<Bytes, StoreError>;
+
+    /// Many whole blobs, each with its own outcome, in the order asked for.
+    fn read_many(&self, digests: &[Digest]) -> Vec<Result<Bytes, StoreError>>;
+
+    /// The bytes of a blob from `offset` on.
+    fn open(&self, digest: &Digest, offset: u64) -> Result<Box<dyn Read + Send>, StoreError>;
+
+    /// Writes many blobs, each with its own outcome, in the order given. One whose bytes are not those of its
+    /// digest is refused.
+    fn write_many(&self, blobs: &[(Digest, Bytes)]) -> Vec<Result<(), StoreError>>;
+
+    /// Writes a blob from a stream, which must yield exactly its bytes.
+    fn write_from(&self, digest: &Digest, source: &mut dyn Read) -> Result<(), StoreError>;
+
+    /// Writes one blob that is in memory.
+    fn write(&self, digest: &Digest, bytes: Bytes) -> Result<(), StoreError> {
+        self.write_many(&[(*digest, bytes)]).pop().unwrap_or(Ok(()))
+    }
+}
+
+/// Results of actions by the digest of the action (REAPI `ActionCache`). Results of different instances are
+/// kept apart.
+pub trait ActionCache: Send + Sync {
+    /// The result, if there is one. Whether its outputs still exist is another question.
+    fn get(&self, instance_name: &str, action: &Digest) -> Result<Option<ActionResult>, StoreError>;
+
+    /// Sets or replaces the result.
+    fn put(&self, instance_name: &str, action: &Digest, result: &ActionResult) -> Result<(), StoreError>;
+}

@@ -1,0 +1,403 @@
+//! The trees there are, which of them to build another one on, and which have to go. Knows nothing of actions.
+
+use std::cmp::Reverse;
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+
+use parking_lot::Mutex;
+
+use super::difference::{Difference, Step};
+use super::directory::{Entry, InputDirectory};
+use super::layer;
+use super::read::{all_blobs, blobs, explain, pin_files};
+use crate::cas::DiskStore;
+use crate::digest::Digest;
+use crate::execute::error::ExecuteError;
+use crate::execute::path::ExecPath;
+use crate::execute::scratch::Home;
+
+/// How much the trees that are kept may hold. Those in use are kept whatever they hold.
+#[derive(Debug, Clone, Copy)]
+pub struct TreeLimits {
+    /// Files, directories and symlinks.
+    pub entries: u64,
+    /// Bytes of the files, each as often as it is in a layer. This is more than they take on disk, as a link
+    /// takes none while the blob is in the store.
+    pub bytes: u64,
+}
+
+impl Default for TreeLimits {
+    fn default() -> Self {
+        Self { entries: 2_000_000, bytes: 64 << 30 }
+    }
+}
+
+/// What it took to get a tree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TreeUse {
+    /// It was there.
+    Warm,
+    /// A layer on top of another tree's had to be made.
+    Difference,
+    /// All of it had to be made.
+    Full,
+}
+
+/// An input root on disk. Its files may be the store's own, so nobody may get to write to them.
+#[derive(Debug)]
+pub struct Tree {
+    root: Arc<InputDirectory>,
+    layer: PathBuf,
+    base: Option<Arc<Tree>>,
+    identity: (u64, u64, i64, i64),
+    _held: Held,
+    home: Arc<Home>,
+}
+
+/// What a layer holds, subtracted from the sums when the layer goes.
+#[derive(Debug)]
+struct Held {
+    entries: u64,
+    bytes: u64,
+    sums: Arc<Sums>,
+}
+
+#[derive(Debug, Default)]
+struct Sums {
+    entries: AtomicU64,
+    bytes: AtomicU64,
+}
+
+impl Tree {
+    /// Its layers, the topmost first.
+    pub fn layers(&self) -> Vec<PathBuf> {
+        std::iter::once(self).chain(self.base.as_deref()).map(|tree| tree.layer.clone()).collect()
+    }
+
+    /// Whether nobody has touched the top of it. Damage further below shows only to the action that meets it.
+    fn is_intact(&self) -> bool {
+        identity(&self.layer).is_some_and(|now| now == self.identity)
+            && self.base.as_ref().is_none_or(|base| base.is_intact())
+    }
+}
+
+impl Drop for Tree {
+    fn drop(&mut self) {
+        self.home.discard(std::mem::take(&mut self.layer));
+    }
+}
+
+impl Held {
+    fn new(entries: u64, bytes: u64, sums: &Arc<Sums>) -> Self {
+        sums.entries.fetch_add(entries, Ordering::Relaxed);
+        sums.bytes.fetch_add(bytes, Ordering::Relaxed);
+        Self { entries, bytes, sums: Arc::clone(sums) }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.sums.entries.fetch_sub(self.entries, Ordering::Relaxed);
+        self.sums.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+/// Changes whenever an entry of the directory is added, removed or renamed.
+fn identity(layer: &Path) -> Option<(u64, u64, i64, i64)> {
+    let metadata = fs_err::symlink_metadata(layer).ok()?;
+    metadata.is_dir().then(|| (metadata.dev(), metadata.ino(), metadata.ctime(), metadata.ctime_nsec()))
+}
+
+/// All trees of this process.
+#[derive(Debug)]
+pub struct Trees {
+    store: Arc<DiskStore>,
+    home: Arc<Home>,
+    limits: TreeLimits,
+    sums: Arc<Sums>,
+    /// In the order of [`TreeUse`].
+    uses: [AtomicU64; 3],
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// By the digest of the input root.
+    slots: HashMap<Digest, Slot>,
+    clock: u64,
+    /// Which full trees have a directory.
+    owners: HashMap<Digest, Vec<Weak<Tree>>>,
+    next_cleaning: usize,
+    /// Full trees, the latest last.
+    latest: VecDeque<Weak<Tree>>,
+}
+
+#[derive(Debug, Default)]
+struct Slot {
+    /// Locked while the tree is being made, so that nobody makes it twice.
+    tree: Arc<Mutex<Option<Arc<Tree>>>>,
+    used: u64,
+}
+
+/// Smaller ones are made as fast as a difference is found.
+const SMALLEST_WITH_BASE: u64 = 32;
+/// A difference of more than one part in this many is not worth a layer that is looked through for ever.
+const LARGEST_DIFFERENCE: u64 = 4;
+/// Trees with a directory that are remembered for it.
+const OWNERS: usize = 8;
+/// Directories that are looked up to find a base.
+const MOST_LOOKUPS: usize = 20_000;
+/// Trees that are compared in full.
+const CANDIDATES: usize = 3;
+
+impl Trees {
+    pub fn new(store: Arc<DiskStore>, home: Arc<Home>, limits: TreeLimits) -> Self {
+        Self { store, home, limits, sums: Arc::default(), uses: Default::default(), state: Mutex::default() }
+    }
+
+    /// The tree of an input root, which stays as it is as long as it is held.
+    ///
+    /// # Errors
+    /// [`ExecuteError::MissingInputs`] with all files whose blobs are needed and missing.
+    pub fn get(&self, root: &Arc<InputDirectory>) -> Result<Arc<Tree>, ExecuteError> {
+        let (tree, tree_use) = self.find_or_make(root)?;
+        self.uses[tree_use as usize].fetch_add(1, Ordering::Relaxed);
+        Ok(tree)
+    }
+
+    /// How trees came about so far.
+    pub fn uses(&self) -> [(TreeUse, u64); 3] {
+        [TreeUse::Warm, TreeUse::Difference, TreeUse::Full]
+            .map(|tree_use| (tree_use, self.uses[tree_use as usize].load(Ordering::Relaxed)))
+    }
+
+    /// Whether there is a tree of `root`, and it is not what it was.
+    pub fn is_damaged(&self, root: &InputDirectory) -> bool {
+        let slot = self.slot(&root.digest);
+        let tree = slot.lock().clone();
+        tree.is_some_and(|tree| !tree.is_intact())
+    }
+
+    fn find_or_make(&self, root: &Arc<InputDirectory>) -> Result<(Arc<Tree>, TreeUse), ExecuteError> {
+        let slot = self.slot(&root.digest);
+        let mut place = slot.lock();
+        if let Some(tree) = place.as_ref() {
+            if tree.is_intact() {
+                return Ok((Arc::clone(tree), TreeUse::Warm));
+            }
+            tracing::warn!("the input tree {:?} was changed by somebody else and is made again", tree.layer);
+            self.forget_damaged(tree);
+        }
+        *place = None;
+        let made = self.make(root);
+        if let Ok((tree, tree_use)) = &made {
+            *place = Some(Arc::clone(tree));
+            if *tree_use == TreeUse::Full {
+                self.register(tree);
+            }
+        }
+        drop(place);
+        if made.is_err() {
+            self.state.lock().slots.remove(&root.digest);
+        }
+        self.evict();
+        made
+    }
+
+    fn slot(&self, digest: &Digest) -> Arc<Mutex<Option<Arc<Tree>>>> {
+        let mut state = self.state.lock();
+        state.clock += 1;
+        let now = state.clock;
+        let slot = state.slots.entry(*digest).or_default();
+        slot.used = now;
+        Arc::clone(&slot.tree)
+    }
+
+    /// Nothing is built on a damaged tree any more. Others that are will find out.
+    fn forget_damaged(&self, tree: &Arc<Tree>) {
+        let base = tree.base.as_ref().unwrap_or(tree);
+        let mut state = self.state.lock();
+        let forget = |trees: &mut Vec<Weak<Tree>>| {
+            trees.retain(|owner| !std::ptr::eq(owner.as_ptr(), Arc::as_ptr(base)))
+        };
+        state.owners.values_mut().for_each(forget);
+        state.latest.retain(|owner| !std::ptr::eq(owner.as_ptr(), Arc::as_ptr(base)));
+    }
+
+    fn make(&self, root: &Arc<InputDirectory>) -> Result<(Arc<Tree>, TreeUse), ExecuteError> {
+        if let Some((base, difference)) = self.choose_base(root) {
+            let mut needed = Vec::new();
+            for (path, step) in &difference.steps {
+                if let Step::Put(entry) = step {
+                    blobs(entry, path, &mut needed);
+                }
+            }
+            let bytes = needed.iter().map(|(digest, _)| digest.size_bytes).sum();
+            let held = Held::new(difference.cost, bytes, &self.sums);
+            let tree = self.make_layer(root, &needed, held, Some(Arc::clone(&base)), |place| {
+                layer::write_difference(&self.store, &difference, place)
+            });
+            match tree {
+                Ok(tree) => return Ok((tree, TreeUse::Difference)),
+                Err(missing @ ExecuteError::MissingInputs(_)) => return Err(missing),
+                // A file system that knows no whiteouts, perhaps.
+                Err(error) => tracing::debug!("cannot put a layer on {:?}: {error}", base.layer),
+            }
+        }
+        let needed = all_blobs(root);
+        let held = Held::new(root.totals.entries, root.totals.bytes, &self.sums);
+        let tree =
+            self.make_layer(root, &needed, held, None, |place| layer::write_full(&self.store, root, place))?;
+        Ok((tree, TreeUse::Full))
+    }
+
+    fn make_layer(
+        &self,
+        root: &Arc<InputDirectory>,
+        needed: &[(Digest, ExecPath)],
+        held: Held,
+        base: Option<Arc<Tree>>,
+        write: impl FnOnce(&Path) -> Result<(), ExecuteError>,
+    ) -> Result<Arc<Tree>, ExecuteError> {
+        let _pins = pin_files(&self.store, needed)?;
+        let unfinished = self.home.new_path();
+        let layer = self.home.new_path();
+        let made = write(&unfinished).and_then(|()| {
+            fs_err::rename(&unfinished, &layer).map_err(ExecuteError::io("put an input tree in its place"))
+        });
+        if let Err(error) = made {
+            self.home.discard(unfinished);
+            return Err(explain(error, &self.store, needed));
+        }
+        let identity = identity(&layer).ok_or_else(|| {
+            let gone = std::io::Error::from(std::io::ErrorKind::NotFound);
+            ExecuteError::io(format!("look at the input tree {layer:?}"))(gone)
+        })?;
+        let (root, home) = (Arc::clone(root), Arc::clone(&self.home));
+        Ok(Arc::new(Tree { root, layer, base, identity, _held: held, home }))
+    }
+
+    /// The full tree that differs least from `root`, unless that is too much.
+    fn choose_base<'a>(&self, root: &'a InputDirectory) -> Option<(Arc<Tree>, Difference<'a>)> {
+        if root.totals.entries < SMALLEST_WITH_BASE {
+            return None;
+        }
+        let mut best: Option<(Arc<Tree>, Difference<'a>)> = None;
+        for candidate in self.candidates(root) {
+            let budget =
+                best.as_ref().map_or(root.totals.entries / LARGEST_DIFFERENCE, |(_, best)| best.cost - 1);
+            if let Some(difference) = Difference::between(&candidate.root, root, budget)
+                && candidate.is_intact()
+            {
+                best = Some((candidate, difference));
+            }
+        }
+        if let Some((base, _)) = &best {
+            // As long as others are built on it, it is in use.
+            self.slot(&base.root.digest);
+        }
+        best
+    }
+
+    /// Those full trees that have most of the directories of `root`, wherever they have them, and the latest.
+    fn candidates(&self, root: &InputDirectory) -> Vec<Arc<Tree>> {
+        let mut scores: HashMap<*const Tree, (u64, Arc<Tree>)> = HashMap::new();
+        let state = self.state.lock();
+        let mut lookups = 0;
+        let mut to_look_up: Vec<&InputDirectory> = vec![root];
+        while let Some(directory) = to_look_up.pop() {
+            lookups += 1;
+            if lookups > MOST_LOOKUPS {
+                break;
+            }
+            let owners: Vec<_> =
+                state.owners.get(&directory.digest).into_iter().flatten().filter_map(Weak::upgrade).collect();
+            if owners.is_empty() {
+                to_look_up.extend(directory.entries.iter().filter_map(|(_, entry)| match entry {
+                    Entry::Directory(child) => Some(&**child),
+                    Entry::File(_) | Entry::Symlink(_) => None,
+                }));
+            }
+            for owner in owners {
+                let score = scores.entry(Arc::as_ptr(&owner)).or_insert((0, owner));
+                score.0 = score.0.saturating_add(directory.totals.entries);
+            }
+        }
+        let mut scored: Vec<(u64, Arc<Tree>)> = scores.into_values().collect();
+        scored.sort_by_key(|(score, _)| Reverse(*score));
+        let mut candidates: Vec<Arc<Tree>> =
+            scored.into_iter().take(CANDIDATES).map(|(_, tree)| tree).collect();
+        // One without subdirectories has nothing in common that could be looked up.
+        for latest in state.latest.iter().rev().filter_map(Weak::upgrade) {
+            if !candidates.iter().any(|candidate| Arc::ptr_eq(candidate, &latest)) {
+                candidates.push(latest);
+            }
+        }
+        candidates
+    }
+
+    fn register(&self, tree: &Arc<Tree>) {
+        let mut state = self.state.lock();
+        if state.owners.len() >= state.next_cleaning {
+            state.owners.retain(|_, owners| {
+                owners.retain(|owner| owner.strong_count() > 0);
+                !owners.is_empty()
+            });
+            state.next_cleaning = (state.owners.len() * 2).max(4096);
+        }
+        let mut seen = HashSet::new();
+        let mut directories: Vec<&InputDirectory> = vec![&tree.root];
+        while let Some(directory) = directories.pop() {
+            if !seen.insert(directory.digest) {
+                continue;
+            }
+            let owners = state.owners.entry(directory.digest).or_default();
+            owners.retain(|owner| owner.strong_count() > 0);
+            if owners.len() == OWNERS {
+                owners.remove(0);
+            }
+            owners.push(Arc::downgrade(tree));
+            directories.extend(directory.entries.iter().filter_map(|(_, entry)| match entry {
+                Entry::Directory(child) => Some(&**child),
+                Entry::File(_) | Entry::Symlink(_) => None,
+            }));
+        }
+        if state.latest.len() == CANDIDATES {
+            state.latest.pop_front();
+        }
+        state.latest.push_back(Arc::downgrade(tree));
+    }
+
+    /// Forgets trees that nobody uses until the rest is within the limits, and some more, so as not to do this
+    /// every time.
+    fn evict(&self) {
+        let above = |part: u64| {
+            self.sums.entries.load(Ordering::Relaxed) > self.limits.entries / 10 * part
+                || self.sums.bytes.load(Ordering::Relaxed) > self.limits.bytes / 10 * part
+        };
+        if !above(10) {
+            return;
+        }
+        let mut state = self.state.lock();
+        let mut by_age: Vec<(u64, Digest)> =
+            state.slots.iter().map(|(digest, slot)| (slot.used, *digest)).collect();
+        by_age.sort_unstable();
+        // The second time round, those are free that the first evictions were built on.
+        for (_, digest) in by_age.iter().chain(&by_age) {
+            if !above(9) {
+                break;
+            }
+            let Some(slot) = state.slots.get(digest) else { continue };
+            let unused = slot
+                .tree
+                .try_lock()
+                .is_some_and(|tree| tree.as_ref().is_some_and(|tree| Arc::strong_count(tree) == 1));
+            if unused {
+                state.slots.remove(digest);
+            }
+        }
+    }
+}

@@ -1,0 +1,346 @@
+//! Runs actions on this machine. Knows nothing of who wants to know when what happened.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::command::Command;
+use super::error::ExecuteError;
+use super::input::{InputDirectory, InputLimits, InputReader, TreeLimits, TreeUse, Trees};
+use super::logs::{Log, LogReader};
+use super::outputs::{self, Left};
+use super::own_binary::{self, OwnBinary, OwnBinarySettings};
+use super::resource_usage::{ResourceUsage, duration};
+use super::room::{Means, Room};
+use super::scratch::Home;
+use super::{Execute, Executed, Observer, Stage, Work};
+use crate::cas::DiskStore;
+use crate::digest::Digest;
+use crate::reapi::{ActionResult, ExecutedActionMetadata};
+use crate::sandbox::{
+    Bind, Cancellation, Exit, Outcome, ProgramFault, RootFileSystem, SandboxError, Spawner, Spec,
+};
+
+/// What the executors of all pools share: the store, the trees made of it, and room for running actions.
+#[derive(Debug)]
+pub struct SharedFiles {
+    pub(super) store: Arc<DiskStore>,
+    pub(super) reader: InputReader,
+    pub(super) trees: Trees,
+    pub(super) scratch: Arc<Home>,
+}
+
+impl SharedFiles {
+    /// Makes room beside the store's blobs, and has removed what a crashed process left there.
+    ///
+    /// # Errors
+    /// [`ExecuteError::Io`] if files cannot be made there.
+    pub fn open(store: Arc<DiskStore>, inputs: InputLimits, trees: TreeLimits) -> Result<Self, ExecuteError> {
+        let home = |base: &Path| {
+            Home::create(base).map(Arc::new).map_err(ExecuteError::io(format!("make room in {base:?}")))
+        };
+        let scratch = home(&store.work_directory())?;
+        let trees = Trees::new(Arc::clone(&store), home(&store.trees_directory())?, trees);
+        Ok(Self { reader: InputReader::new(Arc::clone(&store), inputs), trees, scratch, store })
+    }
+
+    /// How input roots came about so far: those that were there, those put on top of others, those made in full.
+    pub fn tree_uses(&self) -> [(TreeUse, u64); 3] {
+        self.trees.uses()
+    }
+}
+
+/// What the actions of a pool see.
+#[derive(Debug, Clone)]
+pub struct LocalSettings {
+    /// What they see as `/`. Without namespaces that is always the host's.
+    pub root: RootFileSystem,
+    /// Whether they may use the host's network.
+    pub network: bool,
+    /// For actions that run crosswheel itself.
+    pub own_binary: OwnBinarySettings,
+}
+
+/// Runs actions in a sandbox on this machine.
+#[derive(Debug)]
+pub struct LocalExecutor {
+    files: Arc<SharedFiles>,
+    spawner: Arc<Spawner>,
+    settings: LocalSettings,
+    /// Overlays can be had on this host, but not with the store's file system.
+    no_overlays_here: AtomicBool,
+}
+
+impl LocalExecutor {
+    /// An executor for one pool. Any number of actions run at a time.
+    pub fn new(files: Arc<SharedFiles>, spawner: Arc<Spawner>, settings: LocalSettings) -> Self {
+        Self { files, spawner, settings, no_overlays_here: AtomicBool::new(false) }
+    }
+}
+
+impl Execute for LocalExecutor {
+    fn execute(
+        &self,
+        work: &Work,
+        observer: &dyn Observer,
+        cancellation: &Cancellation,
+    ) -> Result<Executed, ExecuteError> {
+        observer.stage(Stage::FetchingInputs);
+        let command = Command::new(&work.command)?;
+        let inputs = self.inputs(work)?;
+        let own_binary = OwnBinary::recognise(&command, &inputs)?;
+        let run = Run { executor: self, work, observer, cancellation, command, inputs, own_binary };
+        run.run_somehow()
+    }
+}
+
+impl LocalExecutor {
+    fn inputs(&self, work: &Work) -> Result<Arc<InputDirectory>, ExecuteError> {
+        let function = work.action_digest.function;
+        let root = Digest::from_field(function, work.action.input_root_digest.as_ref())
+            .map_err(|error| ExecuteError::invalid("action.input_root_digest", error.to_string()))?;
+        self.files.reader.read(&root)
+    }
+
+    fn has_overlays(&self) -> bool {
+        self.spawner.isolation().overlays && !self.no_overlays_here.load(Ordering::Relaxed)
+    }
+}
+
+/// An action that is being run.
+struct Run<'a> {
+    executor: &'a LocalExecutor,
+    work: &'a Work,
+    observer: &'a dyn Observer,
+    cancellation: &'a Cancellation,
+    command: Command,
+    inputs: Arc<InputDirectory>,
+    own_binary: Option<OwnBinary>,
+}
+
+/// A command that has been started, or could not be.
+enum Ended {
+    Exited(Exit, Duration),
+    /// Why, and what a shell would exit with.
+    NotStarted(String, i32),
+}
+
+impl Run<'_> {
+    /// Runs it once, but makes up for what an overlay may not get over: a tree that somebody has damaged, or a file
+    /// system that overlays cannot be made of, as is that of most containers.
+    fn run_somehow(&self) -> Result<Executed, ExecuteError> {
+        let overlays = self.executor.has_overlays();
+        let refusal = match self.run(overlays) {
+            Err(error @ ExecuteError::Sandbox(SandboxError::SetUp { .. })) if overlays => error,
+            ended => return ended,
+        };
+        if self.executor.files.trees.is_damaged(&self.inputs) {
+            return self.run(overlays);
+        }
+        let Ok(executed) = self.run(false) else { return Err(refusal) };
+        if !self.executor.no_overlays_here.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                "inputs are copied from now on, as overlays do not work with the store: {refusal}"
+            );
+        }
+        Ok(executed)
+    }
+
+    fn run(&self, overlays: bool) -> Result<Executed, ExecuteError> {
+        self.check_cancelled()?;
+        let namespaces = self.executor.spawner.isolation().namespaces;
+        let means = match (overlays, namespaces) {
+            (true, _) => Means::Overlay,
+            (false, true) => Means::Bind,
+            (false, false) => Means::OnTheHost,
+        };
+        let room = Room::furnish(&self.executor.files, means, &self.command, &self.inputs)?;
+        self.observer.stage(Stage::Running);
+        let (ended, root, logs) = self.run_command(&room)?;
+        self.check_cancelled()?;
+        self.observer.stage(Stage::UploadingOutputs);
+        let mut executed = self.describe(&ended);
+        let [stdout, stderr] = logs;
+        self.store_logs(stdout, stderr, &mut executed)?;
+        let left = Left { root: &root, own: room.own(), inputs: room.inputs_below() };
+        let notes = outputs::collect(
+            &self.command,
+            &left,
+            &self.executor.files.store,
+            self.work.action_digest.function,
+            !executed.is_cacheable(),
+            self.cancellation,
+            &mut executed.result,
+        )?;
+        self.add_notes(notes, &mut executed.message);
+        Ok(executed)
+    }
+
+    fn check_cancelled(&self) -> Result<(), ExecuteError> {
+        self.cancellation.check().map_err(|_| ExecuteError::Cancelled)
+    }
+
+    fn run_command(&self, room: &Room) -> Result<(Ended, OwnedFd, [Log; 2]), ExecuteError> {
+        let (reader, writers) = LogReader::new().map_err(ExecuteError::io("make pipes for a command"))?;
+        let stop = writers.stop;
+        let spec = self.spec(room, writers.stdout, writers.stderr)?;
+        let function = self.work.action_digest.function;
+        thread::scope(|scope| {
+            let logs = thread::Builder::new()
+                .name("logs".into())
+                .spawn_scoped(scope, || reader.read(self.observer, function, room.directory()))
+                .map_err(ExecuteError::io("start a thread that reads what a command writes"))?;
+            let ended = self.wait_for_command(spec, room);
+            drop(stop);
+            let logs = logs
+                .join()
+                .unwrap_or_else(|_| Err(io::Error::other("the thread that does it has panicked")))
+                .map_err(ExecuteError::io("keep what a command writes"));
+            let (ended, root) = ended?;
+            Ok((ended, root, logs?))
+        })
+    }
+
+    /// Runs the command to its end. Returns the directory in which it has left what it made.
+    fn wait_for_command(&self, spec: Spec, room: &Room) -> Result<(Ended, OwnedFd), ExecuteError> {
+        let mut tree = match self.executor.spawner.spawn(spec) {
+            Ok(tree) => tree,
+            Err(SandboxError::Program { program, fault }) => {
+                let code = match fault {
+                    ProgramFault::NotFound | ProgramFault::InterpreterMissing => 127,
+                    _ => 126,
+                };
+                let mut problem = format!("cannot run {program:?}: {fault}");
+                if fault == ProgramFault::NotFound && !self.command.environment.contains_key("PATH") {
+                    problem.push_str(" (the command's environment has no PATH)");
+                }
+                return Ok((Ended::NotStarted(problem, code), room.open_own()?));
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let started = Instant::now();
+        self.cancellation.watch(tree.killer());
+        let exit = tree.wait_for_end(started.checked_add(self.work.timeout))?;
+        let took = started.elapsed();
+        let root = match tree.take_overlay_directories().pop() {
+            Some(merged) => merged,
+            None => room.open_own()?,
+        };
+        Ok((Ended::Exited(exit, took), root))
+    }
+
+    fn spec(&self, room: &Room, stdout: OwnedFd, stderr: OwnedFd) -> Result<Spec, ExecuteError> {
+        let settings = &self.executor.settings;
+        let namespaces = self.executor.spawner.isolation().namespaces;
+        let mut spec = Spec {
+            argv: self.command.argv.iter().map(Into::into).collect(),
+            env: self.command.environment.iter().map(|(name, value)| (name.into(), value.into())).collect(),
+            working_directory: room.inside().join(self.command.working_directory.as_relative()),
+            root: if namespaces { settings.root.clone() } else { RootFileSystem::Host },
+            overlays: room.overlay().into_iter().collect(),
+            binds: room.bind().into_iter().collect(),
+            visible_host_paths: Vec::new(),
+            stdin: None,
+            stdout,
+            stderr: Some(stderr),
+            network: settings.network,
+        };
+        if let Some(own_binary) = &self.own_binary {
+            self.show_own_binary(own_binary, namespaces, room, &mut spec)?;
+        }
+        Ok(spec)
+    }
+
+    /// The one case in which more than Command says is set up; see [`own_binary`].
+    fn show_own_binary(
+        &self,
+        own_binary: &OwnBinary,
+        namespaces: bool,
+        room: &Room,
+        spec: &mut Spec,
+    ) -> Result<(), ExecuteError> {
+        let OwnBinarySettings { executable, cache } = &self.executor.settings.own_binary;
+        let cache = cache.as_ref().filter(|_| namespaces && *own_binary == OwnBinary::Shared);
+        if namespaces {
+            spec.argv[0] = own_binary::INSIDE.into();
+            let inside = own_binary::INSIDE.into();
+            spec.binds.push(Bind { host: executable.clone(), inside, writable: false });
+        } else {
+            spec.argv[0] = executable.into();
+        }
+        let cache_inside = match cache {
+            Some(cache) => {
+                fs_err::create_dir_all(cache)
+                    .map_err(ExecuteError::io("make the cache of `crosswheel wheel`"))?;
+                let inside = own_binary::CACHE_INSIDE.into();
+                spec.binds.push(Bind { host: cache.clone(), inside, writable: true });
+                PathBuf::from(own_binary::CACHE_INSIDE)
+            }
+            None if namespaces => own_binary::PRIVATE_CACHE_INSIDE.into(),
+            None => room.directory().join("cache"),
+        };
+        spec.env.entry(own_binary::CACHE_VARIABLE.into()).or_insert(cache_inside.into());
+        Ok(())
+    }
+
+    fn describe(&self, ended: &Ended) -> Executed {
+        let (exit_code, timed_out, message) = match ended {
+            Ended::NotStarted(problem, code) => (*code, false, problem.clone()),
+            Ended::Exited(exit, took) => {
+                let code = match exit.outcome {
+                    Outcome::Code(code) => code,
+                    Outcome::Signal(signal) => 128 + signal,
+                };
+                let message = match exit.outcome {
+                    _ if exit.timed_out => format!(
+                        "the command and all it had started were killed after {:.1} s: its timeout is {} s",
+                        took.as_secs_f64(),
+                        self.work.timeout.as_secs_f64()
+                    ),
+                    Outcome::Signal(signal) => format!("signal {signal} ended the command"),
+                    Outcome::Code(_) => String::new(),
+                };
+                (code, exit.timed_out, message)
+            }
+        };
+        let mut metadata = ExecutedActionMetadata::default();
+        if let Ended::Exited(exit, took) = ended {
+            metadata.virtual_execution_duration = Some(duration(*took));
+            metadata.auxiliary_metadata.push(ResourceUsage::of(exit).to_any());
+        }
+        let result =
+            ActionResult { exit_code, execution_metadata: Some(metadata), ..ActionResult::default() };
+        Executed { result, timed_out, message }
+    }
+
+    fn store_logs(&self, stdout: Log, mut stderr: Log, executed: &mut Executed) -> Result<(), ExecuteError> {
+        // Some clients show nothing but this of an action that failed.
+        if stderr.is_empty() && matches!(executed.result.exit_code, 126 | 127) && !executed.message.is_empty()
+        {
+            stderr.say(&format!("crosswheel: {}\n", executed.message));
+        }
+        let store = &self.executor.files.store;
+        let result = &mut executed.result;
+        let (inline, digest) = stdout.store(store)?;
+        (result.stdout_raw, result.stdout_digest) = (inline, digest.map(|digest| digest.to_message()));
+        let (inline, digest) = stderr.store(store)?;
+        (result.stderr_raw, result.stderr_digest) = (inline, digest.map(|digest| digest.to_message()));
+        Ok(())
+    }
+
+    fn add_notes(&self, mut notes: Vec<String>, message: &mut String) {
+        if let Some(OwnBinary::Private(reason)) = &self.own_binary {
+            notes.push(format!("crosswheel ran without the worker's cache: {reason}"));
+        }
+        for note in notes {
+            if !message.is_empty() {
+                message.push('\n');
+            }
+            message.push_str(&note);
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! Outputs in the terms of the API. Knows nothing of files.
+
+use std::collections::HashSet;
+
+use bytes::Bytes;
+use prost::encoding::encode_varint;
+
+use super::{Destination, Node};
+use crate::cas::{BlobStore, DiskStore};
+use crate::digest::{Digest, DigestFunction};
+use crate::execute::command::{Command, Output};
+use crate::execute::error::ExecuteError;
+use crate::reapi::command::OutputDirectoryFormat;
+use crate::reapi::{
+    ActionResult, Directory, DirectoryNode, FileNode, OutputDirectory, OutputFile, OutputSymlink, SymlinkNode,
+};
+
+/// Fills in the output fields of `result`; `digests` are those of the files by number.
+pub(super) fn describe(
+    command: &Command,
+    found: &[(&Output, Node)],
+    digests: &[Digest],
+    store: &DiskStore,
+    function: DigestFunction,
+    result: &mut ActionResult,
+) -> Result<(), ExecuteError> {
+    let mut blobs = Vec::new();
+    for (output, node) in found {
+        let path = output.name.clone();
+        match node {
+            Node::File { file, executable, properties } => result.output_files.push(OutputFile {
+                path,
+                digest: Some(digests[*file].to_message()),
+                is_executable: *executable,
+                contents: Vec::new(),
+                node_properties: properties.clone(),
+            }),
+            Node::Symlink { target, leads_to, properties } => {
+                let link =
+                    OutputSymlink { path, target: target.clone(), node_properties: properties.clone() };
+                put_symlink(command.legacy_outputs, *leads_to, link, result);
+            }
+            Node::Directory { .. } => {
+                let tree = Tree::new(node, digests, function);
+                let format = command.directory_format;
+                result.output_directories.push(tree.output(path, format, function, &mut blobs));
+            }
+        }
+    }
+    for written in store.write_many(&blobs) {
+        written?;
+    }
+    Ok(())
+}
+
+/// The field is "only populated if the command `output_paths` field was used", and the older ones are for clients
+/// that know no other.
+#[allow(deprecated)]
+fn put_symlink(legacy: bool, leads_to: Destination, link: OutputSymlink, result: &mut ActionResult) {
+    match leads_to {
+        _ if !legacy => result.output_symlinks.push(link),
+        Destination::Directory => result.output_directory_symlinks.push(link),
+        Destination::Other => result.output_file_symlinks.push(link),
+    }
+}
+
+/// An output directory as messages.
+struct Tree {
+    root: Digest,
+    /// Encoded, each once, every directory after all that are in it.
+    directories: Vec<(Digest, Bytes)>,
+}
+
+impl Tree {
+    fn new(node: &Node, digests: &[Digest], function: DigestFunction) -> Self {
+        let mut tree = Self { root: Digest::empty(function), directories: Vec::new() };
+        tree.root = tree.add(node, digests, function, &mut HashSet::new());
+        tree
+    }
+
+    fn add(
+        &mut self,
+        node: &Node,
+        digests: &[Digest],
+        function: DigestFunction,
+        known: &mut HashSet<Digest>,
+    ) -> Digest {
+        let Node::Directory { entries, properties } = node else { return Digest::empty(function) };
+        let mut message = Directory { node_properties: properties.clone(), ..Default::default() };
+        for (name, node) in entries {
+            let name = name.clone();
+            match node {
+                Node::File { file, executable, properties } => message.files.push(FileNode {
+                    name,
+                    digest: Some(digests[*file].to_message()),
+                    is_executable: *executable,
+                    node_properties: properties.clone(),
+                }),
+                Node::Symlink { target, properties, .. } => message.symlinks.push(SymlinkNode {
+                    name,
+                    target: target.clone(),
+                    node_properties: properties.clone(),
+                }),
+                Node::Directory { .. } => {
+                    let digest = Some(self.add(node, digests, function, known).to_message());
+                    message.directories.push(DirectoryNode { name, digest });
+                }
+            }
+        }
+        let (digest, bytes) = function.digest_message(&message);
+        if known.insert(digest) {
+            self.directories.push((digest, bytes.into()));
+        }
+        digest
+    }
+
+    /// The message for the result; puts into `blobs` what has to be in the store for it.
+    fn output(
+        self,
+        path: String,
+        format: OutputDirectoryFormat,
+        function: DigestFunction,
+        blobs: &mut Vec<(Digest, Bytes)>,
+    ) -> OutputDirectory {
+        let mut output = OutputDirectory {
+            path,
+            tree_digest: None,
+            is_topologically_sorted: false,
+            root_directory_digest: Some(self.root.to_message()),
+        };
+        if format != OutputDirectoryFormat::DirectoryOnly {
+            let bytes = self.encode();
+            let digest = function.digest(&bytes);
+            blobs.push((digest, bytes.into()));
+            output.tree_digest = Some(digest.to_message());
+            output.is_topologically_sorted = true;
+        }
+        if format != OutputDirectoryFormat::TreeOnly {
+            blobs.extend(self.directories);
+        }
+        output
+    }
+
+    /// A `Tree` as `OutputDirectory.is_topologically_sorted` wants it: the root, then every directory after all
+    /// that it is in.
+    fn encode(&self) -> Vec<u8> {
+        const ROOT: u8 = (1 << 3) | 2;
+        const CHILD: u8 = (2 << 3) | 2;
+        let mut bytes = Vec::new();
+        for (index, (_, directory)) in self.directories.iter().rev().enumerate() {
+            bytes.push(if index == 0 { ROOT } else { CHILD });
+            encode_varint(directory.len() as u64, &mut bytes);
+            bytes.extend_from_slice(directory);
+        }
+        bytes
+    }
+}

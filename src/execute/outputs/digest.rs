@@ -1,0 +1,192 @@
+//! Digests of output files, and their way into the store: by a rename where nobody else can have the file, else by
+//! a copy. Knows nothing of outputs as the client names them.
+
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::PermissionsExt;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use parking_lot::Mutex;
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, fstat, openat2};
+use rustix::io::Errno;
+
+use super::{FoundFile, Left, io_error};
+use crate::cas::{BlobStore, DiskStore, StoreError};
+use crate::digest::{Digest, DigestFunction};
+use crate::execute::error::ExecuteError;
+use crate::execute::input::Entry;
+use crate::execute::path::ExecPath;
+use crate::sandbox::Cancellation;
+
+/// Bytes that are worth another thread.
+const PER_THREAD: u64 = 2 << 20;
+const MOST_THREADS: usize = 8;
+
+const READ: OFlags = OFlags::RDONLY.union(OFlags::NOFOLLOW).union(OFlags::NONBLOCK).union(OFlags::CLOEXEC);
+const STRAIGHT: ResolveFlags =
+    ResolveFlags::BENEATH.union(ResolveFlags::NO_MAGICLINKS).union(ResolveFlags::NO_SYMLINKS);
+const INSIDE: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_MAGICLINKS);
+
+/// Puts all files into the store; returns their digests in order.
+pub(super) fn store_files(
+    files: &[FoundFile],
+    left: &Left<'_>,
+    store: &DiskStore,
+    function: DigestFunction,
+    cancellation: &Cancellation,
+) -> Result<Vec<Digest>, ExecuteError> {
+    if files.is_empty() {
+        return Ok(Vec::new());
+    }
+    let own =
+        rustix::fs::openat(CWD, left.own, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+            .map_err(io_error(format!("open {:?}", left.own)))?;
+    let storing = Storing { left, own, store, function, cancellation };
+    let bytes: u64 = files.iter().map(|file| file.size_bytes).fold(0, u64::saturating_add);
+    let worth = usize::try_from(bytes / PER_THREAD).unwrap_or(usize::MAX).saturating_add(1);
+    let available = thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS);
+    let threads = worth.min(available).min(files.len());
+    if threads == 1 {
+        return files.iter().map(|file| storing.file(file)).collect();
+    }
+    let next = AtomicUsize::new(0);
+    let digests: Vec<Mutex<Option<Result<Digest, ExecuteError>>>> =
+        files.iter().map(|_| Mutex::default()).collect();
+    thread::scope(|scope| {
+        let work = || {
+            loop {
+                let index = next.fetch_add(1, Ordering::Relaxed);
+                let Some(file) = files.get(index) else { return };
+                let digest = storing.file(file);
+                let failed = digest.is_err();
+                *digests[index].lock() = Some(digest);
+                if failed {
+                    // The others need not go on.
+                    next.store(files.len(), Ordering::Relaxed);
+                }
+            }
+        };
+        for _ in 1..threads {
+            // Without threads to give, we do it all.
+            let _ = thread::Builder::new().spawn_scoped(scope, work);
+        }
+        work();
+    });
+    // Only the failure of another makes one skip a file, and a failed one stands before all that were skipped.
+    digests.into_iter().map_while(Mutex::into_inner).collect()
+}
+
+struct Storing<'a> {
+    left: &'a Left<'a>,
+    own: OwnedFd,
+    store: &'a DiskStore,
+    function: DigestFunction,
+    cancellation: &'a Cancellation,
+}
+
+impl Storing<'_> {
+    fn file(&self, file: &FoundFile) -> Result<Digest, ExecuteError> {
+        self.cancellation.check().map_err(|_| ExecuteError::Cancelled)?;
+        let open = openat2(self.own.as_fd(), &file.path, READ, Mode::empty(), STRAIGHT);
+        match open {
+            Ok(opened) => self.own_file(file, opened),
+            Err(Errno::ACCESS) if self.make_readable(file) => {
+                let opened = openat2(self.own.as_fd(), &file.path, READ, Mode::empty(), STRAIGHT)
+                    .map_err(io_error(format!("open the output {:?}", file.path)))?;
+                self.own_file(file, opened)
+            }
+            // Not there, or behind a symlink.
+            Err(_) => self.other_file(file),
+        }
+    }
+
+    /// The command's own, as it is: owners may take from themselves the right to read.
+    fn make_readable(&self, file: &FoundFile) -> bool {
+        let path = self.left.own.join(&file.path);
+        !file.through_symlink && fs_err::set_permissions(path, PermissionsExt::from_mode(0o400)).is_ok()
+    }
+
+    /// A file that the command has made or changed. If nothing else refers to it, it becomes the blob.
+    fn own_file(&self, file: &FoundFile, opened: OwnedFd) -> Result<Digest, ExecuteError> {
+        let stat = fstat(&opened).map_err(io_error(format!("look at the output {:?}", file.path)))?;
+        let mut opened = File::from(opened);
+        let digest = self.digest(file, &mut opened)?;
+        if digest.size_bytes == 0 {
+            self.store.write(&digest, bytes::Bytes::new())?;
+            return Ok(digest);
+        }
+        if self.store.find_missing(&[digest])?.is_empty() {
+            return Ok(digest);
+        }
+        if stat.st_nlink == 1 && has_no_attributes(&opened) {
+            let path = self.left.own.join(&file.path);
+            match self.store.adopt(&digest, &path) {
+                Ok(()) => return Ok(digest),
+                Err(error) => tracing::debug!("{path:?} has to be copied into the store: {error}"),
+            }
+        }
+        self.copy(file, &mut opened, &digest)
+    }
+
+    /// A file that the command has not changed, or one that lies behind a symlink.
+    fn other_file(&self, file: &FoundFile) -> Result<Digest, ExecuteError> {
+        if let Some(digest) = self.input_digest(file)
+            && self.store.find_missing(&[digest])?.is_empty()
+        {
+            return Ok(digest);
+        }
+        let opened = openat2(self.left.root.as_fd(), &file.path, READ, Mode::empty(), INSIDE)
+            .map_err(io_error(format!("open the output {:?}", file.path)))?;
+        let mut opened = File::from(opened);
+        let digest = self.digest(file, &mut opened)?;
+        self.copy(file, &mut opened, &digest)
+    }
+
+    fn input_digest(&self, file: &FoundFile) -> Option<Digest> {
+        if file.through_symlink {
+            return None;
+        }
+        let path = ExecPath::parse(file.path.to_str()?).ok()?;
+        match self.left.inputs?.find(&path)? {
+            Entry::File(input) => Some(input.digest),
+            Entry::Directory(_) | Entry::Symlink(_) => None,
+        }
+    }
+
+    fn digest(&self, file: &FoundFile, opened: &mut File) -> Result<Digest, ExecuteError> {
+        let mut hasher = self.function.hasher();
+        let mut buffer = vec![0; usize::try_from(file.size_bytes).unwrap_or(usize::MAX).clamp(1, 256 << 10)];
+        loop {
+            match opened.read(&mut buffer) {
+                Ok(0) => return Ok(hasher.finish()),
+                Ok(count) => hasher.update(&buffer[..count]),
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    return Err(ExecuteError::io(format!("read the output {:?}", file.path))(error));
+                }
+            }
+            self.cancellation.check().map_err(|_| ExecuteError::Cancelled)?;
+        }
+    }
+
+    fn copy(&self, file: &FoundFile, opened: &mut File, digest: &Digest) -> Result<Digest, ExecuteError> {
+        use std::io::Seek;
+        opened.rewind().map_err(ExecuteError::io(format!("read the output {:?} again", file.path)))?;
+        match self.store.write_from(digest, opened) {
+            Ok(()) => Ok(*digest),
+            Err(error @ StoreError::Mismatch { .. }) => Err(ExecuteError::Refused(format!(
+                "the output {:?} was changed by somebody after the command had ended: {error}",
+                file.path
+            ))),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// Extended attributes would stay with the blob. Those of a file changed in place are overlayfs's notes.
+fn has_no_attributes(file: &File) -> bool {
+    let mut none: [u8; 0] = [];
+    matches!(rustix::fs::flistxattr(file, &mut none), Ok(0) | Err(Errno::NOTSUP))
+}

@@ -1,0 +1,220 @@
+//! Looks for outputs and reads directories. Knows nothing of digests.
+
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{
+    AtFlags, FileType, Mode, OFlags, RawDir, ResolveFlags, Stat, fstat, openat2, readlinkat, statat,
+};
+use rustix::io::Errno;
+
+use super::{Destination, FoundFile, Left, Node, NodeProperties, io_error, refused};
+use crate::execute::command::{Output, OutputKind, OutputProperties};
+use crate::execute::error::ExecuteError;
+use crate::reapi;
+use crate::reapi::protobuf;
+
+/// From here no path leads out.
+const INSIDE: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_MAGICLINKS);
+const LOOK: OFlags = OFlags::PATH.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+const LIST: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+
+/// Deepest output directory. The kernel's own limit of paths is not ours, as directories are opened one by one.
+const DEEPEST: usize = 512;
+
+pub(super) struct Finding<'a> {
+    left: &'a Left<'a>,
+    wanted: OutputProperties,
+    pub files: Vec<FoundFile>,
+}
+
+/// Where in an output we are.
+struct Place<'a> {
+    output: &'a Output,
+    path: PathBuf,
+    through_symlink: bool,
+    depth: usize,
+}
+
+impl<'a> Finding<'a> {
+    pub fn new(left: &'a Left<'a>, wanted: OutputProperties) -> Self {
+        Self { left, wanted, files: Vec::new() }
+    }
+
+    /// What is at an output path; none if nothing is.
+    pub fn output(&mut self, output: &Output) -> Result<Option<Node>, ExecuteError> {
+        let path = output.path.as_relative();
+        let root = self.left.root.as_fd();
+        let found = match openat2(root, path, LOOK, Mode::empty(), INSIDE) {
+            Ok(found) => found,
+            Err(Errno::NOENT | Errno::NOTDIR) => return Ok(None),
+            Err(Errno::XDEV) => {
+                return Err(refused(output, "lies behind a symlink that leads out of the exec root"));
+            }
+            Err(Errno::LOOP) => {
+                return Err(refused(output, "lies behind symlinks that lead nowhere or in circles"));
+            }
+            Err(error) => return Err(io_error(format!("open the output `{}`", output.name))(error)),
+        };
+        let stat = fstat(&found).map_err(io_error(format!("look at the output `{}`", output.name)))?;
+        let straight = ResolveFlags::NO_SYMLINKS.union(INSIDE);
+        // A symlink at the end is not followed here either, but would be an error.
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let through_symlink =
+            parent.is_some_and(|parent| openat2(root, parent, LOOK, Mode::empty(), straight).is_err());
+        let place = Place { output, path: path.to_owned(), through_symlink, depth: 0 };
+        let file_type = FileType::from_raw_mode(stat.st_mode);
+        check_kind(output, file_type)?;
+        let node = match file_type {
+            FileType::RegularFile => self.file(&place, &stat),
+            FileType::Symlink => {
+                let target = readlinkat(&found, "", Vec::new())
+                    .map_err(io_error(format!("read the symlink `{}`", output.name)))?;
+                let followed = openat2(root, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), INSIDE);
+                let directory = followed
+                    .and_then(fstat)
+                    .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Directory);
+                let leads_to = if directory { Destination::Directory } else { Destination::Other };
+                if output.kind == OutputKind::File && directory {
+                    return Err(refused(output, "is to be a file and is a symlink to a directory"));
+                }
+                self.symlink(&place, target.into_bytes(), leads_to, &stat)?
+            }
+            FileType::Directory => {
+                let listed = openat2(root, path, LIST, Mode::empty(), INSIDE)
+                    .map_err(|error| cannot_list(&place, error))?;
+                self.directory(place, &listed, &stat)?
+            }
+            other => return Err(refused(output, format!("is {}, which cannot be kept", name_of(other)))),
+        };
+        Ok(Some(node))
+    }
+
+    fn file(&mut self, place: &Place<'_>, stat: &Stat) -> Node {
+        self.files.push(FoundFile {
+            path: place.path.clone(),
+            size_bytes: u64::try_from(stat.st_size).unwrap_or(0),
+            through_symlink: place.through_symlink,
+        });
+        Node::File {
+            file: self.files.len() - 1,
+            executable: stat.st_mode & 0o111 != 0,
+            properties: self.properties(stat),
+        }
+    }
+
+    fn symlink(
+        &self,
+        place: &Place<'_>,
+        target: Vec<u8>,
+        leads_to: Destination,
+        stat: &Stat,
+    ) -> Result<Node, ExecuteError> {
+        let target = String::from_utf8(target).map_err(|error| {
+            let target = String::from_utf8_lossy(error.as_bytes()).into_owned();
+            refused(
+                place.output,
+                format!("has a symlink {:?} whose target {target:?} is not UTF-8", place.path),
+            )
+        })?;
+        Ok(Node::Symlink { target, leads_to, properties: self.properties(stat) })
+    }
+
+    fn directory(&mut self, place: Place<'_>, listed: &OwnedFd, stat: &Stat) -> Result<Node, ExecuteError> {
+        if place.depth > DEEPEST {
+            return Err(refused(place.output, format!("has more than {DEEPEST} levels of directories")));
+        }
+        let mut entries = Vec::new();
+        for name in names(listed).map_err(|error| cannot_list(&place, error))? {
+            let name = String::from_utf8(name).map_err(|error| {
+                let name = String::from_utf8_lossy(error.as_bytes()).into_owned();
+                refused(
+                    place.output,
+                    format!("has the name {name:?} in {:?}, which is not UTF-8", place.path),
+                )
+            })?;
+            let stat = statat(listed, &name, AtFlags::SYMLINK_NOFOLLOW)
+                .map_err(|error| cannot_list(&place, error))?;
+            let path =
+                if place.path == Path::new(".") { PathBuf::from(&name) } else { place.path.join(&name) };
+            let (output, through_symlink) = (place.output, place.through_symlink);
+            let below = Place { output, path, through_symlink, depth: place.depth + 1 };
+            let node = match FileType::from_raw_mode(stat.st_mode) {
+                FileType::RegularFile => self.file(&below, &stat),
+                FileType::Symlink => {
+                    let target =
+                        readlinkat(listed, &name, Vec::new()).map_err(|error| cannot_list(&place, error))?;
+                    self.symlink(&below, target.into_bytes(), Destination::Other, &stat)?
+                }
+                FileType::Directory => {
+                    let child = openat2(listed, &name, LIST, Mode::empty(), INSIDE)
+                        .map_err(|error| cannot_list(&below, error))?;
+                    self.directory(below, &child, &stat)?
+                }
+                other => {
+                    let problem = format!("has {} at {:?}, which cannot be kept", name_of(other), below.path);
+                    return Err(refused(place.output, problem));
+                }
+            };
+            entries.push((name, node));
+        }
+        entries.sort_unstable_by(|(one, _), (two, _)| one.cmp(two));
+        Ok(Node::Directory { entries, properties: self.properties(stat) })
+    }
+
+    fn properties(&self, stat: &Stat) -> NodeProperties {
+        let OutputProperties { mtime, unix_mode } = self.wanted;
+        (mtime || unix_mode).then(|| reapi::NodeProperties {
+            properties: Vec::new(),
+            mtime: mtime.then(|| protobuf::Timestamp {
+                seconds: stat.st_mtime,
+                nanos: i32::try_from(stat.st_mtime_nsec).unwrap_or(0),
+            }),
+            unix_mode: unix_mode.then_some(protobuf::UInt32Value { value: stat.st_mode & 0o7777 }),
+        })
+    }
+}
+
+/// The fields of REAPI 2.0 say what each output is to be.
+fn check_kind(output: &Output, file_type: FileType) -> Result<(), ExecuteError> {
+    match (output.kind, file_type) {
+        (OutputKind::File, FileType::Directory) => Err(refused(output, "is to be a file and is a directory")),
+        (OutputKind::Directory, FileType::RegularFile) => {
+            Err(refused(output, "is to be a directory and is a file"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn cannot_list(place: &Place<'_>, error: Errno) -> ExecuteError {
+    match error {
+        Errno::ACCESS | Errno::PERM => {
+            refused(place.output, format!("has a directory {:?} that nobody may read", place.path))
+        }
+        _ => io_error(format!("read the output directory {:?}", place.path))(error),
+    }
+}
+
+fn names(directory: &OwnedFd) -> rustix::io::Result<Vec<Vec<u8>>> {
+    let mut buffer = [MaybeUninit::uninit(); 16 << 10];
+    let mut listing = RawDir::new(directory, &mut buffer);
+    let mut names = Vec::new();
+    while let Some(entry) = listing.next() {
+        let entry = entry?;
+        let name = entry.file_name().to_bytes();
+        if !matches!(name, b"." | b"..") {
+            names.push(name.to_owned());
+        }
+    }
+    Ok(names)
+}
+
+fn name_of(file_type: FileType) -> &'static str {
+    match file_type {
+        FileType::Socket => "a socket",
+        FileType::Fifo => "a named pipe",
+        FileType::CharacterDevice | FileType::BlockDevice => "a device",
+        _ => "of an unknown kind",
+    }
+}

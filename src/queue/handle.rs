@@ -1,0 +1,361 @@
+//! The queue as clients see it: the lock around its state, the timer, and what a client holds.
+//! Knows nothing of sockets.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use parking_lot::{Condvar, Mutex};
+use tokio::sync::{Notify, watch};
+use uuid::Uuid;
+
+use super::operation::{Outcome, Snapshot, Submission};
+use super::output::ActionOutput;
+use super::platform::{Offer, Shortfall, Unsatisfiable};
+use super::state::{Moment, OperationNumber, State};
+use super::{CancelReason, OperationName, Pool, QueueError, Refusal, Retained, Slot, Statistics, Timeouts};
+use crate::reapi::ActionResult;
+
+/// Bounds of the queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct QueueSettings {
+    /// How long actions may run in pools that say nothing about it.
+    pub timeouts: Timeouts,
+    /// How many actions may wait for a worker.
+    pub max_queued: usize,
+    /// How long an operation lives on while nobody waits for it. Clients that lost their connection come back
+    /// within this time; Bazel does so within seconds.
+    pub grace: Duration,
+    /// How long completed operations can be asked for.
+    pub completed_operations: Retained,
+    /// How long the output of ended actions can be read as a stream. (It is in their results, too.)
+    pub ended_outputs: Retained,
+}
+
+impl Default for QueueSettings {
+    fn default() -> Self {
+        let minute = Duration::from_secs(60);
+        Self {
+            timeouts: Timeouts::default(),
+            max_queued: 100_000,
+            grace: minute,
+            completed_operations: Retained { count: 10_000, size_bytes: 64 << 20, time: 10 * minute },
+            ended_outputs: Retained { count: 1_000, size_bytes: 16 << 20, time: minute },
+        }
+    }
+}
+
+/// Owns all operations. Dropping it ends them.
+#[derive(Debug)]
+pub struct Queue {
+    shared: Arc<Shared>,
+    pools: Vec<Arc<Pool>>,
+    /// What the pools offer, and their places in `pools`: the most preferred first.
+    offers: Vec<(usize, Offer)>,
+    settings: QueueSettings,
+}
+
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) state: Mutex<State>,
+    /// Wakes the slots.
+    pub(super) slots: Vec<Condvar>,
+    timer: Condvar,
+    drained: Notify,
+}
+
+impl Queue {
+    /// A queue, and a slot for each action that may run at a time, each to be served by one worker.
+    ///
+    /// # Errors
+    /// Pools that cannot be, or if no thread can be started.
+    pub fn new(pools: Vec<Pool>, settings: QueueSettings) -> Result<(Self, Vec<Slot>), QueueError> {
+        check(&pools, settings)?;
+        let pools: Vec<Arc<Pool>> = pools.into_iter().map(Arc::new).collect();
+        let mut offers: Vec<(usize, Offer)> =
+            pools.iter().enumerate().map(|(index, pool)| (index, Offer::of(pool))).collect();
+        offers.sort_by_key(|(index, _)| std::cmp::Reverse(pools[*index].preference));
+        let slot_count = pools.iter().map(|pool| pool.slots).sum();
+        let shared = Arc::new(Shared {
+            state: Mutex::new(State::new(&pools, settings)),
+            slots: (0..slot_count).map(|_| Condvar::new()).collect(),
+            timer: Condvar::new(),
+            drained: Notify::new(),
+        });
+        let watched = Arc::clone(&shared);
+        std::thread::Builder::new()
+            .name("queue-timer".to_owned())
+            .spawn(move || watched.keep_deadlines())
+            .map_err(QueueError::Thread)?;
+        let of_pools =
+            pools.iter().flat_map(|pool| (0..pool.slots).map(move |number| (Arc::clone(pool), number)));
+        let slots = of_pools
+            .enumerate()
+            .map(|(index, (pool, number))| Slot::new(Arc::clone(&shared), pool, index, number))
+            .collect();
+        Ok((Self { shared, pools, offers, settings }, slots))
+    }
+
+    /// The pools, in the order in which they were given.
+    pub fn pools(&self) -> &[Arc<Pool>] {
+        &self.pools
+    }
+
+    /// The bounds it was made with.
+    pub fn settings(&self) -> &QueueSettings {
+        &self.settings
+    }
+
+    /// Begins an operation for a client. The action waits to be told whether the cache has its result.
+    ///
+    /// # Errors
+    /// What can never run here, and anything if the server is about to stop.
+    pub fn open(&self, submission: Submission) -> Result<(Subscription, CacheCheck), Refusal> {
+        let opened = self
+            .match_pools(&submission)
+            .and_then(|pools| self.shared.with(|state, _| state.open(submission, pools)));
+        match opened {
+            Ok((number, receiver)) => Ok((
+                Subscription { shared: Arc::clone(&self.shared), number, receiver },
+                CacheCheck { shared: Arc::clone(&self.shared), number: Some(number) },
+            )),
+            Err(refusal) => {
+                self.shared.with(|state, _| state.count_refusal(&refusal));
+                Err(refusal)
+            }
+        }
+    }
+
+    fn match_pools(&self, submission: &Submission) -> Result<Arc<[usize]>, Refusal> {
+        let mut shortfalls = Vec::new();
+        let mut maximum = Duration::ZERO;
+        let mut matching = Vec::new();
+        for (index, offer) in &self.offers {
+            let pool = &self.pools[*index];
+            let lacks = offer.lacks(&submission.requirements);
+            if !lacks.is_empty() {
+                let (name, offers) = (pool.name.clone(), pool.properties.clone());
+                shortfalls.push(Shortfall { pool: name, offers, lacks });
+                continue;
+            }
+            let may_run_for = pool.timeouts.unwrap_or(self.settings.timeouts).maximum;
+            maximum = maximum.max(may_run_for);
+            if submission.timeout.is_none_or(|asked| asked <= may_run_for) {
+                matching.push(*index);
+            }
+        }
+        match submission.timeout {
+            _ if !matching.is_empty() => Ok(matching.into()),
+            Some(asked) if maximum > Duration::ZERO => Err(Refusal::Timeout { asked, maximum }),
+            _ => {
+                shortfalls.sort_by_key(|shortfall| shortfall.lacks.len());
+                let asked = submission.requirements.clone();
+                Err(Refusal::Unsatisfiable(Box::new(Unsatisfiable { asked, pools: shortfalls })))
+            }
+        }
+    }
+
+    /// Waits for an operation that somebody began.
+    pub fn subscribe(&self, name: &OperationName) -> Option<Subscription> {
+        let (number, receiver) = self.shared.with(|state, _| {
+            let number = state.find(name)?;
+            Some((number, state.listen(number)?))
+        })?;
+        Some(Subscription { shared: Arc::clone(&self.shared), number, receiver })
+    }
+
+    /// An operation as it is now. Asking keeps it alive for another grace period.
+    pub fn get(&self, name: &OperationName) -> Option<Snapshot> {
+        self.shared.with(|state, now| state.look(state.find(name)?, now))
+    }
+
+    /// At most `most` operations with numbers above `after`, oldest first, with their numbers.
+    pub fn list(&self, after: u64, most: usize) -> Vec<(u64, Snapshot)> {
+        self.shared.with(|state, _| state.list(after, most))
+    }
+
+    /// Cancels an operation; `false` if there is none of that name. Its action is killed unless others wait for
+    /// it, too. An operation that has ended stays as it is.
+    pub fn cancel(&self, name: &OperationName) -> bool {
+        self.shared.with(|state, now| {
+            state.find(name).is_some_and(|number| state.cancel(number, CancelReason::Client, now))
+        })
+    }
+
+    /// Forgets an operation that has ended. `None` if there is none of that name, `Some(false)` if it goes on.
+    pub fn delete(&self, name: &OperationName) -> Option<bool> {
+        self.shared.with(|state, _| state.delete(state.find(name)?))
+    }
+
+    /// The output of a running action, or of one that ended not long ago ([`Progress`](super::Progress) names
+    /// it).
+    pub fn output(&self, id: Uuid) -> Option<Arc<ActionOutput>> {
+        self.shared.with(|state, _| state.output(id))
+    }
+
+    /// What it does and did.
+    pub fn statistics(&self) -> Statistics {
+        self.shared.with(|state, _| state.statistics())
+    }
+
+    /// Takes no more actions from now on, and returns once those it has have ended.
+    pub async fn drain(&self) {
+        self.shared.with(|state, _| state.refuse_new());
+        loop {
+            let drained = self.shared.drained.notified();
+            if self.shared.state.lock().is_drained() {
+                return;
+            }
+            drained.await;
+        }
+    }
+
+    /// Cancels all operations and takes no more. Workers end when what they run is dead.
+    pub fn close(&self) {
+        self.shared.with(|state, now| state.close(now));
+        for slot in &self.shared.slots {
+            slot.notify_one();
+        }
+        self.shared.timer.notify_one();
+    }
+}
+
+impl Drop for Queue {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+fn check(pools: &[Pool], settings: QueueSettings) -> Result<(), QueueError> {
+    if pools.is_empty() {
+        return Err(QueueError::NoPools);
+    }
+    let everywhere = ("all pools".to_owned(), settings.timeouts);
+    let of_pools = pools.iter().filter_map(|pool| Some((format!("pool `{}`", pool.name), pool.timeouts?)));
+    for (of, Timeouts { default, maximum }) in std::iter::once(everywhere).chain(of_pools) {
+        if default > maximum {
+            return Err(QueueError::Timeouts { of, default, maximum });
+        }
+    }
+    for (index, pool) in pools.iter().enumerate() {
+        if pool.slots == 0 {
+            return Err(QueueError::NoSlots(pool.name.clone()));
+        }
+        if pools[..index].iter().any(|other| other.name == pool.name) {
+            return Err(QueueError::SameName(pool.name.clone()));
+        }
+    }
+    Ok(())
+}
+
+impl Shared {
+    /// The one way to the state: changes it, and then does to the outside what follows from that.
+    pub(super) fn with<R>(&self, change: impl FnOnce(&mut State, Moment) -> R) -> R {
+        let mut state = self.state.lock();
+        let result = change(&mut state, Moment::now());
+        let effects = std::mem::take(&mut state.effects);
+        let next = state.next_deadline();
+        let is_earlier = next.is_some_and(|next| state.timer.is_none_or(|timer| next < timer));
+        if is_earlier {
+            state.timer = next;
+        }
+        let is_drained = state.is_drained();
+        drop(state);
+        for slot in effects.wake {
+            self.slots[slot].notify_one();
+        }
+        for cancellation in effects.cancel {
+            cancellation.cancel();
+        }
+        if is_earlier {
+            self.timer.notify_one();
+        }
+        if is_drained {
+            self.drained.notify_waiters();
+        }
+        result
+    }
+
+    /// Lets things expire until the queue is closed.
+    fn keep_deadlines(&self) {
+        loop {
+            self.with(|state, now| state.expire(now));
+            let mut state = self.state.lock();
+            if state.is_closing() {
+                return;
+            }
+            state.timer = state.next_deadline();
+            match state.timer {
+                Some(deadline) => {
+                    self.timer.wait_until(&mut state, deadline);
+                }
+                None => self.timer.wait(&mut state),
+            }
+        }
+    }
+}
+
+impl Moment {
+    pub(super) fn now() -> Self {
+        Self { monotonic: Instant::now(), wall: SystemTime::now() }
+    }
+}
+
+/// Somebody who waits for an operation. Dropping it says that they do no more.
+#[derive(Debug)]
+pub struct Subscription {
+    shared: Arc<Shared>,
+    number: OperationNumber,
+    receiver: watch::Receiver<Snapshot>,
+}
+
+impl Subscription {
+    /// The operation as it is now.
+    pub fn current(&mut self) -> Snapshot {
+        self.receiver.borrow_and_update().clone()
+    }
+
+    /// Returns once the operation has changed since the last call of [`Subscription::current`]. Stages that
+    /// pass quickly may be left out.
+    pub async fn changed(&mut self) {
+        if self.receiver.changed().await.is_err() {
+            // It was forgotten, so it has completed, and nothing about it changes any more. Whoever has seen
+            // that does not wait.
+            std::future::pending().await
+        }
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        self.shared.with(|state, now| state.leave(self.number, now));
+    }
+}
+
+/// An operation that waits to be told whether its action is in the cache. Dropped without an answer, it is not.
+#[derive(Debug)]
+pub struct CacheCheck {
+    shared: Arc<Shared>,
+    number: Option<OperationNumber>,
+}
+
+impl CacheCheck {
+    /// The cache has a result that may be used.
+    pub fn found(mut self, result: ActionResult) {
+        if let Some(number) = self.number.take() {
+            self.shared.with(|state, now| state.found(number, Outcome::Cached(result), now));
+        }
+    }
+
+    /// The action is to be run.
+    pub fn not_found(self) {
+        drop(self);
+    }
+}
+
+impl Drop for CacheCheck {
+    fn drop(&mut self) {
+        if let Some(number) = self.number.take() {
+            self.shared.with(|state, now| state.enqueue(number, now));
+        }
+    }
+}

@@ -1,0 +1,624 @@
+//! All operations, and everything that can happen to them. Plain data that somebody else locks: no method here waits,
+//! calls out or takes longer than O(log n). Knows nothing of threads, clocks and clients.
+//!
+//! An *operation* is what one client asked for. A *task* is an action that waits or runs; merged operations share
+//! one. A task ends when its action does, or when the last of its operations is cancelled.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Bound;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use super::operation::{Identity, Outcome, Progress, Snapshot, Stage, Submission};
+use super::output::ActionOutput;
+use super::ready::{Place, ReadyQueue, TaskNumber};
+use super::retention::Retention;
+use super::statistics::{PoolStatistics, Statistics};
+use super::{CancelReason, OperationName, Pool, QueueSettings, Refusal};
+use crate::digest::Digest;
+use crate::execute::{Stage as RunStage, Work};
+use crate::sandbox::Cancellation;
+
+/// Numbers that grow with every operation.
+pub(super) type OperationNumber = u64;
+
+/// Both clocks at one moment.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Moment {
+    pub(super) monotonic: Instant,
+    pub(super) wall: SystemTime,
+}
+
+/// What is to be done once the state is no longer locked.
+#[derive(Debug, Default)]
+pub(super) struct Effects {
+    /// Slots that have got a task.
+    pub(super) wake: Vec<usize>,
+    /// Actions to kill.
+    pub(super) cancel: Vec<Arc<Cancellation>>,
+}
+
+#[derive(Debug)]
+pub(super) struct State {
+    settings: QueueSettings,
+    pools: Vec<PoolState>,
+    slots: Vec<SlotState>,
+    /// Tasks that wait, by the pools that can run them, in order of preference.
+    ready: HashMap<Arc<[usize]>, ReadyQueue>,
+    queued: usize,
+    turns: u64,
+    last_number: u64,
+    operations: BTreeMap<OperationNumber, Operation>,
+    names: HashMap<Uuid, OperationNumber>,
+    tasks: HashMap<TaskNumber, Task>,
+    /// Tasks that others may join.
+    in_flight: HashMap<ActionKey, TaskNumber>,
+    /// Operations without listeners, by the time of their end.
+    unattended: BTreeSet<(Instant, OperationNumber)>,
+    completed: Retention<OperationNumber>,
+    outputs: HashMap<Uuid, Arc<ActionOutput>>,
+    ended_outputs: Retention<Uuid>,
+    statistics: Statistics,
+    accepting: Accepting,
+    /// What the timer waits for.
+    pub(super) timer: Option<Instant>,
+    pub(super) effects: Effects,
+}
+
+/// Which actions may still run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Accepting {
+    All,
+    Known,
+    Nothing,
+}
+
+#[derive(Debug)]
+struct PoolState {
+    pool: Arc<Pool>,
+    name: Arc<str>,
+    /// Slots that wait for a task; the one that worked last is used next.
+    idle: Vec<usize>,
+}
+
+#[derive(Debug)]
+struct SlotState {
+    pool: usize,
+    name: Arc<str>,
+    /// A task this slot, which waits for one, is to run.
+    assigned: Option<Assigned>,
+}
+
+/// A task for a worker.
+#[derive(Debug)]
+pub(super) struct Assigned {
+    pub(super) task: TaskNumber,
+    pub(super) work: Work,
+    pub(super) cancellation: Arc<Cancellation>,
+    pub(super) output: Arc<ActionOutput>,
+}
+
+/// What makes two actions the same.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct ActionKey {
+    instance_name: String,
+    action_digest: Digest,
+}
+
+#[derive(Debug)]
+struct Operation {
+    snapshot: watch::Sender<Snapshot>,
+    phase: Phase,
+    listeners: usize,
+    /// Its entry in `unattended`.
+    ends_at: Option<Instant>,
+}
+
+#[derive(Debug)]
+enum Phase {
+    CacheCheck(Box<Submission>, Arc<[usize]>),
+    Waiting(TaskNumber),
+    Completed,
+}
+
+#[derive(Debug)]
+struct Task {
+    operations: Vec<OperationNumber>,
+    key: Option<ActionKey>,
+    progress: Progress,
+    phase: TaskPhase,
+}
+
+#[derive(Debug)]
+enum TaskPhase {
+    Queued { submission: Box<Submission>, place: Place, pools: Arc<[usize]>, since: Instant },
+    Running { pool: usize, cancellation: Arc<Cancellation>, output: (Uuid, Arc<ActionOutput>) },
+}
+
+impl State {
+    pub(super) fn new(pools: &[Arc<Pool>], settings: QueueSettings) -> Self {
+        let slots = pools.iter().enumerate().flat_map(|(index, pool)| {
+            (0..pool.slots).map(move |slot| SlotState {
+                pool: index,
+                name: format!("{}/{slot}", pool.name).into(),
+                assigned: None,
+            })
+        });
+        let pool_states = pools.iter().map(|pool| PoolState {
+            pool: Arc::clone(pool),
+            name: pool.name.as_str().into(),
+            idle: Vec::new(),
+        });
+        Self {
+            slots: slots.collect(),
+            pools: pool_states.collect(),
+            ready: HashMap::new(),
+            queued: 0,
+            turns: 0,
+            last_number: 0,
+            operations: BTreeMap::new(),
+            names: HashMap::new(),
+            tasks: HashMap::new(),
+            in_flight: HashMap::new(),
+            unattended: BTreeSet::new(),
+            completed: Retention::new(settings.completed_operations),
+            outputs: HashMap::new(),
+            ended_outputs: Retention::new(settings.ended_outputs),
+            statistics: Statistics {
+                pools: pools.iter().map(|pool| PoolStatistics::of(pool)).collect(),
+                ..Statistics::default()
+            },
+            accepting: Accepting::All,
+            timer: None,
+            effects: Effects::default(),
+            settings,
+        }
+    }
+
+    /// Begins an operation, with one listener, whose action is looked for in the cache.
+    pub(super) fn open(
+        &mut self,
+        submission: Submission,
+        pools: Arc<[usize]>,
+    ) -> Result<(OperationNumber, watch::Receiver<Snapshot>), Refusal> {
+        if self.accepting != Accepting::All {
+            return Err(Refusal::Closing);
+        }
+        let number = self.next_number();
+        let name = OperationName { instance_name: submission.instance_name.clone(), id: Uuid::new_v4() };
+        self.names.insert(name.id, number);
+        let identity = Identity {
+            name,
+            action_digest: submission.action_digest,
+            request_metadata: submission.request_metadata.clone(),
+        };
+        let snapshot =
+            Snapshot { identity: Arc::new(identity), progress: Progress::default(), outcome: None };
+        let (sender, receiver) = watch::channel(snapshot);
+        let operation = Operation {
+            snapshot: sender,
+            phase: Phase::CacheCheck(Box::new(submission), pools),
+            listeners: 1,
+            ends_at: None,
+        };
+        self.operations.insert(number, operation);
+        self.statistics.operations_total += 1;
+        Ok((number, receiver))
+    }
+
+    /// The action of an operation was found in the cache.
+    pub(super) fn found(&mut self, number: OperationNumber, outcome: Outcome, now: Moment) {
+        if matches!(self.operations.get(&number).map(|it| &it.phase), Some(Phase::CacheCheck(..))) {
+            self.complete(number, &Arc::new(outcome), now);
+        }
+    }
+
+    /// The action of an operation was not found in the cache: it joins an equal one, is begun, or waits.
+    pub(super) fn enqueue(&mut self, number: OperationNumber, now: Moment) {
+        let Some(operation) = self.operations.get_mut(&number) else { return };
+        let (submission, pools) = match std::mem::replace(&mut operation.phase, Phase::Completed) {
+            Phase::CacheCheck(submission, pools) => (submission, pools),
+            // Cancelled in the meantime.
+            phase => {
+                operation.phase = phase;
+                return;
+            }
+        };
+        let key = (!submission.action.do_not_cache).then(|| ActionKey {
+            instance_name: submission.instance_name.clone(),
+            action_digest: submission.action_digest,
+        });
+        if let Some(task) = key.as_ref().and_then(|key| self.in_flight.get(key)).copied() {
+            self.join(number, task, &submission);
+            return;
+        }
+        let idle = pools.iter().find_map(|pool| self.pools[*pool].idle.pop());
+        if idle.is_none() && self.queued >= self.settings.max_queued {
+            let refusal = Refusal::Full { limit: self.settings.max_queued };
+            self.complete(number, &Arc::new(Outcome::Refused(refusal)), now);
+            return;
+        }
+        let task = self.add_task(number, key, submission, Arc::clone(&pools), now);
+        match idle {
+            Some(slot) => {
+                let assigned = self.start(task, slot, now);
+                self.slots[slot].assigned = Some(assigned);
+                self.effects.wake.push(slot);
+            }
+            None => self.wait_in_line(task, pools),
+        }
+    }
+
+    /// An equal action waits or runs already.
+    fn join(&mut self, number: OperationNumber, task_number: TaskNumber, submission: &Submission) {
+        let task = self.tasks.get_mut(&task_number).expect("what is in flight is a task");
+        task.operations.push(number);
+        if let TaskPhase::Queued { place, pools, .. } = &mut task.phase
+            && submission.priority < place.priority
+            && let Some(ready) = self.ready.get_mut(pools)
+        {
+            ready.remove(place, task_number);
+            *place = place_of(submission);
+            ready.push(place, task_number, &mut self.turns);
+        }
+        let operation = self.operations.get_mut(&number).expect("its caller has seen it");
+        operation.phase = Phase::Waiting(task_number);
+        let progress = task.progress.clone();
+        operation.snapshot.send_modify(|snapshot| snapshot.progress = progress);
+        self.statistics.merged_total += 1;
+    }
+
+    fn add_task(
+        &mut self,
+        number: OperationNumber,
+        key: Option<ActionKey>,
+        submission: Box<Submission>,
+        pools: Arc<[usize]>,
+        now: Moment,
+    ) -> TaskNumber {
+        let task_number = self.next_number();
+        if let Some(key) = &key {
+            self.in_flight.insert(key.clone(), task_number);
+        }
+        if let Some(operation) = self.operations.get_mut(&number) {
+            operation.phase = Phase::Waiting(task_number);
+        }
+        let progress = Progress {
+            stage: Stage::Queued,
+            queued_at: Some(now.wall),
+            pool: pools.first().map(|pool| Arc::clone(&self.pools[*pool].name)),
+            ..Progress::default()
+        };
+        let phase =
+            TaskPhase::Queued { place: place_of(&submission), submission, pools, since: now.monotonic };
+        self.tasks.insert(task_number, Task { operations: vec![number], key, progress, phase });
+        task_number
+    }
+
+    fn wait_in_line(&mut self, task_number: TaskNumber, pools: Arc<[usize]>) {
+        let Some(Task { phase: TaskPhase::Queued { place, .. }, .. }) = self.tasks.get(&task_number) else {
+            return;
+        };
+        self.ready.entry(pools).or_default().push(place, task_number, &mut self.turns);
+        self.queued += 1;
+        self.publish(task_number);
+    }
+
+    /// A task for a slot that has none; if there is none, the slot is idle from now on.
+    pub(super) fn take(&mut self, slot: usize, now: Moment) -> Option<Assigned> {
+        let pool = self.slots[slot].pool;
+        let most_urgent = self
+            .ready
+            .iter_mut()
+            .filter(|(pools, _)| pools.contains(&pool))
+            .filter_map(|(_, ready)| Some((ready.urgency()?, ready)))
+            .min_by_key(|(urgency, _)| *urgency);
+        let Some(task) = most_urgent.and_then(|(_, ready)| ready.pop(&mut self.turns)) else {
+            self.pools[pool].idle.push(slot);
+            return None;
+        };
+        self.queued -= 1;
+        Some(self.start(task, slot, now))
+    }
+
+    /// The task that an idle slot was woken for.
+    pub(super) fn assigned(&mut self, slot: usize) -> Option<Assigned> {
+        self.slots[slot].assigned.take()
+    }
+
+    /// A task that waits no more begins in a slot.
+    fn start(&mut self, task_number: TaskNumber, slot: usize, now: Moment) -> Assigned {
+        let SlotState { pool, name, .. } = &self.slots[slot];
+        let (pool, worker) = (*pool, Arc::clone(name));
+        let cancellation = Arc::<Cancellation>::default();
+        let output = (Uuid::new_v4(), Arc::new(ActionOutput::new()));
+        self.outputs.insert(output.0, Arc::clone(&output.1));
+        let task = self.tasks.get_mut(&task_number).expect("what is started was waiting");
+        task.progress.stage = Stage::Executing;
+        task.progress.worker = Some((Arc::clone(&worker), now.wall));
+        task.progress.pool = Some(Arc::clone(&self.pools[pool].name));
+        task.progress.output = Some(output.0);
+        let running =
+            TaskPhase::Running { pool, cancellation: Arc::clone(&cancellation), output: output.clone() };
+        let TaskPhase::Queued { submission, since, .. } = std::mem::replace(&mut task.phase, running) else {
+            unreachable!("a task is started once");
+        };
+        let queued_at = task.progress.queued_at.unwrap_or(now.wall);
+        self.publish(task_number);
+        let statistics = &mut self.statistics.pools[pool];
+        statistics.executing += 1;
+        statistics.started_total += 1;
+        statistics.waited_total += now.monotonic.saturating_duration_since(since);
+        let timeouts = self.pools[pool].pool.timeouts.unwrap_or(self.settings.timeouts);
+        let work = Work {
+            instance_name: submission.instance_name,
+            action_digest: submission.action_digest,
+            action: submission.action,
+            command: submission.command,
+            timeout: submission.timeout.unwrap_or(timeouts.default),
+            queued_at,
+            worker: worker.as_ref().to_owned(),
+            request_metadata: submission.request_metadata,
+        };
+        Assigned { task: task_number, work, cancellation, output: output.1 }
+    }
+
+    /// A running task has come to a new part of its execution.
+    pub(super) fn reached(&mut self, task_number: TaskNumber, stage: RunStage, now: Moment) {
+        let Some(task) = self.tasks.get_mut(&task_number) else { return };
+        task.progress.reached(stage, now.wall);
+        for number in &task.operations {
+            if let Some(operation) = self.operations.get(number) {
+                operation.snapshot.send_if_modified(|snapshot| {
+                    snapshot.progress = task.progress.clone();
+                    false
+                });
+            }
+        }
+    }
+
+    /// A running task has ended, and so have its operations.
+    pub(super) fn finish(&mut self, task_number: TaskNumber, outcome: Outcome, now: Moment) {
+        let Some(task) = self.tasks.remove(&task_number) else { return };
+        self.leave_flight(task_number, task.key.as_ref());
+        if let TaskPhase::Running { pool, output: (id, output), .. } = task.phase {
+            self.statistics.pools[pool].executing -= 1;
+            output.end();
+            self.ended_outputs.push(id, output.size_bytes(), now.monotonic);
+        }
+        let outcome = Arc::new(outcome);
+        for number in task.operations {
+            self.complete(number, &outcome, now);
+        }
+    }
+
+    /// Ends an operation early. The action of its task dies if nobody else wants it. `false` if there is no such
+    /// operation; one that has ended stays as it is.
+    pub(super) fn cancel(&mut self, number: OperationNumber, reason: CancelReason, now: Moment) -> bool {
+        let Some(operation) = self.operations.get(&number) else { return false };
+        match operation.phase {
+            Phase::Completed => return true,
+            Phase::CacheCheck(..) => {}
+            Phase::Waiting(task) => self.leave_task(number, task),
+        }
+        self.complete(number, &Arc::new(Outcome::Cancelled(reason)), now);
+        true
+    }
+
+    fn leave_task(&mut self, number: OperationNumber, task_number: TaskNumber) {
+        let Some(task) = self.tasks.get_mut(&task_number) else { return };
+        task.operations.retain(|other| *other != number);
+        if !task.operations.is_empty() {
+            return;
+        }
+        let key = task.key.take();
+        match &task.phase {
+            TaskPhase::Queued { place, pools, .. } => {
+                if let Some(ready) = self.ready.get_mut(pools) {
+                    ready.remove(place, task_number);
+                }
+                self.queued -= 1;
+                self.tasks.remove(&task_number);
+            }
+            // It occupies its slot until its worker says that nothing of it is left.
+            TaskPhase::Running { cancellation, .. } => self.effects.cancel.push(Arc::clone(cancellation)),
+        }
+        self.leave_flight(task_number, key.as_ref());
+    }
+
+    fn leave_flight(&mut self, task_number: TaskNumber, key: Option<&ActionKey>) {
+        if let Some(key) = key
+            && self.in_flight.get(key) == Some(&task_number)
+        {
+            self.in_flight.remove(key);
+        }
+    }
+
+    fn complete(&mut self, number: OperationNumber, outcome: &Arc<Outcome>, now: Moment) {
+        let Some(operation) = self.operations.get_mut(&number) else { return };
+        operation.phase = Phase::Completed;
+        if let Some(ends_at) = operation.ends_at.take() {
+            self.unattended.remove(&(ends_at, number));
+        }
+        operation.snapshot.send_modify(|snapshot| {
+            snapshot.progress.stage = Stage::Completed;
+            snapshot.outcome = Some(Arc::clone(outcome));
+        });
+        self.statistics.count(outcome);
+        self.completed.push(number, outcome.size_bytes(), now.monotonic);
+        self.expire_retained(now);
+    }
+
+    /// Tells those who wait for a task where it is.
+    fn publish(&self, task_number: TaskNumber) {
+        let Some(task) = self.tasks.get(&task_number) else { return };
+        for operation in task.operations.iter().filter_map(|number| self.operations.get(number)) {
+            operation.snapshot.send_modify(|snapshot| snapshot.progress = task.progress.clone());
+        }
+    }
+
+    /// The operation of a name: the instance must be its own, unless the name leaves it out.
+    pub(super) fn find(&self, name: &OperationName) -> Option<OperationNumber> {
+        let number = *self.names.get(&name.id)?;
+        let own = &self.operations.get(&number)?.snapshot.borrow().identity.name.instance_name;
+        (name.instance_name.is_empty() || name.instance_name == *own).then_some(number)
+    }
+
+    /// An operation as it is now. Whoever asks this counts as somebody who waits, for a grace period.
+    pub(super) fn look(&mut self, number: OperationNumber, now: Moment) -> Option<Snapshot> {
+        if let Some(operation) = self.operations.get(&number)
+            && operation.listeners == 0
+        {
+            self.attend(number);
+            self.neglect(number, now);
+        }
+        self.operations.get(&number).map(|operation| operation.snapshot.borrow().clone())
+    }
+
+    /// Operations after a number, oldest first.
+    pub(super) fn list(&self, after: OperationNumber, most: usize) -> Vec<(OperationNumber, Snapshot)> {
+        self.operations
+            .range((Bound::Excluded(after), Bound::Unbounded))
+            .take(most)
+            .map(|(number, operation)| (*number, operation.snapshot.borrow().clone()))
+            .collect()
+    }
+
+    /// Somebody waits for an operation.
+    pub(super) fn listen(&mut self, number: OperationNumber) -> Option<watch::Receiver<Snapshot>> {
+        self.attend(number);
+        let operation = self.operations.get_mut(&number)?;
+        operation.listeners += 1;
+        Some(operation.snapshot.subscribe())
+    }
+
+    /// Somebody has stopped to wait for an operation.
+    pub(super) fn leave(&mut self, number: OperationNumber, now: Moment) {
+        let Some(operation) = self.operations.get_mut(&number) else { return };
+        operation.listeners -= 1;
+        if operation.listeners == 0 {
+            self.neglect(number, now);
+        }
+    }
+
+    fn attend(&mut self, number: OperationNumber) {
+        if let Some(operation) = self.operations.get_mut(&number)
+            && let Some(ends_at) = operation.ends_at.take()
+        {
+            self.unattended.remove(&(ends_at, number));
+        }
+    }
+
+    fn neglect(&mut self, number: OperationNumber, now: Moment) {
+        let Some(operation) = self.operations.get_mut(&number) else { return };
+        if matches!(operation.phase, Phase::Completed) {
+            return;
+        }
+        let ends_at = now.monotonic + self.settings.grace;
+        operation.ends_at = Some(ends_at);
+        self.unattended.insert((ends_at, number));
+    }
+
+    /// Forgets a completed operation. `None` if there is none of that number, `Some(false)` if it has not ended.
+    pub(super) fn delete(&mut self, number: OperationNumber) -> Option<bool> {
+        let operation = self.operations.get(&number)?;
+        let is_completed = matches!(operation.phase, Phase::Completed);
+        if is_completed {
+            self.forget(number);
+        }
+        Some(is_completed)
+    }
+
+    fn forget(&mut self, number: OperationNumber) {
+        if let Some(operation) = self.operations.remove(&number) {
+            self.names.remove(&operation.snapshot.borrow().identity.name.id);
+        }
+    }
+
+    /// The output of a running action, or of one that ended not long ago.
+    pub(super) fn output(&self, id: Uuid) -> Option<Arc<ActionOutput>> {
+        self.outputs.get(&id).cloned()
+    }
+
+    /// Cancels and forgets what is due.
+    pub(super) fn expire(&mut self, now: Moment) {
+        while let Some((ends_at, number)) = self.unattended.first().copied()
+            && ends_at <= now.monotonic
+        {
+            self.cancel(number, CancelReason::Abandoned(self.settings.grace), now);
+        }
+        self.expire_retained(now);
+    }
+
+    /// When something is to [`expire`](Self::expire) next.
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        let unattended = self.unattended.first().map(|(ends_at, _)| *ends_at);
+        let retained = [self.completed.next_deadline(), self.ended_outputs.next_deadline()];
+        unattended.into_iter().chain(retained.into_iter().flatten()).min()
+    }
+
+    fn expire_retained(&mut self, now: Moment) {
+        while let Some(number) = self.completed.pop_excess(now.monotonic) {
+            self.forget(number);
+        }
+        while let Some(output) = self.ended_outputs.pop_excess(now.monotonic) {
+            self.outputs.remove(&output);
+        }
+    }
+
+    /// Takes no more actions and cancels those there are.
+    pub(super) fn close(&mut self, now: Moment) {
+        self.accepting = Accepting::Nothing;
+        let open: Vec<OperationNumber> = self.operations.keys().copied().collect();
+        for number in open {
+            self.cancel(number, CancelReason::Closing, now);
+        }
+    }
+
+    /// Takes no more actions; those there are go on.
+    pub(super) fn refuse_new(&mut self) {
+        if self.accepting == Accepting::All {
+            self.accepting = Accepting::Known;
+        }
+    }
+
+    pub(super) fn is_closing(&self) -> bool {
+        self.accepting == Accepting::Nothing
+    }
+
+    /// Takes no more actions, and has none.
+    pub(super) fn is_drained(&self) -> bool {
+        self.accepting != Accepting::All && self.tasks.is_empty()
+    }
+
+    pub(super) fn count_refusal(&mut self, refusal: &Refusal) {
+        self.statistics.refusals.count(refusal);
+    }
+
+    pub(super) fn statistics(&self) -> Statistics {
+        let mut statistics = self.statistics.clone();
+        statistics.queued = self.queued;
+        statistics.operations = self.operations.len();
+        statistics.unattended = self.unattended.len();
+        statistics
+    }
+
+    fn next_number(&mut self) -> u64 {
+        self.last_number += 1;
+        self.last_number
+    }
+}
+
+fn place_of(submission: &Submission) -> Place {
+    let invocation = submission.request_metadata.as_ref().map(|metadata| {
+        if metadata.tool_invocation_id.is_empty() {
+            metadata.correlated_invocations_id.as_str()
+        } else {
+            metadata.tool_invocation_id.as_str()
+        }
+    });
+    Place { priority: submission.priority, invocation: invocation.unwrap_or_default().into() }
+}

@@ -1,0 +1,18 @@
+//! How to reach a server of the Remote Execution API: addresses, TLS, headers, and when to try again. Shared by
+//! all that speak to one. Knows nothing of what is said.
+
+mod address;
+mod channel;
+mod header;
+mod metadata;
+mod retry;
+
+pub use address::{Address, InvalidAddress};
+pub use channel::{ConnectError, ConnectSettings, RemoteChannel, connect, in_process};
+pub use header::{AddHeaders, Header, InvalidHeader};
+pub use metadata::attach;
+pub use retry::{Backoff, describe, is_transient};
+
+/// Most bytes of a message that we take from a server. REAPI leaves batches of 4 MiB to be the default, and
+/// servers may announce more.
+pub const LARGEST_MESSAGE: usize = 64 << 20;

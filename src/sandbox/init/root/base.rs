@@ -1,0 +1,71 @@
+//! The file system on which all else is mounted: the host's, parts of it, or another one. Knows nothing of the
+//! command.
+
+use std::path::{Path, PathBuf};
+
+use super::mounts::Access;
+use super::{OLD_ROOT, below_old_root, show};
+use crate::sandbox::init::step::{Failure, Step};
+use crate::sandbox::message::{Mount, Root};
+use crate::sandbox::view::PRIVATE_DIRECTORIES;
+
+/// Fills the new root, an empty tmpfs. Places further up can be made in that, so what the file system lacks at
+/// its top does not matter, and nothing is ever written into it.
+pub(super) fn show_base(base: &Root) -> Result<(), Failure> {
+    match base {
+        Root::Host => show_all(Path::new("/")),
+        Root::Directory(root) => show_all(&root.to_path()),
+        Root::HostDirectories(mounts) => {
+            for mount in mounts {
+                show(&mount.host.to_path(), &mount.inside.to_path(), mount.directory, Access::ReadOnly)?;
+            }
+            copy_links_into(mounts)
+        }
+    }
+}
+
+/// Shows all there is at the top of `root`, a directory of the host, but for what the command gets its own of.
+fn show_all(root: &Path) -> Result<(), Failure> {
+    for entry in list(root)? {
+        let (host, inside) = (root.join(&entry), Path::new("/").join(&entry));
+        let own = ["/proc", "/dev"].map(Path::new).contains(&inside.as_path())
+            || PRIVATE_DIRECTORIES.map(Path::new).contains(&inside.as_path());
+        // A root that was once entered may have kept the place of the old one.
+        if own || inside == Path::new(OLD_ROOT) {
+            continue;
+        }
+        let found = fs_err::symlink_metadata(below_old_root(&host)).step(|| format!("look at {host:?}"))?;
+        if found.is_symlink() {
+            copy_link(&host, &inside)?;
+        } else if found.is_dir() || found.is_file() {
+            show(&host, &inside, found.is_dir(), Access::ReadOnly)?;
+        }
+        // Sockets, pipes and devices there are none that a command could expect.
+    }
+    Ok(())
+}
+
+/// Copies the links at the top of the host's root that lead to something in `shown`.
+fn copy_links_into(shown: &[Mount]) -> Result<(), Failure> {
+    for entry in list(Path::new("/"))? {
+        let link = Path::new("/").join(&entry);
+        let Ok(target) = fs_err::read_link(below_old_root(&link)) else { continue };
+        let target = Path::new("/").join(target);
+        if shown.iter().any(|mount| target.starts_with(mount.inside.to_path())) && !link.is_symlink() {
+            copy_link(&link, &link)?;
+        }
+    }
+    Ok(())
+}
+
+fn copy_link(host: &Path, inside: &Path) -> Result<(), Failure> {
+    let target = fs_err::read_link(below_old_root(host)).step(|| format!("read the link {host:?}"))?;
+    fs_err::os::unix::fs::symlink(target, inside).step(|| format!("create the link {inside:?}"))
+}
+
+fn list(root: &Path) -> Result<Vec<PathBuf>, Failure> {
+    let entries = fs_err::read_dir(below_old_root(root)).and_then(|entries| {
+        entries.map(|entry| Ok(PathBuf::from(entry?.file_name()))).collect::<std::io::Result<_>>()
+    });
+    entries.step(|| format!("list the root file system {root:?}"))
+}

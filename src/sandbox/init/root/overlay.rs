@@ -1,0 +1,72 @@
+//! Trees that a command may change without a change to what they are made of. Knows nothing of who looks at
+//! them later.
+
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::Path;
+
+use nix::mount::{MntFlags, MsFlags, umount2};
+use nix::unistd::chdir;
+use rustix::fs::{Mode, OFlags, ResolveFlags};
+
+use super::mounts::{mount_fresh, mount_tmpfs};
+use super::{OLD_ROOT, below_old_root, make_mount_point};
+use crate::sandbox::init::step::{Failure, Step};
+use crate::sandbox::message::OverlayMount;
+
+const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+
+/// Finds out whether the kernel lets us mount an overlay, with directories on a file system that is mounted on
+/// `place` for that.
+pub(super) fn attempt(place: &Path) -> Result<(), Failure> {
+    mount_tmpfs(place, 0o755)?;
+    let try_it = || {
+        let [lower, upper, work, merged] = ["lower", "upper", "work", "merged"].map(|name| place.join(name));
+        for directory in [&lower, &upper, &work, &merged] {
+            fs_err::create_dir(directory).step(|| format!("create {directory:?}"))?;
+        }
+        mount_layers(&[open_directory(&lower)?], &open_directory(&upper)?, &open_directory(&work)?, &merged)
+    };
+    let mounted = try_it();
+    umount2(place, MntFlags::MNT_DETACH).step(|| format!("unmount {place:?}"))?;
+    mounted
+}
+
+/// Mounts an overlay; returns its root.
+pub(super) fn mount_overlay(overlay: &OverlayMount) -> Result<OwnedFd, Failure> {
+    let lower = overlay.lower.iter().map(|path| open_host_directory(&path.to_path()));
+    let lower = lower.collect::<Result<Vec<_>, _>>()?;
+    let upper = open_host_directory(&overlay.upper.to_path())?;
+    let work = open_host_directory(&overlay.work.to_path())?;
+    let inside = overlay.inside.to_path();
+    make_mount_point(&inside, true).step(|| format!("create {inside:?}, to mount an overlay there"))?;
+    mount_layers(&lower, &upper, &work, &inside)?;
+    open_directory(&inside)
+}
+
+/// Layers are named by descriptor, in the directory that lists ours: no path has to be escaped, and many fit
+/// into the one page that the kernel reads.
+fn mount_layers(lower: &[OwnedFd], upper: &OwnedFd, work: &OwnedFd, inside: &Path) -> Result<(), Failure> {
+    let numbers: Vec<String> = lower.iter().map(|layer| layer.as_raw_fd().to_string()).collect();
+    let (lower, upper, work) = (numbers.join(":"), upper.as_raw_fd(), work.as_raw_fd());
+    // Without `volatile` the end of the command would write the whole file system of `upper` to its disk.
+    let options = format!("lowerdir={lower},upperdir={upper},workdir={work},userxattr,volatile");
+    let here = || "enter the directory of descriptors".to_owned();
+    chdir(&below_old_root(Path::new("/proc/self/fd"))).step(here)?;
+    let mounted = mount_fresh("overlay", inside, MsFlags::MS_NOSUID | MsFlags::MS_NODEV, &options);
+    chdir("/").step(|| "return to the root".to_owned())?;
+    mounted
+}
+
+/// Opens a directory of the host as the host would, wherever absolute links lead.
+fn open_host_directory(path: &Path) -> Result<OwnedFd, Failure> {
+    let open = || -> rustix::io::Result<OwnedFd> {
+        let root = rustix::fs::open(OLD_ROOT, DIRECTORY, Mode::empty())?;
+        let relative = path.strip_prefix("/").unwrap_or(path);
+        rustix::fs::openat2(root, relative, DIRECTORY, Mode::empty(), ResolveFlags::IN_ROOT)
+    };
+    open().step(|| format!("open {path:?}, a part of an overlay"))
+}
+
+fn open_directory(path: &Path) -> Result<OwnedFd, Failure> {
+    rustix::fs::open(path, DIRECTORY, Mode::empty()).step(|| format!("open {path:?}"))
+}

@@ -1,0 +1,131 @@
+//! The life of a supervisor: it makes ready, waits for a command, starts it, and sees to its end. With
+//! namespaces it is their process 1. Knows nothing of the commands before and after.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+
+use nix::sched::CloneFlags;
+use nix::sys::prctl;
+use nix::sys::signal::Signal;
+use nix::unistd::{Pid, dup2_stderr, getpid};
+use rustix::io::DupFlags;
+
+use super::Life;
+use super::command::Start;
+use super::namespaces::Ground;
+use super::root::Unfinished;
+use super::step::{Failure, Step};
+use super::supervise::{self, Realm};
+use super::system::{self, SingleThreaded, Stack};
+use crate::sandbox::message::{self, Command, Report};
+
+pub(super) struct Supervisor<'a> {
+    pub alone: &'a SingleThreaded,
+    /// For the command, until it is one.
+    pub stack: &'a mut Stack,
+    /// Where the command comes from. This process and its nursery share the variable but not the descriptor.
+    pub nursery: &'a mut OwnedFd,
+    /// What the nursery has built, if there are namespaces.
+    pub ground: Option<&'a Ground>,
+    /// Whether we have to say what the host allows.
+    pub first: bool,
+}
+
+impl Supervisor<'_> {
+    pub(super) fn run(self) -> io::Result<Life> {
+        let root = match self.make_ready() {
+            Ok(root) => root,
+            Err(failure) => {
+                message::send_report(&*self.nursery, &failure.into(), &[])?;
+                return Ok(Life::Over);
+            }
+        };
+        if self.first {
+            self.say_ready(root.as_ref())?;
+        }
+        let Some((command, descriptors)) = message::receive::<Command>(&*self.nursery)? else {
+            return Ok(Life::Over);
+        };
+        let [control, stdin, stdout, stderr] = <[OwnedFd; 4]>::try_from(descriptors)
+            .map_err(|got| io::Error::other(format!("{} descriptors instead of four", got.len())))?;
+        // From now on a cry of ours is about this command.
+        dup2_stderr(&control)?;
+        // Nobody else may hold the nursery's socket, whose end means its end.
+        rustix::io::dup3(&control, self.nursery, DupFlags::CLOEXEC)?;
+        let mut session = Session { alone: self.alone, stack: self.stack, control: control.into() };
+        session.run(command, [stdin, stdout, stderr], root)?;
+        Ok(Life::GoesOn)
+    }
+
+    fn make_ready(&self) -> Result<Option<Unfinished>, Failure> {
+        // If the one who waits for us is killed, nobody else would notice.
+        prctl::set_pdeathsig(Signal::SIGKILL).step(|| "tie the supervisor to its parent".to_owned())?;
+        match self.ground {
+            Some(ground) => ground.furnish().map(Some),
+            None => {
+                // No orphan among our descendants can leave the tree.
+                prctl::set_child_subreaper(true).step(|| "adopt orphaned processes".to_owned())?;
+                Ok(None)
+            }
+        }
+    }
+
+    fn say_ready(&self, root: Option<&Unfinished>) -> io::Result<()> {
+        let mut lost: Vec<String> = self.ground.map(|ground| ground.lost().to_vec()).unwrap_or_default();
+        lost.extend(root.iter().flat_map(|root| root.lost.iter().cloned()));
+        let overlays = self.ground.is_some_and(Ground::overlays);
+        message::send_report(&*self.nursery, &Report::Prepared { lost, overlays }, &[])
+    }
+}
+
+/// A supervisor with a command.
+struct Session<'a> {
+    alone: &'a SingleThreaded,
+    stack: &'a mut Stack,
+    control: UnixStream,
+}
+
+impl Session<'_> {
+    fn run(&mut self, command: Command, streams: [OwnedFd; 3], root: Option<Unfinished>) -> io::Result<()> {
+        let realm = if root.is_some() { Realm::PidNamespace } else { Realm::Descendants };
+        let overlays = match root.map_or(Ok(Vec::new()), |root| root.finish(&command)) {
+            Ok(overlays) => overlays,
+            Err(failure) => return self.report(&failure.into()),
+        };
+        let started = Start::new(command, realm).and_then(|start| self.start(&start, &streams));
+        let main = match started {
+            Ok(main) => main,
+            Err(refusal) => return self.report(&refusal),
+        };
+        drop(streams);
+        if realm == Realm::PidNamespace {
+            system::drop_capabilities()?;
+        }
+        let directories: Vec<_> = overlays.iter().map(AsFd::as_fd).collect();
+        message::send_report(&self.control, &Report::Running, &directories)?;
+        drop(overlays);
+        let end = supervise::supervise(&self.control, main, realm)?;
+        self.report(&end)
+    }
+
+    /// Starts the command; says why if it could not be.
+    fn start(&mut self, start: &Start, streams: &[OwnedFd; 3]) -> Result<Pid, Report> {
+        let supervisor = getpid();
+        let mut refusal = None;
+        let child = || {
+            refusal = Some(start.execute(streams, supervisor));
+            0
+        };
+        let main = system::run_in_child(self.alone, self.stack, CloneFlags::empty(), child);
+        match (main, refusal) {
+            (Ok(main), None) => Ok(main),
+            (Ok(_), Some(refusal)) => Err(refusal),
+            (Err(error), _) => Err(Failure { step: "fork".to_owned(), error: error.to_string() }.into()),
+        }
+    }
+
+    fn report(&self, report: &Report) -> io::Result<()> {
+        message::send_report(&self.control, report, &[])
+    }
+}

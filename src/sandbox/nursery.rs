@@ -1,0 +1,156 @@
+//! A process in which commands are started, from our side. Knows nothing of what it does.
+
+use std::fs::File;
+use std::io;
+use std::net::Shutdown;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{self, Child, ExitStatus, Stdio};
+
+use super::error::SandboxError;
+use super::listener::{Heard, Listener};
+use super::message::{self, Command, Report, Request};
+use super::tree::KILL_GRACE;
+
+/// A `sandbox-init`. Dropping it ends it, and waits for that.
+#[derive(Debug)]
+pub(super) struct Nursery {
+    process: Child,
+    socket: UnixStream,
+    listener: Listener,
+    /// A step that failed when nobody was waiting for it, and why.
+    last_words: Option<(String, String)>,
+    ended: bool,
+}
+
+/// What the host allowed a nursery to build.
+pub(super) struct Allowed {
+    pub overlays: bool,
+    /// What was lost on the way.
+    pub lost: Vec<String>,
+}
+
+impl Nursery {
+    /// Starts one that does what `request` asks, and waits until it is ready.
+    pub(super) fn start(executable: &Path, request: &Request) -> Result<(Self, Allowed), SandboxError> {
+        let mut nursery = Self::execute(executable)?;
+        // One that died early closes the socket; what it said before is a better error than "broken pipe".
+        let sent = message::send(&nursery.socket, request, &[]);
+        match nursery.listener.hear(&nursery.socket, None) {
+            Ok(Heard::Report(Report::Prepared { lost, overlays })) => {
+                Ok((nursery, Allowed { overlays, lost }))
+            }
+            Ok(Heard::Report(Report::SetUpFailed { step, error })) => {
+                Err(SandboxError::SetUp { step, error })
+            }
+            Ok(_) => Err(nursery.death(sent)),
+            Err(source) => Err(SandboxError::Control { doing: "hear from", source }),
+        }
+    }
+
+    /// The nursery's standard error *is* the socket: no descriptor needs to be inherited past the standard
+    /// three, and whatever the dynamic loader or a panic has to say arrives here and not in a command's output.
+    fn execute(executable: &Path) -> Result<Self, SandboxError> {
+        let (socket, theirs) = UnixStream::pair()
+            .map_err(|source| SandboxError::Control { doing: "make a control socket for", source })?;
+        let process = process::Command::new(executable)
+            .arg("sandbox-init")
+            .env_clear()
+            .current_dir("/")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::from(OwnedFd::from(theirs)))
+            // Its own process group, so that an interrupt from the terminal reaches us and not the one that
+            // cleans up.
+            .process_group(0)
+            .spawn()
+            .map_err(|source| SandboxError::StartInit { executable: executable.to_owned(), source })?;
+        Ok(Self { process, socket, listener: Listener::default(), last_words: None, ended: false })
+    }
+
+    /// Whether it can still take a command, as far as can be told.
+    pub(super) fn is_alive(&mut self) -> bool {
+        matches!(self.process.try_wait(), Ok(None))
+    }
+
+    /// Hands over a command, which will report through `control`. That this failed is seen on the other end of
+    /// `control` too, which then has nobody behind it.
+    pub(super) fn give(
+        &self,
+        command: &Command,
+        control: UnixStream,
+        [stdin, stdout, stderr]: [BorrowedFd<'_>; 3],
+    ) -> io::Result<()> {
+        message::send(&self.socket, command, &[control.as_fd(), stdin, stdout, stderr])
+    }
+
+    /// Ends one that runs nothing.
+    pub(super) fn dismiss(mut self) -> Result<ExitStatus, SandboxError> {
+        self.end()
+    }
+
+    /// The error for one that ended, or had to, before it should have. `sent` is what came of telling it
+    /// something.
+    pub(super) fn death(mut self, sent: io::Result<()>) -> SandboxError {
+        let status = match self.end() {
+            Ok(status) => status,
+            Err(error) => return error,
+        };
+        if let Some((step, error)) = self.last_words.take() {
+            return SandboxError::SetUp { step, error };
+        }
+        let said = self.listener.said();
+        match sent {
+            Err(source) if said.is_empty() && status.success() => {
+                SandboxError::Control { doing: "send a request to", source }
+            }
+            _ => SandboxError::InitDied { status, said },
+        }
+    }
+
+    /// The socket ends when the nursery does, so there is nothing to be polled.
+    fn end(&mut self) -> Result<ExitStatus, SandboxError> {
+        // Somebody else, a fork in another thread on its way to an exec, may hold a copy of our end.
+        let _ = self.socket.shutdown(Shutdown::Write);
+        loop {
+            match self.listener.hear(&self.socket, Some(KILL_GRACE)) {
+                Ok(Heard::Report(Report::SetUpFailed { step, error })) => {
+                    self.last_words = Some((step, error));
+                }
+                Ok(Heard::Report(_)) => {}
+                Ok(Heard::Closed) => break,
+                Ok(Heard::Nothing) => return Err(SandboxError::Unkillable { seconds: KILL_GRACE.as_secs() }),
+                Err(source) => return Err(SandboxError::Control { doing: "hear from", source }),
+            }
+        }
+        let status =
+            self.process.wait().map_err(|source| SandboxError::Control { doing: "wait for", source })?;
+        self.ended = true;
+        Ok(status)
+    }
+
+    /// Kills it, and with it all it started, at least where it has namespaces.
+    pub(super) fn kill(mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        self.ended = true;
+    }
+}
+
+impl Drop for Nursery {
+    fn drop(&mut self) {
+        if !self.ended && self.end().is_err() {
+            let _ = self.process.kill();
+            let _ = self.process.wait();
+        }
+    }
+}
+
+pub(super) fn open_null(doing: &'static str) -> Result<File, SandboxError> {
+    let open = || -> io::Result<File> {
+        Ok(fs_err::File::options().read(true).write(true).open("/dev/null")?.into_parts().0)
+    };
+    open().map_err(|source| SandboxError::Control { doing, source })
+}

@@ -1,0 +1,421 @@
+//! One machine as a complete endpoint of the Remote Execution API: puts the store, the executors, the queue and
+//! the services together. Knows what fits to what, and nothing of how any of it works.
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tonic::body::Body;
+use tonic::server::NamedService;
+use tonic::service::{Routes, RoutesBuilder};
+use tonic::transport::{Channel, Server};
+
+use super::action_cache::ActionCacheService;
+use super::byte_stream::ByteStreamService;
+use super::calls::CallLayer;
+use super::capabilities::{CapabilitiesService, CapabilitiesSettings};
+use super::content_addressable_storage::ContentAddressableStorageService;
+use super::descriptors;
+use super::execution::{ExecutionService, ExecutionSettings};
+use super::http::HttpServer;
+use super::listener::{Address, Connections, Door, ListenError, Listener, Listening};
+use super::malformed::RefuseMalformed;
+use super::metrics::Metrics;
+use super::operations::OperationsService;
+use super::readiness::Readiness;
+use super::settings::{PoolSettings, Settings};
+use super::storage::{CONNECTION_WINDOW, MAX_FRAME_BYTES, STREAM_WINDOW, StorageSettings};
+use super::wire::MAX_MESSAGE_BYTES;
+use crate::cas::{ActionCache, BlobStore, CompleteActionCache, DiskStore, StoreError, StoreSettings};
+use crate::execute::{
+    Execute, ExecuteCounters, ExecuteError, InputLimits, LocalExecutor, LocalSettings, OwnBinarySettings,
+    SharedFiles, TreeLimits, executor,
+};
+use crate::platform::Arch;
+use crate::queue::{Pool, Queue, QueueError, QueueSettings, Timeouts};
+use crate::reapi::execution_server::ExecutionServer;
+use crate::reapi::longrunning::operations_server::OperationsServer;
+use crate::sandbox::{Isolation, RootFileSystem, Sandbox, SandboxError, Spawner};
+use crate::worker::Offer;
+use crate::worker::local::LocalWorkers;
+
+/// Calls of one client at a time. Each action it waits for is one.
+const CONCURRENT_STREAMS: u32 = 1 << 14;
+
+/// Calls a client may break off before we have looked at them. A build that is interrupted does so with all of
+/// its calls, which must not look like an attack.
+const PENDING_RESETS: usize = 1 << 13;
+
+/// Bytes of the headers of a call, request metadata included.
+const HEADERS: u32 = 256 << 10;
+
+/// A client that has said nothing for so long is asked whether it is still there, and is gone if it does not
+/// answer in time.
+const KEEPALIVE: Duration = Duration::from_secs(60);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How long clients have, once no action runs any more, to fetch their answers.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// Why a host cannot start, or does not end well.
+#[derive(Debug, thiserror::Error)]
+pub enum HostError {
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+
+    #[error("cannot open the store: {0}")]
+    Store(#[from] StoreError),
+
+    #[error("cannot set up the sandbox: {0}")]
+    Sandbox(#[from] SandboxError),
+
+    #[error("cannot make room for actions: {0}")]
+    Execute(#[from] ExecuteError),
+
+    #[error("cannot make a queue: {0}")]
+    Queue(#[from] QueueError),
+
+    #[error("pool `{pool}`: cannot look at its root file system: {source}")]
+    Root { pool: String, source: io::Error },
+
+    #[error(
+        "pool `{pool}`: its actions could not see the root file system it is to have, as there are no namespaces \
+         here; `crosswheel doctor` says why"
+    )]
+    RootWithoutNamespaces { pool: String },
+
+    #[error(
+        "pool `{pool}`: found no program in {} that shows its architecture; give the property Arch, as in \
+         Arch=arm64, or another root",
+        .root.display()
+    )]
+    UnknownArch { pool: String, root: PathBuf },
+
+    #[error("cannot describe the services: {0}")]
+    Reflection(#[from] tonic_reflection::server::Error),
+
+    #[error("the server ended: {0}")]
+    Serve(#[from] tonic::transport::Error),
+
+    #[error("cannot {doing}: {source}")]
+    Io { doing: &'static str, source: io::Error },
+}
+
+/// A running host. It ends when it is dropped, but better with [`Host::stop`].
+#[derive(Debug)]
+pub struct Host {
+    door: Door,
+    readiness: Readiness,
+    metrics: Arc<Metrics>,
+    summary: Summary,
+    workers: LocalWorkers,
+    stop: oneshot::Sender<()>,
+    serving: JoinHandle<Result<(), tonic::transport::Error>>,
+}
+
+/// What a host turned out to be.
+#[derive(Debug, Clone)]
+pub struct Summary {
+    pub store: PathBuf,
+    /// Most bytes of blobs in it.
+    pub max_bytes: Option<u64>,
+    /// With everything they offer.
+    pub pools: Vec<Pool>,
+    /// What stands between actions and this machine.
+    pub isolation: Isolation,
+}
+
+impl Host {
+    /// Starts a host that nobody but this process can reach yet. Needs a Tokio runtime. `own_executable` is a
+    /// `crosswheel`: it sets up sandboxes, and is what actions get that run crosswheel.
+    ///
+    /// # Errors
+    /// [`HostError`] for what the settings want and this machine does not have.
+    pub async fn start(settings: &Settings, own_executable: PathBuf) -> Result<Self, HostError> {
+        let sandbox = Sandbox::detect(settings.sandbox, own_executable.clone())?;
+        let pools = settings.pools.iter().map(|pool| offered_pool(pool, sandbox.isolation()));
+        let pools: Vec<Pool> = pools.collect::<Result<_, _>>()?;
+        let store = Arc::new(DiskStore::open(&store_settings(settings))?);
+        let results = Arc::new(CompleteActionCache::new(Arc::clone(&store)));
+        let metrics = Arc::new(Metrics::new());
+
+        let Executors { of_pools, files, counters } =
+            executors(settings, &sandbox, &store, &metrics, &own_executable)?;
+        let (queue, slots) = Queue::new(pools.clone(), queue_settings(settings))?;
+        let queue = Arc::new(queue);
+        let action_cache: Arc<dyn ActionCache> = Arc::clone(&results) as _;
+        let execute = |pool: &Pool| Arc::clone(&of_pools[&pool.name]);
+        let workers = LocalWorkers::start(Arc::clone(&queue), slots, execute, &action_cache)
+            .map_err(|source| HostError::Io { doing: "start workers", source })?;
+        metrics.watch(&store, &queue, &files, counters);
+
+        let (routes, readiness) = routes(settings, &store, results, &queue)?;
+        let connections = Connections::new();
+        let door = connections.door();
+        let (stop, stopped) = oneshot::channel();
+        let server = server().layer(CallLayer::new(Arc::clone(&metrics.calls))).layer(RefuseMalformed);
+        let serving =
+            tokio::spawn(server.serve_with_incoming_shutdown(routes, connections.into_stream(), async {
+                // Whether it is said or the host is dropped is all the same.
+                let _ = stopped.await;
+            }));
+        readiness.set(true).await;
+        let summary = Summary {
+            store: settings.store.clone(),
+            max_bytes: settings.max_bytes,
+            pools,
+            isolation: sandbox.isolation().clone(),
+        };
+        Ok(Self { door, readiness, metrics, summary, workers, stop, serving })
+    }
+
+    /// A channel to the services without a socket. It stays usable as long as the host runs.
+    pub fn connect(&self) -> Channel {
+        self.door.connect()
+    }
+
+    /// Lets others in at these addresses until what is returned is dropped; also says where it really listens.
+    ///
+    /// # Errors
+    /// The first address where that is not possible; then it listens nowhere.
+    pub async fn listen(&self, addresses: &[Address]) -> Result<(Listening, Vec<Address>), ListenError> {
+        let mut listeners = Vec::new();
+        for address in addresses {
+            listeners.push(Listener::bind(address).await?);
+        }
+        let actual = listeners.iter().map(|listener| listener.address().clone()).collect();
+        Ok((self.door.listen(listeners), actual))
+    }
+
+    /// Serves metrics and health over HTTP until what is returned is dropped.
+    ///
+    /// # Errors
+    /// If it cannot listen there.
+    pub async fn listen_http(&self, address: &Address) -> Result<HttpServer, ListenError> {
+        HttpServer::start(address, Arc::clone(&self.metrics), self.readiness.clone()).await
+    }
+
+    /// What it turned out to be.
+    pub fn summary(&self) -> &Summary {
+        &self.summary
+    }
+
+    /// The actions it has, and had.
+    pub fn queue(&self) -> &Queue {
+        self.workers.queue()
+    }
+
+    /// Ends the host: no new actions; those that run or wait may go on for `grace`, or until `kill` is there, and
+    /// are killed then.
+    ///
+    /// # Errors
+    /// [`HostError::Serve`] if the server had ended before.
+    pub async fn stop(self, grace: Duration, kill: impl Future<Output = ()>) -> Result<(), HostError> {
+        self.readiness.set(false).await;
+        tokio::select! {
+            () = self.workers.queue().drain() => {}
+            () = tokio::time::sleep(grace) => tracing::warn!(?grace, "killing the actions that still run"),
+            () = kill => tracing::warn!("killing the actions that still run"),
+        }
+        // Returns when nothing of them is left.
+        let workers = self.workers;
+        let killed = tokio::task::spawn_blocking(move || drop(workers)).await;
+        let _ = self.stop.send(());
+        let served = tokio::time::timeout(FAREWELL, self.serving).await;
+        let panicked = |error| HostError::Io { doing: "end", source: io::Error::other(error) };
+        killed.map_err(panicked)?;
+        match served {
+            Ok(served) => Ok(served.map_err(panicked)??),
+            // Somebody still listens, to the health service for example.
+            Err(_) => Ok(()),
+        }
+    }
+}
+
+fn store_settings(settings: &Settings) -> StoreSettings {
+    StoreSettings {
+        directory: settings.store.clone(),
+        max_bytes: settings.max_bytes,
+        high_water_percent: settings.high_water_mark,
+        low_water_percent: settings.low_water_mark,
+        min_free_bytes: settings.min_free_bytes,
+        keep_after_use: settings.keep_after_use,
+        fsync: settings.fsync,
+    }
+}
+
+fn queue_settings(settings: &Settings) -> QueueSettings {
+    QueueSettings {
+        timeouts: Timeouts { default: settings.default_timeout, maximum: settings.max_timeout },
+        max_queued: settings.max_queued_actions,
+        grace: settings.unattended_grace,
+        ..QueueSettings::default()
+    }
+}
+
+/// The pool an operator asked for, with what can be found out about it.
+fn offered_pool(settings: &PoolSettings, isolation: &Isolation) -> Result<Pool, HostError> {
+    let name = settings.name.clone();
+    if settings.root.is_some() && !isolation.namespaces {
+        return Err(HostError::RootWithoutNamespaces { pool: name });
+    }
+    let root = settings.root.as_deref().unwrap_or(Path::new("/"));
+    // Without namespaces actions see all of this machine.
+    let visible = if isolation.namespaces { &*settings.host_directories } else { &[] };
+    let offer = Offer::of(root, visible).map_err(|source| HostError::Root { pool: name.clone(), source })?;
+    let given = |name: &str| settings.properties.iter().any(|(other, _)| other.eq_ignore_ascii_case(name));
+    if offer.arch.is_none() && !given("Arch") && !given("ISA") {
+        return Err(HostError::UnknownArch { pool: name, root: root.to_owned() });
+    }
+    let found = offer.properties().into_iter().filter(|(name, _)| !given(name));
+    let properties = found.chain(settings.properties.iter().cloned()).collect();
+    let emulated = offer.arch.is_some_and(|arch| arch != Arch::host());
+    let preference = settings.preference.unwrap_or(if emulated { -1 } else { 0 });
+    Ok(Pool { name, slots: settings.slots.unwrap_or(1), properties, preference, timeouts: None })
+}
+
+/// What runs actions, and what is known about it.
+struct Executors {
+    of_pools: HashMap<String, Arc<dyn Execute>>,
+    files: Arc<SharedFiles>,
+    counters: Vec<(String, Arc<ExecuteCounters>)>,
+}
+
+fn executors(
+    settings: &Settings,
+    sandbox: &Sandbox,
+    store: &Arc<DiskStore>,
+    metrics: &Metrics,
+    own_executable: &Path,
+) -> Result<Executors, HostError> {
+    let files = SharedFiles::open(Arc::clone(store), InputLimits::default(), TreeLimits::default())?;
+    let files = Arc::new(files);
+    let spawner = Arc::new(Spawner::start(sandbox)?);
+    let mut of_pools: HashMap<String, Arc<dyn Execute>> = HashMap::new();
+    let mut all_counters = Vec::new();
+    for pool in &settings.pools {
+        let local = LocalSettings {
+            root: root_file_system(pool),
+            network: settings.network,
+            own_binary: OwnBinarySettings {
+                executable: own_executable.to_owned(),
+                // What it remembers of interpreters is true of one root file system.
+                cache: Some(settings.store.join("crosswheel").join(&pool.name)),
+            },
+        };
+        let local = LocalExecutor::new(Arc::clone(&files), Arc::clone(&spawner), local);
+        let counters = Arc::new(ExecuteCounters::default());
+        let measured = metrics.measure(executor(local, Arc::clone(&counters)), &pool.name);
+        of_pools.insert(pool.name.clone(), measured);
+        all_counters.push((pool.name.clone(), counters));
+    }
+    Ok(Executors { of_pools, files, counters: all_counters })
+}
+
+fn root_file_system(pool: &PoolSettings) -> RootFileSystem {
+    match (&pool.root, &*pool.host_directories) {
+        (Some(root), _) => RootFileSystem::Directory(root.clone()),
+        (None, []) => RootFileSystem::Host,
+        (None, directories) => RootFileSystem::HostDirectories(directories.to_vec()),
+    }
+}
+
+/// All services, and who tells whether they are ready.
+fn routes(
+    settings: &Settings,
+    store: &Arc<DiskStore>,
+    results: Arc<CompleteActionCache>,
+    queue: &Arc<Queue>,
+) -> Result<(Routes, Readiness), HostError> {
+    let storage = StorageSettings {
+        max_blob_bytes: None,
+        idle_upload_timeout: settings.upload_idle_timeout,
+        update_action_results: settings.update_action_result,
+    };
+    let capabilities = CapabilitiesSettings {
+        execution: true,
+        priorities: i32::MIN..=i32::MAX,
+        node_properties: ["mtime", "unix_mode"].map(str::to_owned).to_vec(),
+        update_action_results: settings.update_action_result,
+        max_blob_bytes: storage.max_blob_bytes,
+        absolute_symlinks: true,
+    };
+    let blobs: Arc<dyn BlobStore> = Arc::clone(store) as _;
+    let execution = ExecutionService::new(
+        Arc::clone(queue),
+        Arc::clone(&blobs),
+        Arc::clone(&results) as _,
+        ExecutionSettings::default(),
+    );
+    let mut services = Services::default();
+    services.add(CapabilitiesService::new(&capabilities));
+    services.add(ContentAddressableStorageService::new(Arc::clone(&blobs), &storage));
+    services.add(ByteStreamService::new(Arc::clone(store), &storage));
+    services.add(ActionCacheService::new(results, blobs, &storage));
+    services.add(ExecutionServer::new(execution).max_decoding_message_size(MAX_MESSAGE_BYTES));
+    services.add(OperationsServer::new(OperationsService::new(Arc::clone(queue))));
+    services.add_health_and_reflection()
+}
+
+/// Services, and their names.
+#[derive(Default)]
+struct Services {
+    routes: RoutesBuilder,
+    names: Vec<String>,
+}
+
+impl Services {
+    fn add<S>(&mut self, service: S)
+    where
+        S: tower::Service<http::Request<Body>, Error = Infallible>
+            + NamedService
+            + Clone
+            + Send
+            + Sync
+            + 'static,
+        S::Response: axum::response::IntoResponse,
+        S::Future: Send + 'static,
+    {
+        self.names.push(S::NAME.to_owned());
+        self.routes.add_service(service);
+    }
+
+    /// Tells clients that ask what the services are, in both versions of the protocol, and whether they are ready.
+    fn add_health_and_reflection(mut self) -> Result<(Routes, Readiness), HostError> {
+        let (health, health_service) = tonic_health::server::health_reporter();
+        let readiness = Readiness::new(health, self.names.clone());
+        self.add(health_service);
+        let builder = || {
+            let files = descriptors::FILES.into_iter();
+            let names = self.names.iter().map(String::as_str);
+            let names = names
+                .chain(["grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection"]);
+            let builder = tonic_reflection::server::Builder::configure();
+            let builder =
+                files.fold(builder, |builder, files| builder.register_encoded_file_descriptor_set(files));
+            names.fold(builder, |builder, name| builder.with_service_name(name))
+        };
+        let (v1, v1alpha) = (builder().build_v1()?, builder().build_v1alpha()?);
+        self.routes.add_service(v1);
+        self.routes.add_service(v1alpha);
+        Ok((self.routes.routes().prepare(), readiness))
+    }
+}
+
+/// HTTP/2 for blobs of many megabytes and thousands of clients that wait.
+fn server() -> Server {
+    Server::builder()
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_frame_size(MAX_FRAME_BYTES)
+        .max_concurrent_streams(CONCURRENT_STREAMS)
+        .http2_max_pending_accept_reset_streams(Some(PENDING_RESETS))
+        .http2_max_header_list_size(HEADERS)
+        .http2_keepalive_interval(Some(KEEPALIVE))
+        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+}

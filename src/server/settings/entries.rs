@@ -1,0 +1,143 @@
+//! The names of all settings: one table for flags, environment, file and help.
+
+/// A setting as a person writes it.
+#[derive(Debug)]
+pub struct Entry {
+    /// `max-bytes`: `--max-bytes` on the command line, `CROSSWHEEL_MAX_BYTES` in the environment and
+    /// `max-bytes` in the file.
+    pub name: &'static str,
+    /// What stands for its value in the help.
+    pub value: &'static str,
+    /// What it does, and its default.
+    pub help: &'static str,
+    /// What separates several values in the environment, if there can be several. On the command line the flag
+    /// is repeated then, in the file it is an array.
+    pub separator: Option<char>,
+}
+
+impl Entry {
+    /// The entry with this name.
+    pub fn find(name: &str) -> Option<&'static Self> {
+        ENTRIES.iter().find(|entry| entry.name == name)
+    }
+
+    /// The environment variable.
+    pub fn variable(&self) -> String {
+        format!("CROSSWHEEL_{}", self.name.replace('-', "_").to_uppercase())
+    }
+}
+
+const fn one(name: &'static str, value: &'static str, help: &'static str) -> Entry {
+    Entry { name, value, help, separator: None }
+}
+
+/// All settings, in the order of the help and of `--print-config`.
+pub static ENTRIES: &[Entry] = &[
+    Entry {
+        name: "listen",
+        value: "ADDRESS",
+        help: "Serve gRPC here: HOST:PORT (port 0 takes a free one) or unix:PATH; may be repeated \
+               [default: 127.0.0.1:8980]",
+        separator: Some(','),
+    },
+    one(
+        "http-listen",
+        "ADDRESS",
+        "Serve /metrics, /healthz and /readyz here: HOST:PORT, unix:PATH, or `off` [default: 127.0.0.1:8981]",
+    ),
+    one(
+        "store",
+        "DIR",
+        "Keep blobs and action results here [default: crosswheel/store in the user's cache directory]",
+    ),
+    one(
+        "max-bytes",
+        "SIZE",
+        "Keep at most so many bytes of blobs, such as 50GiB, or `unlimited` [default: half of the disk]",
+    ),
+    one(
+        "high-water-mark",
+        "PERCENT",
+        "Start to remove the blobs unused for longest at so much of max-bytes [default: 95%]",
+    ),
+    one("low-water-mark", "PERCENT", "Stop to remove blobs at so much of max-bytes [default: 85%]"),
+    one(
+        "min-free-bytes",
+        "SIZE",
+        "Remove blobs, whatever max-bytes allows, when less than this is left on the disk [default: 2% of it, \
+         at most 2GiB]",
+    ),
+    one(
+        "keep-after-use",
+        "DURATION",
+        "Never remove a blob within this time after it was used or reported to be there [default: 10m]",
+    ),
+    one(
+        "fsync",
+        "on|off",
+        "Write blobs through to the disk before they appear, so that not even a power failure costs any; slow \
+         [default: off]",
+    ),
+    Entry {
+        name: "pool",
+        value: "POOL",
+        help: "Workers of one platform: NAME[=ROOTFS][,slots=N][,preference=N][,host-directory=DIR...]\
+               [,PROPERTY=VALUE...]; may be repeated [default: native, with one slot per core]",
+        separator: Some(';'),
+    },
+    one(
+        "sandbox",
+        "MODE",
+        "Run actions in namespaces of their own: `auto` where the host allows it, `required` or not at all, \
+         `off` [default: auto]",
+    ),
+    one("network", "on|off", "Let actions use the network of this host [default: off]"),
+    one("default-timeout", "DURATION", "For actions that ask for no timeout [default: 1h]"),
+    one("max-timeout", "DURATION", "Refuse actions that ask for a longer timeout [default: 1day]"),
+    one("max-queued-actions", "NUMBER", "Refuse further actions when so many are waiting [default: 100000]"),
+    one(
+        "unattended-grace",
+        "DURATION",
+        "Cancel an action when no client has waited for it for so long [default: 1m]",
+    ),
+    one(
+        "update-action-result",
+        "on|off",
+        "Let clients write to the action cache; our own workers always do [default: on]",
+    ),
+    one(
+        "max-batch-bytes",
+        "SIZE",
+        "Most bytes of blobs in one BatchUpdateBlobs or BatchReadBlobs [default: 4MiB]",
+    ),
+    one(
+        "upload-idle-timeout",
+        "DURATION",
+        "Forget an upload that was broken off when nobody goes on with it for so long [default: 10m]",
+    ),
+    one(
+        "shutdown-grace",
+        "DURATION",
+        "After SIGTERM or Ctrl-C let running actions go on for at most so long [default: 30s]",
+    ),
+    one("log-format", "text|json", "How to write the log, which goes to standard error [default: text]"),
+    one(
+        "log-level",
+        "LEVEL",
+        "What to log: error, warn, info, debug, trace, or directives such as \
+         info,crosswheel::queue=debug [default: info]",
+    ),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_is_there_once_and_has_a_variable() {
+        for entry in ENTRIES {
+            assert!(std::ptr::eq(Entry::find(entry.name).unwrap(), entry), "{} is there twice", entry.name);
+        }
+        assert_eq!(Entry::find("max-bytes").unwrap().variable(), "CROSSWHEEL_MAX_BYTES");
+    }
+}

@@ -1,0 +1,142 @@
+//! Where settings are written: on the command line, in the environment, in a file. Knows their names, not their
+//! meaning.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use super::entries::{ENTRIES, Entry};
+use super::{SettingsError, unknown_key};
+
+/// Where a value was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    Flag(&'static str),
+    Variable(String),
+    File { key: String, path: PathBuf },
+    Default(&'static str),
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Flag(name) => write!(formatter, "--{name}"),
+            Self::Variable(name) => write!(formatter, "{name} in the environment"),
+            Self::File { key, path } => write!(formatter, "{key} in {}", path.display()),
+            Self::Default(name) => write!(formatter, "the default of {name}"),
+        }
+    }
+}
+
+/// What one setting was given as.
+#[derive(Debug, Clone)]
+pub struct Given {
+    pub origin: Origin,
+    pub values: Vec<Raw>,
+    /// What paths in it are relative to.
+    pub base: PathBuf,
+}
+
+/// One value as it was written.
+#[derive(Debug, Clone)]
+pub enum Raw {
+    Text(String),
+    /// Only for settings that are tables in the file.
+    Table(toml::Table),
+}
+
+/// Everything that was given.
+#[derive(Debug, Default)]
+pub struct Layers {
+    given: BTreeMap<&'static str, Given>,
+}
+
+impl Layers {
+    /// Nothing given.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes the values of a flag. Layers that come first win.
+    pub fn flag(&mut self, name: &'static str, values: Vec<String>, base: &Path) {
+        let values = values.into_iter().map(Raw::Text).collect();
+        self.add(name, Given { origin: Origin::Flag(name), values, base: base.to_owned() });
+    }
+
+    /// Takes what the environment says.
+    ///
+    /// # Errors
+    /// Variables that are not text.
+    pub fn environment(
+        &mut self,
+        variable: impl Fn(&str) -> Option<OsString>,
+        base: &Path,
+    ) -> Result<(), SettingsError> {
+        for entry in ENTRIES {
+            let name = entry.variable();
+            let Some(text) = variable(&name).filter(|text| !text.is_empty()) else { continue };
+            let origin = Origin::Variable(name);
+            let text = text.into_string().map_err(|_| SettingsError::Value {
+                origin: origin.clone(),
+                problem: "is not UTF-8".into(),
+            })?;
+            let values = match entry.separator {
+                None => vec![text],
+                Some(separator) => {
+                    let parts = text.split(separator).map(str::trim).filter(|part| !part.is_empty());
+                    parts.map(str::to_owned).collect()
+                }
+            };
+            let values = values.into_iter().map(Raw::Text).collect();
+            self.add(entry.name, Given { origin, values, base: base.to_owned() });
+        }
+        Ok(())
+    }
+
+    /// Takes what a file says. Paths in it are relative to its directory.
+    ///
+    /// # Errors
+    /// A file that cannot be read, is not TOML, or has keys that are no settings.
+    pub fn file(&mut self, path: &Path) -> Result<(), SettingsError> {
+        let text = fs_err::read_to_string(path).map_err(SettingsError::ReadFile)?;
+        let table: toml::Table = text
+            .parse()
+            .map_err(|source| SettingsError::Syntax { path: path.to_owned(), source: Box::new(source) })?;
+        let base = path.parent().unwrap_or(Path::new("."));
+        for (key, value) in table {
+            let origin = Origin::File { key: key.clone(), path: path.to_owned() };
+            let Some(entry) = Entry::find(&key) else {
+                let problem = unknown_key(&key, ENTRIES.iter().map(|entry| entry.name));
+                return Err(SettingsError::UnknownKey { path: path.to_owned(), problem });
+            };
+            let values = match value {
+                toml::Value::Array(values) if entry.separator.is_some() => values,
+                value => vec![value],
+            };
+            let values: Result<_, _> = values.into_iter().map(raw).collect();
+            let values =
+                values.map_err(|problem| SettingsError::Value { origin: origin.clone(), problem })?;
+            self.add(entry.name, Given { origin, values, base: base.to_owned() });
+        }
+        Ok(())
+    }
+
+    /// What a setting was given as by the first layer that has it.
+    pub fn get(&self, name: &'static str) -> Option<&Given> {
+        self.given.get(name)
+    }
+
+    fn add(&mut self, name: &'static str, given: Given) {
+        self.given.entry(name).or_insert(given);
+    }
+}
+
+fn raw(value: toml::Value) -> Result<Raw, String> {
+    match value {
+        toml::Value::String(text) => Ok(Raw::Text(text)),
+        toml::Value::Integer(_) | toml::Value::Boolean(_) => Ok(Raw::Text(value.to_string())),
+        toml::Value::Table(table) => Ok(Raw::Table(table)),
+        other => Err(format!("`{other}` is of no use here")),
+    }
+}

@@ -1,0 +1,61 @@
+//! Settings as the TOML they can be read from.
+
+use std::fmt::Write;
+
+use toml::Value;
+
+use super::{ENTRIES, LogFormat, Origin, Settings, value};
+
+/// All settings with the place they came from, if they are not defaults.
+pub(super) fn to_toml(settings: &Settings) -> String {
+    let mut text = String::new();
+    // Tables must come last in TOML.
+    for entry in ENTRIES.iter().filter(|entry| entry.name != "pool") {
+        let origin = match settings.origin(entry.name) {
+            Origin::Default(_) => String::new(),
+            // A path may hold anything, also a line break.
+            given => format!("  # {}", given.to_string().escape_debug()),
+        };
+        let _ = writeln!(text, "{} = {}{origin}", entry.name, one(settings, entry.name));
+    }
+    let pools: Vec<Value> = settings.pools.iter().map(|pool| pool.to_table().into()).collect();
+    let pools = toml::Table::from_iter([("pool".to_owned(), Value::Array(pools))]);
+    let _ = write!(text, "\n{pools}");
+    text
+}
+
+fn one(settings: &Settings, name: &str) -> Value {
+    let percent = |percent: u8| Value::from(format!("{percent}%"));
+    let size = |bytes| Value::from(value::size_text(bytes));
+    let duration = |duration| Value::from(value::duration_text(duration));
+    match name {
+        "listen" => Value::Array(settings.listen.iter().map(|address| address.to_string().into()).collect()),
+        "http-listen" => match &settings.http_listen {
+            Some(address) => address.to_string().into(),
+            None => "off".into(),
+        },
+        "store" => settings.store.display().to_string().into(),
+        "max-bytes" => settings.max_bytes.map_or_else(|| "unlimited".into(), size),
+        "high-water-mark" => percent(settings.high_water_mark),
+        "low-water-mark" => percent(settings.low_water_mark),
+        "min-free-bytes" => size(settings.min_free_bytes),
+        "keep-after-use" => duration(settings.keep_after_use),
+        "fsync" => settings.fsync.into(),
+        "sandbox" => settings.sandbox.to_string().into(),
+        "network" => settings.network.into(),
+        "default-timeout" => duration(settings.default_timeout),
+        "max-timeout" => duration(settings.max_timeout),
+        "max-queued-actions" => i64::try_from(settings.max_queued_actions).unwrap_or(i64::MAX).into(),
+        "unattended-grace" => duration(settings.unattended_grace),
+        "update-action-result" => settings.update_action_result.into(),
+        "max-batch-bytes" => size(settings.max_batch_bytes),
+        "upload-idle-timeout" => duration(settings.upload_idle_timeout),
+        "shutdown-grace" => duration(settings.shutdown_grace),
+        "log-format" => match settings.log_format {
+            LogFormat::Text => "text".into(),
+            LogFormat::Json => "json".into(),
+        },
+        "log-level" => settings.log_level.clone().into(),
+        other => unreachable!("`{other}` stands in the table of settings, so it must stand here, too"),
+    }
+}

@@ -1,0 +1,214 @@
+//! What each error is on the wire: the one place where gRPC codes and `google.rpc` details are assigned.
+//! Knows nothing of how the errors came about.
+
+use std::time::Duration;
+
+use prost::Message as _;
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt};
+
+use crate::cas::StoreError;
+use crate::digest::{Digest, InvalidBlobDigest};
+use crate::execute::{ExecuteError, MissingInput};
+use crate::queue::{CancelReason, Outcome, Refusal};
+use crate::reapi::rpc;
+
+/// A request whose `field`, a path like `digests[3].hash`, cannot be what it is.
+pub(super) fn invalid(field: impl Into<String>, problem: impl Into<String>) -> Status {
+    let (field, problem) = (field.into(), problem.into());
+    let message = format!("{field}: {problem}");
+    let details = ErrorDetails::with_bad_request_violation(field, problem);
+    Status::with_error_details(Code::InvalidArgument, message, details)
+}
+
+/// A request that is not an encoded message of the type it must be. `message` is that type's name.
+pub(super) fn malformed(message: &str, error: &prost::DecodeError) -> Status {
+    let text = error.to_string();
+    let problem = text.strip_prefix(DECODE_ERROR_PREFIX).unwrap_or(&text);
+    invalid(message, format!("is not a well-formed message: {problem}"))
+}
+
+/// How every [`prost::DecodeError`] begins when it is shown.
+pub(super) const DECODE_ERROR_PREFIX: &str = "failed to decode Protobuf message: ";
+
+/// The digest in `field` of a request names no blob.
+pub(super) fn invalid_digest(field: &str, problem: &InvalidBlobDigest) -> Status {
+    let field = match problem {
+        InvalidBlobDigest::Missing => field.to_owned(),
+        InvalidBlobDigest::Hash(_) => format!("{field}.hash"),
+        InvalidBlobDigest::Size(_) => format!("{field}.size_bytes"),
+        InvalidBlobDigest::Function(_) => "digest_function".to_owned(),
+    };
+    invalid(field, problem.to_string())
+}
+
+/// The outcome for one of many things in a response: an encoded `google.rpc.Status`, with its details.
+pub(super) fn encoded_outcome(status: &Status) -> Vec<u8> {
+    if !status.details().is_empty() {
+        // It has all of it: code, message and details.
+        return status.details().to_vec();
+    }
+    rpc::Status { code: status.code() as i32, message: status.message().to_owned(), details: Vec::new() }
+        .encode_to_vec()
+}
+
+/// The outputs of an action result that the store lacks, likewise with a violation each.
+pub(super) fn missing_outputs(missing: &[Digest]) -> Status {
+    let mut details = ErrorDetails::new();
+    for digest in missing {
+        details.add_precondition_failure_violation("MISSING", subject(digest), "an output of the action");
+    }
+    let first = missing.first().map(ToString::to_string).unwrap_or_default();
+    let message = format!(
+        "{} outputs of the action result are not in the store, the first is {first}; upload outputs first",
+        missing.len()
+    );
+    Status::with_error_details(Code::FailedPrecondition, message, details)
+}
+
+/// The blobs an action needs and the store lacks, as clients want it to upload them again: one violation of
+/// type `MISSING` each, with the subject `blobs/HASH/SIZE` (REAPI `Execution.Execute`).
+pub(super) fn missing_inputs(missing: &[MissingInput]) -> Status {
+    let mut details = ErrorDetails::new();
+    for input in missing {
+        details.add_precondition_failure_violation("MISSING", subject(&input.digest), input.role.clone());
+    }
+    let message = ExecuteError::MissingInputs(missing.to_vec()).to_string();
+    Status::with_error_details(Code::FailedPrecondition, message, details)
+}
+
+fn subject(digest: &Digest) -> String {
+    match digest.function {
+        crate::digest::DigestFunction::Sha256 => format!("blobs/{digest}"),
+        other => format!("blobs/{}/{digest}", other.name()),
+    }
+}
+
+impl From<StoreError> for Status {
+    fn from(error: StoreError) -> Self {
+        (&error).into()
+    }
+}
+
+impl From<&StoreError> for Status {
+    fn from(error: &StoreError) -> Self {
+        let code = match error {
+            StoreError::NotFound(_) => Code::NotFound,
+            StoreError::Mismatch { .. } => Code::InvalidArgument,
+            StoreError::NoRoom { .. } => Code::ResourceExhausted,
+            StoreError::Io { .. } => Code::Internal,
+            StoreError::Damaged(_) => Code::DataLoss,
+            StoreError::InUse { .. } | StoreError::Remote { .. } => Code::Unavailable,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+impl From<&ExecuteError> for Status {
+    fn from(error: &ExecuteError) -> Self {
+        match error {
+            ExecuteError::MissingInputs(missing) => missing_inputs(missing),
+            ExecuteError::Invalid { field, problem } => invalid(field, problem),
+            ExecuteError::Refused(problem) => Self::failed_precondition(problem),
+            ExecuteError::Cancelled => Self::cancelled("the action was cancelled"),
+            ExecuteError::Store(error) => error.into(),
+            error @ (ExecuteError::Sandbox(_) | ExecuteError::Io { .. }) => Self::internal(error.to_string()),
+        }
+    }
+}
+
+impl From<&Refusal> for Status {
+    fn from(refusal: &Refusal) -> Self {
+        match refusal {
+            Refusal::Unsatisfiable(unsatisfiable) => {
+                let mut details = ErrorDetails::new();
+                for (name, value) in unsatisfiable.decisive() {
+                    let why = "no pool offers this together with what else is asked for";
+                    details.add_precondition_failure_violation("PLATFORM", format!("{name}={value}"), why);
+                }
+                Self::with_error_details(Code::FailedPrecondition, refusal.to_string(), details)
+            }
+            Refusal::Timeout { .. } => invalid("action.timeout", refusal.to_string()),
+            Refusal::Full { .. } => {
+                let details = ErrorDetails::with_retry_info(Some(RETRY_FULL_QUEUE));
+                Self::with_error_details(Code::ResourceExhausted, refusal.to_string(), details)
+            }
+            Refusal::Closing => Self::unavailable(refusal.to_string()),
+        }
+    }
+}
+
+/// When to try again to get into a queue that is full.
+const RETRY_FULL_QUEUE: Duration = Duration::from_secs(5);
+
+impl From<CancelReason> for Status {
+    fn from(reason: CancelReason) -> Self {
+        let code = match reason {
+            CancelReason::Client | CancelReason::Abandoned(_) => Code::Cancelled,
+            // Not what anybody wanted: clients are to try again, which gets them to our successor.
+            CancelReason::Closing => Code::Unavailable,
+        };
+        Self::new(code, reason.to_string())
+    }
+}
+
+/// What an operation that ended in this way is to say (REAPI `ExecuteResponse.status`): `Ok` if its action ran to
+/// its end, however that was.
+pub(super) fn of_outcome(outcome: &Outcome) -> Result<(), Status> {
+    match outcome {
+        Outcome::Executed(executed) if executed.timed_out => Err(Status::deadline_exceeded(
+            "the action was killed when its time was over; what it wrote until then is in the result",
+        )),
+        Outcome::Cached(_) | Outcome::Executed(_) => Ok(()),
+        Outcome::Failed(error) => Err(error.into()),
+        Outcome::Refused(refusal) => Err(refusal.into()),
+        Outcome::Cancelled(reason) => Err((*reason).into()),
+        Outcome::WorkerFailed(why) => Err(Status::internal(format!(
+            "the action was not run to its end: {why}; this is a bug in crosswheel, its log says more"
+        ))),
+    }
+}
+
+/// A status inside of a message, with its details.
+pub(super) fn to_message(status: &Status) -> rpc::Status {
+    // The details of a status are the whole status again, if there are any.
+    match rpc::Status::decode(status.details()) {
+        Ok(message) if !status.details().is_empty() => message,
+        _ => rpc::Status {
+            code: status.code() as i32,
+            message: status.message().to_owned(),
+            details: Vec::new(),
+        },
+    }
+}
+
+/// A request for bytes at an offset, `field`, where there are none.
+pub(super) fn out_of_range(field: &str, problem: impl Into<String>) -> Status {
+    Status::out_of_range(format!("{field}: {}", problem.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::digest::DigestFunction;
+
+    use super::*;
+
+    #[test]
+    fn every_missing_blob_is_a_violation_that_names_it() {
+        let digest = DigestFunction::Sha256.digest(b"a");
+        let input = MissingInput { digest, role: "the input file `a`".into() };
+        let status = Status::from(&ExecuteError::MissingInputs(vec![input.clone(), input]));
+        assert_eq!(status.code(), Code::FailedPrecondition);
+        let details = status.get_details_precondition_failure().unwrap();
+        assert_eq!(details.violations.len(), 2);
+        assert_eq!(details.violations[0].r#type, "MISSING");
+        assert_eq!(details.violations[0].subject, format!("blobs/{}/1", digest.hex()));
+    }
+
+    #[test]
+    fn an_invalid_field_is_named() {
+        let status = invalid("command.arguments", "is empty");
+        assert_eq!(status.code(), Code::InvalidArgument);
+        assert_eq!(status.get_details_bad_request().unwrap().field_violations[0].field, "command.arguments");
+    }
+}

@@ -1,0 +1,148 @@
+//! Workers inside the server: each serves one slot of the queue. Knows nothing of how an action runs.
+//!
+//! Each is a thread of its own rather than a task on the runtime's blocking threads. Running an action blocks for as
+//! long as the action takes, so the workers would use up the threads that reading blobs needs; a thread of our own is
+//! woken by the queue directly; and it lives as long as the server, which matters as the kernel kills a child whose
+//! parent *thread* is gone (`PR_SET_PDEATHSIG`).
+
+use std::any::Any;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::SystemTime;
+
+use crate::cas::ActionCache;
+use crate::execute::{Execute, ExecuteError, Executed, Work};
+use crate::queue::{Assignment, Outcome, Pool, Queue, Slot};
+use crate::reapi::{ExecutedActionMetadata, timestamp};
+
+/// The workers of a queue. Dropping them closes the queue and waits until none of what they run is left.
+#[derive(Debug)]
+pub struct LocalWorkers {
+    queue: Arc<Queue>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl LocalWorkers {
+    /// Starts a worker for each slot. `execute` names what runs the actions of a pool; results that others may use
+    /// are put into `action_cache`.
+    ///
+    /// # Errors
+    /// If there can be no more threads. Those that were started end.
+    pub fn start(
+        queue: Arc<Queue>,
+        slots: Vec<Slot>,
+        execute: impl Fn(&Pool) -> Arc<dyn Execute>,
+        action_cache: &Arc<dyn ActionCache>,
+    ) -> io::Result<Self> {
+        let mut workers = Self { queue, threads: Vec::with_capacity(slots.len()) };
+        for slot in slots {
+            let execute = execute(slot.pool());
+            let worker = Worker { slot, execute, action_cache: Arc::clone(action_cache) };
+            let name = worker.slot.name().to_owned();
+            workers.threads.push(std::thread::Builder::new().name(name).spawn(move || worker.serve())?);
+        }
+        Ok(workers)
+    }
+
+    /// The queue they serve.
+    pub fn queue(&self) -> &Arc<Queue> {
+        &self.queue
+    }
+}
+
+impl Drop for LocalWorkers {
+    fn drop(&mut self) {
+        self.queue.close();
+        for thread in self.threads.drain(..) {
+            // Panics of an action are caught; whatever else there was has been printed.
+            let _ = thread.join();
+        }
+    }
+}
+
+struct Worker {
+    slot: Slot,
+    execute: Arc<dyn Execute>,
+    action_cache: Arc<dyn ActionCache>,
+}
+
+impl Worker {
+    fn serve(mut self) {
+        while let Some(assignment) = self.slot.take() {
+            let outcome = self.run(&assignment);
+            log(assignment.work(), &outcome);
+            assignment.finish(outcome);
+        }
+    }
+
+    fn run(&self, assignment: &Assignment) -> Outcome {
+        let work = assignment.work();
+        let started_at = SystemTime::now();
+        // The executor is shared, and must be fit for use after a panic in another thread anyway.
+        let run = AssertUnwindSafe(|| self.execute.execute(work, assignment, assignment.cancellation()));
+        match catch_unwind(run) {
+            Ok(Ok(mut executed)) => {
+                let metadata = executed.result.execution_metadata.get_or_insert_default();
+                complete(metadata, work, started_at);
+                self.cache(work, &executed);
+                Outcome::Executed(executed)
+            }
+            Ok(Err(error)) => Outcome::Failed(error),
+            Err(panic) => Outcome::WorkerFailed(format!("its worker panicked: {}", text_of(&*panic))),
+        }
+    }
+
+    /// Before the client hears of the result, so that it is there when they ask for it.
+    fn cache(&self, work: &Work, executed: &Executed) {
+        if work.action.do_not_cache || !executed.is_cacheable() {
+            return;
+        }
+        if let Err(error) = self.action_cache.put(&work.instance_name, &work.action_digest, &executed.result)
+        {
+            tracing::warn!(action = %work.action_digest, %error, "a result could not be put into the action cache");
+        }
+    }
+}
+
+/// Fills in what the executor left open.
+fn complete(metadata: &mut ExecutedActionMetadata, work: &Work, started_at: SystemTime) {
+    if metadata.worker.is_empty() {
+        metadata.worker.clone_from(&work.worker);
+    }
+    metadata.queued_timestamp.get_or_insert_with(|| timestamp(work.queued_at));
+    metadata.worker_start_timestamp.get_or_insert_with(|| timestamp(started_at));
+    metadata.worker_completed_timestamp.get_or_insert_with(|| timestamp(SystemTime::now()));
+}
+
+fn text_of(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("without a message")
+}
+
+fn log(work: &Work, outcome: &Outcome) {
+    let metadata = work.request_metadata.as_ref();
+    let mnemonic = metadata.map(|metadata| metadata.action_mnemonic.as_str()).unwrap_or_default();
+    let target = metadata.map(|metadata| metadata.target_id.as_str()).unwrap_or_default();
+    let invocation = metadata.map(|metadata| metadata.tool_invocation_id.as_str()).unwrap_or_default();
+    let (action, worker) = (&work.action_digest, &work.worker);
+    match outcome {
+        Outcome::Executed(executed) => {
+            let (exit_code, timed_out) = (executed.result.exit_code, executed.timed_out);
+            tracing::debug!(%action, worker, mnemonic, target, invocation, exit_code, timed_out, "action executed");
+        }
+        Outcome::Failed(
+            error @ (ExecuteError::Store(_) | ExecuteError::Sandbox(_) | ExecuteError::Io { .. }),
+        ) => {
+            tracing::error!(%action, worker, mnemonic, target, invocation, %error, "action not executed");
+        }
+        Outcome::Failed(error) => {
+            tracing::info!(%action, worker, mnemonic, target, invocation, %error, "action not executed");
+        }
+        Outcome::WorkerFailed(error) => {
+            tracing::error!(%action, worker, mnemonic, target, invocation, error, "action not executed");
+        }
+        Outcome::Cached(_) | Outcome::Refused(_) | Outcome::Cancelled(_) => {}
+    }
+}

@@ -1,0 +1,206 @@
+//! Actions from upload to result, through everything that is between.
+
+use crosswheel::digest::DigestFunction;
+use crosswheel::reapi::action_cache_client::ActionCacheClient;
+use crosswheel::reapi::bytestream::ReadRequest;
+use crosswheel::reapi::bytestream::byte_stream_client::ByteStreamClient;
+use crosswheel::reapi::capabilities_client::CapabilitiesClient;
+use crosswheel::reapi::content_addressable_storage_client::ContentAddressableStorageClient;
+use crosswheel::reapi::execution_client::ExecutionClient;
+use crosswheel::reapi::longrunning::operation;
+use crosswheel::reapi::{
+    Action, BatchUpdateBlobsRequest, Command, Digest, Directory, ExecuteRequest, ExecuteResponse, FileNode,
+    GetActionResultRequest, GetCapabilitiesRequest, Platform, batch_update_blobs_request, command, platform,
+};
+use nix::sys::signal::Signal;
+use prost::Message;
+use tonic::transport::Channel;
+use tonic::{Code, Streaming};
+
+use crate::process::Server;
+
+/// A client of everything.
+struct Client {
+    channel: Channel,
+}
+
+impl Client {
+    async fn of(server: &Server) -> Self {
+        Self { channel: server.channel().await }
+    }
+
+    /// Uploads a blob.
+    async fn put(&self, data: Vec<u8>) -> Digest {
+        let digest = DigestFunction::Sha256.digest(&data).to_message();
+        let request =
+            batch_update_blobs_request::Request { digest: Some(digest.clone()), data, ..Default::default() };
+        let request = BatchUpdateBlobsRequest { requests: vec![request], ..Default::default() };
+        let mut client = ContentAddressableStorageClient::new(self.channel.clone());
+        let response = client.batch_update_blobs(request).await.unwrap().into_inner();
+        assert_eq!(response.responses[0].status.as_ref().map_or(0, |status| status.code), 0);
+        digest
+    }
+
+    /// Uploads an action that runs `script` in a shell with a file `input`.
+    async fn action(&self, script: &str, properties: &[(&str, &str)]) -> Digest {
+        let input = self.put(b"what goes in".to_vec()).await;
+        let root = Directory {
+            files: vec![FileNode { name: "input".into(), digest: Some(input), ..Default::default() }],
+            ..Default::default()
+        };
+        let path = command::EnvironmentVariable { name: "PATH".into(), value: "/usr/bin:/bin".into() };
+        let command = Command {
+            arguments: ["sh", "-c", script].map(str::to_owned).to_vec(),
+            environment_variables: vec![path],
+            output_paths: vec!["output".into()],
+            ..Default::default()
+        };
+        let properties = properties
+            .iter()
+            .map(|(name, value)| platform::Property { name: (*name).into(), value: (*value).into() })
+            .collect();
+        let action = Action {
+            command_digest: Some(self.put(command.encode_to_vec()).await),
+            input_root_digest: Some(self.put(root.encode_to_vec()).await),
+            platform: Some(Platform { properties }),
+            ..Default::default()
+        };
+        self.put(action.encode_to_vec()).await
+    }
+
+    async fn start(
+        &self,
+        action: &Digest,
+    ) -> Result<Streaming<crosswheel::reapi::longrunning::Operation>, tonic::Status> {
+        let request = ExecuteRequest { action_digest: Some(action.clone()), ..Default::default() };
+        Ok(ExecutionClient::new(self.channel.clone()).execute(request).await?.into_inner())
+    }
+
+    async fn read(&self, digest: &Digest) -> Vec<u8> {
+        let resource_name = format!("blobs/{}/{}", digest.hash, digest.size_bytes);
+        let request = ReadRequest { resource_name, ..Default::default() };
+        let mut stream =
+            ByteStreamClient::new(self.channel.clone()).read(request).await.unwrap().into_inner();
+        let mut bytes = Vec::new();
+        while let Some(response) = stream.message().await.unwrap() {
+            bytes.extend(response.data);
+        }
+        bytes
+    }
+}
+
+/// The response at the end of an operation.
+async fn end(mut updates: Streaming<crosswheel::reapi::longrunning::Operation>) -> ExecuteResponse {
+    let mut last = None;
+    while let Some(operation) = updates.message().await.unwrap() {
+        last = Some(operation);
+    }
+    match last.unwrap().result.unwrap() {
+        operation::Result::Response(any) => ExecuteResponse::decode(&*any.value).unwrap(),
+        operation::Result::Error(error) => panic!("{error:?}"),
+    }
+}
+
+fn metric(server: &Server, series: &str) -> f64 {
+    let (_, text) = server.get("/metrics");
+    let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+    line.unwrap_or_else(|| panic!("no {series} in:\n{text}")).parse().unwrap()
+}
+
+#[tokio::test]
+async fn an_action_runs_and_its_result_is_found_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = Server::start(directory.path(), &[]);
+    let client = Client::of(&server).await;
+    let arch = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
+    let action = client.action("tr a-z A-Z < input > output", &[("Arch", arch), ("OSFamily", "linux")]).await;
+
+    let response = end(client.start(&action).await.unwrap()).await;
+    assert_eq!(response.status.unwrap_or_default().code, 0, "{}", response.message);
+    assert!(!response.cached_result);
+    let result = response.result.unwrap();
+    assert_eq!(result.exit_code, 0, "{}", String::from_utf8_lossy(&result.stderr_raw));
+    assert_eq!(result.output_files[0].path, "output");
+    assert_eq!(client.read(result.output_files[0].digest.as_ref().unwrap()).await, b"WHAT GOES IN");
+    assert!(result.execution_metadata.unwrap().worker.starts_with("native/"));
+
+    let request = GetActionResultRequest { action_digest: Some(action.clone()), ..Default::default() };
+    let found = ActionCacheClient::new(client.channel.clone()).get_action_result(request).await.unwrap();
+    assert_eq!(found.into_inner().output_files, result.output_files);
+    let again = end(client.start(&action).await.unwrap()).await;
+    assert!(again.cached_result);
+
+    let ended = |outcome: &str| {
+        metric(&server, &format!("crosswheel_operations_ended_total{{outcome=\"{outcome}\"}}"))
+    };
+    assert_eq!((ended("succeeded"), ended("cached")), (1.0, 1.0));
+    let stage = "crosswheel_action_stage_seconds_count{pool=\"native\",stage=\"running\"}";
+    assert_eq!(metric(&server, stage), 1.0);
+    assert_eq!(metric(&server, "crosswheel_action_peak_memory_bytes_count{pool=\"native\"}"), 1.0);
+    assert_eq!(metric(&server, "crosswheel_slots_in_use{pool=\"native\"}"), 0.0);
+    assert!(metric(&server, "crosswheel_store_blobs") >= 5.0);
+}
+
+#[tokio::test]
+async fn what_no_pool_offers_is_refused_at_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = Server::start(directory.path(), &["--pool", "one,color=blue"]);
+    let client = Client::of(&server).await;
+    let action = client.action("true > output", &[("color", "red")]).await;
+    let refusal = match client.start(&action).await {
+        Err(status) => status,
+        Ok(updates) => panic!("taken: {:?}", end(updates).await),
+    };
+    assert_eq!(refusal.code(), Code::FailedPrecondition);
+    assert!(refusal.message().contains("red") && refusal.message().contains("blue"), "{refusal}");
+    assert_eq!(metric(&server, "crosswheel_actions_refused_total{reason=\"unsatisfiable\"}"), 1.0);
+}
+
+#[tokio::test]
+async fn capabilities_say_what_the_settings_say() {
+    for (setting, enabled) in [("on", true), ("off", false)] {
+        let directory = tempfile::tempdir().unwrap();
+        let server = Server::start(directory.path(), &["--update-action-result", setting]);
+        let mut client = CapabilitiesClient::new(server.channel().await);
+        let capabilities =
+            client.get_capabilities(GetCapabilitiesRequest::default()).await.unwrap().into_inner();
+        assert!(capabilities.execution_capabilities.unwrap().exec_enabled);
+        let update = capabilities.cache_capabilities.unwrap().action_cache_update_capabilities.unwrap();
+        assert_eq!(update.update_enabled, enabled);
+    }
+}
+
+/// Starts an action that does not end by itself, and waits until it runs.
+async fn run_until_killed(server: &Server) -> Streaming<crosswheel::reapi::longrunning::Operation> {
+    let client = Client::of(server).await;
+    let action = client.action("sleep 1000", &[]).await;
+    let updates = client.start(&action).await.unwrap();
+    while metric(server, "crosswheel_slots_in_use{pool=\"native\"}") == 0.0 {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    updates
+}
+
+#[tokio::test]
+async fn running_actions_get_a_grace_period_and_are_killed_then() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = Server::start(directory.path(), &["--shutdown-grace", "100ms"]);
+    let updates = run_until_killed(&server).await;
+    server.signal(Signal::SIGTERM);
+    // Another server can run it.
+    assert_eq!(end(updates).await.status.unwrap().code, Code::Unavailable as i32);
+    assert_eq!(server.wait().code(), Some(0));
+}
+
+#[tokio::test]
+async fn a_second_signal_kills_what_runs() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = Server::start(directory.path(), &["--shutdown-grace", "1h"]);
+    let _updates = run_until_killed(&server).await;
+    server.signal(Signal::SIGTERM);
+    while server.get("/readyz").0 != "HTTP/1.1 503 Service Unavailable" {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    server.signal(Signal::SIGINT);
+    assert_eq!(server.wait().code(), Some(130));
+}

@@ -1,0 +1,8 @@
+//! `crosswheel serve` as a process: what it says, what it serves besides the API itself, and how it ends.
+
+mod actions;
+mod life;
+mod monitoring;
+mod process;
+mod reflection;
+mod settings;
