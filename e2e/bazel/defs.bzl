@@ -7,18 +7,21 @@ They work in Bazel 4 and 7 alike, need no toolchains, and call only what every D
 _ENV = {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"}
 
 def _shell_impl(ctx):
-    outs = list(ctx.outputs.outs)
-    outs += [ctx.actions.declare_directory(path) for path in ctx.attr.trees]
+    trees = [ctx.actions.declare_directory(path) for path in ctx.attr.trees]
+    outs = ctx.outputs.outs + trees
     outs += [ctx.actions.declare_symlink(path) for path in ctx.attr.symlinks]
 
     args = ctx.actions.args()
     args.add_all(outs, expand_directories = False)
     args.add_all(ctx.files.srcs, expand_directories = False)
 
+    # Bazel 7 has the trees made before the action, Bazel 4 only where it runs locally.
+    prologue = ["set -eu"] + ["mkdir -p '%s'" % tree.path for tree in trees]
+
     ctx.actions.run_shell(
         outputs = outs,
         inputs = ctx.files.srcs,
-        command = "set -eu\n" + ctx.attr.command,
+        command = "\n".join(prologue + [ctx.attr.command]),
         arguments = [args],
         env = dict(_ENV, **ctx.attr.env),
         mnemonic = "Shell",

@@ -49,7 +49,6 @@ def options(run, place):
         ("one stream of Execute", ["-reapi_keep_exec_stream"]),
         ("a priority", ["-reapi_priority=5"]),
         ("an instance name", ["-reapi_instance=some/instance"]),
-        ("gRPC compression", ["-reapi_enable_grpc_compression"]),
     ]
     for name, flags in settings:
         with run.server() as server, run.check(f"{name}: {' '.join(flags)}"):
@@ -61,14 +60,27 @@ def options(run, place):
             results(place)
 
 
+def compression(run, place):
+    with run.server() as server:
+        with run.check("gRPC's own compression, which we do not speak, is refused in words"):
+            clean(place)
+            finished = call(place, server, "-reapi_enable_grpc_compression")
+            expect(finished.code != 0, "siso succeeded: then this belongs to the options above")
+            expect_in("gzip", finished.output)
+
+
 def siso(place, server, flags=()):
     """Builds the default targets from nothing, and says how many steps ran where."""
-    place.remove("out", ".siso_fs_state", ".siso_deps", ".siso_failed_targets", ".siso_last_targets", ".ninja_log")
+    clean(place)
     finished = call(place, server, *flags)
     expect_equal(finished.code, 0, f"exit code of siso, which said:\n{tail(finished.output)}\n")
     counts = re.search(r"local:(\d+) remote:(\d+) cache:(\d+)", finished.output)
     expect(counts, f"siso did not say what it ran:\n{tail(finished.output)}")
     return dict(zip(["local", "remote", "cache"], map(int, counts.groups()), strict=True))
+
+
+def clean(place):
+    place.remove("out", ".siso_fs_state", ".siso_deps", ".siso_failed_targets", ".siso_last_targets", ".ninja_log")
 
 
 def call(place, server, *arguments):
@@ -83,4 +95,4 @@ def results(place):
     expect_equal(len(place.read("out/numbers.txt").splitlines()), 300000, "lines of numbers.txt")
 
 
-SCENARIOS = [("builds", builds), ("failure", failure), ("options", options)]
+SCENARIOS = [("builds", builds), ("failure", failure), ("options", options), ("compression", compression)]
