@@ -521,3 +521,6 @@ SCENARIOS = [
         blake3,
     ]
 ]
+
+# Two builds for each of many flags.
+NOT_IN_CI = {"options"}
