@@ -15,8 +15,8 @@ REPRODUCIBLE = ["//...", "-//isolation/...", "-//tests/...", "-//unicode/..."]
 
 
 def reproducible(bazel):
-    # Bazel 4 refuses results with absolute symlinks.
-    return REPRODUCIBLE if bazel.major >= 7 else [*REPRODUCIBLE, "-//symlinks:absolute", "-//symlinks:read_absolute"]
+    # Bazel 4 refuses results with absolute symlinks, and crashes when an input is an unresolved one.
+    return REPRODUCIBLE if bazel.major >= 7 else [*REPRODUCIBLE, "-//symlinks/...", "//symlinks:dangling"]
 
 
 
@@ -105,13 +105,14 @@ def _without_the_bytes(run, bazel):
 
 def _trees_were_seen(bazel):
     trees = bazel.output("trees/trees.list")
-    for line in ["trees/first/file: b'1\\n'", "trees/nested/second/dir/file: b'2\\n'", "trees/beside.txt: b'beside\\n'"]:
-        expect_in(line, trees)
+    for line in ["first/file: b'1\\n'", "nested/second/dir/file: b'2\\n'", "beside.txt: b'beside\\n'"]:
+        expect_in(f"trees/{line}", trees)
     forest = bazel.output("trees/forest.list")
     for line in ["oak/branch/twig/leaf: b'leaf\\n'", "oak/empty: b''"]:
         expect_in(line, forest)
-    expect_equal(bazel.output("symlinks/read_dangling.txt"), "nowhere/to/be/found\n", "read_dangling.txt")
+    expect_equal(os.readlink(bazel.output_path("symlinks/dangling")), "nowhere/to/be/found", "dangling")
     if bazel.major >= 7:
+        expect_equal(bazel.output("symlinks/read_dangling.txt"), "nowhere/to/be/found\n", "read_dangling.txt")
         expect_equal(bazel.output("symlinks/read_absolute.txt"), "/usr/lib\n", "read_absolute.txt")
 
 
@@ -462,23 +463,6 @@ def options(run, bazel):
             expect_same(expected, bazel.outputs())
 
 
-def blake3(run, bazel):
-    if bazel.major < 7:
-        return  # Bazel 4 does not know it
-    targets = ["//basic/...", "//trees/...", "//large:digests"]
-    bazel.startup = ["--digest_function=BLAKE3"]
-    try:
-        with run.server() as server, run.check("--digest_function=BLAKE3"):
-            bazel.clean()
-            first = succeeded(bazel.build(*targets, server=server))
-            all_ran(first, "remote", len(first.spawns))
-            bazel.clean()
-            second = succeeded(bazel.build(*targets, server=server))
-            all_ran(second, "remote cache hit", first.ran("remote"))
-    finally:
-        bazel.startup = []
-
-
 # Reading builds
 
 
@@ -518,7 +502,6 @@ SCENARIOS = [
         cache_only,
         disk_cache,
         options,
-        blake3,
     ]
 ]
 

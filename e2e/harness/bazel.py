@@ -49,7 +49,6 @@ class Bazel:
     def __init__(self, major, directory, seconds, enter=on_this_machine):
         self.major = major
         self.directory = directory
-        self.startup = []  # startup options beside those that every call gets
         self.workspace = os.path.join(self.directory, "workspace")
         self._enter = enter
         shutil.copytree(WORKSPACE, self.workspace, symlinks=True)
@@ -122,7 +121,7 @@ class Bazel:
             os.remove(log)
         remote = []
         if server is not None:
-            remote = [f"--remote_executor={server.grpc_address}", "--spawn_strategy=remote", "--strategy=TestRunner=remote"]
+            remote = [f"--remote_executor={server.grpc_address}", "--spawn_strategy=remote"]
         line = [command, f"--execution_log_json_file={log}", *remote, *flags, "--", *arguments]
         return self._line(line), log
 
@@ -143,7 +142,6 @@ class Bazel:
             "--noworkspace_rc",
             f"--bazelrc=bazel{self.major}.bazelrc",
             f"--output_user_root={self.directory}/root",
-            *self.startup,
         ]
         return self._enter([*bazel, *arguments], self.workspace, env)
 

@@ -58,5 +58,5 @@ class Place:
         return processes.start(self._line(command, env))
 
     def _line(self, command, env):
-        settings = {"HOME": self.directory, "PATH": "/usr/bin:/bin:/usr/sbin:/sbin", "LC_ALL": "C.UTF-8", "USER": "root"}
+        settings = {"HOME": self.directory, "PATH": "/usr/bin:/bin:/usr/sbin:/sbin", "LC_ALL": "C.UTF-8"}
         return self._enter([str(part) for part in command], self.directory, {**settings, **(env or {})})
