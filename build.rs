@@ -19,6 +19,6 @@ fn main() -> Result<(), Box<dyn Error>> {
         .open_files(SERVICES)?
         .encode_file_descriptor_set();
     let directory = std::env::var_os("OUT_DIR").ok_or("cargo sets OUT_DIR")?;
-    std::fs::write(Path::new(&directory).join("services.binpb"), descriptors)?;
+    fs_err::write(Path::new(&directory).join("services.binpb"), descriptors)?;
     Ok(())
 }

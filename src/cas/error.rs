@@ -32,3 +32,25 @@ pub enum StoreError {
     #[error("the remote store failed to {doing}: {message}")]
     Remote { doing: String, message: String },
 }
+
+impl StoreError {
+    /// The same once more, for several who asked the same.
+    pub(super) fn again(&self) -> Self {
+        match self {
+            Self::NotFound(digest) => Self::NotFound(*digest),
+            Self::Mismatch { expected, actual } => Self::Mismatch { expected: *expected, actual: *actual },
+            Self::NoRoom { digest, reason } => Self::NoRoom { digest: *digest, reason: reason.clone() },
+            Self::Io { doing, source } => {
+                let source = io::Error::new(source.kind(), source.to_string());
+                Self::Io { doing: doing.clone(), source }
+            }
+            Self::InUse { directory, holder } => {
+                Self::InUse { directory: directory.clone(), holder: holder.clone() }
+            }
+            Self::Damaged(what) => Self::Damaged(what.clone()),
+            Self::Remote { doing, message } => {
+                Self::Remote { doing: doing.clone(), message: message.clone() }
+            }
+        }
+    }
+}

@@ -5,7 +5,9 @@ mod chunking;
 mod complete;
 mod disk;
 mod error;
+mod fetching;
 mod recent;
+mod remote;
 
 use std::io::Read;
 
@@ -21,7 +23,9 @@ pub use disk::{
     StoreUsage, Upload, Verification, store_statistics, verify_store,
 };
 pub use error::StoreError;
+pub use fetching::FetchingStore;
 pub(crate) use recent::Recent;
+pub use remote::RemoteStore;
 
 /// A content-addressable store. All calls block; asynchronous callers use `spawn_blocking`.
 ///

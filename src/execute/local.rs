@@ -111,6 +111,13 @@ impl LocalExecutor {
     }
 }
 
+/// What the kernel says of an overlay on a file system that is an overlay itself, or that lacks what one needs. A
+/// shortage of memory, say, is no reason never to try again.
+fn is_about_the_file_system(refusal: &SandboxError) -> bool {
+    matches!(refusal, SandboxError::SetUp { step, error } if step.contains("mount a new overlay")
+        && ["EINVAL", "EOPNOTSUPP", "EPERM", "ENODEV"].iter().any(|name| error.contains(name)))
+}
+
 /// An action that is being run.
 struct Run<'a> {
     executor: &'a LocalExecutor,
@@ -134,14 +141,15 @@ impl Run<'_> {
     /// system that overlays cannot be made of, as is that of most containers.
     fn run_somehow(&self) -> Result<Executed, ExecuteError> {
         let overlays = self.executor.has_overlays();
-        let refusal = match self.run(overlays) {
-            Err(error @ ExecuteError::Sandbox(SandboxError::SetUp { .. })) if overlays => error,
-            ended => return ended,
-        };
+        let ended = self.run(overlays);
+        let Err(ExecuteError::Sandbox(refusal @ SandboxError::SetUp { .. })) = &ended else { return ended };
         if self.executor.files.trees.is_damaged(&self.inputs) {
             return self.run(overlays);
         }
-        let Ok(executed) = self.run(false) else { return Err(refusal) };
+        if !overlays || !is_about_the_file_system(refusal) {
+            return ended;
+        }
+        let Ok(executed) = self.run(false) else { return ended };
         if !self.executor.no_overlays_here.swap(true, Ordering::Relaxed) {
             tracing::warn!(
                 "inputs are copied from now on, as overlays do not work with the store: {refusal}"
@@ -177,6 +185,7 @@ impl Run<'_> {
             &mut executed.result,
         )?;
         self.add_notes(notes, &mut executed.message);
+        room.leave(root);
         Ok(executed)
     }
 

@@ -25,6 +25,7 @@ impl<E: Execute> Execute for Logged<E> {
         let request = work.request_metadata.clone().unwrap_or_default();
         let (mnemonic, target) = (request.action_mnemonic, request.target_id);
         let invocation = request.tool_invocation_id;
+        let tool = request.tool_details.map(|tool| tool.tool_name).unwrap_or_default();
         match &ended {
             Ok(executed) => {
                 let metadata = executed.result.execution_metadata.as_ref();
@@ -33,6 +34,7 @@ impl<E: Execute> Execute for Logged<E> {
                 tracing::info!(
                     action,
                     worker,
+                    tool,
                     mnemonic,
                     target,
                     invocation,
@@ -48,6 +50,7 @@ impl<E: Execute> Execute for Logged<E> {
                 tracing::info!(
                     action,
                     worker,
+                    tool,
                     mnemonic,
                     target,
                     invocation,
@@ -61,10 +64,10 @@ impl<E: Execute> Execute for Logged<E> {
                 | ExecuteError::Invalid { .. }
                 | ExecuteError::Refused(_)),
             ) => {
-                tracing::info!(action, worker, mnemonic, target, invocation, milliseconds, %error, "action refused");
+                tracing::info!(action, worker, tool, mnemonic, target, invocation, milliseconds, %error, "action refused");
             }
             Err(error) => {
-                tracing::warn!(action, worker, mnemonic, target, invocation, milliseconds, %error, "action failed to run");
+                tracing::warn!(action, worker, tool, mnemonic, target, invocation, milliseconds, %error, "action failed to run");
             }
         }
         ended

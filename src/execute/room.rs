@@ -30,6 +30,8 @@ pub(super) struct Room {
     own: PathBuf,
     inputs: Arc<InputDirectory>,
     kind: Kind,
+    /// The overlay, once nobody looks at it any more.
+    mounted: Option<OwnedFd>,
     home: Arc<Home>,
 }
 
@@ -73,10 +75,11 @@ impl Room {
         };
         let home = Arc::clone(&files.scratch);
         let directory = home.new_path();
-        let room = Self { own: directory.join("root"), directory, inputs: Arc::clone(inputs), kind, home };
+        let own = directory.join("root");
+        let room = Self { directory, own, inputs: Arc::clone(inputs), kind, mounted: None, home };
         make_directory(&room.directory)?;
         if let Kind::Overlay(_) = &room.kind {
-            make_directory(&room.own)?;
+            room.make_like(&room.own, Some(&room.inputs))?;
             make_directory(&room.kernels())?;
         } else {
             write_copies(&files.store, inputs, &room.own)?;
@@ -122,6 +125,11 @@ impl Room {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         rustix::fs::openat(CWD, &self.own, flags, Mode::empty())
             .map_err(|error| ExecuteError::io(format!("open {:?}", self.own))(io::Error::from(error)))
+    }
+
+    /// Ends the use of the directory that the command has left. Whoever removes the room closes it.
+    pub fn leave(mut self, root: OwnedFd) {
+        self.mounted = Some(root);
     }
 
     /// What the command sees where it has nothing of its own; none if it has copies.
@@ -184,10 +192,10 @@ impl Room {
         let make = || match fs_err::create_dir(place) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
             Err(error) => Err(error),
-            Ok(()) => {
-                let mode = input.and_then(|input| input.properties.unix_mode).unwrap_or(0o755);
-                fs_err::set_permissions(place, PermissionsExt::from_mode(mode))
-            }
+            Ok(()) => match input.and_then(|input| input.properties.unix_mode) {
+                Some(mode) => fs_err::set_permissions(place, PermissionsExt::from_mode(mode)),
+                None => Ok(()),
+            },
         };
         make().map_err(ExecuteError::io("make a directory for outputs"))
     }
@@ -195,7 +203,7 @@ impl Room {
 
 impl Drop for Room {
     fn drop(&mut self) {
-        self.home.discard(std::mem::take(&mut self.directory));
+        self.home.discard_mounted(std::mem::take(&mut self.directory), self.mounted.take());
     }
 }
 

@@ -6,6 +6,7 @@
 
 use std::fs::File;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,7 +21,15 @@ const LOCK_SUFFIX: &str = ".lock";
 
 /// Trees that wait for their removal before whoever discards one has to wait, too: a disk that is slower than the
 /// actions must not fill up.
-const BACKLOG: usize = 4096;
+const BACKLOG: usize = 256;
+
+/// What is to be removed.
+#[derive(Debug)]
+struct Discarded {
+    path: PathBuf,
+    /// The last hold on an overlay of it, which takes a moment to let go.
+    mounted: Option<OwnedFd>,
+}
 
 /// A directory of this process.
 #[derive(Debug)]
@@ -29,7 +38,7 @@ pub(super) struct Home {
     lock_path: PathBuf,
     names: AtomicU64,
     /// None only while being dropped.
-    discarded: Option<SyncSender<PathBuf>>,
+    discarded: Option<SyncSender<Discarded>>,
     remover: Option<JoinHandle<()>>,
     /// Held as long as the directory is in use; the kernel lets go of it however we end.
     _lock: Flock<File>,
@@ -38,6 +47,8 @@ pub(super) struct Home {
 impl Home {
     /// Makes a home below `base`, and has those removed that no process uses any more.
     pub fn create(base: &Path) -> io::Result<Self> {
+        // Sandboxes want paths without `..`.
+        let base = &fs_err::canonicalize(base)?;
         let abandoned = abandoned(base)?;
         let (lock, lock_path) = loop {
             let (file, lock_path) = tempfile::Builder::new()
@@ -54,13 +65,16 @@ impl Home {
         fs_err::create_dir(&directory)?;
         // Others have no business here, least of all with what is writable for all.
         fs_err::set_permissions(&directory, PermissionsExt::from_mode(0o700))?;
-        let (discarded, to_remove) = sync_channel::<PathBuf>(BACKLOG);
+        let (discarded, to_remove) = sync_channel::<Discarded>(BACKLOG);
         let remover = thread::Builder::new().name("remover".into()).spawn(move || {
             for Abandoned { directory, lock_path, _lock } in abandoned {
                 remove(&directory);
                 let _ = fs_err::remove_file(lock_path);
             }
-            to_remove.iter().for_each(|path| remove(&path));
+            for Discarded { path, mounted } in to_remove {
+                drop(mounted);
+                remove(&path);
+            }
         })?;
         Ok(Self {
             directory,
@@ -79,10 +93,17 @@ impl Home {
 
     /// Has a directory of this home removed. Waits only if far too many are being removed already.
     pub fn discard(&self, path: PathBuf) {
+        self.discard_mounted(path, None);
+    }
+
+    /// As [`Home::discard`], and lets go of an overlay of it before.
+    pub fn discard_mounted(&self, path: PathBuf, mounted: Option<OwnedFd>) {
         if let Some(discarded) = &self.discarded
-            && let Err(refused) = discarded.send(path)
+            && let Err(refused) = discarded.send(Discarded { path, mounted })
         {
-            remove(&refused.0);
+            let Discarded { path, mounted } = refused.0;
+            drop(mounted);
+            remove(&path);
         }
     }
 }
@@ -183,16 +204,17 @@ mod tests {
     #[test]
     fn what_a_crash_left_is_removed_and_what_is_in_use_is_not() {
         let base = tempfile::tempdir().unwrap();
+        let base_path = fs_err::canonicalize(base.path()).unwrap();
         let alive = Home::create(base.path()).unwrap();
         fs_err::create_dir_all(base.path().join("execute-dead/0/file")).unwrap();
         fs_err::write(base.path().join("execute-dead.lock"), "").unwrap();
         fs_err::write(base.path().join("other.lock"), "").unwrap();
         drop(Home::create(base.path()).unwrap());
         assert!(alive.directory.is_dir());
-        let mut left = names(base.path());
+        let mut left = names(&base_path);
         left.sort();
         let mut expected =
-            vec![alive.directory.clone(), alive.lock_path.clone(), base.path().join("other.lock")];
+            vec![alive.directory.clone(), alive.lock_path.clone(), base_path.join("other.lock")];
         expected.sort();
         assert_eq!(left, expected);
     }

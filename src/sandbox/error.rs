@@ -25,6 +25,9 @@ pub enum SandboxError {
     #[error("cannot {wanted}: that takes namespaces, which this sandbox does not have")]
     NoNamespaces { wanted: &'static str },
 
+    #[error("{count} overlays are too many; there may be {most}")]
+    TooManyOverlays { count: usize, most: usize },
+
     #[error("cannot mount an overlay on {inside:?}: this host does not allow {reason}")]
     NoOverlays { inside: PathBuf, reason: String },
 

@@ -34,7 +34,7 @@ use super::spec::{Overlay, Spec};
 use super::tree::Outcome;
 
 /// A message carries a command's control socket and standard streams, or the overlays it got.
-const MOST_DESCRIPTORS: usize = 64;
+pub(super) const MOST_DESCRIPTORS: usize = 64;
 
 /// The kernel refuses arguments and environments of a few megabytes.
 const LARGEST_MESSAGE: usize = 1 << 30;

@@ -2,30 +2,36 @@
 //! Python, sdists or actions. The only room with `unsafe` code.
 //!
 //! [`Sandbox::detect`] tries what this host allows; [`Sandbox::spawn`] starts a command in it. Most of the time
-//! that takes goes into what is the same for every command, so [`Sandbox::prepare`] keeps what was tried, for
-//! the command to run in.
+//! that takes goes into what is the same for every command, so [`Sandbox::prepare`] keeps what was tried, for one
+//! command to run in, and a [`Spawner`] keeps as much as it can for all the commands that follow.
 //!
 //! ```text
 //! with namespaces                                    without
 //!
 //! we                                                 we
-//!  └ sandbox-init: waits                              └ sandbox-init: adopts orphans, reaps, kills
-//!     └ process 1 of new namespaces: reaps, kills        └ the command: own session, no new privileges,
-//!        └ the command: own session, nobody special         a filter against sockets
+//!  └ sandbox-init, a nursery:                         └ sandbox-init, a nursery
+//!    owns the user, network and host name                └ supervisor: adopts orphans, reaps, kills
+//!     └ supervisor, process 1 of new mount,                 └ the command: own session, no new
+//!       pid and ipc namespaces: reaps, kills                  privileges, a filter against sockets
+//!        └ the command: own session, nobody special
 //! ```
 //!
-//! We talk over a socket to whoever does the killing: process 1, or the init itself.
+//! A nursery has one supervisor at a time, and that one command. It makes the next supervisor when the last one has
+//! ended, so that a nursery that is idle has done nearly all there is to do: what is left are the command's own
+//! mounts and its execution. We hand a command to its supervisor over the nursery's socket, and with it a socket
+//! for this command alone, over which we talk until it has ended.
 //!
 //! Why a second executable image and not a fork of ours: the callers have threads, and what may run between a
 //! fork and an exec of a process with threads is next to nothing. `sandbox-init` has one thread, so it can
-//! clone into namespaces, mount and parse in ordinary Rust.
+//! clone into namespaces, mount and parse in ordinary Rust. Within it no memory is copied either: supervisor and
+//! command are started as by vfork, which for processes that wait for each other is the same, and cheaper.
 //!
 //! **The tree dies with us**, whatever kills us: the control socket is a lifeline. When our end closes,
-//! everything behind it is killed. `PR_SET_PDEATHSIG` on the init would not do: it fires when the *thread*
+//! everything behind it is killed. `PR_SET_PDEATHSIG` on the nursery would not do: it fires when the *thread*
 //! that spawned it ends. Within the tree, where every parent has one thread, it is used as a second line.
 //!
 //! **With namespaces** (user, mount, pid, ipc, uts, net; root is not needed) the command sees the host's file
-//! system read-only, its own writable directories at fixed paths, an empty `/tmp`, `/var/tmp` and `/run`, a
+//! system, or parts of it, or another one, read-only, its own writable directories at fixed paths, an empty `/tmp`, `/var/tmp` and `/run`, a
 //! `/proc` with its own processes only, a handful of devices, a loopback interface and nothing else. It runs
 //! as uid 1000 (which is the caller outside) without capabilities. What it does *not* prevent: reading
 //! whatever the caller can read, and connecting to unix sockets that lie outside `/run` and `/tmp`.

@@ -12,7 +12,8 @@ use super::tree::ProcessTree;
 
 /// Starts commands, any number of them at a time and from any thread, each in a process that stands ready for
 /// it and is used again for later ones. There is one more of those than there were ever commands at a time, but
-/// no more than a few for each processor are kept. They see the host's mounts as they were when they were started.
+/// no more than a few for each processor, network and root are kept. They see the host's mounts as they were when
+/// they were started, and keep those in use.
 ///
 /// Dropping the spawner ends those that are idle; commands that run go on.
 #[derive(Debug)]

@@ -7,6 +7,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
 use super::error::SandboxError;
+use super::message::MOST_DESCRIPTORS;
+use super::view::PRIVATE_DIRECTORIES;
 
 /// A command and everything it may see and touch.
 #[derive(Debug)]
@@ -96,6 +98,10 @@ impl Spec {
             check_path("visible host path", path)?;
         }
         self.check_root(namespaces)?;
+        let (count, most) = (self.overlays.len(), MOST_DESCRIPTORS);
+        if count > most {
+            return Err(SandboxError::TooManyOverlays { count, most });
+        }
         for overlay in &self.overlays {
             self.check_overlay(overlay, namespaces)?;
         }
@@ -128,6 +134,16 @@ impl Spec {
                     role: "root file system",
                     path: directory.clone(),
                     problem: "is the host's whole root, which is a kind of its own",
+                });
+            }
+            let hidden = PRIVATE_DIRECTORIES.into_iter().chain(["/proc", "/dev"]);
+            if self.root != RootFileSystem::Directory(directory.clone())
+                && hidden.into_iter().any(|hidden| directory.starts_with(hidden))
+            {
+                return Err(SandboxError::InvalidPath {
+                    role: "host directory of a root file system",
+                    path: directory.clone(),
+                    problem: "lies where the command gets a directory of its own; make it a visible host path",
                 });
             }
         }
@@ -274,6 +290,30 @@ mod tests {
             refused.check(true).unwrap();
             assert!(matches!(refused.check(false), Err(SandboxError::NoNamespaces { .. })));
         }
+    }
+
+    #[test]
+    fn a_root_of_host_directories_has_none_that_would_be_hidden() {
+        let with = |path: &str| Spec { root: RootFileSystem::HostDirectories(vec![path.into()]), ..spec() };
+        with("/usr").check(true).unwrap();
+        for hidden in ["/", "/tmp/tools", "/run", "/proc", "/dev/shm/x", "usr"] {
+            assert!(matches!(with(hidden).check(true), Err(SandboxError::InvalidPath { .. })), "{hidden}");
+        }
+        Spec { root: RootFileSystem::Directory("/tmp/root".into()), ..spec() }.check(true).unwrap();
+    }
+
+    #[test]
+    fn more_overlays_than_descriptors_fit_into_a_message_are_refused() {
+        let overlay = Overlay {
+            lower: vec!["/var/lower".into()],
+            upper: "/var/upper".into(),
+            work: "/var/work".into(),
+            inside: "/crosswheel".into(),
+        };
+        let many = |count| Spec { overlays: vec![overlay.clone(); count], ..spec() };
+        many(MOST_DESCRIPTORS).check(true).unwrap();
+        let error = many(MOST_DESCRIPTORS + 1).check(true).unwrap_err();
+        assert!(matches!(error, SandboxError::TooManyOverlays { .. }), "{error}");
     }
 
     #[test]

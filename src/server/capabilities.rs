@@ -11,7 +11,6 @@ use tonic::body::Body;
 
 use super::content_addressable_storage::AVERAGE_CHUNK_BYTES;
 use super::request_metadata::log_call;
-use super::storage::MAX_BATCH_BYTES;
 use super::wire;
 use crate::digest::DigestFunction;
 use crate::reapi::{
@@ -33,6 +32,8 @@ pub struct CapabilitiesSettings {
     pub update_action_results: bool,
     /// As in [`StorageSettings`](super::StorageSettings).
     pub max_blob_bytes: Option<u64>,
+    /// As in [`StorageSettings`](super::StorageSettings).
+    pub max_batch_bytes: u64,
     /// Whether actions may have symbolic links with absolute targets in their inputs and outputs.
     pub absolute_symlinks: bool,
 }
@@ -66,7 +67,7 @@ fn capabilities(settings: &CapabilitiesSettings) -> ServerCapabilities {
             }),
             // Results have no priorities: what was used last is kept.
             cache_priority_capabilities: Some(priorities(0..=0)),
-            max_batch_total_size_bytes: MAX_BATCH_BYTES.cast_signed(),
+            max_batch_total_size_bytes: i64::try_from(settings.max_batch_bytes).unwrap_or(i64::MAX),
             symlink_absolute_path_strategy: absolute_symlinks as i32,
             supported_compressors: zstd.clone(),
             supported_batch_update_compressors: zstd,

@@ -24,6 +24,7 @@ use super::descriptors;
 use super::execution::{ExecutionService, ExecutionSettings};
 use super::http::HttpServer;
 use super::listener::{Address, Connections, Door, ListenError, Listener, Listening};
+use super::log_stream::LogStreams;
 use super::malformed::RefuseMalformed;
 use super::metrics::Metrics;
 use super::operations::OperationsService;
@@ -334,6 +335,7 @@ fn routes(
 ) -> Result<(Routes, Readiness), HostError> {
     let storage = StorageSettings {
         max_blob_bytes: None,
+        max_batch_bytes: settings.max_batch_bytes,
         idle_upload_timeout: settings.upload_idle_timeout,
         update_action_results: settings.update_action_result,
     };
@@ -343,6 +345,7 @@ fn routes(
         node_properties: ["mtime", "unix_mode"].map(str::to_owned).to_vec(),
         update_action_results: settings.update_action_result,
         max_blob_bytes: storage.max_blob_bytes,
+        max_batch_bytes: storage.max_batch_bytes,
         absolute_symlinks: true,
     };
     let blobs: Arc<dyn BlobStore> = Arc::clone(store) as _;
@@ -355,7 +358,8 @@ fn routes(
     let mut services = Services::default();
     services.add(CapabilitiesService::new(&capabilities));
     services.add(ContentAddressableStorageService::new(Arc::clone(&blobs), &storage));
-    services.add(ByteStreamService::new(Arc::clone(store), &storage));
+    let logs = LogStreams::new(Arc::clone(queue));
+    services.add(ByteStreamService::new(Arc::clone(store), &storage).with_logs(logs));
     services.add(ActionCacheService::new(results, blobs, &storage));
     services.add(ExecutionServer::new(execution).max_decoding_message_size(MAX_MESSAGE_BYTES));
     services.add(OperationsServer::new(OperationsService::new(Arc::clone(queue))));

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-/// Most bytes of blobs in one batch, as advertised. A response with that much still fits the 4 MiB that gRPC clients
+/// Most bytes of blobs in one batch if the operator does not say. A response with that much still fits the 4 MiB that gRPC clients
 /// accept if they are not told otherwise, digests and statuses of almost two thousand blobs included.
 pub const MAX_BATCH_BYTES: u64 = 4_000_000;
 
@@ -26,6 +26,8 @@ pub const MAX_FRAME_BYTES: u32 = 1 << 20;
 pub struct StorageSettings {
     /// Most bytes of one blob that a client may upload; no limit if `None`.
     pub max_blob_bytes: Option<u64>,
+    /// Most bytes of blobs in one batch.
+    pub max_batch_bytes: u64,
     /// How long what has been uploaded of a blob is kept for the client to go on.
     pub idle_upload_timeout: Duration,
     /// Whether clients may set action results.
@@ -36,6 +38,7 @@ impl Default for StorageSettings {
     fn default() -> Self {
         Self {
             max_blob_bytes: None,
+            max_batch_bytes: MAX_BATCH_BYTES,
             idle_upload_timeout: Duration::from_secs(10 * 60),
             update_action_results: true,
         }

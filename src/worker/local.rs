@@ -13,7 +13,7 @@ use std::thread::JoinHandle;
 use std::time::SystemTime;
 
 use crate::cas::ActionCache;
-use crate::execute::{Execute, ExecuteError, Executed, Work};
+use crate::execute::{Execute, Executed, Work};
 use crate::queue::{Assignment, Outcome, Pool, Queue, Slot};
 use crate::reapi::{ExecutedActionMetadata, timestamp};
 
@@ -72,7 +72,6 @@ impl Worker {
     fn serve(mut self) {
         while let Some(assignment) = self.slot.take() {
             let outcome = self.run(&assignment);
-            log(assignment.work(), &outcome);
             assignment.finish(outcome);
         }
     }
@@ -90,7 +89,11 @@ impl Worker {
                 Outcome::Executed(executed)
             }
             Ok(Err(error)) => Outcome::Failed(error),
-            Err(panic) => Outcome::WorkerFailed(format!("its worker panicked: {}", text_of(&*panic))),
+            Err(panic) => {
+                let (action, worker, panic) = (&work.action_digest, &work.worker, text_of(&*panic));
+                tracing::error!(%action, worker, panic, "an action made its worker panic");
+                Outcome::WorkerFailed(format!("its worker panicked: {panic}"))
+            }
         }
     }
 
@@ -119,30 +122,4 @@ fn complete(metadata: &mut ExecutedActionMetadata, work: &Work, started_at: Syst
 fn text_of(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("without a message")
-}
-
-fn log(work: &Work, outcome: &Outcome) {
-    let metadata = work.request_metadata.as_ref();
-    let mnemonic = metadata.map(|metadata| metadata.action_mnemonic.as_str()).unwrap_or_default();
-    let target = metadata.map(|metadata| metadata.target_id.as_str()).unwrap_or_default();
-    let invocation = metadata.map(|metadata| metadata.tool_invocation_id.as_str()).unwrap_or_default();
-    let (action, worker) = (&work.action_digest, &work.worker);
-    match outcome {
-        Outcome::Executed(executed) => {
-            let (exit_code, timed_out) = (executed.result.exit_code, executed.timed_out);
-            tracing::debug!(%action, worker, mnemonic, target, invocation, exit_code, timed_out, "action executed");
-        }
-        Outcome::Failed(
-            error @ (ExecuteError::Store(_) | ExecuteError::Sandbox(_) | ExecuteError::Io { .. }),
-        ) => {
-            tracing::error!(%action, worker, mnemonic, target, invocation, %error, "action not executed");
-        }
-        Outcome::Failed(error) => {
-            tracing::info!(%action, worker, mnemonic, target, invocation, %error, "action not executed");
-        }
-        Outcome::WorkerFailed(error) => {
-            tracing::error!(%action, worker, mnemonic, target, invocation, error, "action not executed");
-        }
-        Outcome::Cached(_) | Outcome::Refused(_) | Outcome::Cancelled(_) => {}
-    }
 }

@@ -112,10 +112,11 @@ fn modes_and_times_are_what_the_node_properties_say() {
     let file = Node::File { bytes: b"x".to_vec(), executable: false, properties: properties(0o640) };
     let directory = Root { properties: properties(0o750), ..Root::of(&[("inner", "y")]) };
     let root = Root::default().node("file", file).node("directory", Node::Directory(directory));
+    let root = Root { properties: properties(0o711), ..root };
     for scene in scenes() {
         for root in [root.clone(), root.clone().large()] {
-            let executed = scene.run(&root, sh("stat -c '%n %a %Y' file directory", &[]));
-            assert_eq!(scene.stdout(&executed), "file 640 1000000000\ndirectory 750 1000000000\n");
+            let executed = scene.run(&root, sh("stat -c '%n %a %Y' file directory; stat -c %a .", &[]));
+            assert_eq!(scene.stdout(&executed), "file 640 1000000000\ndirectory 750 1000000000\n711\n");
         }
     }
 }

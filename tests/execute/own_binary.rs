@@ -86,13 +86,16 @@ import base64, hashlib, os, zipfile
 
 def build_wheel(directory, config_settings=None, metadata_directory=None):
     # The shared cache must be out of a backend's reach, however it tries.
-    for place in ["/.crosswheel/cache", "/.crosswheel/cache/x", "/execroot/x"]:
-        try:
-            with open(place if place.endswith("x") else place + "/poison", "w") as file:
-                file.write("evil")
-        except OSError:
-            continue
-        raise SystemExit("could write to " + place)
+    ways = ["", *("/proc/" + process + way for process in os.listdir("/proc") if process.isdigit()
+                  for way in ("/root", "/cwd", "/cwd/../.."))]
+    for way in ways:
+        for place in "/.crosswheel/cache/poison", "/execroot/poison":
+            try:
+                with open(way + place, "w") as file:
+                    file.write("evil")
+            except OSError:
+                continue
+            raise SystemExit("could write to " + way + place)
     name = "demo-1.0-py3-none-any.whl"
     info = "demo-1.0.dist-info/"
     files = {

@@ -26,8 +26,8 @@ use crosswheel::worker::local::LocalWorkers;
 use futures_util::stream::BoxStream;
 use prost::Message;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
-use tokio_stream::wrappers::TcpListenerStream;
 use tonic::metadata::MetadataValue;
+use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Channel, Server};
 use tonic::{Code, Request, Response, Status, Streaming};
 
@@ -89,8 +89,8 @@ impl Scene {
         execution: ExecutionSettings,
     ) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let store = DiskStore::open(&StoreSettings { directory: directory.path().into(), max_bytes: None });
-        let store = Arc::new(store.unwrap());
+        let place = StoreSettings { directory: directory.path().to_owned(), ..StoreSettings::default() };
+        let store = Arc::new(DiskStore::open(&place).unwrap());
         let (runs, received) = unbounded_channel();
         let (queue, slots) = Queue::new(pools, settings).unwrap();
         let queue = Arc::new(queue);
@@ -160,7 +160,7 @@ impl Scene {
     }
 
     pub async fn refusal(&self, asking: Asking) -> Status {
-        self.execute(asking).await.err().expect("it is not executed")
+        self.execute(asking).await.expect_err("it is not executed")
     }
 
     pub async fn wait_execution(&self, name: &str) -> Result<Streaming<Operation>, Status> {
@@ -285,7 +285,7 @@ async fn serve(queue: &Arc<Queue>, store: &Arc<DiskStore>, settings: ExecutionSe
         .add_service(ExecutionServer::new(execution))
         .add_service(OperationsServer::new(OperationsService::new(queue.clone())))
         .add_service(ByteStreamServer::new(OnlyLogs(LogStreams::new(queue.clone()))))
-        .serve_with_incoming(TcpListenerStream::new(listener));
+        .serve_with_incoming(TcpIncoming::from(listener).with_nodelay(Some(true)));
     tokio::spawn(server);
     Channel::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap()
 }

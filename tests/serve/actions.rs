@@ -9,8 +9,9 @@ use crosswheel::reapi::content_addressable_storage_client::ContentAddressableSto
 use crosswheel::reapi::execution_client::ExecutionClient;
 use crosswheel::reapi::longrunning::operation;
 use crosswheel::reapi::{
-    Action, BatchUpdateBlobsRequest, Command, Digest, Directory, ExecuteRequest, ExecuteResponse, FileNode,
-    GetActionResultRequest, GetCapabilitiesRequest, Platform, batch_update_blobs_request, command, platform,
+    Action, BatchUpdateBlobsRequest, Command, Digest, Directory, ExecuteOperationMetadata, ExecuteRequest,
+    ExecuteResponse, FileNode, GetActionResultRequest, GetCapabilitiesRequest, Platform,
+    batch_update_blobs_request, command, platform,
 };
 use nix::sys::signal::Signal;
 use prost::Message;
@@ -203,4 +204,42 @@ async fn a_second_signal_kills_what_runs() {
     }
     server.signal(Signal::SIGINT);
     assert_eq!(server.wait().code(), Some(130));
+}
+
+#[tokio::test]
+async fn what_a_running_action_writes_can_be_read_meanwhile() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = Server::start(directory.path(), &[]);
+    let client = Client::of(&server).await;
+    let action = client.action("echo so far; sleep 1000", &[]).await;
+    let mut updates = client.start(&action).await.unwrap();
+    let resource_name = loop {
+        let operation = updates.message().await.unwrap().unwrap();
+        let metadata = ExecuteOperationMetadata::decode(&*operation.metadata.unwrap().value).unwrap();
+        if !metadata.stdout_stream_name.is_empty() {
+            break metadata.stdout_stream_name;
+        }
+    };
+    let request = ReadRequest { resource_name, ..Default::default() };
+    let mut log = ByteStreamClient::new(client.channel.clone()).read(request).await.unwrap().into_inner();
+    assert_eq!(log.message().await.unwrap().unwrap().data, b"so far\n");
+}
+
+#[tokio::test]
+async fn a_batch_may_be_as_large_as_the_settings_say() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = Server::start(directory.path(), &["--max-batch-bytes", "1kB"]);
+    let channel = server.channel().await;
+    let mut client = CapabilitiesClient::new(channel.clone());
+    let capabilities = client.get_capabilities(GetCapabilitiesRequest::default()).await;
+    let cache = capabilities.unwrap().into_inner().cache_capabilities.unwrap();
+    assert_eq!(cache.max_batch_total_size_bytes, 1000);
+    let data = vec![0; 1001];
+    let digest = Some(DigestFunction::Sha256.digest(&data).to_message());
+    let request = batch_update_blobs_request::Request { digest, data, ..Default::default() };
+    let request = BatchUpdateBlobsRequest { requests: vec![request], ..Default::default() };
+    let refusal =
+        ContentAddressableStorageClient::new(channel).batch_update_blobs(request).await.unwrap_err();
+    assert_eq!(refusal.code(), Code::InvalidArgument);
+    assert!(refusal.message().contains("1000"), "{refusal}");
 }

@@ -40,7 +40,7 @@ impl Endpoint {
 
     pub async fn start_with(settings: StorageSettings) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let store = StoreSettings { directory: directory.path().to_owned(), max_bytes: None };
+        let store = StoreSettings { directory: directory.path().to_owned(), ..StoreSettings::default() };
         let store = Arc::new(DiskStore::open(&store).unwrap());
         let blobs: Arc<dyn BlobStore> = Arc::clone(&store) as Arc<dyn BlobStore>;
         let results = Arc::new(CompleteActionCache::new(Arc::clone(&store)));
@@ -50,6 +50,7 @@ impl Endpoint {
             node_properties: Vec::new(),
             update_action_results: settings.update_action_results,
             max_blob_bytes: settings.max_blob_bytes,
+            max_batch_bytes: settings.max_batch_bytes,
             absolute_symlinks: false,
         };
         let incoming = TcpIncoming::bind("127.0.0.1:0".parse().unwrap()).unwrap().with_nodelay(Some(true));

@@ -227,10 +227,9 @@ impl Reading<'_> {
                 self.collect_files(&known, &path.join(&node.name), &mut files);
             }
         }
-        if let Err(ExecuteError::MissingInputs(missing)) = pin_files(&self.reader.store, &files) {
-            let known: HashSet<Digest> = self.missing.iter().map(|input| input.digest).collect();
-            self.missing.extend(missing.into_iter().filter(|input| !known.contains(&input.digest)));
-        }
+        let known: HashSet<Digest> = self.missing.iter().map(|input| input.digest).collect();
+        let missing = missing_files(&self.reader.store, &[], &files);
+        self.missing.extend(missing.into_iter().filter(|input| !known.contains(&input.digest)));
     }
 
     /// Each directory's files once, at one of the paths where it is seen.
@@ -262,7 +261,7 @@ pub fn pin_files(store: &DiskStore, files: &[(Digest, ExecPath)]) -> Result<Pins
         files.iter().map(|(digest, _)| *digest).filter(|digest| digest.size_bytes > 0).collect();
     digests.sort_unstable();
     digests.dedup();
-    store.pin(&digests).map_err(|missing| missing_inputs(missing, files))
+    store.pin(&digests).map_err(|missing| ExecuteError::MissingInputs(missing_files(store, &missing, files)))
 }
 
 /// What to make of an error of the store that came after `files` were pinned: somebody may have removed blobs
@@ -271,19 +270,25 @@ pub fn explain(error: ExecuteError, store: &DiskStore, files: &[(Digest, ExecPat
     if !matches!(error, ExecuteError::Store(StoreError::NotFound(_))) {
         return error;
     }
-    let gone =
-        |digest: &Digest| digest.size_bytes > 0 && matches!(store.file(digest), Err(StoreError::NotFound(_)));
-    let missing: Vec<Digest> = files.iter().map(|(digest, _)| *digest).filter(gone).collect();
-    if missing.is_empty() { error } else { missing_inputs(missing, files) }
+    let missing = missing_files(store, &[], files);
+    if missing.is_empty() { error } else { ExecuteError::MissingInputs(missing) }
 }
 
-fn missing_inputs(missing: Vec<Digest>, files: &[(Digest, ExecPath)]) -> ExecuteError {
-    let mut missing: HashSet<Digest> = missing.into_iter().collect();
-    let inputs = files
-        .iter()
-        .filter(|(digest, _)| missing.remove(digest))
-        .map(|(digest, path)| MissingInput { digest: *digest, role: format!("the input file `{path}`") });
-    ExecuteError::MissingInputs(inputs.collect())
+/// Those of `files` that are not in the store, each once. It may learn late of blobs that somebody has removed, so
+/// all are looked for, beside those that it knows to be missing.
+fn missing_files(store: &DiskStore, known: &[Digest], files: &[(Digest, ExecPath)]) -> Vec<MissingInput> {
+    let known: HashSet<&Digest> = known.iter().collect();
+    let gone = |digest: &Digest| {
+        known.contains(digest)
+            || digest.size_bytes > 0 && matches!(store.file(digest), Err(StoreError::NotFound(_)))
+    };
+    let mut seen = HashSet::new();
+    let missing = files.iter().filter(|(digest, _)| seen.insert(digest) && gone(digest));
+    let missing = missing.map(|(digest, path)| {
+        let role = format!("the input file `{path}`");
+        MissingInput { digest: *digest, role }
+    });
+    missing.collect()
 }
 
 /// All blobs that `directory` is made of, and where each is needed.

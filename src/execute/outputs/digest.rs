@@ -46,8 +46,11 @@ pub(super) fn store_files(
     let storing = Storing { left, own, store, function, cancellation };
     let bytes: u64 = files.iter().map(|file| file.size_bytes).fold(0, u64::saturating_add);
     let worth = usize::try_from(bytes / PER_THREAD).unwrap_or(usize::MAX).saturating_add(1);
-    let available = thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS);
-    let threads = worth.min(available).min(files.len());
+    // Asking for the processors there are reads half a dozen files.
+    let threads = match worth.min(files.len()) {
+        1 => 1,
+        wanted => wanted.min(thread::available_parallelism().map_or(1, usize::from)).min(MOST_THREADS),
+    };
     if threads == 1 {
         return files.iter().map(|file| storing.file(file)).collect();
     }
@@ -185,8 +188,14 @@ impl Storing<'_> {
     }
 }
 
-/// Extended attributes would stay with the blob. Those of a file changed in place are overlayfs's notes.
+/// Extended attributes would stay with the blob. Those of a file changed in place are overlayfs's notes; labels
+/// that the host's security module puts on every file do no harm.
 fn has_no_attributes(file: &File) -> bool {
-    let mut none: [u8; 0] = [];
-    matches!(rustix::fs::flistxattr(file, &mut none), Ok(0) | Err(Errno::NOTSUP))
+    let mut names = [0; 1024];
+    match rustix::fs::flistxattr(file, &mut names) {
+        Ok(length) => names[..length]
+            .split(|byte| *byte == 0)
+            .all(|name| matches!(name, b"" | b"security.selinux" | b"security.SMACK64")),
+        Err(error) => error == Errno::NOTSUP,
+    }
 }

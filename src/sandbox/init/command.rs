@@ -86,7 +86,6 @@ impl Start {
             getrlimit(Resource::RLIMIT_CORE).step(|| "read the limit of core files".to_owned())?;
         setrlimit(Resource::RLIMIT_CORE, 0, hard).step(|| "forbid core files".to_owned())?;
         prctl::set_no_new_privs().step(|| "forbid new privileges".to_owned())?;
-        system::forget_keys();
         if self.realm == Realm::PidNamespace {
             system::drop_capabilities().step(|| "drop capabilities".to_owned())?;
         }

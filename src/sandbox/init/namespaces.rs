@@ -17,7 +17,7 @@ use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 
 use super::root::{Template, Unfinished};
 use super::step::{Failure, Step};
-use super::system;
+use super::system::{self, Keyrings};
 use crate::sandbox::message::{Network, Request};
 
 /// Uid and gid of the command, as it sees them. Not 0: a command that believes to be root tries to change
@@ -33,6 +33,7 @@ pub(super) const OF_A_COMMAND: CloneFlags =
 /// What is left to be done for each command stands on this.
 pub(super) struct Ground {
     template: Template,
+    keyrings: Keyrings,
 }
 
 impl Ground {
@@ -51,7 +52,8 @@ impl Ground {
             forget_closed_connections();
         }
         system::drop_bounding_set().step(|| "forbid new capabilities".to_owned())?;
-        Ok(Self { template: Template::build(&request.root, uid.is_root())? })
+        let keyrings = Keyrings::of_this_user_namespace();
+        Ok(Self { template: Template::build(&request.root, uid.is_root())?, keyrings })
     }
 
     /// Makes the rest in a process that has [`OF_A_COMMAND`] to itself, but for the command's own mounts.
@@ -61,6 +63,7 @@ impl Ground {
 
     /// Removes what a command left on this ground.
     pub(super) fn sweep(&self) -> Result<(), Failure> {
+        self.keyrings.clear();
         self.template.sweep()
     }
 

@@ -116,20 +116,53 @@ pub(super) fn execute(file: &CStr, argv: &Strings, env: &Strings) -> Errno {
     Errno::last()
 }
 
-/// Leaves the session keyring of whoever started us for an empty one, and empties that of our user in our user
-/// namespace, which outlives processes: a command finds no keys of the caller or of a command before it. A
-/// kernel without keyrings has nothing to be hidden.
-pub(super) fn forget_keys() {
+/// Keyrings that belong to a nursery and the commands in it alone.
+pub(super) struct Keyrings {
+    session: bool,
+    user: bool,
+}
+
+impl Keyrings {
     const JOIN_SESSION_KEYRING: libc::c_int = 1;
     const CLEAR: libc::c_int = 7;
+    const SESSION_KEYRING: libc::c_int = -3;
     const USER_KEYRING: libc::c_int = -4;
     const USER_SESSION_KEYRING: libc::c_int = -5;
-    // SAFETY: takes numbers only, and a null pointer where a name may be left out.
-    unsafe {
-        libc::syscall(libc::SYS_keyctl, JOIN_SESSION_KEYRING, std::ptr::null::<libc::c_char>());
-        libc::syscall(libc::SYS_keyctl, CLEAR, USER_KEYRING);
-        libc::syscall(libc::SYS_keyctl, CLEAR, USER_SESSION_KEYRING);
+
+    /// Leaves the session keyring of whoever started us, with the keys in it, for an empty one. Must be called in a
+    /// new user namespace.
+    pub(super) fn of_this_user_namespace() -> Self {
+        // SAFETY: takes a number, and a null pointer where a name may be left out.
+        let joined = unsafe {
+            libc::syscall(libc::SYS_keyctl, Self::JOIN_SESSION_KEYRING, std::ptr::null::<libc::c_char>())
+        };
+        // Before Linux 5.3 a user has the same keyring in all user namespaces, and it is not ours to empty. A kernel
+        // without keyrings has nothing to be emptied.
+        Self { session: joined >= 0, user: joined >= 0 && kernel_is_at_least(5, 3) }
     }
+
+    /// So that no command finds what another has left.
+    pub(super) fn clear(&self) {
+        let rings = [
+            (self.session, Self::SESSION_KEYRING),
+            (self.user, Self::USER_KEYRING),
+            (self.user, Self::USER_SESSION_KEYRING),
+        ];
+        for (ours, ring) in rings {
+            if ours {
+                // SAFETY: takes numbers only.
+                unsafe { libc::syscall(libc::SYS_keyctl, Self::CLEAR, ring) };
+            }
+        }
+    }
+}
+
+fn kernel_is_at_least(major: u32, minor: u32) -> bool {
+    // One that cannot be asked counts as old.
+    let release = fs_err::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let mut numbers =
+        release.split(|other: char| !other.is_ascii_digit()).map_while(|part| part.parse().ok());
+    (numbers.next().unwrap_or(0u32), numbers.next().unwrap_or(0u32)) >= (major, minor)
 }
 
 /// Marks every descriptor beyond the standard three as not for the command. Those we open ourselves are so

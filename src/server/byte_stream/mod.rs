@@ -17,6 +17,7 @@ use futures_util::future::BoxFuture;
 use tonic::Status;
 use tonic::body::Body;
 
+use super::log_stream::LogStreams;
 use super::request_metadata::log_call;
 use super::storage::StorageSettings;
 use super::{status, wire};
@@ -31,6 +32,7 @@ pub struct ByteStreamService {
     store: Arc<DiskStore>,
     sessions: Arc<UploadSessions>,
     max_blob_bytes: Option<u64>,
+    logs: Option<LogStreams>,
 }
 
 impl ByteStreamService {
@@ -40,7 +42,14 @@ impl ByteStreamService {
             store,
             sessions: Arc::new(UploadSessions::new(settings.idle_upload_timeout)),
             max_blob_bytes: settings.max_blob_bytes,
+            logs: None,
         }
+    }
+
+    /// The same service, from which what running actions write can be read, too.
+    #[must_use]
+    pub fn with_logs(self, logs: LogStreams) -> Self {
+        Self { logs: Some(logs), ..self }
     }
 }
 

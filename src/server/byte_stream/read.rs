@@ -20,6 +20,7 @@ use super::ByteStreamService;
 use super::buffers::{Buffer, CHUNK_BYTES};
 use super::resource_name::{Compressor, ReadName};
 use crate::digest::Digest;
+use crate::reapi::bytestream::ReadRequest;
 use crate::server::status;
 use crate::server::wire::{self, Fields, Frame, Malformed};
 use crate::server::zstandard::Compression;
@@ -37,6 +38,10 @@ impl ByteStreamService {
         let headers = request.headers().clone();
         let request = Request::read(&wire::single_request(request).await?)?;
         super::check_header(&headers, &request.resource_name)?;
+        if let Some(log) = self.logs.as_ref().and_then(|logs| logs.read(&request.message())) {
+            let messages = log?.map(|response| Ok(framed(&response?.data)));
+            return Ok(wire::streamed(with_trailers(messages)));
+        }
         let name = ReadName::parse(&request.resource_name)
             .map_err(|error| status::invalid("resource_name", error.to_string()))?;
         let range = range(&request, &name)?;
@@ -58,6 +63,11 @@ impl ByteStreamService {
 }
 
 impl Request {
+    fn message(&self) -> ReadRequest {
+        let Self { read_offset, read_limit, .. } = *self;
+        ReadRequest { resource_name: self.resource_name.clone(), read_offset, read_limit }
+    }
+
     fn read(request: &[u8]) -> Result<Self, Status> {
         let mut read = Self::default();
         let mut take = || -> Result<(), Malformed> {

@@ -3,7 +3,6 @@
 use bytes::Bytes;
 use tonic::Status;
 
-use super::super::storage::MAX_BATCH_BYTES;
 use super::super::wire::{self, Fields, Malformed, WireDigest};
 use super::super::{status, zstandard};
 use super::ContentAddressableStorageService;
@@ -29,11 +28,12 @@ impl ContentAddressableStorageService {
             .iter()
             .filter_map(|(_, digest)| digest.as_ref().ok())
             .fold(0, |total, digest| total.saturating_add(digest.size_bytes));
-        if total > MAX_BATCH_BYTES {
+        let limit = self.limits.batch_bytes;
+        if total > limit {
             return Err(status::invalid(
                 "digests",
                 format!(
-                    "have {total} bytes in all, more than the {MAX_BATCH_BYTES} of \
+                    "have {total} bytes in all, more than the {limit} of \
                      CacheCapabilities.max_batch_total_size_bytes: ask for less at once, or by ByteStream"
                 ),
             ));

@@ -4,10 +4,9 @@ use bytes::Bytes;
 use tonic::Status;
 
 use super::super::byte_stream::too_large;
-use super::super::storage::MAX_BATCH_BYTES;
 use super::super::wire::{self, Fields, Malformed, Value, WireDigest};
 use super::super::{status, zstandard};
-use super::ContentAddressableStorageService;
+use super::{ContentAddressableStorageService, Limits};
 use crate::cas::BlobStore;
 use crate::digest::{Digest, DigestFunction};
 use crate::reapi::compressor;
@@ -24,8 +23,8 @@ struct Blob {
 impl ContentAddressableStorageService {
     pub(super) async fn batch_update(self, request: Bytes) -> Result<Bytes, Status> {
         let blobs = read(&request)?;
-        check_total(&blobs)?;
-        wire::blocking(move || Ok(write(&*self.store, self.max_blob_bytes, blobs))).await
+        check_total(&blobs, self.limits.batch_bytes)?;
+        wire::blocking(move || Ok(write(&*self.store, self.limits, blobs))).await
     }
 }
 
@@ -63,20 +62,20 @@ fn read_blob(request: &Bytes, function: DigestFunction, value: Value<'_>) -> Res
 
 /// The limit holds for what is sent and for what it becomes. Digests that claim more than the limit on their own are
 /// left out: theirs is not a batch too large but a blob that is not what it should be.
-fn check_total(blobs: &[Blob]) -> Result<(), Status> {
+fn check_total(blobs: &[Blob], limit: u64) -> Result<(), Status> {
     let total: u64 = blobs
         .iter()
         .map(|blob| {
             let sent = blob.data.len() as u64;
             let claimed = blob.digest.as_ref().map_or(0, |digest| digest.size_bytes);
-            if blob.compressor == 0 || claimed > MAX_BATCH_BYTES { sent } else { sent.max(claimed) }
+            if blob.compressor == 0 || claimed > limit { sent } else { sent.max(claimed) }
         })
         .sum();
-    if total > MAX_BATCH_BYTES {
+    if total > limit {
         return Err(status::invalid(
             "requests",
             format!(
-                "have {total} bytes in all, more than the {MAX_BATCH_BYTES} of \
+                "have {total} bytes in all, more than the {limit} of \
                  CacheCapabilities.max_batch_total_size_bytes: send smaller batches, or large blobs by ByteStream"
             ),
         ));
@@ -84,13 +83,13 @@ fn check_total(blobs: &[Blob]) -> Result<(), Status> {
     Ok(())
 }
 
-fn write(store: &dyn BlobStore, max_blob_bytes: Option<u64>, blobs: Vec<Blob>) -> Bytes {
+fn write(store: &dyn BlobStore, limits: Limits, blobs: Vec<Blob>) -> Bytes {
     let mut outcomes: Vec<(Bytes, Option<Status>)> = Vec::with_capacity(blobs.len());
     let mut writable = Vec::with_capacity(blobs.len());
     let mut places = Vec::with_capacity(blobs.len());
     for blob in blobs {
         let sent_digest = blob.sent_digest.clone();
-        match contents(blob, max_blob_bytes) {
+        match contents(blob, limits) {
             Ok(contents) => {
                 places.push(outcomes.len());
                 writable.push(contents);
@@ -106,15 +105,15 @@ fn write(store: &dyn BlobStore, max_blob_bytes: Option<u64>, blobs: Vec<Blob>) -
 }
 
 /// The bytes that are to be the blob: right in length, their hash not yet looked at.
-fn contents(blob: Blob, max_blob_bytes: Option<u64>) -> Result<(Digest, Bytes), Status> {
+fn contents(blob: Blob, limits: Limits) -> Result<(Digest, Bytes), Status> {
     let digest = blob.digest?;
-    too_large(&digest, max_blob_bytes)?;
+    too_large(&digest, limits.blob_bytes)?;
     let bytes = match compressor::Value::try_from(blob.compressor) {
         Ok(compressor::Value::Identity) => blob.data,
-        Ok(compressor::Value::Zstd) if digest.size_bytes > MAX_BATCH_BYTES => {
+        Ok(compressor::Value::Zstd) if digest.size_bytes > limits.batch_bytes => {
             return Err(status::invalid(
                 "digest.size_bytes",
-                format!("{} is more than a batch may have, {MAX_BATCH_BYTES}", digest.size_bytes),
+                format!("{} is more than a batch may have, {}", digest.size_bytes, limits.batch_bytes),
             ));
         }
         Ok(compressor::Value::Zstd) => zstandard::decompress(&blob.data, &digest)?,

@@ -87,7 +87,7 @@ impl ContentAddressableStorageService {
     pub(super) async fn splice_blob(self, request: Bytes) -> Result<Bytes, Status> {
         let request: SpliceBlobRequest = wire::decode("SpliceBlobRequest", request)?;
         let blob = blob(request.digest_function, request.blob_digest.as_ref())?;
-        too_large(&blob, self.max_blob_bytes)?;
+        too_large(&blob, self.limits.blob_bytes)?;
         let mut chunks = Vec::new();
         add_chunks(blob.function, &request.chunk_digests, &mut chunks)?;
         let function = chunking_function(request.chunking_function);
@@ -104,7 +104,7 @@ impl ContentAddressableStorageService {
         let first = first.ok_or_else(|| status::invalid(NAME, "is missing: the stream is empty"))?;
         let first: RegisterChunkMappingRequest = wire::decode(NAME, first)?;
         let blob = blob(first.digest_function, first.blob_digest.as_ref())?;
-        too_large(&blob, self.max_blob_bytes)?;
+        too_large(&blob, self.limits.blob_bytes)?;
         let mut chunks = Vec::new();
         add_chunks(blob.function, &first.chunk_digests, &mut chunks)?;
         while let Some(next) = requests.message().await? {

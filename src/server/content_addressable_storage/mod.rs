@@ -29,13 +29,21 @@ use chunk_mapping::ChunkMappings;
 pub struct ContentAddressableStorageService {
     store: Arc<dyn BlobStore>,
     chunks: Arc<ChunkMappings>,
-    max_blob_bytes: Option<u64>,
+    limits: Limits,
+}
+
+/// How much a client may send or ask for.
+#[derive(Debug, Clone, Copy)]
+struct Limits {
+    blob_bytes: Option<u64>,
+    batch_bytes: u64,
 }
 
 impl ContentAddressableStorageService {
     /// The blobs in `store`.
     pub fn new(store: Arc<dyn BlobStore>, settings: &StorageSettings) -> Self {
-        Self { store, chunks: Arc::default(), max_blob_bytes: settings.max_blob_bytes }
+        let limits = Limits { blob_bytes: settings.max_blob_bytes, batch_bytes: settings.max_batch_bytes };
+        Self { store, chunks: Arc::default(), limits }
     }
 }
 

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use prost::Message;
 use tonic::Status;
-use tonic::metadata::MetadataMap;
 
 use super::super::status;
 use crate::cas::{BlobStore, StoreError};
@@ -77,18 +76,6 @@ impl Asked {
             request_metadata,
         })
     }
-}
-
-/// Who asks, and what for, as clients attach it to every call.
-///
-/// # Errors
-/// INVALID_ARGUMENT for a header that is no such message.
-pub(super) fn request_metadata(headers: &MetadataMap) -> Result<Option<RequestMetadata>, Status> {
-    const HEADER: &str = "build.bazel.remote.execution.v2.requestmetadata-bin";
-    let Some(header) = headers.get_bin(HEADER) else { return Ok(None) };
-    let bytes =
-        header.to_bytes().map_err(|error| status::invalid(HEADER, format!("is not base64: {error}")))?;
-    RequestMetadata::decode(bytes).map(Some).map_err(|error| status::malformed("RequestMetadata", &error))
 }
 
 fn message<M: Message + Default>(

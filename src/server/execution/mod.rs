@@ -11,9 +11,9 @@ use futures_util::stream::BoxStream;
 use tonic::{Request, Response, Status};
 
 use self::admission::Asked;
-use self::admission::request_metadata;
 use self::inlining::Inlining;
 use self::updates::updates;
+use super::request_metadata::request_metadata;
 use crate::cas::{ActionCache, BlobStore};
 use crate::queue::{CacheCheck, OperationName, Queue};
 use crate::reapi::execution_server::Execution;

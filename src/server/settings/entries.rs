@@ -108,7 +108,8 @@ pub static ENTRIES: &[Entry] = &[
     one(
         "max-batch-bytes",
         "SIZE",
-        "Most bytes of blobs in one BatchUpdateBlobs or BatchReadBlobs [default: 4MiB]",
+        "Most bytes of blobs in one BatchUpdateBlobs or BatchReadBlobs; most clients take messages of 4MiB at most \
+         [default: 4000000]",
     ),
     one(
         "upload-idle-timeout",

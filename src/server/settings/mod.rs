@@ -15,6 +15,7 @@ use nix::sys::statvfs::statvfs;
 use tracing_subscriber::EnvFilter;
 
 use super::listener::Address;
+use super::storage::MAX_BATCH_BYTES;
 use crate::sandbox::Mode;
 
 pub use entries::{ENTRIES, Entry};
@@ -28,8 +29,8 @@ const GIBIBYTE: u64 = 1 << 30;
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
-/// The largest message a client can be asked to take.
-const MOST_BATCH_BYTES: u64 = 64 << 20;
+/// What fits into the largest message we read, with room for digests.
+const MOST_BATCH_BYTES: u64 = 48 << 20;
 
 /// Everything that can be decided about a host.
 #[derive(Debug, Clone)]
@@ -146,7 +147,7 @@ impl Settings {
             max_queued_actions: reader.one("max-queued-actions", value::count)?.unwrap_or(100_000),
             unattended_grace: reader.one("unattended-grace", value::duration)?.unwrap_or(MINUTE),
             update_action_result: reader.one("update-action-result", value::switch)?.unwrap_or(true),
-            max_batch_bytes: reader.one("max-batch-bytes", batch_bytes)?.unwrap_or(4 << 20),
+            max_batch_bytes: reader.one("max-batch-bytes", batch_bytes)?.unwrap_or(MAX_BATCH_BYTES),
             upload_idle_timeout: reader.one("upload-idle-timeout", value::duration)?.unwrap_or(10 * MINUTE),
             shutdown_grace: reader.one("shutdown-grace", value::duration)?.unwrap_or(Duration::from_secs(30)),
             log_format: reader.one("log-format", log_format)?.unwrap_or(LogFormat::Text),

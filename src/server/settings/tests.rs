@@ -120,7 +120,7 @@ fn what_is_printed_can_be_fed_back() {
         max-queued-actions = 100000
         unattended-grace = "1m"
         update-action-result = true
-        max-batch-bytes = "4MiB"
+        max-batch-bytes = "4000000"
         upload-idle-timeout = "10m"
         shutdown-grace = "30s"
         log-format = "text"
@@ -191,7 +191,7 @@ fn errors_name_the_key_and_the_place() {
         --sandbox: `maybe` is neither `auto` nor `required` nor `off`
         --network: `perhaps` is neither `on` nor `off`
         --log-level: `a=b=c` is no level; use error, warn, info, debug, trace, or TARGET=LEVEL,…
-        --max-batch-bytes: `1GiB` is not between 1 byte and 64MiB
+        --max-batch-bytes: `1GiB` is not between 1 byte and 48MiB
         --max-queued-actions: `0` is no number above 0
     "#);
     let error = read(&[], &[], Some("listen = ")).unwrap_err();

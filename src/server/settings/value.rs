@@ -37,8 +37,10 @@ pub fn size(text: &str) -> Result<u64, String> {
 
 /// A size as [`size`] reads it, in the largest unit that is exact.
 pub fn size_text(bytes: u64) -> String {
-    let (unit, factor) =
-        UNITS[..4].iter().find(|(_, factor)| bytes >= *factor && bytes % factor == 0).unwrap_or(&("", 1));
+    let (unit, factor) = UNITS[..4]
+        .iter()
+        .find(|(_, factor)| bytes >= *factor && bytes.is_multiple_of(*factor))
+        .unwrap_or(&("", 1));
     format!("{}{unit}", bytes / factor)
 }
 

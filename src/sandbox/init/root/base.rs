@@ -1,10 +1,12 @@
 //! The file system on which all else is mounted: the host's, parts of it, or another one. Knows nothing of the
 //! command.
 
-use std::path::{Path, PathBuf};
+use std::ffi::OsString;
+use std::fs::FileType;
+use std::path::Path;
 
 use super::mounts::Access;
-use super::{OLD_ROOT, below_old_root, show};
+use super::{below_old_root, show};
 use crate::sandbox::init::step::{Failure, Step};
 use crate::sandbox::message::{Mount, Root};
 use crate::sandbox::view::PRIVATE_DIRECTORIES;
@@ -26,19 +28,17 @@ pub(super) fn show_base(base: &Root) -> Result<(), Failure> {
 
 /// Shows all there is at the top of `root`, a directory of the host, but for what the command gets its own of.
 fn show_all(root: &Path) -> Result<(), Failure> {
-    for entry in list(root)? {
-        let (host, inside) = (root.join(&entry), Path::new("/").join(&entry));
+    for (name, kind) in list(root)? {
+        let (host, inside) = (root.join(&name), Path::new("/").join(&name));
         let own = ["/proc", "/dev"].map(Path::new).contains(&inside.as_path())
             || PRIVATE_DIRECTORIES.map(Path::new).contains(&inside.as_path());
-        // A root that was once entered may have kept the place of the old one.
-        if own || inside == Path::new(OLD_ROOT) {
+        if own {
             continue;
         }
-        let found = fs_err::symlink_metadata(below_old_root(&host)).step(|| format!("look at {host:?}"))?;
-        if found.is_symlink() {
+        if kind.is_symlink() {
             copy_link(&host, &inside)?;
-        } else if found.is_dir() || found.is_file() {
-            show(&host, &inside, found.is_dir(), Access::ReadOnly)?;
+        } else if kind.is_dir() || kind.is_file() {
+            show(&host, &inside, kind.is_dir(), Access::ReadOnly)?;
         }
         // Sockets, pipes and devices there are none that a command could expect.
     }
@@ -47,9 +47,12 @@ fn show_all(root: &Path) -> Result<(), Failure> {
 
 /// Copies the links at the top of the host's root that lead to something in `shown`.
 fn copy_links_into(shown: &[Mount]) -> Result<(), Failure> {
-    for entry in list(Path::new("/"))? {
-        let link = Path::new("/").join(&entry);
-        let Ok(target) = fs_err::read_link(below_old_root(&link)) else { continue };
+    for (name, kind) in list(Path::new("/"))? {
+        let link = Path::new("/").join(&name);
+        if !kind.is_symlink() {
+            continue;
+        }
+        let target = fs_err::read_link(below_old_root(&link)).step(|| format!("read the link {link:?}"))?;
         let target = Path::new("/").join(target);
         if shown.iter().any(|mount| target.starts_with(mount.inside.to_path())) && !link.is_symlink() {
             copy_link(&link, &link)?;
@@ -63,9 +66,11 @@ fn copy_link(host: &Path, inside: &Path) -> Result<(), Failure> {
     fs_err::os::unix::fs::symlink(target, inside).step(|| format!("create the link {inside:?}"))
 }
 
-fn list(root: &Path) -> Result<Vec<PathBuf>, Failure> {
-    let entries = fs_err::read_dir(below_old_root(root)).and_then(|entries| {
-        entries.map(|entry| Ok(PathBuf::from(entry?.file_name()))).collect::<std::io::Result<_>>()
-    });
-    entries.step(|| format!("list the root file system {root:?}"))
+/// What lies at the top of `root`. It is not looked at any closer: there may be a file system that does not answer.
+fn list(root: &Path) -> Result<Vec<(OsString, FileType)>, Failure> {
+    let list = || -> std::io::Result<_> {
+        let entries = fs_err::read_dir(below_old_root(root))?;
+        entries.map(|entry| entry.and_then(|entry| Ok((entry.file_name(), entry.file_type()?)))).collect()
+    };
+    list().step(|| format!("list the root file system {root:?}"))
 }

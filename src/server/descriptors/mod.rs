@@ -38,3 +38,6 @@ fn method_names(files: &[u8]) -> Vec<String> {
     }
     names
 }
+
+#[cfg(test)]
+mod tests;
