@@ -446,14 +446,13 @@ def options(run, bazel):
     ]
     if bazel.major >= 7:
         settings += [
-            ("zstd", ["--remote_cache_compression"]),
             ("merkle tree cache", ["--experimental_remote_merkle_tree_cache"]),
             ("download of some", ["--remote_download_toplevel"]),
         ]
     for name, flags in settings:
         with run.server() as server, run.check(f"{name}: {' '.join(flags)}"):
             bazel.clean()
-            targets = ["//basic/...", "//trees/...", *(["//large:digests"] if name == "zstd" else [])]
+            targets = ["//basic/...", "//trees/..."]
             first = succeeded(bazel.build(*targets, server=server, flags=flags))
             all_ran(first, "remote", len(first.spawns))
             expected = bazel.outputs()
