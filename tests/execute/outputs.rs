@@ -91,8 +91,6 @@ fn a_tree_is_sorted_and_has_each_directory_once_and_parents_first() {
         }
         let output = &executed.result.output_directories[0];
         assert!(output.is_topologically_sorted);
-        let root_digest = Digest::from_field(FUNCTION, output.root_directory_digest.as_ref()).unwrap();
-        assert_eq!(FUNCTION.digest_message(&root).0, root_digest);
         assert_eq!(Tree::decode(&tree.encode_to_vec()[..]).unwrap(), tree);
     }
 }
@@ -110,9 +108,8 @@ fn the_formats_of_output_directories_are_those_asked_for() {
         let executed = scene.run(&Root::default(), command);
         let output = &executed.result.output_directories[0];
         assert_eq!(output.tree_digest.is_some(), tree);
-        let root = Digest::from_field(FUNCTION, output.root_directory_digest.as_ref()).unwrap();
-        use crosswheel::cas::BlobStore;
-        assert_eq!(scene.store.read(&root).is_ok(), directories);
+        // A digest of directories that are not in the store would make the result look incomplete.
+        assert_eq!(output.root_directory_digest.is_some(), directories);
         if directories {
             let root = Directory::decode(&scene.blob(output.root_directory_digest.as_ref())[..]).unwrap();
             let sub = Directory::decode(&scene.blob(root.directories[0].digest.as_ref())[..]).unwrap();

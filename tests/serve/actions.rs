@@ -142,6 +142,22 @@ async fn an_action_runs_and_its_result_is_found_again() {
     assert!(metric(&server, "crosswheel_store_blobs") >= 5.0);
 }
 
+/// The worker stores an output directory, and the action cache judges whether it is all there: they must agree.
+#[tokio::test]
+async fn a_result_with_directories_in_an_output_directory_is_found_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = Server::start(directory.path(), &[]);
+    let client = Client::of(&server).await;
+    let action = client.action("mkdir -p output/sub; cp input output/sub/copy", &[]).await;
+
+    let first = end(client.start(&action).await.unwrap()).await;
+    assert_eq!(first.status.unwrap_or_default().code, 0, "{}", first.message);
+    assert!(!first.cached_result);
+    let again = end(client.start(&action).await.unwrap()).await;
+    assert!(again.cached_result);
+    assert_eq!(again.result.unwrap().output_directories, first.result.unwrap().output_directories);
+}
+
 #[tokio::test]
 async fn what_no_pool_offers_is_refused_at_once() {
     let directory = tempfile::tempdir().unwrap();

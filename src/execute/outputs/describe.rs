@@ -126,7 +126,7 @@ impl Tree {
             path,
             tree_digest: None,
             is_topologically_sorted: false,
-            root_directory_digest: Some(self.root.to_message()),
+            root_directory_digest: None,
         };
         if format != OutputDirectoryFormat::DirectoryOnly {
             let bytes = self.encode();
@@ -135,7 +135,9 @@ impl Tree {
             output.tree_digest = Some(digest.to_message());
             output.is_topologically_sorted = true;
         }
+        // Only together with the directories: whoever is given this digest may ask for what it names.
         if format != OutputDirectoryFormat::TreeOnly {
+            output.root_directory_digest = Some(self.root.to_message());
             blobs.extend(self.directories);
         }
         output

@@ -1,0 +1,2 @@
+#!/bin/bash
+exec tr a-z A-Z < "$1"
