@@ -21,17 +21,17 @@ use tonic::{Code, Streaming};
 use crate::process::Server;
 
 /// A client of everything.
-struct Client {
-    channel: Channel,
+pub struct Client {
+    pub channel: Channel,
 }
 
 impl Client {
-    async fn of(server: &Server) -> Self {
+    pub async fn of(server: &Server) -> Self {
         Self { channel: server.channel().await }
     }
 
     /// Uploads a blob.
-    async fn put(&self, data: Vec<u8>) -> Digest {
+    pub async fn put(&self, data: Vec<u8>) -> Digest {
         let digest = DigestFunction::Sha256.digest(&data).to_message();
         let request =
             batch_update_blobs_request::Request { digest: Some(digest.clone()), data, ..Default::default() };
@@ -43,7 +43,7 @@ impl Client {
     }
 
     /// Uploads an action that runs `script` in a shell with a file `input`.
-    async fn action(&self, script: &str, properties: &[(&str, &str)]) -> Digest {
+    pub async fn action(&self, script: &str, properties: &[(&str, &str)]) -> Digest {
         let input = self.put(b"what goes in".to_vec()).await;
         let root = Directory {
             files: vec![FileNode { name: "input".into(), digest: Some(input), ..Default::default() }],
@@ -69,7 +69,7 @@ impl Client {
         self.put(action.encode_to_vec()).await
     }
 
-    async fn start(
+    pub async fn start(
         &self,
         action: &Digest,
     ) -> Result<Streaming<crosswheel::reapi::longrunning::Operation>, tonic::Status> {
@@ -77,7 +77,7 @@ impl Client {
         Ok(ExecutionClient::new(self.channel.clone()).execute(request).await?.into_inner())
     }
 
-    async fn read(&self, digest: &Digest) -> Vec<u8> {
+    pub async fn read(&self, digest: &Digest) -> Vec<u8> {
         let resource_name = format!("blobs/{}/{}", digest.hash, digest.size_bytes);
         let request = ReadRequest { resource_name, ..Default::default() };
         let mut stream =
@@ -91,7 +91,7 @@ impl Client {
 }
 
 /// The response at the end of an operation.
-async fn end(mut updates: Streaming<crosswheel::reapi::longrunning::Operation>) -> ExecuteResponse {
+pub async fn end(mut updates: Streaming<crosswheel::reapi::longrunning::Operation>) -> ExecuteResponse {
     let mut last = None;
     while let Some(operation) = updates.message().await.unwrap() {
         last = Some(operation);
