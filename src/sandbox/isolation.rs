@@ -113,9 +113,26 @@ impl Sandbox {
     /// # Errors
     /// Those of [`Sandbox::detect`].
     pub fn prepare(mode: Mode, init_executable: PathBuf) -> Result<PreparedSandbox, SandboxError> {
+        Self::prepare_for(mode, init_executable, false)
+    }
+
+    /// As [`Sandbox::prepare`], for commands one after another. Also tells what cuts them off from the network.
+    pub(super) fn prepare_for_many(
+        mode: Mode,
+        init_executable: PathBuf,
+    ) -> Result<(Self, Option<Nursery>, Network), SandboxError> {
+        let PreparedSandbox { sandbox, nursery } = Self::prepare_for(mode, init_executable, true)?;
+        let network = sandbox.closed_network();
+        Ok((sandbox, nursery, network))
+    }
+
+    fn prepare_for(
+        mode: Mode,
+        init_executable: PathBuf,
+        serial: bool,
+    ) -> Result<PreparedSandbox, SandboxError> {
         if mode != Mode::Off {
-            let request =
-                Request { namespaces: true, network: Network::Namespace, root: Root::Host, serial: false };
+            let request = Request { namespaces: true, network: Network::Namespace, root: Root::Host, serial };
             match Nursery::start(&init_executable, &request) {
                 Ok((nursery, Allowed { overlays, lost })) => {
                     let network = NetworkIsolation::Namespace;
@@ -131,11 +148,12 @@ impl Sandbox {
                     return prepare_without_namespaces(
                         init_executable,
                         vec![format!("namespaces: {reason}")],
+                        serial,
                     );
                 }
             }
         }
-        prepare_without_namespaces(init_executable, Vec::new())
+        prepare_without_namespaces(init_executable, Vec::new(), serial)
     }
 
     /// What every command of this sandbox gets.
@@ -187,8 +205,11 @@ impl Sandbox {
 
     /// What is to stand between a command and the network.
     pub(super) fn network(&self, spec: &Spec) -> Network {
+        if spec.network { Network::Open } else { self.closed_network() }
+    }
+
+    fn closed_network(&self) -> Network {
         match self.isolation.network {
-            _ if spec.network => Network::Open,
             NetworkIsolation::Namespace => Network::Namespace,
             NetworkIsolation::Seccomp => Network::Seccomp,
             NetworkIsolation::None => Network::Open,
@@ -227,8 +248,9 @@ impl PreparedSandbox {
 fn prepare_without_namespaces(
     init_executable: PathBuf,
     mut lost: Vec<String>,
+    serial: bool,
 ) -> Result<PreparedSandbox, SandboxError> {
-    let request = Request { namespaces: false, network: Network::Seccomp, root: Root::Host, serial: false };
+    let request = Request { namespaces: false, network: Network::Seccomp, root: Root::Host, serial };
     let (network, nursery) = match Nursery::start(&init_executable, &request) {
         Ok((nursery, _)) => (NetworkIsolation::Seccomp, Some(nursery)),
         Err(refused) => {

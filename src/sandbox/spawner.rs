@@ -1,10 +1,11 @@
 //! For who runs many commands. Knows nothing of what they do.
 
 use std::collections::{HashMap, VecDeque};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use super::error::SandboxError;
-use super::isolation::{Isolation, Sandbox};
+use super::isolation::{Isolation, Mode, Sandbox};
 use super::message::Network;
 use super::nursery::Nursery;
 use super::spec::{RootFileSystem, Spec};
@@ -34,6 +35,8 @@ struct Kind {
 #[derive(Debug)]
 struct Idle {
     nurseries: Mutex<HashMap<Kind, VecDeque<Nursery>>>,
+    /// One that has not run any command yet.
+    unused: Mutex<Option<(Kind, Nursery)>>,
     /// How many of each kind are kept.
     most: usize,
 }
@@ -46,6 +49,20 @@ pub(super) struct Home {
 }
 
 impl Spawner {
+    /// Finds out what this host allows, as [`Sandbox::detect`] does, and keeps what was built for that: the first
+    /// command finds it ready.
+    ///
+    /// # Errors
+    /// Those of [`Sandbox::detect`].
+    pub fn detect(mode: Mode, init_executable: PathBuf) -> Result<Self, SandboxError> {
+        let (sandbox, nursery, network) = Sandbox::prepare_for_many(mode, init_executable)?;
+        let spawner = Self::start(&sandbox)?;
+        let kind = Kind { network, root: RootFileSystem::Host };
+        *spawner.idle.unused.lock().unwrap_or_else(PoisonError::into_inner) =
+            nursery.map(|nursery| (kind, nursery));
+        Ok(spawner)
+    }
+
     /// A spawner of commands that get what those of `sandbox` get.
     ///
     /// # Errors
@@ -54,7 +71,8 @@ impl Spawner {
         /// Enough that as many commands as anybody runs at a time find one that has been idle for a while.
         const PER_PROCESSOR: usize = 8;
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
-        let idle = Idle { nurseries: Mutex::default(), most: PER_PROCESSOR * processors };
+        let most = PER_PROCESSOR * processors;
+        let idle = Idle { nurseries: Mutex::default(), unused: Mutex::default(), most };
         Ok(Self { sandbox: sandbox.clone(), idle: Arc::new(idle) })
     }
 
@@ -76,6 +94,15 @@ impl Spawner {
 
 impl Idle {
     fn take(&self, kind: &Kind) -> Option<Nursery> {
+        let unused = {
+            let mut unused = self.unused.lock().unwrap_or_else(PoisonError::into_inner);
+            unused.take_if(|(of_kind, _)| of_kind == kind)
+        };
+        if let Some((_, mut nursery)) = unused
+            && nursery.is_alive()
+        {
+            return Some(nursery);
+        }
         loop {
             let mut nursery = {
                 let mut nurseries = self.nurseries.lock().unwrap_or_else(PoisonError::into_inner);

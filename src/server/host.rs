@@ -41,7 +41,7 @@ use crate::platform::Arch;
 use crate::queue::{Pool, Queue, QueueError, QueueSettings, Timeouts};
 use crate::reapi::execution_server::ExecutionServer;
 use crate::reapi::longrunning::operations_server::OperationsServer;
-use crate::sandbox::{Isolation, RootFileSystem, Sandbox, SandboxError, Spawner};
+use crate::sandbox::{Isolation, RootFileSystem, SandboxError, Spawner};
 use crate::worker::Offer;
 use crate::worker::local::LocalWorkers;
 
@@ -139,15 +139,15 @@ impl Host {
     /// # Errors
     /// [`HostError`] for what the settings want and this machine does not have.
     pub async fn start(settings: &Settings, own_executable: PathBuf) -> Result<Self, HostError> {
-        let sandbox = Sandbox::detect(settings.sandbox, own_executable.clone())?;
-        let pools = settings.pools.iter().map(|pool| offered_pool(pool, sandbox.isolation()));
+        let spawner = Arc::new(Spawner::detect(settings.sandbox, own_executable.clone())?);
+        let pools = settings.pools.iter().map(|pool| offered_pool(pool, spawner.isolation()));
         let pools: Vec<Pool> = pools.collect::<Result<_, _>>()?;
         let store = Arc::new(DiskStore::open(&store_settings(settings))?);
         let results = Arc::new(CompleteActionCache::new(Arc::clone(&store)));
         let metrics = Arc::new(Metrics::new());
 
         let Executors { of_pools, files, counters } =
-            executors(settings, &sandbox, &store, &metrics, &own_executable)?;
+            executors(settings, &spawner, &store, &metrics, &own_executable)?;
         let (queue, slots) = Queue::new(pools.clone(), queue_settings(settings))?;
         let queue = Arc::new(queue);
         let action_cache: Arc<dyn ActionCache> = Arc::clone(&results) as _;
@@ -171,7 +171,7 @@ impl Host {
             store: settings.store.clone(),
             max_bytes: settings.max_bytes,
             pools,
-            isolation: sandbox.isolation().clone(),
+            isolation: spawner.isolation().clone(),
         };
         Ok(Self { door, readiness, metrics, summary, workers, store, stop, serving })
     }
@@ -295,14 +295,13 @@ struct Executors {
 
 fn executors(
     settings: &Settings,
-    sandbox: &Sandbox,
+    spawner: &Arc<Spawner>,
     store: &Arc<DiskStore>,
     metrics: &Metrics,
     own_executable: &Path,
 ) -> Result<Executors, HostError> {
     let files = SharedFiles::open(Arc::clone(store), InputLimits::default(), TreeLimits::default())?;
     let files = Arc::new(files);
-    let spawner = Arc::new(Spawner::start(sandbox)?);
     let mut of_pools: HashMap<String, Arc<dyn Execute>> = HashMap::new();
     let mut all_counters = Vec::new();
     for pool in &settings.pools {
@@ -311,7 +310,7 @@ fn executors(
             network: settings.network,
             own_binary: own_binary(settings, pool, own_executable),
         };
-        let local = LocalExecutor::new(Arc::clone(&files), Arc::clone(&spawner), local);
+        let local = LocalExecutor::new(Arc::clone(&files), Arc::clone(spawner), local);
         let counters = Arc::new(ExecuteCounters::default());
         let measured = metrics.measure(executor(local, Arc::clone(&counters)), &pool.name);
         of_pools.insert(pool.name.clone(), measured);
