@@ -232,7 +232,7 @@ impl CompleteActionCache {
     /// The files of a `Tree`.
     fn read_tree(&self, digest: &Digest) -> Result<Vec<Digest>, IncompleteResult> {
         let name = format!("tree {digest}");
-        let tree: Tree = decode(&name, &self.read(digest)?)?;
+        let tree: Tree = decode(&name, &self.blobs.read_tree(digest).map_err(unreadable)?)?;
         let mut blobs = HashSet::new();
         for directory in tree.root.iter().chain(&tree.children) {
             files(digest, &name, directory, &mut blobs)?;
@@ -246,7 +246,8 @@ impl CompleteActionCache {
         let mut pending = vec![*root];
         while let Some(digest) = pending.pop() {
             let name = format!("directory {digest}");
-            let directory: Directory = decode(&name, &self.read(&digest)?)?;
+            let directory: Directory =
+                decode(&name, &self.blobs.read_directory(&digest).map_err(unreadable)?)?;
             files(root, &name, &directory, &mut blobs)?;
             for (index, node) in directory.directories.iter().enumerate() {
                 let field = format!("{name}.directories[{index}].digest");
@@ -257,13 +258,6 @@ impl CompleteActionCache {
             }
         }
         Ok(blobs.into_iter().collect())
-    }
-
-    fn read(&self, digest: &Digest) -> Result<Bytes, IncompleteResult> {
-        self.blobs.read(digest).map_err(|error| match error {
-            StoreError::NotFound(digest) => IncompleteResult::Missing(vec![digest]),
-            other => other.into(),
-        })
     }
 }
 
@@ -276,6 +270,17 @@ impl ActionCache for CompleteActionCache {
     fn put(&self, instance_name: &str, action: &Digest, result: &ActionResult) -> Result<(), StoreError> {
         self.known.lock().remove(&key(instance_name, action));
         self.results.put(instance_name, action, result)
+    }
+}
+
+fn unreadable(error: StoreError) -> IncompleteResult {
+    match error {
+        StoreError::NotFound(digest) => IncompleteResult::Missing(vec![digest]),
+        StoreError::TooLarge { what, digest, limit } => IncompleteResult::Invalid {
+            field: format!("{} {digest}", what.to_lowercase()),
+            problem: format!("is too large: at most {limit} bytes are read"),
+        },
+        other => other.into(),
     }
 }
 

@@ -94,7 +94,7 @@ impl From<&StoreError> for Status {
     fn from(error: &StoreError) -> Self {
         let code = match error {
             StoreError::NotFound(_) => Code::NotFound,
-            StoreError::Mismatch { .. } => Code::InvalidArgument,
+            StoreError::Mismatch { .. } | StoreError::TooLarge { .. } => Code::InvalidArgument,
             StoreError::NoRoom { .. } => Code::ResourceExhausted,
             StoreError::Io { .. } => Code::Internal,
             StoreError::Damaged(_) => Code::DataLoss,
