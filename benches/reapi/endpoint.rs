@@ -126,7 +126,11 @@ fn nativelink_config(store: &Path, port: u16, worker_port: u16) -> serde_json::V
                 "ac": instance("ac_store", "AC"),
                 "bytestream": instance("cas_store", "CAS"),
                 "execution": [{"instance_name": "", "cas_store": "CAS", "scheduler": "SCHEDULER"}],
-                "capabilities": [{"instance_name": "", "remote_execution": {"scheduler": "SCHEDULER"}}],
+                "capabilities": [{
+                    "instance_name": "",
+                    "remote_execution": {"scheduler": "SCHEDULER"},
+                    "remote_cache_compression": true,
+                }],
             }},
             {"name": "private", "listener": listener(worker_port), "services": {
                 "worker_api": {"scheduler": "SCHEDULER"},

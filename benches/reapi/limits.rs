@@ -25,7 +25,7 @@ const MEBIBYTES: usize = 64;
 
 /// Measures all limits with files in `directory`.
 pub fn measure(directory: &Path) -> anyhow::Result<Limits> {
-    let data = crate::trees::text(MEBIBYTES << 20, 1);
+    let data = crate::trees::compiled_code(MEBIBYTES << 20, 1)?;
     let mut copy = vec![1_u8; data.len()];
     let file = directory.join("limit");
     let mut buffer = vec![0; 256 << 10];

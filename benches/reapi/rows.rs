@@ -293,7 +293,7 @@ impl Bench<'_> {
             let base = salt();
             let blobs: Vec<(Blob, Bytes)> = (0..48)
                 .map(|index| {
-                    let blob = Blob::new(trees::text(LENGTH, base + index));
+                    let blob = Blob::new(trees::compiled_code(LENGTH, base + index)?);
                     let wire = if compressed {
                         zstd::bulk::compress(&blob.bytes, 1)?.into()
                     } else {

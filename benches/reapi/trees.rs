@@ -1,5 +1,7 @@
 //! What the load is made of: bytes, actions and input roots.
 
+use std::sync::OnceLock;
+
 use bytes::Bytes;
 use crosswheel::digest::{Digest, DigestFunction};
 use crosswheel::reapi;
@@ -67,6 +69,24 @@ pub fn text(length: usize, seed: u64) -> Vec<u8> {
     }
     bytes.truncate(length);
     bytes
+}
+
+/// Bytes as large outputs of builds have them: of this very program, with its debug information. Another `seed`
+/// gives others.
+pub fn compiled_code(length: usize, seed: u64) -> anyhow::Result<Vec<u8>> {
+    static PROGRAM: OnceLock<Vec<u8>> = OnceLock::new();
+    if PROGRAM.get().is_none() {
+        let _ = PROGRAM.set(fs_err::read(std::env::current_exe()?)?);
+    }
+    let program = PROGRAM.get().expect("it was set above");
+    let begin = (seed as usize).wrapping_mul(1_000_003) % program.len();
+    let mut bytes: Vec<u8> = program.iter().cycle().skip(begin).take(length).copied().collect();
+    // No two blobs may share large parts, as a store could notice.
+    for (index, stamped) in bytes.chunks_mut(4096).enumerate() {
+        let stamp = (seed ^ index as u64).to_le_bytes();
+        stamped[..stamp.len().min(length)].copy_from_slice(&stamp);
+    }
+    Ok(bytes)
 }
 
 /// The command `/bin/true`.

@@ -204,9 +204,9 @@ impl CompleteActionCache {
                 let digest = resolve(action, &format!("{field}.tree_digest"), Some(tree))?;
                 blobs.push(self.remembered_tree(TreeKey::Tree(digest), || self.read_tree(&digest))?);
             }
-            // Beside a tree it is the digest of something that is in the tree, and need not be a blob (REAPI
-            // `OutputDirectoryFormat.TREE_ONLY`, the default).
-            if let (None, Some(root)) = (&directory.tree_digest, &directory.root_directory_digest) {
+            // Set only where the `Directory` messages were asked for, beside the tree or instead of it (REAPI
+            // `OutputDirectoryFormat`), so that clients count on them.
+            if let Some(root) = &directory.root_directory_digest {
                 let digest = resolve(action, &format!("{field}.root_directory_digest"), Some(root))?;
                 blobs.push(
                     self.remembered_tree(TreeKey::Directory(digest), || self.read_directories(&digest))?,
