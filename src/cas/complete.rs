@@ -23,7 +23,7 @@ use crate::reapi::{self, ActionResult, Directory, Tree};
 pub struct CompleteActionCache {
     results: Arc<dyn ActionCache>,
     blobs: Arc<dyn BlobStore>,
-    known: Mutex<Recent<(String, Digest), Known>>,
+    memory: Mutex<Memory>,
     trees: Mutex<Recent<TreeKey, Arc<[Digest]>>>,
 }
 
@@ -60,6 +60,14 @@ struct Known {
     since: Instant,
 }
 
+/// Results that were given or set of late.
+struct Memory {
+    known: Recent<(String, Digest), Known>,
+    /// Counts writes of results, by the first byte of the action's hash. Who reads a result from the store may remember
+    /// it only if none was written meanwhile: what was read may have been replaced.
+    writes: [u64; 256],
+}
+
 /// A tree is remembered as either of the two messages that can describe it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum TreeKey {
@@ -94,7 +102,7 @@ impl CompleteActionCache {
         Self {
             results: Arc::clone(&store) as Arc<dyn ActionCache>,
             blobs: store,
-            known: Mutex::new(Recent::new(MEMORY)),
+            memory: Mutex::new(Memory { known: Recent::new(MEMORY), writes: [0; 256] }),
             trees: Mutex::new(Recent::new(MEMORY)),
         }
     }
@@ -113,7 +121,7 @@ impl CompleteActionCache {
     }
 
     fn known(&self, instance_name: &str, action: &Digest) -> Option<Arc<CompleteResult>> {
-        let known = self.known.lock().get(&key(instance_name, action))?;
+        let known = self.memory.lock().known.get(&key(instance_name, action))?;
         (known.since.elapsed() < BELIEVED_FOR).then_some(known.result)
     }
 
@@ -132,13 +140,17 @@ impl CompleteActionCache {
         {
             return Ok(Some(result));
         }
+        let writes_before = self.writes(action);
         let Some(result) = self.results.get(instance_name, action)? else {
-            self.known.lock().remove(&key(instance_name, action));
+            self.memory.lock().known.remove(&key(instance_name, action));
             return Ok(None);
         };
         match self.complete(action, result) {
             Ok(result) => {
-                self.remember(instance_name, action, Arc::clone(&result));
+                let mut memory = self.memory.lock();
+                if *memory.writes(action) == writes_before {
+                    memory.remember(instance_name, action, Arc::clone(&result));
+                }
                 Ok(Some(result))
             }
             Err(IncompleteResult::Store(error)) => Err(error),
@@ -160,15 +172,21 @@ impl CompleteActionCache {
         result: ActionResult,
     ) -> Result<Arc<CompleteResult>, IncompleteResult> {
         let result = self.complete(action, result)?;
+        let writes_before = self.writes(action);
         self.results.put(instance_name, action, &result.result)?;
-        self.remember(instance_name, action, Arc::clone(&result));
+        let mut memory = self.memory.lock();
+        if *memory.writes(action) == writes_before {
+            memory.remember(instance_name, action, Arc::clone(&result));
+        } else {
+            // Which of the two is in the store now is not known here.
+            memory.known.remove(&key(instance_name, action));
+        }
+        *memory.writes(action) += 1;
         Ok(result)
     }
 
-    fn remember(&self, instance_name: &str, action: &Digest, result: Arc<CompleteResult>) {
-        let weight = 256 + 2 * result.encoded.len() + result.named.len() * size_of::<Digest>();
-        let known = Known { result, since: Instant::now() };
-        self.known.lock().insert(key(instance_name, action), known, weight);
+    fn writes(&self, action: &Digest) -> u64 {
+        *self.memory.lock().writes(action)
     }
 
     /// What `result` needs, looked up.
@@ -232,7 +250,7 @@ impl CompleteActionCache {
     /// The files of a `Tree`.
     fn read_tree(&self, digest: &Digest) -> Result<Vec<Digest>, IncompleteResult> {
         let name = format!("tree {digest}");
-        let tree: Tree = decode(&name, &self.read(digest)?)?;
+        let tree: Tree = decode(&name, &self.blobs.read_tree(digest).map_err(unreadable)?)?;
         let mut blobs = HashSet::new();
         for directory in tree.root.iter().chain(&tree.children) {
             files(digest, &name, directory, &mut blobs)?;
@@ -246,7 +264,8 @@ impl CompleteActionCache {
         let mut pending = vec![*root];
         while let Some(digest) = pending.pop() {
             let name = format!("directory {digest}");
-            let directory: Directory = decode(&name, &self.read(&digest)?)?;
+            let directory: Directory =
+                decode(&name, &self.blobs.read_directory(&digest).map_err(unreadable)?)?;
             files(root, &name, &directory, &mut blobs)?;
             for (index, node) in directory.directories.iter().enumerate() {
                 let field = format!("{name}.directories[{index}].digest");
@@ -258,13 +277,6 @@ impl CompleteActionCache {
         }
         Ok(blobs.into_iter().collect())
     }
-
-    fn read(&self, digest: &Digest) -> Result<Bytes, IncompleteResult> {
-        self.blobs.read(digest).map_err(|error| match error {
-            StoreError::NotFound(digest) => IncompleteResult::Missing(vec![digest]),
-            other => other.into(),
-        })
-    }
 }
 
 /// Results whose outputs are not all there are as good as none, and are not written.
@@ -274,8 +286,35 @@ impl ActionCache for CompleteActionCache {
     }
 
     fn put(&self, instance_name: &str, action: &Digest, result: &ActionResult) -> Result<(), StoreError> {
-        self.known.lock().remove(&key(instance_name, action));
-        self.results.put(instance_name, action, result)
+        let outcome = self.results.put(instance_name, action, result);
+        // If it failed, too: it may be there all the same.
+        let mut memory = self.memory.lock();
+        memory.known.remove(&key(instance_name, action));
+        *memory.writes(action) += 1;
+        outcome
+    }
+}
+
+impl Memory {
+    fn writes(&mut self, action: &Digest) -> &mut u64 {
+        &mut self.writes[usize::from(action.hash[0])]
+    }
+
+    fn remember(&mut self, instance_name: &str, action: &Digest, result: Arc<CompleteResult>) {
+        let weight = 256 + 2 * result.encoded.len() + result.named.len() * size_of::<Digest>();
+        let known = Known { result, since: Instant::now() };
+        self.known.insert(key(instance_name, action), known, weight);
+    }
+}
+
+fn unreadable(error: StoreError) -> IncompleteResult {
+    match error {
+        StoreError::NotFound(digest) => IncompleteResult::Missing(vec![digest]),
+        StoreError::TooLarge { what, digest, limit } => IncompleteResult::Invalid {
+            field: format!("{} {digest}", what.to_lowercase()),
+            problem: format!("is too large: at most {limit} bytes are read"),
+        },
+        other => other.into(),
     }
 }
 
@@ -352,4 +391,85 @@ fn encoded(result: &ActionResult) -> Bytes {
         file.contents.clear();
     }
     result.encode_to_vec().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cas::{DiskStore, StoreSettings};
+    use crate::digest::DigestFunction;
+
+    type Meanwhile = Box<dyn FnOnce() + Send>;
+
+    /// Has things happen between the moment when it reads or writes and the one when it says so.
+    struct Slow {
+        store: Arc<DiskStore>,
+        after_get: Mutex<Option<Meanwhile>>,
+        after_put: Mutex<Option<Meanwhile>>,
+    }
+
+    fn happen(meanwhile: &Mutex<Option<Meanwhile>>) {
+        let meanwhile = meanwhile.lock().take();
+        if let Some(meanwhile) = meanwhile {
+            meanwhile();
+        }
+    }
+
+    impl ActionCache for Slow {
+        fn get(&self, instance_name: &str, action: &Digest) -> Result<Option<ActionResult>, StoreError> {
+            let result = self.store.get(instance_name, action);
+            happen(&self.after_get);
+            result
+        }
+
+        fn put(&self, instance_name: &str, action: &Digest, result: &ActionResult) -> Result<(), StoreError> {
+            self.store.put(instance_name, action, result)?;
+            happen(&self.after_put);
+            Ok(())
+        }
+    }
+
+    fn result(number: i32) -> ActionResult {
+        ActionResult { exit_code: number, ..Default::default() }
+    }
+
+    #[test]
+    fn a_result_that_was_replaced_while_it_was_read_or_written_is_not_remembered() {
+        let place = tempfile::tempdir().unwrap();
+        let settings = StoreSettings { directory: place.path().to_owned(), ..StoreSettings::default() };
+        let store = Arc::new(DiskStore::open(&settings).unwrap());
+        let action = DigestFunction::Sha256.digest(b"action");
+        let slow =
+            Arc::new(Slow { store: store.clone(), after_get: Mutex::default(), after_put: Mutex::default() });
+        let cache = Arc::new(CompleteActionCache {
+            results: slow.clone(),
+            blobs: store.clone(),
+            memory: Mutex::new(Memory { known: Recent::new(MEMORY), writes: [0; 256] }),
+            trees: Mutex::new(Recent::new(MEMORY)),
+        });
+        let exit_code = || cache.lookup("", &action).unwrap().unwrap().result.exit_code;
+        let put = |number, complete| -> Meanwhile {
+            let cache = cache.clone();
+            Box::new(move || {
+                if complete {
+                    cache.put_complete("", &action, result(number)).unwrap();
+                } else {
+                    cache.put("", &action, &result(number)).unwrap();
+                }
+            })
+        };
+        for complete in [false, true] {
+            put(1, false)();
+            *slow.after_get.lock() = Some(put(2, complete));
+            assert_eq!(exit_code(), 1, "that is what there was when it was asked for");
+            assert_eq!(exit_code(), 2);
+
+            *slow.after_put.lock() = Some(put(4, complete));
+            put(3, true)();
+            assert_eq!(exit_code(), 4);
+        }
+        put(5, true)();
+        store.put("", &action, &result(6)).unwrap();
+        assert_eq!(exit_code(), 5, "it is remembered where nothing comes between");
+    }
 }

@@ -17,6 +17,10 @@ pub enum StoreError {
     #[error("no room for blob {digest}: {reason}")]
     NoRoom { digest: Digest, reason: String },
 
+    /// Before anything was read or allocated: sizes in digests are what clients claim.
+    #[error("blob {digest} is too large for a {what} message: at most {limit} bytes are read")]
+    TooLarge { digest: Digest, what: &'static str, limit: u64 },
+
     #[error("cannot {doing}: {source}")]
     Io { doing: String, source: io::Error },
 
@@ -40,6 +44,7 @@ impl StoreError {
             Self::NotFound(digest) => Self::NotFound(*digest),
             Self::Mismatch { expected, actual } => Self::Mismatch { expected: *expected, actual: *actual },
             Self::NoRoom { digest, reason } => Self::NoRoom { digest: *digest, reason: reason.clone() },
+            Self::TooLarge { digest, what, limit } => Self::TooLarge { digest: *digest, what, limit: *limit },
             Self::Io { doing, source } => {
                 let source = io::Error::new(source.kind(), source.to_string());
                 Self::Io { doing: doing.clone(), source }

@@ -37,6 +37,22 @@ pub trait BlobStore: Send + Sync {
     /// A whole blob in memory: for messages and small files.
     fn read(&self, digest: &Digest) -> Result<Bytes, StoreError>;
 
+    /// An encoded `Directory` in memory.
+    ///
+    /// # Errors
+    /// [`StoreError::TooLarge`] for more than [`MAX_DIRECTORY_BYTES`], whether or not the blob is there.
+    fn read_directory(&self, digest: &Digest) -> Result<Bytes, StoreError> {
+        self.read(at_most(digest, "Directory", MAX_DIRECTORY_BYTES)?)
+    }
+
+    /// An encoded `Tree` in memory.
+    ///
+    /// # Errors
+    /// [`StoreError::TooLarge`] for more than [`MAX_TREE_BYTES`], whether or not the blob is there.
+    fn read_tree(&self, digest: &Digest) -> Result<Bytes, StoreError> {
+        self.read(at_most(digest, "Tree", MAX_TREE_BYTES)?)
+    }
+
     /// Many whole blobs, each with its own outcome, in the order asked for.
     fn read_many(&self, digests: &[Digest]) -> Vec<Result<Bytes, StoreError>>;
 
@@ -54,6 +70,19 @@ pub trait BlobStore: Send + Sync {
     fn write(&self, digest: &Digest, bytes: Bytes) -> Result<(), StoreError> {
         self.write_many(&[(*digest, bytes)]).pop().unwrap_or(Ok(()))
     }
+}
+
+/// The largest `Directory` message that is read: some 500,000 files in one directory.
+pub const MAX_DIRECTORY_BYTES: u64 = 64 << 20;
+
+/// The largest `Tree` message that is read: some four million files.
+pub const MAX_TREE_BYTES: u64 = 512 << 20;
+
+fn at_most<'a>(digest: &'a Digest, what: &'static str, limit: u64) -> Result<&'a Digest, StoreError> {
+    if digest.size_bytes > limit {
+        return Err(StoreError::TooLarge { digest: *digest, what, limit });
+    }
+    Ok(digest)
 }
 
 /// Results of actions by the digest of the action (REAPI `ActionCache`). Results of different instances are

@@ -6,7 +6,7 @@ use crate::reapi::{ServerCapabilities, digest_function, semver::SemVer};
 /// The first version of the API with `Command.output_paths`.
 const NEEDED: (i32, i32) = (2, 1);
 /// The newest version of the API whose messages we know.
-const KNOWN: (i32, i32) = (2, 12);
+const KNOWN: (i32, i32) = (2, 13);
 
 /// Why a server cannot run our actions.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -15,7 +15,10 @@ pub enum Unsuitable {
     NoExecution,
     #[error("it does not speak SHA256 for {what}, but {offered}")]
     DigestFunction { what: &'static str, offered: String },
-    #[error("it speaks versions {low} to {high} of the Remote Execution API, and 2.1 to 2.12 are needed")]
+    #[error(
+        "it speaks versions {low} to {high} of the Remote Execution API, and {}.{} to {}.{} are needed",
+        NEEDED.0, NEEDED.1, KNOWN.0, KNOWN.1
+    )]
     ApiVersion { low: String, high: String },
 }
 
@@ -118,5 +121,8 @@ mod tests {
         let old = ServerCapabilities { high_api_version: version(2, 0), ..good() };
         assert!(refusal(old).contains("versions 2.0 to 2.0"));
         assert!(refusal(ServerCapabilities { low_api_version: version(3, 0), ..good() }).contains("3.0"));
+        let new = |minor| ServerCapabilities { low_api_version: version(2, minor), ..good() };
+        check(&new(13)).unwrap();
+        assert!(refusal(new(14)).contains("2.1 to 2.13 are needed"));
     }
 }

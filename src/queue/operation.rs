@@ -28,7 +28,8 @@ pub struct Submission {
     pub request_metadata: Option<RequestMetadata>,
 }
 
-/// An operation's name: unguessable, as whoever knows it can read and cancel the operation.
+/// An operation's name. Whoever knows it can read and cancel the operation; it cannot be guessed, but it is no secret
+/// either, as `ListOperations` tells it to everybody who may call the server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OperationName {
     pub instance_name: String,

@@ -300,7 +300,8 @@ fn executors(
     metrics: &Metrics,
     own_executable: &Path,
 ) -> Result<Executors, HostError> {
-    let files = SharedFiles::open(Arc::clone(store), InputLimits::default(), TreeLimits::default())?;
+    let tree_limits = TreeLimits::for_store(settings.max_bytes);
+    let files = SharedFiles::open(Arc::clone(store), InputLimits::default(), tree_limits)?;
     let files = Arc::new(files);
     let mut of_pools: HashMap<String, Arc<dyn Execute>> = HashMap::new();
     let mut all_counters = Vec::new();

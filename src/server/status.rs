@@ -52,29 +52,60 @@ pub(super) fn encoded_outcome(status: &Status) -> Vec<u8> {
         .encode_to_vec()
 }
 
-/// The outputs of an action result that the store lacks, likewise with a violation each.
+/// Most violations in a status that goes into a message: of half a KiB and a bit each, so that all fit into the 4 MiB
+/// that clients take. A client that uploads what is named gets to know of the rest when it asks again.
+const VIOLATIONS_IN_MESSAGES: usize = 5_000;
+
+/// Most violations in a status that is sent as trailers, where the details are in base64: many clients take no more
+/// than 8 KiB of those.
+const VIOLATIONS_IN_TRAILERS: usize = 20;
+
+/// Most bytes of the description of a violation, which has a path in it.
+const DESCRIPTION_BYTES: usize = 512;
+
+/// The outputs of an action result that the store lacks, with a violation each, to be sent as trailers.
 pub(super) fn missing_outputs(missing: &[Digest]) -> Status {
-    let mut details = ErrorDetails::new();
-    for digest in missing {
-        details.add_precondition_failure_violation("MISSING", subject(digest), "an output of the action");
-    }
     let first = missing.first().map(ToString::to_string).unwrap_or_default();
     let message = format!(
         "{} outputs of the action result are not in the store, the first is {first}; upload outputs first",
         missing.len()
     );
-    Status::with_error_details(Code::FailedPrecondition, message, details)
+    let blobs = missing.iter().map(|digest| (digest, "an output of the action"));
+    missing_blobs(message, blobs, VIOLATIONS_IN_TRAILERS)
 }
 
 /// The blobs an action needs and the store lacks, as clients want it to upload them again: one violation of
-/// type `MISSING` each, with the subject `blobs/HASH/SIZE` (REAPI `Execution.Execute`).
-pub(super) fn missing_inputs(missing: &[MissingInput]) -> Status {
-    let mut details = ErrorDetails::new();
-    for input in missing {
-        details.add_precondition_failure_violation("MISSING", subject(&input.digest), input.role.clone());
+/// type `MISSING` each, with the subject `blobs/HASH/SIZE` (REAPI `Execution.Execute`). For messages, or of few blobs.
+fn missing_inputs(message: String, missing: &[MissingInput]) -> Status {
+    let blobs = missing.iter().map(|input| (&input.digest, &*input.role));
+    missing_blobs(message, blobs, VIOLATIONS_IN_MESSAGES)
+}
+
+fn missing_blobs<'a>(
+    mut message: String,
+    blobs: impl ExactSizeIterator<Item = (&'a Digest, &'a str)>,
+    most: usize,
+) -> Status {
+    let more = blobs.len().saturating_sub(most);
+    if more > 0 {
+        message = format!("{message} (the details name {most} and {more} more are missing)");
     }
-    let message = ExecuteError::MissingInputs(missing.to_vec()).to_string();
+    let mut details = ErrorDetails::new();
+    for (digest, role) in blobs.take(most) {
+        details.add_precondition_failure_violation("MISSING", subject(digest), shortened(role));
+    }
     Status::with_error_details(Code::FailedPrecondition, message, details)
+}
+
+/// Both ends of a long description: what it is, and the file's own name.
+fn shortened(description: &str) -> String {
+    if description.len() <= DESCRIPTION_BYTES {
+        return description.to_owned();
+    }
+    let half = DESCRIPTION_BYTES / 2 - '…'.len_utf8();
+    let start = &description[..description.floor_char_boundary(half)];
+    let end = &description[description.ceil_char_boundary(description.len() - half)..];
+    format!("{start}…{end}")
 }
 
 fn subject(digest: &Digest) -> String {
@@ -94,7 +125,7 @@ impl From<&StoreError> for Status {
     fn from(error: &StoreError) -> Self {
         let code = match error {
             StoreError::NotFound(_) => Code::NotFound,
-            StoreError::Mismatch { .. } => Code::InvalidArgument,
+            StoreError::Mismatch { .. } | StoreError::TooLarge { .. } => Code::InvalidArgument,
             StoreError::NoRoom { .. } => Code::ResourceExhausted,
             StoreError::Io { .. } => Code::Internal,
             StoreError::Damaged(_) => Code::DataLoss,
@@ -107,7 +138,7 @@ impl From<&StoreError> for Status {
 impl From<&ExecuteError> for Status {
     fn from(error: &ExecuteError) -> Self {
         match error {
-            ExecuteError::MissingInputs(missing) => missing_inputs(missing),
+            ExecuteError::MissingInputs(missing) => missing_inputs(error.to_string(), missing),
             ExecuteError::Invalid { field, problem } => invalid(field, problem),
             ExecuteError::Refused(problem) => Self::failed_precondition(problem),
             ExecuteError::Cancelled => Self::cancelled("the action was cancelled"),
@@ -203,6 +234,48 @@ mod tests {
         assert_eq!(details.violations.len(), 2);
         assert_eq!(details.violations[0].r#type, "MISSING");
         assert_eq!(details.violations[0].subject, format!("blobs/{}/1", digest.hex()));
+    }
+
+    /// Digests as long as they get.
+    fn digests(count: usize) -> Vec<Digest> {
+        let digest = |number: usize| {
+            let digest = DigestFunction::Blake3.digest(&number.to_le_bytes());
+            Digest { size_bytes: i64::MAX as u64, ..digest }
+        };
+        (0..count).map(digest).collect()
+    }
+
+    #[test]
+    fn as_many_missing_inputs_are_named_as_a_message_holds() {
+        let role = format!("the input file `{}name`", "ü/".repeat(2000));
+        let input = |digest| MissingInput { digest, role: role.clone() };
+        for (count, named) in [(5_000, 5_000), (5_007, 5_000)] {
+            let missing = digests(count).into_iter().map(input).collect();
+            let outcome = Outcome::Failed(ExecuteError::MissingInputs(missing));
+            let status = of_outcome(&outcome).unwrap_err();
+            let violations = status.get_details_precondition_failure().unwrap().violations;
+            assert_eq!(violations.len(), named);
+            assert!(violations[0].description.starts_with("the input file `ü"));
+            assert!(violations[0].description.ends_with("ü/name`"));
+            assert_eq!(status.message().contains("and 7 more"), count > named, "{status}");
+            assert!(status.message().contains(&format!("{count} blobs")));
+            assert!(to_message(&status).encoded_len() < 4 << 20);
+        }
+    }
+
+    #[test]
+    fn a_status_with_many_missing_outputs_fits_into_trailers() {
+        for (count, named) in [(20, 20), (100_000, 20)] {
+            let status = missing_outputs(&digests(count));
+            let details = status.get_details_precondition_failure().unwrap();
+            assert_eq!(details.violations.len(), named);
+            assert_eq!(status.message().contains("and 99980 more"), count > named, "{status}");
+            let mut trailers = http::HeaderMap::new();
+            status.add_header(&mut trailers).unwrap();
+            let bytes: usize =
+                trailers.iter().map(|(name, value)| name.as_str().len() + value.len() + 32).sum();
+            assert!(bytes < 8 << 10, "{bytes}");
+        }
     }
 
     #[test]

@@ -28,7 +28,8 @@ pub struct StorageSettings {
     pub max_blob_bytes: Option<u64>,
     /// Most bytes of blobs in one batch.
     pub max_batch_bytes: u64,
-    /// How long what has been uploaded of a blob is kept for the client to go on.
+    /// How long what has been uploaded of a blob is kept for the client to go on, and how long a stream may send
+    /// nothing before it is ended.
     pub idle_upload_timeout: Duration,
     /// Whether clients may set action results.
     pub update_action_results: bool,

@@ -56,6 +56,20 @@ async fn only_what_ran_to_its_end_and_succeeded_is_cached() {
     }
 }
 
+/// Clients such as recc keep failures for themselves in the cache.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failure_that_a_client_put_into_the_cache_is_not_served_as_executed() {
+    let scene = Scene::new().await;
+    let action = scene.action(&["exit", "0"]);
+    let failed = ActionResult { exit_code: 1, stdout_raw: b"poison".to_vec(), ..Default::default() };
+    scene.store.put("", &action, &failed).unwrap();
+    let executed = scene.run(ask(action)).await;
+    assert!(!executed.cached_result);
+    assert_eq!(executed.result.as_ref().map(|result| result.exit_code), Some(0));
+    assert_eq!(cached(&scene, &action), executed.result);
+    assert!(scene.run(ask(action)).await.cached_result);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_must_not_be_cached_is_neither_looked_up_nor_stored() {
     let scene = Scene::new().await;

@@ -1,6 +1,6 @@
 //! The ActionCache service.
 
-use crosswheel::cas::{ActionCache, BlobStore};
+use crosswheel::cas::{ActionCache, BlobStore, MAX_DIRECTORY_BYTES, MAX_TREE_BYTES};
 use crosswheel::digest::{Digest, DigestFunction};
 use crosswheel::reapi::{
     ActionResult, Directory, DirectoryNode, FileNode, GetActionResultRequest, OutputDirectory, OutputFile,
@@ -230,4 +230,30 @@ async fn updates_can_be_switched_off() {
     assert_eq!(refusal.code(), Code::PermissionDenied);
     // Blobs are another matter.
     assert!(endpoint.store.write(&action("a"), b"a".to_vec().into()).is_ok());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tree_that_claims_to_be_huge_is_refused_by_name() {
+    let endpoint = Endpoint::start().await;
+    let huge = |size_bytes| Digest { size_bytes, ..DigestFunction::Sha256.digest(b"huge") };
+    let tree = huge(MAX_TREE_BYTES + 1);
+    let root = huge(MAX_DIRECTORY_BYTES + 1);
+    for (digest, directory) in [
+        (tree, OutputDirectory { tree_digest: Some(tree.to_message()), ..Default::default() }),
+        (root, OutputDirectory { root_directory_digest: Some(root.to_message()), ..Default::default() }),
+    ] {
+        let result = ActionResult { output_directories: vec![directory], ..Default::default() };
+        let refused = update(&endpoint, "a", result).await.unwrap_err();
+        assert_eq!(refused.code(), Code::InvalidArgument, "{refused}");
+        assert!(refused.message().contains(&digest.to_string()), "{refused}");
+    }
+}
+
+/// recc wants to have compiler errors back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn failures_that_a_client_set_are_got() {
+    let endpoint = Endpoint::start().await;
+    let result = ActionResult { exit_code: 1, ..Default::default() };
+    update(&endpoint, "a", result.clone()).await.unwrap();
+    assert_eq!(get(&endpoint, request("a")).await.unwrap(), result);
 }

@@ -1,5 +1,6 @@
 //! GetTree.
 
+use crosswheel::cas::MAX_DIRECTORY_BYTES;
 use crosswheel::digest::{Digest, DigestFunction};
 use crosswheel::reapi::{Directory, DirectoryNode, FileNode, GetTreeRequest, GetTreeResponse};
 use prost::Message;
@@ -134,4 +135,16 @@ async fn what_is_no_directory_and_what_is_no_token_is_refused() {
         assert!(refusal.message().contains("page_token"), "{refusal}");
     }
     assert_eq!(pages(&endpoint, &root, -1, "").await.unwrap_err().code(), Code::InvalidArgument);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_directory_that_claims_to_be_huge_is_refused_by_name() {
+    let endpoint = Endpoint::start().await;
+    let huge = Digest { size_bytes: MAX_DIRECTORY_BYTES + 1, ..DigestFunction::Sha256.digest(b"huge") };
+    let root = put(&endpoint, &directory("root", &[huge]));
+    for digest in [huge, root] {
+        let refused = pages(&endpoint, &digest, 0, "").await.unwrap_err();
+        assert_eq!(refused.code(), Code::InvalidArgument);
+        assert!(refused.message().contains(&huge.to_string()), "{refused}");
+    }
 }

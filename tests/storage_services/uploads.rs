@@ -316,10 +316,6 @@ async fn uploads_that_nobody_goes_on_with_expire() {
     let name = format!("uploads/u/blobs/{digest}");
     let upload = OpenUpload::start(endpoint.channel.clone());
     upload.send(unfinished(&name, &bytes[..600_000])).await;
-    committed(&endpoint, &name, 600_000).await;
-    // It is not idle as long as somebody may write to it.
-    tokio::time::sleep(Duration::from_millis(200)).await;
-    assert_eq!(query(&endpoint, &name).await.unwrap().committed_size, 600_000);
     drop(upload.messages);
     assert_eq!(upload.answer.await.unwrap().unwrap(), 600_000);
     while endpoint.unfinished_files() > 0 {
@@ -328,6 +324,33 @@ async fn uploads_that_nobody_goes_on_with_expire() {
     assert_eq!(query(&endpoint, &name).await.unwrap().committed_size, 0);
     let rest = messages(&name, &bytes[600_000..], 600_000, 100_000);
     assert_eq!(send(&endpoint, rest).await.unwrap_err().code(), Code::InvalidArgument);
+}
+
+/// Whoever claims a large blob and then sends nothing keeps its room from others.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_without_bytes_is_ended_and_its_room_freed() {
+    let settings =
+        StorageSettings { idle_upload_timeout: Duration::from_millis(300), ..StorageSettings::default() };
+    let endpoint = Endpoint::start_with(settings).await;
+    let bytes = noise(1_000_000, 1);
+    let name = format!("uploads/u/blobs/{}", sha256(&bytes));
+    for empty_messages in [false, true] {
+        let upload = OpenUpload::start(endpoint.channel.clone());
+        upload.send(unfinished(&name, &bytes[..600_000])).await;
+        while empty_messages && !upload.answer.is_finished() {
+            let empty = WriteRequest { write_offset: 600_000, ..WriteRequest::default() };
+            // Refused once the stream has been ended.
+            let _ = upload.messages.send(empty).await;
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let OpenUpload { messages: _open, answer } = upload;
+        let ended = answer.await.unwrap().unwrap_err();
+        assert_eq!(ended.code(), Code::DeadlineExceeded, "{ended}");
+        assert!(ended.message().contains("upload-idle-timeout"), "{ended}");
+        assert_eq!(endpoint.unfinished_files(), 0);
+        assert_eq!(query(&endpoint, &name).await.unwrap().committed_size, 0);
+    }
+    assert_eq!(send(&endpoint, messages(&name, &bytes, 0, 100_000)).await.unwrap(), 1_000_000);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -17,7 +17,7 @@ const BLOCK: u64 = 4096;
 
 /// The disk space of a file of `size` bytes.
 pub(super) fn space_of(size: u64) -> u64 {
-    size.div_ceil(BLOCK) * BLOCK
+    size.div_ceil(BLOCK).saturating_mul(BLOCK)
 }
 
 /// What is known of the inode of a blob, whose mode all hard links share.

@@ -1,6 +1,7 @@
 //! How much may be in the store, and what goes when that is too much: what was used least recently, but nothing
 //! that is pinned or was just used. Knows nothing of who writes.
 
+use std::ffi::CStr;
 use std::ops::Deref;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -10,7 +11,7 @@ use rustix::fs::{AtFlags, statat};
 
 use super::StoreSettings;
 use super::files::Files;
-use super::index::{Inode, space_of};
+use super::index::{Entry, Inode, space_of};
 use super::layout::{Key, Shard};
 use super::upkeep::Bell;
 use crate::cas::StoreError;
@@ -58,8 +59,49 @@ pub(super) struct Reservation<R: Deref<Target = Room>> {
 
 /// What stands in the way of a write.
 enum Lack {
-    Store { used: u64, max: u64 },
-    Disk { free: u64 },
+    Store {
+        used: u64,
+        max: u64,
+    },
+    Disk {
+        free: u64,
+    },
+    /// The file would not fit if there were no other.
+    EmptyStore {
+        max: u64,
+    },
+    /// Likewise, of the whole disk.
+    EmptyDisk {
+        size: u64,
+    },
+}
+
+/// How much to evict.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Goal {
+    /// Bytes of space without which nothing is gained: if so much may not go, nothing does.
+    pub least: u64,
+    /// Bytes of space that are to be free if so much may go.
+    pub wanted: u64,
+    /// To free the disk: files that others link to are left, as removing our name frees nothing.
+    pub disk: bool,
+}
+
+/// A file that may go.
+struct Candidate {
+    last_use: u32,
+    space: u64,
+    key: Key,
+    linked: Linked,
+}
+
+/// What the index knows of who else links to the inodes of a file.
+#[derive(Debug, Clone, Copy)]
+struct Linked {
+    inode: Inode,
+    has_variant: bool,
+    /// Of each inode.
+    space: u64,
 }
 
 impl Room {
@@ -88,14 +130,21 @@ impl Room {
         (self.evicted_files.load(Relaxed), self.evicted_bytes.load(Relaxed))
     }
 
-    /// Makes room for a blob, evicting others if need be.
+    /// Makes room for a blob, evicting others if need be. What could not be written if the store were empty is refused
+    /// before anything goes: the size is what a client claims.
     pub fn reserve<R: Deref<Target = Self>>(
         room: R,
         files: &Files,
         digest: &Digest,
     ) -> Result<Reservation<R>, StoreError> {
         let space = space_of(digest.size_bytes);
-        room.reserved.fetch_add(space, Relaxed);
+        if let Some(lack) = room.never_fits(files, space) {
+            return Err(room.refusal(digest, &lack));
+        }
+        let add = |reserved: u64| reserved.checked_add(space);
+        if room.reserved.fetch_update(Relaxed, Relaxed, add).is_err() {
+            return Err(room.refusal(digest, &Lack::EmptyDisk { size: u64::MAX }));
+        }
         let reservation = Reservation { room, space };
         let room = &*reservation.room;
         if let Some(lack) = room.lack(files, space) {
@@ -119,7 +168,7 @@ impl Room {
         let Some(limits) = self.limits else { return Ok(()) };
         if self.used(files) > limits.high {
             let _one_at_a_time = self.evicting.lock();
-            self.evict(files, self.used(files).saturating_sub(limits.low), false)?;
+            self.evict(files, Goal::as_far_as_may_be(self.used(files).saturating_sub(limits.low)))?;
         }
         Ok(())
     }
@@ -130,11 +179,29 @@ impl Room {
             drop(files.list(shard)?);
         }
         let _one_at_a_time = self.evicting.lock();
-        self.evict(files, self.used(files).saturating_sub(max), false)
+        self.evict(files, Goal::as_far_as_may_be(self.used(files).saturating_sub(max)))
     }
 
     fn used(&self, files: &Files) -> u64 {
-        files.index.space() + self.reserved.load(Relaxed)
+        files.index.space().saturating_add(self.reserved.load(Relaxed))
+    }
+
+    /// Whether `space` is more than there can ever be.
+    fn never_fits(&self, files: &Files, space: u64) -> Option<Lack> {
+        if let Some(Limits { max, .. }) = self.limits
+            && space > max
+        {
+            return Some(Lack::EmptyStore { max });
+        }
+        {
+            let free = self.free.lock();
+            if free.asked.is_some() && free.left >= space {
+                return None;
+            }
+        }
+        let status = rustix::fs::fstatvfs(&files.root).ok()?;
+        let size = status.f_blocks.saturating_mul(status.f_frsize);
+        (size.saturating_sub(self.min_free) < space).then_some(Lack::EmptyDisk { size })
     }
 
     /// `space` is reserved already.
@@ -162,19 +229,22 @@ impl Room {
     }
 
     fn evict_for(&self, files: &Files, space: u64, lack: &Lack) -> Result<(), StoreError> {
-        match lack {
-            Lack::Store { .. } => {
+        let goal = match lack {
+            Lack::Store { max, .. } => {
                 let low = self.limits.map_or(0, |limits| limits.low);
+                let used = self.used(files);
                 // What everybody writes at the moment may be more than the low water mark.
-                let goal = self.used(files).saturating_sub(low.max(space));
-                self.evict(files, goal, false)
+                let wanted = used.saturating_sub(low.max(space));
+                Goal { least: used.saturating_sub(*max), wanted, disk: false }
             }
             Lack::Disk { free } => {
-                let short = (self.min_free + space).saturating_sub(*free);
+                let short = self.min_free.saturating_add(space).saturating_sub(*free);
                 // Some more, so that not every write has to.
-                self.evict(files, short + files.index.space() / 50, true)
+                Goal { least: short, wanted: short.saturating_add(files.index.space() / 50), disk: true }
             }
-        }
+            Lack::EmptyStore { .. } | Lack::EmptyDisk { .. } => return Ok(()),
+        };
+        self.evict(files, goal)
     }
 
     fn refusal(&self, digest: &Digest, lack: &Lack) -> StoreError {
@@ -191,20 +261,29 @@ impl Room {
                  another one",
                 self.min_free
             ),
+            Lack::EmptyStore { max } => format!(
+                "it would not fit if it were the only one: the store may take {max} bytes; raise its limit \
+                 (max-bytes)"
+            ),
+            Lack::EmptyDisk { size } => format!(
+                "it would not fit if it were the only one: the disk has {size} bytes, of which {} are to stay \
+                 free (min-free-bytes); put the store on a larger disk",
+                self.min_free
+            ),
         };
         StoreError::NoRoom { digest: *digest, reason }
     }
 
-    /// Removes what was used least recently until `goal` bytes of space are free, if so much may go.
-    ///
-    /// To free the disk, files that others link to are left: removing our name frees nothing.
-    fn evict(&self, files: &Files, goal: u64, disk: bool) -> Result<(), StoreError> {
+    /// Removes what was used least recently until as much is free as is wanted, if so much may go; nothing if not even
+    /// the least that is asked for may.
+    pub fn evict(&self, files: &Files, goal: Goal) -> Result<(), StoreError> {
         let Some(newest) = self.newest_to_go(files, goal)? else { return Ok(()) };
+        let Goal { wanted, disk, .. } = goal;
         let mut freed = 0;
         for older in [true, false] {
             // First what is older than the limit, then what is as old, as far as needed.
             for shard in Shard::all() {
-                if freed >= goal {
+                if freed >= wanted {
                     break;
                 }
                 let victims: Vec<[u8; 32]> = files
@@ -216,7 +295,7 @@ impl Room {
                     .map(|entry| entry.hash())
                     .collect();
                 for hash in victims {
-                    if freed >= goal {
+                    if freed >= wanted {
                         break;
                     }
                     let key = Key { kind: shard.kind, function: shard.function, hash };
@@ -225,32 +304,40 @@ impl Room {
                 files.bury();
             }
         }
-        tracing::debug!(freed, goal, "evicted");
+        tracing::debug!(freed, wanted, "evicted");
         Ok(())
     }
 
-    /// The last use of the newest file that has to go; none if nothing has to, or may.
-    fn newest_to_go(&self, files: &Files, goal: u64) -> Result<Option<u32>, StoreError> {
+    /// The last use of the newest file that has to go; none if nothing has to, or not enough may.
+    fn newest_to_go(&self, files: &Files, goal: Goal) -> Result<Option<u32>, StoreError> {
         let keep = u32::try_from(self.keep_after_use.as_secs()).unwrap_or(u32::MAX);
         let horizon = files.clock.now().saturating_sub(keep);
-        let mut candidates: Vec<(u32, u64)> = Vec::new();
+        let mut candidates: Vec<Candidate> = Vec::new();
         for shard in Shard::all() {
             let table = files.list(shard)?;
             let old = table.iter().filter(|entry| entry.last_use() <= horizon);
             let free = old.filter(|entry| !table.is_pinned(&entry.hash()));
-            candidates.extend(free.map(|entry| (entry.last_use(), entry.space())));
+            candidates.extend(free.map(|entry| Candidate {
+                last_use: entry.last_use(),
+                space: entry.space(),
+                key: Key { kind: shard.kind, function: shard.function, hash: entry.hash() },
+                linked: Linked::of(entry),
+            }));
         }
-        candidates.sort_unstable_by_key(|(last_use, _)| *last_use);
-        let mut sum = 0;
+        candidates.sort_unstable_by_key(|candidate| candidate.last_use);
+        let mut sum: u64 = 0;
         let mut newest = None;
-        for (last_use, space) in candidates {
-            if sum >= goal {
+        for Candidate { last_use, space, key, linked } in candidates {
+            if sum >= goal.wanted {
                 break;
             }
-            sum += space;
-            newest = Some(last_use);
+            let freed = if goal.disk { linked.freed(files, &key) } else { space };
+            if freed > 0 {
+                sum = sum.saturating_add(freed);
+                newest = Some(last_use);
+            }
         }
-        Ok(newest)
+        Ok(newest.filter(|_| sum >= goal.least))
     }
 
     fn evict_one(&self, files: &Files, key: &Key, newest: u32, disk: bool) -> Result<u64, StoreError> {
@@ -259,11 +346,9 @@ impl Room {
         if entry.last_use() > newest || table.is_pinned(&key.hash) {
             return Ok(0);
         }
-        if disk && entry.inode() != Inode::Free {
-            let status = statat(&files.root, key.name().as_c_str(), AtFlags::SYMLINK_NOFOLLOW);
-            if status.is_ok_and(|status| status.st_nlink > 1) {
-                return Ok(0);
-            }
+        let freed = if disk { Linked::of(entry).freed(files, key) } else { entry.space() };
+        if disk && freed == 0 {
+            return Ok(0);
         }
         let Some(entry) = table.remove(&key.hash) else { return Ok(0) };
         if let Err(error) = files.delete(key, &entry) {
@@ -272,7 +357,35 @@ impl Room {
         }
         self.evicted_files.fetch_add(1, Relaxed);
         self.evicted_bytes.fetch_add(entry.size(), Relaxed);
-        Ok(entry.space())
+        Ok(freed)
+    }
+}
+
+impl Goal {
+    fn as_far_as_may_be(wanted: u64) -> Self {
+        Self { least: 0, wanted, disk: false }
+    }
+}
+
+impl Linked {
+    fn of(entry: &Entry) -> Self {
+        Self { inode: entry.inode(), has_variant: entry.has_variant(), space: space_of(entry.size()) }
+    }
+
+    /// Bytes that the disk has more of once our names of the file are gone.
+    fn freed(self, files: &Files, key: &Key) -> u64 {
+        let ours_alone = |name: &CStr| {
+            let status = statat(&files.root, name, AtFlags::SYMLINK_NOFOLLOW);
+            status.is_ok_and(|status| status.st_nlink <= 1)
+        };
+        let mut freed = 0;
+        if self.inode == Inode::Free || ours_alone(key.name().as_c_str()) {
+            freed += self.space;
+        }
+        if self.has_variant && ours_alone(key.variant().as_c_str()) {
+            freed += self.space;
+        }
+        freed
     }
 }
 

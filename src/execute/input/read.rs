@@ -152,7 +152,7 @@ impl Reading<'_> {
             let problem = format!("is deeper than {limit} directories");
             return Err(ExecuteError::invalid("action.input_root_digest", problem));
         }
-        let bytes = match self.reader.store.read(digest) {
+        let bytes = match self.reader.store.read_directory(digest) {
             Ok(bytes) => bytes,
             Err(StoreError::NotFound(_)) => {
                 let role = if path.is_empty() {
@@ -163,6 +163,10 @@ impl Reading<'_> {
                 self.incomplete.insert(*digest);
                 self.missing.push(MissingInput { digest: *digest, role });
                 return Ok(None);
+            }
+            Err(error @ StoreError::TooLarge { .. }) => {
+                let field = format!("action.input_root_digest: directory `{path}`");
+                return Err(ExecuteError::invalid(field, error.to_string()));
             }
             Err(error) => return Err(error.into()),
         };
@@ -308,5 +312,35 @@ pub fn blobs(entry: &Entry, path: &ExecPath, found: &mut Vec<(Digest, ExecPath)>
             }
         }
         Entry::Symlink(_) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cas::{MAX_DIRECTORY_BYTES, StoreSettings};
+    use crate::digest::DigestFunction;
+
+    #[test]
+    fn a_directory_that_claims_to_be_huge_is_refused_by_name() {
+        let place = tempfile::tempdir().unwrap();
+        let settings = StoreSettings { directory: place.path().to_owned(), ..StoreSettings::default() };
+        let store = Arc::new(DiskStore::open(&settings).unwrap());
+        let mut huge = DigestFunction::Sha256.digest(b"huge");
+        huge.size_bytes = MAX_DIRECTORY_BYTES + 1;
+        let child = reapi::DirectoryNode { name: "sub".into(), digest: Some(huge.to_message()) };
+        let root = reapi::Directory { directories: vec![child], ..Default::default() }.encode_to_vec();
+        let root_digest = DigestFunction::Sha256.digest(&root);
+        store.write(&root_digest, root.into()).unwrap();
+        let reader = InputReader::new(store, InputLimits::default());
+        for (digest, path) in [(huge, "`.`"), (root_digest, "`sub`")] {
+            let refused = reader.read(&digest).unwrap_err();
+            assert!(matches!(refused, ExecuteError::Invalid { .. }), "{refused}");
+            let text = refused.to_string();
+            assert!(text.contains(path) && text.contains(&huge.to_string()), "{text}");
+        }
+        // One that may be read is only missing.
+        huge.size_bytes = MAX_DIRECTORY_BYTES;
+        assert!(matches!(reader.read(&huge).unwrap_err(), ExecuteError::MissingInputs(_)));
     }
 }

@@ -35,6 +35,15 @@ impl Default for TreeLimits {
     }
 }
 
+impl TreeLimits {
+    /// The default, but at most a quarter of what the store may take (`max_bytes`; `None` is no limit): the store cannot
+    /// evict what trees alone still link to, so they must not hold more than a part of it.
+    pub fn for_store(max_bytes: Option<u64>) -> Self {
+        let default = Self::default();
+        Self { bytes: max_bytes.map_or(default.bytes, |max| default.bytes.min(max / 4)), ..default }
+    }
+}
+
 /// What it took to get a tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TreeUse {
@@ -399,5 +408,19 @@ impl Trees {
                 state.slots.remove(digest);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn trees_hold_a_quarter_of_the_store_at_most() {
+        let bytes = |max_bytes| TreeLimits::for_store(max_bytes).bytes;
+        assert_eq!(bytes(Some(8 << 30)), 2 << 30);
+        assert_eq!(bytes(Some(1 << 40)), TreeLimits::default().bytes);
+        assert_eq!(bytes(Some(0)), 0);
+        assert_eq!(bytes(None), TreeLimits::default().bytes);
     }
 }

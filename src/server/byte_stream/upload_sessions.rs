@@ -57,6 +57,11 @@ impl UploadSessions {
         Self { sessions: Mutex::default(), idle_timeout, swept: AtomicBool::new(false) }
     }
 
+    /// How long an upload may go without bytes, whether its client is connected or not.
+    pub(super) fn idle_timeout(&self) -> Duration {
+        self.idle_timeout
+    }
+
     /// Takes an upload over, once the stream that had it before has let go.
     pub(super) async fn acquire(self: &Arc<Self>, name: &UploadName) -> (Lease, OwnedMutexGuard<Progress>) {
         self.keep_sweeping();

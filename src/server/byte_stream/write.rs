@@ -4,7 +4,7 @@
 //! whose stream breaks keeps what was written; the client asks how much that is and goes on from there.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use prost::Message;
@@ -98,9 +98,16 @@ impl ByteStreamService {
             store: Arc::clone(&self.store),
         });
         let mut message = Some(first);
+        let mut last_bytes = Instant::now();
         loop {
             match message.take() {
-                Some(next) => incoming.add(name, next)?,
+                Some(next) => {
+                    let before = incoming.next_offset;
+                    incoming.add(name, next)?;
+                    if incoming.next_offset > before {
+                        last_bytes = Instant::now();
+                    }
+                }
                 // The client is gone or has enough for now: what came is kept.
                 None => {
                     let mut writer = writing.write(incoming.take_batch()).await?.idle().await?;
@@ -127,7 +134,11 @@ impl ByteStreamService {
                 return Ok(incoming.next_offset);
             }
             message = loop {
-                let patience = if incoming.batch_bytes == 0 { Duration::MAX } else { PATIENCE };
+                let patience = if incoming.batch_bytes == 0 {
+                    self.sessions.idle_timeout().saturating_sub(last_bytes.elapsed())
+                } else {
+                    PATIENCE
+                };
                 tokio::select! {
                     next = messages.next() => match next {
                         Ok(next) => break next,
@@ -140,7 +151,14 @@ impl ByteStreamService {
                         writing.write(incoming.take_batch()).await?.idle().await?;
                         return Err(Status::aborted("another stream goes on with this upload"));
                     },
-                    () = tokio::time::sleep(patience), if incoming.batch_bytes > 0 => {
+                    () = tokio::time::sleep(patience) => {
+                        if incoming.batch_bytes == 0 {
+                            // Its room in the store is for others, so what was written is not kept.
+                            self.sessions.forget(&lease);
+                            let writer = writing.idle().await?;
+                            wire::blocking(move || { drop(writer); Ok(()) }).await?;
+                            return Err(self.idle_upload());
+                        }
                         writing = self.or_forget(&lease, writing.write(incoming.take_batch()).await)?;
                     }
                 }
@@ -168,6 +186,14 @@ impl ByteStreamService {
             return Ok(*digest == Digest::empty(digest.function));
         }
         Ok(self.store.find_missing(&[*digest])?.is_empty())
+    }
+
+    fn idle_upload(&self) -> Status {
+        let idle = humantime::format_duration(self.sessions.idle_timeout());
+        Status::deadline_exceeded(format!(
+            "no bytes came for {idle}, so the upload was given up; start it again, or have the operator raise the limit \
+             (upload-idle-timeout)"
+        ))
     }
 
     /// An upload whose bytes turn out wrong is over.

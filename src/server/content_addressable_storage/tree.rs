@@ -115,9 +115,13 @@ impl Walk {
     fn next(&mut self) -> Result<Option<Bytes>, Status> {
         let Some(digest) = self.pending.pop_front() else { return Ok(None) };
         self.position += 1;
-        let directory = match self.store.read(&digest) {
+        let directory = match self.store.read_directory(&digest) {
             Ok(directory) => directory,
             Err(StoreError::NotFound(_)) if digest != self.root => return Ok(None),
+            Err(StoreError::TooLarge { limit, .. }) => {
+                let problem = format!("is too large: at most {limit} bytes are read");
+                return Err(status::invalid(format!("directory {digest}"), problem));
+            }
             Err(error) => return Err(error.into()),
         };
         for child in children(digest.function, &directory)

@@ -44,8 +44,8 @@ pub struct ExecutionService {
 }
 
 impl ExecutionService {
-    /// Runs actions that are in `blobs` through `queue`, unless `action_cache` has a result all of whose outputs
-    /// exist.
+    /// Runs actions that are in `blobs` through `queue`, unless `action_cache` has a result with exit code 0 all of
+    /// whose outputs exist.
     pub fn new(
         queue: Arc<Queue>,
         blobs: Arc<dyn BlobStore>,
@@ -60,8 +60,10 @@ impl ExecutionService {
         let (instance_name, action_digest) = (asked.instance_name.clone(), asked.action_digest);
         // Nobody waits for this task: the operation goes on when the check is answered or dropped.
         tokio::task::spawn_blocking(move || match action_cache.get(&instance_name, &action_digest) {
-            Ok(Some(result)) => check.found(result),
-            Ok(None) => check.not_found(),
+            Ok(Some(result)) if result.exit_code == 0 => check.found(result),
+            // Clients may keep failures in the cache for themselves. Whoever asks for an action to be executed is not
+            // served one: it may have failed for a reason of the machine it ran on.
+            Ok(Some(_) | None) => check.not_found(),
             Err(error) => {
                 tracing::warn!(action = %action_digest, %error, "the action cache could not be asked");
                 check.not_found();

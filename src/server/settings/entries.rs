@@ -114,7 +114,8 @@ pub static ENTRIES: &[Entry] = &[
     one(
         "upload-idle-timeout",
         "DURATION",
-        "Forget an upload that was broken off when nobody goes on with it for so long [default: 10m]",
+        "Forget an upload that was broken off when nobody goes on with it for so long, and end one that sends \
+         nothing for so long [default: 10m]",
     ),
     one(
         "shutdown-grace",

@@ -95,6 +95,88 @@ fn a_blob_larger_than_the_store_is_refused() {
     assert!(matches!(scene.store.upload(&digest), Err(StoreError::NoRoom { .. })));
 }
 
+/// The size is only what a client says, so it must not cost anybody anything.
+#[test]
+fn a_claimed_size_that_can_never_fit_evicts_nothing() {
+    for claimed in [11 * 4096, 1 << 50, i64::MAX as u64, u64::MAX] {
+        let scene = small(10);
+        let digests: Vec<Digest> = (0..10_u8).map(|number| scene.add(&[number; 100])).collect();
+        scene.later(1000);
+        let digest = Digest { size_bytes: claimed, ..DigestFunction::Sha256.digest(b"claimed") };
+        for _ in 0..3 {
+            let refused = scene.store.upload(&digest).unwrap_err();
+            assert!(
+                matches!(&refused, StoreError::NoRoom { reason, .. } if reason.contains("max-bytes")),
+                "{refused}"
+            );
+        }
+        assert_eq!(scene.store.find_missing(&digests).unwrap(), [], "{claimed} bytes");
+        assert_eq!(scene.store.usage().evicted, 0);
+        scene.later(1000);
+        scene.add(b"there is room for what fits");
+    }
+}
+
+#[test]
+fn a_claimed_size_larger_than_the_disk_evicts_nothing() {
+    let scene = Scene::with(|settings| {
+        settings.max_bytes = None;
+        settings.keep_after_use = Duration::ZERO;
+    });
+    let there = scene.add(b"there");
+    scene.later(1000);
+    for claimed in [1 << 60, i64::MAX as u64, u64::MAX] {
+        let digest = Digest { size_bytes: claimed, ..DigestFunction::Sha256.digest(b"claimed") };
+        for _ in 0..3 {
+            let refused = scene.store.upload(&digest).unwrap_err();
+            assert!(
+                matches!(&refused, StoreError::NoRoom { reason, .. } if reason.contains("larger disk")),
+                "{refused}"
+            );
+        }
+    }
+    assert!(scene.is_there(&there));
+    scene.add(b"there is room for what fits");
+}
+
+#[test]
+fn nothing_goes_for_a_write_that_would_not_fit_even_then() {
+    let scene = small(10);
+    let old: Vec<Digest> = (0..5_u8).map(|number| scene.add(&[number; 100])).collect();
+    scene.later(1000);
+    let used: Vec<Digest> = (5..10_u8).map(|number| scene.add(&[number; 100])).collect();
+    let six_blocks = Bytes::from(vec![0; 6 * 4096]);
+    let digest = DigestFunction::Sha256.digest(&six_blocks);
+    assert!(matches!(scene.store.upload(&digest), Err(StoreError::NoRoom { .. })));
+    assert_eq!(scene.store.usage().evicted, 0);
+    assert_eq!(scene.store.find_missing(&old).unwrap(), []);
+    scene.later(1000);
+    scene.store.find_missing(&old[..4]).unwrap();
+    scene.store.write(&digest, six_blocks).unwrap();
+    assert!(!scene.is_there(&used[0]));
+}
+
+/// Where the disk is short, what others link to frees nothing and is not counted as if it did.
+#[test]
+fn linked_files_are_no_candidates_when_the_disk_is_short() {
+    let scene = Scene::with(|settings| {
+        settings.max_bytes = None;
+        settings.keep_after_use = Duration::ZERO;
+    });
+    let linked = scene.add(&[1; 5000]);
+    scene.store.link(&linked, FileMode::Plain, &scene.store.trees_directory().join("a")).unwrap();
+    scene.later(10);
+    let alone = scene.add(&[2; 5000]);
+    scene.later(10);
+    let core = &scene.store.core;
+    let goal = |least, wanted| room::Goal { least, wanted, disk: true };
+    core.room.evict(&core.files, goal(3 * 4096, 3 * 4096)).unwrap();
+    assert_eq!(scene.store.usage().evicted, 0, "only two blocks can be freed");
+    core.room.evict(&core.files, goal(4096, 8192)).unwrap();
+    assert!(scene.is_there(&linked));
+    assert!(!scene.is_there(&alone));
+}
+
 #[test]
 fn the_high_water_mark_starts_and_the_low_one_ends_eviction_in_the_background() {
     let scene = Scene::with(|settings| {
