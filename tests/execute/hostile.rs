@@ -105,6 +105,13 @@ fn paths_of_the_command_that_lead_out_are_refused() {
         let directory = scene.refusal(&Root::default(), directory);
         assert!(matches!(directory, ExecuteError::Invalid { .. }), "{directory}");
     }
+    let climbing = Command { working_directory: "a/b".into(), ..sh("true", &["../../x", "../../../x"]) };
+    let ExecuteError::Invalid { field, problem } = scene.refusal(&Root::of(&[("a/b/in", "")]), climbing)
+    else {
+        panic!("not a refusal of the command")
+    };
+    assert_eq!(field, "command.output_paths[1]");
+    assert!(problem.contains("leads out of the input root"), "{problem}");
 }
 
 #[test]
