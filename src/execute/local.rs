@@ -22,7 +22,8 @@ use crate::cas::DiskStore;
 use crate::digest::Digest;
 use crate::reapi::{ActionResult, ExecutedActionMetadata};
 use crate::sandbox::{
-    Bind, Cancellation, Exit, Outcome, ProgramFault, RootFileSystem, SandboxError, Spawner, Spec,
+    Bind, Cancellation, Exit, NetworkIsolation, Outcome, ProgramFault, RootFileSystem, SandboxError, Spawner,
+    Spec,
 };
 
 /// What the executors of all pools share: the store, the trees made of it, and room for running actions.
@@ -109,6 +110,14 @@ impl LocalExecutor {
     fn has_overlays(&self) -> bool {
         self.spawner.isolation().overlays && !self.no_overlays_here.load(Ordering::Relaxed)
     }
+
+    /// Whether a command can hand open files to nobody but its own processes, which die with it. Sockets with
+    /// abstract names belong to the network: whoever shares the host's reaches those of all of the host.
+    fn closes_off(&self) -> bool {
+        let isolation = self.spawner.isolation();
+        let own_network = !self.settings.network && isolation.network == NetworkIsolation::Namespace;
+        isolation.namespaces && own_network
+    }
 }
 
 /// What the kernel says of an overlay on a file system that is an overlay itself, or that lacks what one needs. A
@@ -174,7 +183,12 @@ impl Run<'_> {
         let mut executed = self.describe(&ended);
         let [stdout, stderr] = logs;
         self.store_logs(stdout, stderr, &mut executed)?;
-        let left = Left { root: &root, own: room.own(), inputs: room.inputs_below() };
+        let left = Left {
+            root: &root,
+            own: room.own(),
+            inputs: room.inputs_below(),
+            closed_off: self.executor.closes_off(),
+        };
         let notes = outputs::collect(
             &self.command,
             &left,

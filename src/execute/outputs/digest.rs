@@ -111,7 +111,8 @@ impl Storing<'_> {
         !file.through_symlink && fs_err::set_permissions(path, PermissionsExt::from_mode(0o400)).is_ok()
     }
 
-    /// A file that the command has made or changed. If nothing else refers to it, it becomes the blob.
+    /// A file that the command has made or changed. If nothing else refers to it, and nobody can have it open for
+    /// writing, it becomes the blob. The bytes of a copy are hashed as they are written.
     fn own_file(&self, file: &FoundFile, opened: OwnedFd) -> Result<Digest, ExecuteError> {
         let stat = fstat(&opened).map_err(io_error(format!("look at the output {:?}", file.path)))?;
         let mut opened = File::from(opened);
@@ -123,7 +124,7 @@ impl Storing<'_> {
         if self.store.find_missing(&[digest])?.is_empty() {
             return Ok(digest);
         }
-        if stat.st_nlink == 1 && has_no_attributes(&opened) {
+        if self.left.closed_off && stat.st_nlink == 1 && has_no_attributes(&opened) {
             let path = self.left.own.join(&file.path);
             match self.store.adopt(&digest, &path) {
                 Ok(()) => return Ok(digest),
