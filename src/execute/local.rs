@@ -329,9 +329,9 @@ impl Run<'_> {
                 };
                 let message = match exit.outcome {
                     _ if exit.timed_out => format!(
-                        "the command and all it had started were killed after {:.1} s: its timeout is {} s",
+                        "the command and all it had started were killed after {:.1} s: {}",
                         took.as_secs_f64(),
-                        self.work.timeout.as_secs_f64()
+                        self.limit()
                     ),
                     Outcome::Signal(signal) => format!("signal {signal} ended the command"),
                     Outcome::Code(_) => String::new(),
@@ -347,6 +347,20 @@ impl Run<'_> {
         let result =
             ActionResult { exit_code, execution_metadata: Some(metadata), ..ActionResult::default() };
         Executed { result, timed_out, message }
+    }
+
+    /// How long it might run, and who says so.
+    fn limit(&self) -> String {
+        let seconds = self.work.timeout.as_secs_f64();
+        match &self.work.action.timeout {
+            // No time at all is what clients send that have no timeout to send.
+            Some(asked) if (asked.seconds, asked.nanos) != (0, 0) => {
+                format!("the timeout that the action asks for is {seconds} s (Action.timeout)")
+            }
+            _ => format!(
+                "the action asks for no timeout, and the pool's default is {seconds} s (default-timeout of the server)"
+            ),
+        }
     }
 
     fn store_logs(&self, stdout: Log, mut stderr: Log, executed: &mut Executed) -> Result<(), ExecuteError> {
