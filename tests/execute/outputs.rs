@@ -170,6 +170,22 @@ fn the_older_fields_may_name_what_is_beside_the_working_directory_too() {
 }
 
 #[test]
+fn an_output_may_lie_in_another() {
+    for scene in scenes() {
+        for root in [Root::default(), Root::default().large()] {
+            let executed = scene.run(&root, sh("mkdir -p d; date +%N > d/f", &["d", "d/f", "./d/../d/f"]));
+            let tree = scene.output_tree(&executed, "d").root.unwrap();
+            assert_eq!(tree.files[0].digest, output_file(&executed, "d/f").digest);
+            let script = "rmdir link; mkdir d; date +%N > d/f; ln -s d link";
+            let executed = scene.run(&root, sh(script, &["d", "link/f"]));
+            let tree = scene.output_tree(&executed, "d").root.unwrap();
+            assert_eq!(tree.files[0].digest, output_file(&executed, "link/f").digest);
+            scene.check_blobs();
+        }
+    }
+}
+
+#[test]
 fn a_declared_tree_that_is_there_as_an_empty_directory_is_filled() {
     let scene = Scene::new();
     let root = Root::default().node("out/build", crate::scene::Node::Directory(Root::default())).large();
