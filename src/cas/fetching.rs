@@ -2,7 +2,7 @@
 //! make goes to both. Knows nothing of actions.
 
 use std::collections::{HashMap, HashSet};
-use std::io::Read;
+use std::io::{self, Read};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -182,7 +182,8 @@ impl BlobStore for FetchingStore {
     /// To the disk first, and from there to the remote store.
     fn write_from(&self, digest: &Digest, source: &mut dyn Read) -> Result<(), StoreError> {
         self.local.write_from(digest, source)?;
-        self.remote.write_from(digest, &mut self.local.file(digest)?)
+        let mut open = || Ok(Box::new(self.local.file(digest).map_err(io::Error::other)?) as Box<dyn Read>);
+        self.remote.write_reopening(digest, &mut open)
     }
 }
 

@@ -9,7 +9,7 @@ mod fetching;
 mod recent;
 mod remote;
 
-use std::io::Read;
+use std::io::{self, Read};
 
 use bytes::Bytes;
 
@@ -65,6 +65,18 @@ pub trait BlobStore: Send + Sync {
 
     /// Writes a blob from a stream, which must yield exactly its bytes.
     fn write_from(&self, digest: &Digest, source: &mut dyn Read) -> Result<(), StoreError>;
+
+    /// As [`write_from`](Self::write_from), from a source that can be opened again where a store that has lost what
+    /// it was sent would fail otherwise. Each one that `open` returns must yield all of the blob's bytes.
+    fn write_reopening<'a>(
+        &self,
+        digest: &Digest,
+        open: &mut dyn FnMut() -> io::Result<Box<dyn Read + 'a>>,
+    ) -> Result<(), StoreError> {
+        let mut source =
+            open().map_err(|source| StoreError::Io { doing: "open what is to be stored".into(), source })?;
+        self.write_from(digest, &mut source)
+    }
 
     /// Writes one blob that is in memory.
     fn write(&self, digest: &Digest, bytes: Bytes) -> Result<(), StoreError> {

@@ -33,6 +33,20 @@ pub enum ClientError {
     #[error("the server says that it lacks what was uploaded to it: {}", .0.join(", "))]
     StillMissing(Vec<String>),
 
+    /// It was given the action as often as that, and lost it every time.
+    #[error(
+        "the server took the action {0} times and every time did not know of it a moment later (NOT_FOUND); if there \
+         are several servers at its address, each must know the executions of all, or a client must stay with one"
+    )]
+    Forgotten(usize),
+
+    /// It was told to run the action, and came with an old result as often as that.
+    #[error(
+        "the server answered {0} times with a result of before whose outputs it no longer has, although it was told \
+         to run the action again"
+    )]
+    StaleResult(usize),
+
     /// The action took longer than it might, on the whole.
     #[error("the server ended the action because its time was over: {0}")]
     TimedOut(String),

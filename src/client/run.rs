@@ -145,12 +145,22 @@ impl Client {
         }
         let mut watch = Watch::new(&self.server, action.digest, metadata, cancelled.clone());
         (watch.skip_cache, watch.follow) = (job.skip_cache, follow);
+        let mut backoff = Backoff::new(self.patience);
+        let mut stale = 0;
         loop {
             let response = self.execute(&action, &mut watch, &mut on_event)?;
             let shown = watch.shown;
             let finished = self.finish(response, shown, follow, &mut on_event)?;
             // A result of before whose outputs were evicted meanwhile.
             if finished.cached && !outputs::are_there(&finished.outputs, &*self.store)? {
+                if stale == FAULTS {
+                    return Err(ClientError::StaleResult(stale));
+                }
+                // The first of them is nobody's fault.
+                if stale > 0 {
+                    self.pause(backoff.pause().unwrap_or_default(), &watch)?;
+                }
+                stale += 1;
                 watch.skip_cache = true;
                 watch.forget();
                 continue;
@@ -209,7 +219,7 @@ impl Client {
         on_event: &mut dyn FnMut(Event<'_>),
     ) -> Result<ExecuteResponse, ClientError> {
         let mut backoff = Backoff::new(self.patience);
-        let (mut uploads, mut faults) = (0, 0);
+        let (mut uploads, mut faults, mut forgotten) = (0, 0, 0);
         loop {
             let status = match self.runtime.block_on(watch.attempt(on_event)) {
                 Ended::Cancelled => return Err(ClientError::Cancelled),
@@ -224,6 +234,11 @@ impl Client {
                 },
                 Ended::Cut => Status::unavailable("the server ended the stream"),
                 Ended::Unknown => {
+                    forgotten += 1;
+                    if forgotten == FAULTS {
+                        return Err(ClientError::Forgotten(forgotten));
+                    }
+                    self.pause(backoff.pause().unwrap_or_default(), watch)?;
                     on_event(Event::Restarted("the server does not know the execution any more"));
                     watch.forget();
                     // It may have lost more than that.
@@ -288,6 +303,11 @@ impl Client {
             return Err(ClientError::Lost { reason, patience: self.patience });
         };
         on_event(Event::Reconnecting(&reason));
+        self.pause(pause, watch)
+    }
+
+    /// Waits, unless somebody wants no more of it.
+    fn pause(&self, pause: Duration, watch: &Watch<'_>) -> Result<(), ClientError> {
         let cancelled = watch.cancelled.cancelled();
         match self.runtime.block_on(async { tokio::time::timeout(pause, cancelled).await }) {
             Ok(()) => Err(ClientError::Cancelled),

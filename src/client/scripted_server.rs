@@ -374,6 +374,49 @@ fn an_execution_that_the_server_forgot_is_started_again() {
     assert_eq!(events[1..], ["Executing", "reconnecting", "restarted", "Executing"]);
 }
 
+/// Two servers behind one address, say, that know nothing of each other.
+#[test]
+fn a_server_that_forgets_every_execution_is_given_up() {
+    let forgets = || vec![Step::Is(Stage::Executing), Step::Fail(Status::not_found("no such operation"))];
+    let fixture = Fixture::new(vec![forgets(); 9]);
+    let (error, events) = fixture.run(&job());
+    let error = error.unwrap_err();
+    assert!(matches!(error, ClientError::Forgotten(3)), "{error}");
+    assert!(error.to_string().contains("3 times"), "{error}");
+    assert_eq!(fixture.calls(), ["look up", "execute", "execute", "execute"]);
+    assert_eq!(events.iter().filter(|event| *event == "restarted").count(), 2);
+}
+
+#[test]
+fn nothing_is_executed_again_for_somebody_who_has_left() {
+    let forgets = || vec![Step::Is(Stage::Executing), Step::Fail(Status::not_found("no such operation"))];
+    let fixture = Fixture::new(vec![forgets(); 9]);
+    let cancelled = CancellationToken::new();
+    let finished = fixture.client.run(&job(), false, &cancelled, |event| {
+        if matches!(event, Event::Restarted(_)) {
+            cancelled.cancel();
+        }
+    });
+    assert!(matches!(finished, Err(ClientError::Cancelled)), "{finished:?}");
+    assert_eq!(fixture.calls(), ["look up", "execute"]);
+}
+
+#[test]
+fn a_server_that_insists_on_a_result_that_it_lost_is_given_up() {
+    let lost = OutputFile {
+        path: "a".into(),
+        digest: Some(DigestFunction::Sha256.digest(b"lost").to_message()),
+        ..OutputFile::default()
+    };
+    let result = ActionResult { output_files: vec![lost], ..ActionResult::default() };
+    let cached = ExecuteResponse { result: Some(result), cached_result: true, ..ExecuteResponse::default() };
+    let fixture = Fixture::new(vec![vec![Step::Done(Box::new(cached))]; 9]);
+    let error = fixture.run(&job()).0.unwrap_err();
+    assert!(matches!(error, ClientError::StaleResult(3)), "{error}");
+    assert_eq!(fixture.calls()[1..3], ["execute", "execute skipping the cache"]);
+    assert_eq!(fixture.calls().len(), 5);
+}
+
 #[test]
 fn blobs_that_the_server_lost_are_sent_again() {
     let digest = DigestFunction::Sha256.digest(b"content");

@@ -53,7 +53,9 @@ pub(super) fn upload(
         if digest.size_bytes > SMALL {
             let written = match content {
                 Content::Memory(bytes) => store.write(digest, bytes.clone()),
-                Content::File(path) => store.write_from(digest, &mut fs_err::File::open(path)?),
+                Content::File(path) => {
+                    store.write_reopening(digest, &mut || Ok(Box::new(fs_err::File::open(path)?)))
+                }
             };
             written.map_err(|error| blame(error, content))?;
             continue;

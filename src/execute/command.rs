@@ -110,8 +110,8 @@ fn outputs(
     let read = |field: &'static str, names: &[String], kind| {
         let outputs = names.iter().enumerate().map(|(index, name)| {
             let field = format!("command.{field}[{index}]");
-            let path = ExecPath::parse(name).map_err(|problem| ExecuteError::invalid(&field, problem))?;
-            let path = working_directory.join(path.as_str());
+            let path =
+                working_directory.resolve(name).map_err(|problem| ExecuteError::invalid(&field, problem))?;
             Ok(Output { name: name.clone(), path, kind, field })
         });
         outputs.collect::<Result<Vec<_>, ExecuteError>>()
@@ -237,6 +237,14 @@ mod tests {
                 "command.output_directories[0]",
             ),
             (reapi::Command { output_paths: files(&["a", "/b"]), ..plain() }, "command.output_paths[1]"),
+            (
+                reapi::Command {
+                    working_directory: "w".into(),
+                    output_paths: files(&["../a", "../../a"]),
+                    ..plain()
+                },
+                "command.output_paths[1]",
+            ),
             (reapi::Command { working_directory: "a/..".into(), ..plain() }, "command.working_directory"),
             (
                 reapi::Command { output_node_properties: files(&["acl"]), ..plain() },

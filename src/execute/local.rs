@@ -22,7 +22,8 @@ use crate::cas::DiskStore;
 use crate::digest::Digest;
 use crate::reapi::{ActionResult, ExecutedActionMetadata};
 use crate::sandbox::{
-    Bind, Cancellation, Exit, Outcome, ProgramFault, RootFileSystem, SandboxError, Spawner, Spec,
+    Bind, Cancellation, Exit, NetworkIsolation, Outcome, ProgramFault, RootFileSystem, SandboxError, Spawner,
+    Spec,
 };
 
 /// What the executors of all pools share: the store, the trees made of it, and room for running actions.
@@ -109,6 +110,14 @@ impl LocalExecutor {
     fn has_overlays(&self) -> bool {
         self.spawner.isolation().overlays && !self.no_overlays_here.load(Ordering::Relaxed)
     }
+
+    /// Whether a command can hand open files to nobody but its own processes, which die with it. Sockets with
+    /// abstract names belong to the network: whoever shares the host's reaches those of all of the host.
+    fn closes_off(&self) -> bool {
+        let isolation = self.spawner.isolation();
+        let own_network = !self.settings.network && isolation.network == NetworkIsolation::Namespace;
+        isolation.namespaces && own_network
+    }
 }
 
 /// What the kernel says of an overlay on a file system that is an overlay itself, or that lacks what one needs. A
@@ -174,7 +183,12 @@ impl Run<'_> {
         let mut executed = self.describe(&ended);
         let [stdout, stderr] = logs;
         self.store_logs(stdout, stderr, &mut executed)?;
-        let left = Left { root: &root, own: room.own(), inputs: room.inputs_below() };
+        let left = Left {
+            root: &root,
+            own: room.own(),
+            inputs: room.inputs_below(),
+            closed_off: self.executor.closes_off(),
+        };
         let notes = outputs::collect(
             &self.command,
             &left,
@@ -315,9 +329,9 @@ impl Run<'_> {
                 };
                 let message = match exit.outcome {
                     _ if exit.timed_out => format!(
-                        "the command and all it had started were killed after {:.1} s: its timeout is {} s",
+                        "the command and all it had started were killed after {:.1} s: {}",
                         took.as_secs_f64(),
-                        self.work.timeout.as_secs_f64()
+                        self.limit()
                     ),
                     Outcome::Signal(signal) => format!("signal {signal} ended the command"),
                     Outcome::Code(_) => String::new(),
@@ -333,6 +347,20 @@ impl Run<'_> {
         let result =
             ActionResult { exit_code, execution_metadata: Some(metadata), ..ActionResult::default() };
         Executed { result, timed_out, message }
+    }
+
+    /// How long it might run, and who says so.
+    fn limit(&self) -> String {
+        let seconds = self.work.timeout.as_secs_f64();
+        match &self.work.action.timeout {
+            // No time at all is what clients send that have no timeout to send.
+            Some(asked) if (asked.seconds, asked.nanos) != (0, 0) => {
+                format!("the timeout that the action asks for is {seconds} s (Action.timeout)")
+            }
+            _ => format!(
+                "the action asks for no timeout, and the pool's default is {seconds} s (default-timeout of the server)"
+            ),
+        }
     }
 
     fn store_logs(&self, stdout: Log, mut stderr: Log, executed: &mut Executed) -> Result<(), ExecuteError> {

@@ -15,21 +15,38 @@ impl ExecPath {
     /// # Errors
     /// Why it is none, to follow the name of the field.
     pub fn parse(text: &str) -> Result<Self, String> {
+        if text.split('/').any(|name| name == "..") {
+            return Err(format!("`{text}` contains `..`, which may lead out of the input root"));
+        }
+        Self::default().resolve(text)
+    }
+
+    /// The path that `text`, from a client, means in this directory. `..` takes away the name before it, whatever
+    /// may be there (REAPI asks for no more of output paths than that no `/` begins or ends them).
+    ///
+    /// # Errors
+    /// Why it is none, to follow the name of the field.
+    pub fn resolve(&self, text: &str) -> Result<Self, String> {
         if text.starts_with('/') {
             return Err(format!("`{text}` is absolute; paths are relative here"));
         }
-        let mut path = Self::default();
+        // Before anything is made of it: nothing here is to take time that grows faster than a request.
+        if text.len() > LONGEST {
+            return Err(TOO_LONG.to_owned());
+        }
+        let mut names: Vec<&str> = self.names().collect();
         for name in text.split('/').filter(|name| !matches!(*name, "" | ".")) {
-            if name == ".." {
-                return Err(format!("`{text}` contains `..`, which may lead out of the input root"));
+            if name != ".." {
+                check_name(name)?;
+                names.push(name);
+            } else if names.pop().is_none() {
+                return Err(format!(
+                    "`{text}` leads out of the input root, seen from `{self}` in it; nothing outside is kept"
+                ));
             }
-            check_name(name)?;
-            path = path.join(name);
         }
-        if path.0.len() > LONGEST {
-            return Err(format!("is longer than {LONGEST} bytes"));
-        }
-        Ok(path)
+        let path = Self(names.join("/"));
+        if path.0.len() > LONGEST { Err(TOO_LONG.to_owned()) } else { Ok(path) }
     }
 
     pub fn join(&self, name: &str) -> Self {
@@ -73,6 +90,7 @@ impl fmt::Display for ExecPath {
 
 /// Longest path below an input root, in bytes. The kernel takes 4095, with the place of the input root before it.
 pub(super) const LONGEST: usize = 3500;
+const TOO_LONG: &str = "is longer than 3500 bytes";
 
 /// Refuses what cannot be the name of a file in a directory.
 pub(super) fn check_name(name: &str) -> Result<(), String> {
@@ -122,10 +140,24 @@ mod tests {
         assert_eq!(parse("").parent(), None);
     }
 
+    #[test]
+    fn a_path_may_climb_as_far_as_the_input_root() {
+        let resolve = |text| parse("a/b").resolve(text).map(|path| path.as_str().to_owned());
+        assert_eq!(resolve("../c/d").unwrap(), "a/c/d");
+        assert_eq!(resolve("x/../../../c").unwrap(), "c");
+        assert_eq!(resolve("../..").unwrap(), "");
+        assert_eq!(resolve("").unwrap(), "a/b");
+        let problem = resolve("../../../c").unwrap_err();
+        assert!(problem.contains("`../../../c` leads out") && problem.contains("`a/b`"), "{problem}");
+        let half = "x/".repeat(LONGEST / 4 + 1);
+        assert!(parse(&half).resolve(&half).is_err());
+        assert!(resolve(&"x/../".repeat(LONGEST)).is_err());
+    }
+
     proptest! {
         #[test]
-        fn what_is_accepted_stays_below(text: String) {
-            if let Ok(path) = ExecPath::parse(&text) {
+        fn what_is_accepted_stays_below(text in "([a/.]|[.][.]|\\PC){0,20}") {
+            for path in [ExecPath::parse(&text), parse("a/b").resolve(&text)].into_iter().flatten() {
                 prop_assert!(path.names().all(|name| check_name(name).is_ok()));
                 prop_assert!(!path.as_str().starts_with('/'));
                 prop_assert_eq!(ExecPath::parse(path.as_str()), Ok(path));

@@ -187,9 +187,11 @@ impl From<CancelReason> for Status {
 /// its end, however that was.
 pub(super) fn of_outcome(outcome: &Outcome) -> Result<(), Status> {
     match outcome {
-        Outcome::Executed(executed) if executed.timed_out => Err(Status::deadline_exceeded(
-            "the action was killed when its time was over; what it wrote until then is in the result",
-        )),
+        // Its first line says which limit that was.
+        Outcome::Executed(executed) if executed.timed_out => Err(Status::deadline_exceeded(format!(
+            "{}; what it wrote until then is in the result",
+            executed.message.lines().next().unwrap_or("the action's time was over")
+        ))),
         Outcome::Cached(_) | Outcome::Executed(_) => Ok(()),
         Outcome::Failed(error) => Err(error.into()),
         Outcome::Refused(refusal) => Err(refusal.into()),

@@ -6,6 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use crosswheel::execute::{ExecuteError, ResourceUsage, Stage};
+use crosswheel::reapi::protobuf;
 use crosswheel::sandbox::Cancellation;
 
 use crate::scene::{Root, Scene, Watcher, sh};
@@ -59,6 +60,23 @@ fn what_timed_out_is_dead_and_its_logs_and_outputs_are_kept() {
         assert_eq!(scene.output(&executed, "out/x"), b"x\n");
         assert!(executed.message.contains("timeout"), "{}", executed.message);
         assert_eq!(processes_with(&token), 0);
+    }
+}
+
+#[test]
+fn who_timed_out_is_told_the_limit_and_whose_it_is() {
+    let scene = Scene::plain();
+    let root = scene.upload(&Root::default());
+    for (asked, says) in [
+        (Some(1), "the timeout that the action asks for is 1 s"),
+        (Some(0), "the pool's default is 1 s (default-timeout of the server)"),
+        (None, "the pool's default is 1 s (default-timeout of the server)"),
+    ] {
+        let mut work = scene.work(root, sh("sleep 1000", &[]));
+        work.timeout = Duration::from_secs(1);
+        work.action.timeout = asked.map(|seconds| protobuf::Duration { seconds, nanos: 0 });
+        let executed = scene.execute(&work).unwrap();
+        assert!(executed.message.lines().next().unwrap().contains(says), "{}", executed.message);
     }
 }
 

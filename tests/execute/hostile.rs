@@ -1,10 +1,17 @@
 //! Directories and outputs that are made to do harm.
 
-use crosswheel::digest::Digest;
-use crosswheel::execute::ExecuteError;
-use crosswheel::reapi::{Command, Directory, DirectoryNode, FileNode, SymlinkNode};
+use std::io::Write;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
-use crate::scene::{FUNCTION, Root, Scene, sh};
+use crosswheel::digest::Digest;
+use crosswheel::execute::{ExecuteError, Observer, OutputStream, Stage};
+use crosswheel::reapi::{Command, Directory, DirectoryNode, FileNode, SymlinkNode};
+use crosswheel::sandbox::Cancellation;
+use fs_err::File;
+
+use crate::scene::{FUNCTION, Root, Scene, output_file, sh};
 
 fn file(name: &str, digest: Digest) -> FileNode {
     FileNode { name: name.into(), digest: Some(digest.to_message()), ..Default::default() }
@@ -105,6 +112,13 @@ fn paths_of_the_command_that_lead_out_are_refused() {
         let directory = scene.refusal(&Root::default(), directory);
         assert!(matches!(directory, ExecuteError::Invalid { .. }), "{directory}");
     }
+    let climbing = Command { working_directory: "a/b".into(), ..sh("true", &["../../x", "../../../x"]) };
+    let ExecuteError::Invalid { field, problem } = scene.refusal(&Root::of(&[("a/b/in", "")]), climbing)
+    else {
+        panic!("not a refusal of the command")
+    };
+    assert_eq!(field, "command.output_paths[1]");
+    assert!(problem.contains("leads out of the input root"), "{problem}");
 }
 
 #[test]
@@ -186,6 +200,52 @@ fn an_output_with_a_second_name_is_copied_into_the_store() {
     let script = format!("echo good > out; ln out {}", outside.display());
     let executed = scene.run(&Root::default(), sh(&script, &["out"]));
     fs_err::write(&outside, "evil").unwrap();
+    assert_eq!(scene.output(&executed, "out"), b"good\n");
+    scene.check_blobs();
+}
+
+/// A file may have been given away, open, through a socket of the host's network, or be known to the whole host.
+#[test]
+fn only_outputs_that_nobody_else_can_have_open_become_blobs_themselves() {
+    for (scene, adopted) in [(Scene::new(), true), (Scene::with_network(), false), (Scene::plain(), false)] {
+        for root in [Root::default(), Root::default().large()] {
+            let executed = scene.run(&root, sh("date +%N > out; stat -c %i out", &["out"]));
+            let made: u64 = scene.stdout(&executed).trim().parse().unwrap();
+            let digest = output_file(&executed, "out").digest.as_ref();
+            let kept = fs_err::metadata(scene.blob_path(digest)).unwrap().ino();
+            assert_eq!(made == kept, adopted, "{made} became {kept}");
+            scene.check_blobs();
+        }
+    }
+}
+
+/// Opens `out` for writing in the directory that the command has written the name of.
+struct Opener {
+    held: Mutex<Option<File>>,
+    go_on: PathBuf,
+}
+
+impl Observer for Opener {
+    fn stage(&self, _: Stage) {}
+
+    fn output(&self, _: OutputStream, bytes: &[u8]) {
+        let directory = Path::new(std::str::from_utf8(bytes).unwrap().trim());
+        let file = File::options().write(true).open(directory.join("out")).unwrap();
+        *self.held.lock().unwrap() = Some(file);
+        fs_err::write(&self.go_on, "").unwrap();
+    }
+}
+
+#[test]
+fn whoever_still_has_an_output_open_does_not_change_the_blob() {
+    let scene = Scene::plain();
+    let go_on = scene.path().join("go-on");
+    let script = format!("echo good > out; pwd; while ! test -e {}; do sleep 0.01; done", go_on.display());
+    let work = scene.work(scene.upload(&Root::default()), sh(&script, &["out"]));
+    let watcher = Opener { held: Mutex::default(), go_on };
+    let executed = scene.execute_watched(&work, &watcher, &Cancellation::default()).unwrap();
+    let mut held = watcher.held.into_inner().unwrap().unwrap();
+    held.write_all(b"evil").unwrap();
     assert_eq!(scene.output(&executed, "out"), b"good\n");
     scene.check_blobs();
 }

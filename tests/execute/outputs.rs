@@ -131,6 +131,60 @@ fn the_whole_working_directory_can_be_an_output() {
     }
 }
 
+/// As recc asks for `cc -c a.c -o ../obj/a.o`.
+#[test]
+fn an_output_beside_the_working_directory_comes_back_under_the_name_asked_for() {
+    let script =
+        "cp a.c ../obj/a.o; ln -s a.o ../obj/link; mkdir ../tree/of; echo x > ../tree/of/x; echo y > y";
+    let outputs = ["../obj/a.o", "../obj/link", "../tree", "nowhere/../y"];
+    for scene in scenes() {
+        for root in [Root::of(&[("src/a.c", "int")]), Root::of(&[("src/a.c", "int")]).large()] {
+            // The parent directories of outputs are there already.
+            let script = format!("test -d ../obj; mkdir -p ../tree; {script}");
+            let command = Command { working_directory: "src".into(), ..sh(&script, &outputs) };
+            let executed = scene.run(&root, command);
+            assert_eq!(executed.result.exit_code, 0, "{}", scene.stderr(&executed));
+            assert_eq!(scene.output(&executed, "../obj/a.o"), b"int");
+            assert_eq!(scene.output(&executed, "nowhere/../y"), b"y\n");
+            let link = &executed.result.output_symlinks[0];
+            assert_eq!((&link.path[..], &link.target[..]), ("../obj/link", "a.o"));
+            assert_eq!(names(scene.output_tree(&executed, "../tree").root.as_ref().unwrap()), ["of"]);
+            assert_eq!(executed.message, "");
+        }
+    }
+}
+
+#[test]
+#[allow(deprecated)]
+fn the_older_fields_may_name_what_is_beside_the_working_directory_too() {
+    let scene = Scene::new();
+    let command = Command {
+        working_directory: "src".into(),
+        output_files: vec!["../obj/f".into()],
+        output_directories: vec!["../d".into()],
+        ..sh("echo f > ../obj/f; mkdir -p ../d/e", &[])
+    };
+    let executed = scene.run(&Root::of(&[("src/in", "")]), command);
+    assert_eq!(scene.output(&executed, "../obj/f"), b"f\n");
+    assert_eq!(names(scene.output_tree(&executed, "../d").root.as_ref().unwrap()), ["e"]);
+}
+
+#[test]
+fn an_output_may_lie_in_another() {
+    for scene in scenes() {
+        for root in [Root::default(), Root::default().large()] {
+            let executed = scene.run(&root, sh("mkdir -p d; date +%N > d/f", &["d", "d/f", "./d/../d/f"]));
+            let tree = scene.output_tree(&executed, "d").root.unwrap();
+            assert_eq!(tree.files[0].digest, output_file(&executed, "d/f").digest);
+            let script = "rmdir link; mkdir d; date +%N > d/f; ln -s d link";
+            let executed = scene.run(&root, sh(script, &["d", "link/f"]));
+            let tree = scene.output_tree(&executed, "d").root.unwrap();
+            assert_eq!(tree.files[0].digest, output_file(&executed, "link/f").digest);
+            scene.check_blobs();
+        }
+    }
+}
+
 #[test]
 fn a_declared_tree_that_is_there_as_an_empty_directory_is_filled() {
     let scene = Scene::new();

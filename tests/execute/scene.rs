@@ -54,6 +54,15 @@ impl Scene {
     }
 
     pub fn with_root(mode: Mode, trees: TreeLimits, root: RootFileSystem) -> Self {
+        Self::build(mode, trees, root, false)
+    }
+
+    /// As [`Scene::new`], with the host's network.
+    pub fn with_network() -> Self {
+        Self::build(Mode::Required, TreeLimits::default(), RootFileSystem::Host, true)
+    }
+
+    fn build(mode: Mode, trees: TreeLimits, root: RootFileSystem, network: bool) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let settings =
             StoreSettings { directory: directory.path().join("store"), ..StoreSettings::default() };
@@ -68,7 +77,7 @@ impl Scene {
             trusted: false,
             visible_host_paths: Vec::new(),
         };
-        let settings = LocalSettings { root, network: false, own_binary };
+        let settings = LocalSettings { root, network, own_binary };
         let counters = Arc::new(ExecuteCounters::default());
         let local = LocalExecutor::new(Arc::clone(&files), spawner, settings);
         let executor = Box::new(executor(local, Arc::clone(&counters)));
@@ -172,6 +181,12 @@ impl Scene {
         let output =
             outputs.iter().find(|output| output.path == path).unwrap_or_else(|| panic!("{executed:?}"));
         Tree::decode(&self.blob(output.tree_digest.as_ref())[..]).unwrap()
+    }
+
+    /// Where the store has a blob.
+    pub fn blob_path(&self, digest: Option<&crosswheel::reapi::Digest>) -> PathBuf {
+        let hash = &digest.unwrap().hash;
+        self.path().join("store/cas").join(&hash[..2]).join(hash)
     }
 
     /// Every blob in the store has the bytes that its name says.

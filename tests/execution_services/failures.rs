@@ -29,10 +29,12 @@ async fn a_panic_of_the_executor_fails_the_action_and_the_slot_goes_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_timeout_keeps_what_there_was() {
+async fn a_timeout_says_which_and_keeps_what_there_was() {
     let scene = Scene::new().await;
     let response = scene.run(ask(scene.action(&["time-out"]))).await;
     assert_eq!(code(&response), Code::DeadlineExceeded);
+    let says = &response.status.as_ref().unwrap().message;
+    assert_eq!(says, "killed after 1 s: the limit; what it wrote until then is in the result");
     assert_eq!(response.result.unwrap().stdout_raw, b"said");
 }
 

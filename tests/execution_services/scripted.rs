@@ -75,7 +75,10 @@ impl Execute for Scripted {
                 doing: "make a directory".into(),
                 source: std::io::Error::other("the disk is on fire"),
             }),
-            "time-out" => Ok(Executed { timed_out: true, ..exited(137) }),
+            "time-out" => {
+                let message = "killed after 1 s: the limit\nand a note".into();
+                Ok(Executed { timed_out: true, message, ..exited(137) })
+            }
             other => unreachable!("no script for `{other}`"),
         }
     }

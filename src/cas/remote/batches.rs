@@ -143,7 +143,7 @@ impl Link {
             self.runtime.block_on(futures_util::stream::iter(calls).buffered(AT_ONCE).collect::<Vec<_>>());
         outcomes.extend(answers.into_iter().flatten());
         for (digest, bytes) in large {
-            outcomes.insert(digest, self.write_stream(&digest, &mut &bytes[..]));
+            outcomes.insert(digest, self.write_reopening(&digest, &mut || Ok(Box::new(&bytes[..]))));
         }
         let own = blobs.iter().zip(actual).map(|((digest, _), actual)| {
             if actual == *digest {

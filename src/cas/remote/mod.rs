@@ -136,6 +136,14 @@ impl BlobStore for RemoteStore {
     fn write_from(&self, digest: &Digest, source: &mut dyn Read) -> Result<(), StoreError> {
         self.link.write_stream(digest, source)
     }
+
+    fn write_reopening<'a>(
+        &self,
+        digest: &Digest,
+        open: &mut dyn FnMut() -> io::Result<Box<dyn Read + 'a>>,
+    ) -> Result<(), StoreError> {
+        self.link.write_reopening(digest, open)
+    }
 }
 
 impl Link {

@@ -1,6 +1,7 @@
 //! A small server in memory that can be told to misbehave, for tests of its clients.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::io::Read;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -122,6 +123,13 @@ fn parse(name: &str) -> (Digest, bool) {
         Digest { function, hash: parse_hash(rest[0]).unwrap(), size_bytes: rest[1].parse().unwrap() },
         compressed,
     )
+}
+
+fn decompressed_so_far(upload: &[u8]) -> usize {
+    let mut bytes = Vec::new();
+    // It breaks off, and that is an error.
+    let _ = zstd::stream::read::Decoder::new(upload).unwrap().read_to_end(&mut bytes);
+    bytes.len()
 }
 
 fn digest(function: i32, message: Option<&reapi::Digest>) -> Digest {
@@ -317,9 +325,11 @@ impl ByteStream for TestServer {
     ) -> Result<Response<QueryWriteStatusResponse>, Status> {
         self.enter("QueryWriteStatus")?;
         let state = self.state.lock();
-        let upload = state.uploads.get(&request.into_inner().resource_name);
-        let upload = upload.ok_or_else(|| Status::not_found("no such upload"))?;
-        let committed_size = i64::try_from(upload.len()).unwrap();
+        let name = request.into_inner().resource_name;
+        let upload = state.uploads.get(&name).ok_or_else(|| Status::not_found("no such upload"))?;
+        // What servers decompress as it comes, they count in bytes of the blob.
+        let committed_size = if parse(&name).1 { decompressed_so_far(upload) } else { upload.len() };
+        let committed_size = i64::try_from(committed_size).unwrap();
         Ok(Response::new(QueryWriteStatusResponse { committed_size, complete: false }))
     }
 }

@@ -1,5 +1,6 @@
 //! A blob from a stream (REAPI `ByteStream.Write`), which goes on where it broke off as far as the bytes are still
-//! at hand. Knows nothing of batches.
+//! at hand. What is compressed starts again: servers say how much of the blob they have, not how much of what was
+//! sent. Knows nothing of batches.
 
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -47,37 +48,52 @@ struct Sent {
 enum Failure {
     Source(io::Error),
     Call(Status),
+    /// As `Call`, but it may go well with a source that is read from its start.
+    Lost(Status),
 }
 
 impl Link {
     pub fn write_stream(&self, digest: &Digest, source: &mut dyn Read) -> Result<(), StoreError> {
         let mismatch = Cell::new(None);
-        let mut checked =
-            Checked { source, expected: *digest, hasher: digest.function.hasher(), mismatch: &mismatch };
-        let compressed = self.compresses(digest);
-        let outcome = if digest.size_bytes == 0 {
+        self.write_once(digest, source, &mismatch).map_err(|failure| failed_write(digest, &mismatch, failure))
+    }
+
+    /// Starts all over, as often as patience allows, where the server has lost more than is still at hand.
+    pub fn write_reopening<'a>(
+        &self,
+        digest: &Digest,
+        open: &mut dyn FnMut() -> io::Result<Box<dyn Read + 'a>>,
+    ) -> Result<(), StoreError> {
+        let mut backoff = Backoff::new(self.patience);
+        loop {
+            let mismatch = Cell::new(None);
+            let written = open()
+                .map_err(Failure::Source)
+                .and_then(|mut source| self.write_once(digest, &mut *source, &mismatch));
+            match written {
+                Ok(()) => return Ok(()),
+                Err(Failure::Lost(_)) if let Some(pause) = backoff.pause() => std::thread::sleep(pause),
+                Err(failure) => return Err(failed_write(digest, &mismatch, failure)),
+            }
+        }
+    }
+
+    fn write_once(
+        &self,
+        digest: &Digest,
+        source: &mut dyn Read,
+        mismatch: &Cell<Option<Digest>>,
+    ) -> Result<(), Failure> {
+        let mut checked = Checked { source, expected: *digest, hasher: digest.function.hasher(), mismatch };
+        if digest.size_bytes == 0 {
             // There already, wherever.
             io::copy(&mut checked, &mut io::sink()).map(drop).map_err(Failure::Source)
-        } else if compressed {
-            match zstd::stream::read::Encoder::new(checked, ZSTD_LEVEL) {
-                Ok(mut encoder) => self.send(digest, true, &mut encoder),
-                Err(error) => Err(Failure::Source(error)),
-            }
+        } else if self.compresses(digest) {
+            let mut encoder =
+                zstd::stream::read::Encoder::new(checked, ZSTD_LEVEL).map_err(Failure::Source)?;
+            self.send(digest, true, &mut encoder)
         } else {
             self.send(digest, false, &mut checked)
-        };
-        match outcome {
-            Ok(()) => Ok(()),
-            Err(Failure::Source(_)) if let Some(actual) = mismatch.get() => {
-                Err(StoreError::Mismatch { expected: *digest, actual })
-            }
-            Err(Failure::Source(source)) => {
-                Err(StoreError::Io { doing: "read what is to be stored".into(), source })
-            }
-            Err(Failure::Call(status)) if status.code() == Code::NotFound => {
-                Err(failed(&format!("take blob {digest}"), &status))
-            }
-            Err(Failure::Call(status)) => Err(refused(&format!("take blob {digest}"), digest, &status)),
         }
     }
 
@@ -85,6 +101,7 @@ impl Link {
         let mut name = self.upload_name(digest, compressed);
         let mut sent = Sent::default();
         let mut offset = 0;
+        let mut furthest = 0;
         let mut backoff = Backoff::new(self.patience);
         loop {
             let status = match self.send_from(&name, offset, &mut sent, body) {
@@ -103,13 +120,20 @@ impl Link {
             let committed = self.committed(&name);
             match committed {
                 Some((_, true)) => return Ok(()),
-                Some((committed, false)) if committed > offset => backoff.reset(),
+                Some((committed, false)) if committed > furthest => {
+                    furthest = committed;
+                    backoff.reset();
+                }
                 _ => {}
             }
-            offset = committed.map_or(0, |(committed, _)| committed.min(sent.end()));
+            offset = match committed {
+                // It counts bytes of the blob, and nobody knows which of those that we have sent they come from.
+                _ if compressed => 0,
+                Some((committed, _)) => committed.min(sent.end()),
+                None => 0,
+            };
             if offset < sent.start {
-                // The server has lost more than we still have. Someone has to start all over.
-                return Err(Failure::Call(status));
+                return Err(Failure::Lost(status));
             }
             if offset == 0 {
                 name = self.upload_name(digest, compressed);
@@ -180,6 +204,21 @@ impl Link {
             Ok(Ok(answer)) => Ok(answer.into_inner().committed_size),
             Ok(Err(status)) => Err(Failure::Call(status)),
             Err(error) => Err(Failure::Call(Status::internal(error.to_string()))),
+        }
+    }
+}
+
+fn failed_write(digest: &Digest, mismatch: &Cell<Option<Digest>>, failure: Failure) -> StoreError {
+    match failure {
+        Failure::Source(_) if let Some(actual) = mismatch.get() => {
+            StoreError::Mismatch { expected: *digest, actual }
+        }
+        Failure::Source(source) => StoreError::Io { doing: "read what is to be stored".into(), source },
+        Failure::Call(status) | Failure::Lost(status) if status.code() == Code::NotFound => {
+            failed(&format!("take blob {digest}"), &status)
+        }
+        Failure::Call(status) | Failure::Lost(status) => {
+            refused(&format!("take blob {digest}"), digest, &status)
         }
     }
 }

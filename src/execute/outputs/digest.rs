@@ -43,7 +43,9 @@ pub(super) fn store_files(
     let own =
         rustix::fs::openat(CWD, left.own, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
             .map_err(io_error(format!("open {:?}", left.own)))?;
-    let storing = Storing { left, own, store, function, cancellation };
+    // One that lies behind a symlink may be one of the others, and has to be there still.
+    let adopts = left.closed_off && !files.iter().any(|file| file.through_symlink);
+    let storing = Storing { left, own, store, function, cancellation, adopts };
     let bytes: u64 = files.iter().map(|file| file.size_bytes).fold(0, u64::saturating_add);
     let worth = usize::try_from(bytes / PER_THREAD).unwrap_or(usize::MAX).saturating_add(1);
     // Asking for the processors there are reads half a dozen files.
@@ -87,6 +89,8 @@ struct Storing<'a> {
     store: &'a DiskStore,
     function: DigestFunction,
     cancellation: &'a Cancellation,
+    /// Files may become blobs themselves.
+    adopts: bool,
 }
 
 impl Storing<'_> {
@@ -111,7 +115,8 @@ impl Storing<'_> {
         !file.through_symlink && fs_err::set_permissions(path, PermissionsExt::from_mode(0o400)).is_ok()
     }
 
-    /// A file that the command has made or changed. If nothing else refers to it, it becomes the blob.
+    /// A file that the command has made or changed. If nothing else refers to it, and nobody can have it open for
+    /// writing, it becomes the blob. The bytes of a copy are hashed as they are written.
     fn own_file(&self, file: &FoundFile, opened: OwnedFd) -> Result<Digest, ExecuteError> {
         let stat = fstat(&opened).map_err(io_error(format!("look at the output {:?}", file.path)))?;
         let mut opened = File::from(opened);
@@ -123,7 +128,7 @@ impl Storing<'_> {
         if self.store.find_missing(&[digest])?.is_empty() {
             return Ok(digest);
         }
-        if stat.st_nlink == 1 && has_no_attributes(&opened) {
+        if self.adopts && stat.st_nlink == 1 && has_no_attributes(&opened) {
             let path = self.left.own.join(&file.path);
             match self.store.adopt(&digest, &path) {
                 Ok(()) => return Ok(digest),

@@ -1,5 +1,6 @@
 //! Looks for outputs and reads directories. Knows nothing of digests.
 
+use std::collections::HashMap;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -27,6 +28,8 @@ pub(super) struct Finding<'a> {
     left: &'a Left<'a>,
     wanted: OutputProperties,
     pub files: Vec<FoundFile>,
+    /// Their numbers by path: an output may lie in another, and a file can be moved into the store but once.
+    numbers: HashMap<PathBuf, usize>,
 }
 
 /// Where in an output we are.
@@ -39,7 +42,7 @@ struct Place<'a> {
 
 impl<'a> Finding<'a> {
     pub fn new(left: &'a Left<'a>, wanted: OutputProperties) -> Self {
-        Self { left, wanted, files: Vec::new() }
+        Self { left, wanted, files: Vec::new(), numbers: HashMap::new() }
     }
 
     /// What is at an output path; none if nothing is.
@@ -61,8 +64,10 @@ impl<'a> Finding<'a> {
         let straight = ResolveFlags::NO_SYMLINKS.union(INSIDE);
         // A symlink at the end is not followed here either, but would be an error.
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        // By itself, O_NOFOLLOW with O_PATH would open a symlink at the end of `parent`.
+        let look = LOOK | OFlags::DIRECTORY;
         let through_symlink =
-            parent.is_some_and(|parent| openat2(root, parent, LOOK, Mode::empty(), straight).is_err());
+            parent.is_some_and(|parent| openat2(root, parent, look, Mode::empty(), straight).is_err());
         let place = Place { output, path: path.to_owned(), through_symlink, depth: 0 };
         let file_type = FileType::from_raw_mode(stat.st_mode);
         check_kind(output, file_type)?;
@@ -92,16 +97,15 @@ impl<'a> Finding<'a> {
     }
 
     fn file(&mut self, place: &Place<'_>, stat: &Stat) -> Node {
-        self.files.push(FoundFile {
-            path: place.path.clone(),
-            size_bytes: u64::try_from(stat.st_size).unwrap_or(0),
-            through_symlink: place.through_symlink,
+        let file = *self.numbers.entry(place.path.clone()).or_insert_with(|| {
+            self.files.push(FoundFile {
+                path: place.path.clone(),
+                size_bytes: u64::try_from(stat.st_size).unwrap_or(0),
+                through_symlink: place.through_symlink,
+            });
+            self.files.len() - 1
         });
-        Node::File {
-            file: self.files.len() - 1,
-            executable: stat.st_mode & 0o111 != 0,
-            properties: self.properties(stat),
-        }
+        Node::File { file, executable: stat.st_mode & 0o111 != 0, properties: self.properties(stat) }
     }
 
     fn symlink(

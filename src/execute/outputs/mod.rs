@@ -37,6 +37,8 @@ pub(super) struct Left<'a> {
     pub own: &'a Path,
     /// What `root` shows where `own` has nothing; none if everything is in `own`.
     pub inputs: Option<&'a InputDirectory>,
+    /// The command could not give to anybody who outlives it a file that is open for writing.
+    pub closed_off: bool,
 }
 
 /// Puts outputs into the store and fills in the fields of `result` for them. Returns notes for the person who
