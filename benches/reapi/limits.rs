@@ -1,7 +1,7 @@
 //! What this machine does without any server: the limits that bind the rows.
 
 use std::io::{Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -90,21 +90,28 @@ const FILES: usize = 10_000;
 /// A new file each, without fsync: written beside its place and renamed, as a store does.
 fn files_per_second(directory: &Path) -> anyhow::Result<f64> {
     let root = directory.join("files");
-    fs_err::create_dir_all(&root)?;
+    let temporary = root.join("tmp");
+    fs_err::create_dir_all(&temporary)?;
+    (0..256).try_for_each(|part| fs_err::create_dir(root.join(part.to_string())))?;
     let begin = Instant::now();
     for index in 0..FILES {
-        let temporary = root.join(format!("t{index}"));
+        let temporary = temporary.join(index.to_string());
         fs_err::write(&temporary, [7; 1024])?;
-        fs_err::rename(&temporary, root.join(index.to_string()))?;
+        fs_err::rename(&temporary, place(&root, index))?;
     }
     Ok(FILES as f64 / begin.elapsed().as_secs_f64())
+}
+
+/// As stores do, a few in each of many directories.
+fn place(root: &Path, index: usize) -> PathBuf {
+    root.join((index % 256).to_string()).join(index.to_string())
 }
 
 fn opens_per_second(directory: &Path) -> anyhow::Result<f64> {
     let root = directory.join("files");
     let begin = Instant::now();
     for index in 0..FILES {
-        std::hint::black_box(fs_err::read(root.join(index.to_string()))?);
+        std::hint::black_box(fs_err::read(place(&root, index))?);
     }
     let rate = FILES as f64 / begin.elapsed().as_secs_f64();
     fs_err::remove_dir_all(root)?;

@@ -169,9 +169,12 @@ impl DiskStore {
 
 /// Does the same to many items, on several threads if there are enough. Results are in order.
 pub(super) fn in_parallel<T: Sync, R: Send>(items: &[T], run: impl Fn(&T) -> R + Sync) -> Vec<R> {
-    let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
-    let threads = cores.min(MOST_THREADS).min(items.len() / PER_THREAD);
-    if threads <= 1 {
+    // Looked up only when it matters: the answer takes a dozen system calls.
+    let threads = match (items.len() / PER_THREAD).min(MOST_THREADS) {
+        0 | 1 => 1,
+        wanted => wanted.min(std::thread::available_parallelism().map_or(1, |cores| cores.get())),
+    };
+    if threads == 1 {
         return items.iter().map(run).collect();
     }
     let part = items.len().div_ceil(threads);
