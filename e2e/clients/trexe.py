@@ -102,7 +102,7 @@ def failures(run, place):
         with run.check("a timeout of the action is one"):
             finished = trexe(place, server, "--exec-timeout=1", script=f"echo before; sleep {run.sleep_seconds}")
             expect(finished.code != 0, "trexe succeeded")
-            expect_in("time was over", finished.output)
+            expect_in("Action.timeout", finished.output)
             processes.wait_until(lambda: not run.sleepers(), "the action to be gone")
 
         with run.check("a platform no worker has: refused, with what there is"):
