@@ -8,7 +8,7 @@
 //! | 4 | [`crossbuild`], [`doctor`], [`server`] |
 //! | 3 | [`client`], [`queue`], [`worker`] |
 //! | 2 | [`execute`], [`sdist`] |
-//! | 1 | [`cas`], [`remote`], [`sandbox`] |
+//! | 1 | [`cas`], [`remote`], [`rootfs`], [`sandbox`] |
 //! | 0 | [`digest`], [`platform`], [`reapi`] |
 
 // They panic when nobody reads.
@@ -25,6 +25,7 @@ pub mod platform;
 pub mod queue;
 pub mod reapi;
 pub mod remote;
+pub mod rootfs;
 pub mod sandbox;
 pub mod sdist;
 pub mod server;

@@ -16,7 +16,9 @@ fn allowed() -> Vec<String> {
 #[test]
 fn every_dependency_has_an_allowed_licence_and_comes_from_the_registry() {
     let output = Command::new(env!("CARGO"))
-        .args(["metadata", "--format-version", "1", "--locked", "--manifest-path"])
+        // The platforms of deny.toml: what only Windows would get is nobody's here.
+        .args(["metadata", "--format-version", "1", "--locked"])
+        .args(["--filter-platform", "x86_64-unknown-linux-gnu", "--manifest-path"])
         .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"))
         .output()
         .unwrap();

@@ -3,11 +3,13 @@
 //! Knows nothing of builds, sockets or files.
 
 mod compatible_tags;
+mod libc;
 mod tag;
 mod target;
 mod wheel_name;
 
 pub use compatible_tags::CompatibleTags;
+pub use libc::{InvalidLibc, Libc};
 pub use tag::{InvalidTag, Tag};
 pub use target::{Arch, Glibc, InvalidGlibc, InvalidTarget, Target};
 pub use wheel_name::{InvalidWheelName, WheelFileName};

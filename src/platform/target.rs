@@ -36,6 +36,16 @@ impl Arch {
         [Self::Amd64, Self::Arm64].into_iter().find(|arch| arch.machine() == machine)
     }
 
+    /// The architecture that the `Arch` property calls `property`, if it is one of ours.
+    pub fn from_property(property: &str) -> Option<Self> {
+        [Self::Amd64, Self::Arm64].into_iter().find(|arch| arch.property() == property)
+    }
+
+    /// The constraint value of Bazel's `@platforms//cpu`: `x86_64` or `aarch64`.
+    pub fn bazel_cpu(self) -> &'static str {
+        self.machine()
+    }
+
     /// The architecture this binary was compiled for.
     pub fn host() -> Self {
         if cfg!(target_arch = "aarch64") { Self::Arm64 } else { Self::Amd64 }

@@ -41,8 +41,8 @@ use crate::platform::Arch;
 use crate::queue::{Pool, Queue, QueueError, QueueSettings, Timeouts};
 use crate::reapi::execution_server::ExecutionServer;
 use crate::reapi::longrunning::operations_server::OperationsServer;
+use crate::rootfs::Offer;
 use crate::sandbox::{Isolation, RootFileSystem, SandboxError, Spawner};
-use crate::worker::Offer;
 use crate::worker::local::LocalWorkers;
 
 /// Calls of one client at a time. Each action it waits for is one.

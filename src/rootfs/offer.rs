@@ -1,7 +1,6 @@
 //! What a root file system can prove it offers to actions: architecture, C library, Pythons. Looks at files and
-//! runs nothing. Knows nothing of queues.
+//! runs nothing. Knows nothing of who wants to know.
 
-use std::fmt;
 use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -9,7 +8,7 @@ use std::path::{Path, PathBuf};
 use regex::bytes::Regex;
 use rustix::fs::{Dir, Mode, OFlags, ResolveFlags, openat2};
 
-use crate::platform::{Arch, Glibc};
+use crate::platform::{Arch, Glibc, Libc};
 
 /// Programs of which every root has one.
 const PROGRAMS: [&str; 4] = ["bin/sh", "usr/bin/env", "bin/busybox", "bin/bash"];
@@ -40,22 +39,6 @@ pub struct Offer {
     pub libc: Option<Libc>,
     /// Minor versions of Python 3, in order.
     pub python_minors: Vec<u8>,
-}
-
-/// A C library.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Libc {
-    Glibc(Glibc),
-    Musl,
-}
-
-impl fmt::Display for Libc {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Glibc(version) => write!(formatter, "glibc-{version}"),
-            Self::Musl => formatter.write_str("musl"),
-        }
-    }
 }
 
 impl Offer {
