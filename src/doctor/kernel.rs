@@ -1,7 +1,7 @@
-//! What the kernel allows: namespaces, overlayfs, emulation; and the disk.
+//! What the kernel allows: namespaces, overlayfs; and the disk.
 
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
@@ -9,8 +9,7 @@ use nix::sys::statvfs::statvfs;
 use nix::unistd::{getegid, geteuid};
 
 use super::Finding;
-use crate::platform::Arch;
-use crate::sandbox::{Mode, Sandbox};
+use crate::sandbox::{Mode, OwnExecutable, Sandbox};
 
 const GIBIBYTE: u64 = 1 << 30;
 
@@ -18,7 +17,7 @@ const GIBIBYTE: u64 = 1 << 30;
 pub(super) fn namespaces() -> Finding {
     let subject = "sandbox";
     let mend = "allow user namespaces: `sysctl -w kernel.unprivileged_userns_clone=1 user.max_user_namespaces=65536` (with AppArmor also `kernel.apparmor_restrict_unprivileged_userns=0`), or run the container with them allowed";
-    let detected = std::env::current_exe().map_err(|error| error.to_string()).and_then(|own_executable| {
+    let detected = OwnExecutable::running().map_err(|error| error.to_string()).and_then(|own_executable| {
         Sandbox::detect(Mode::Auto, own_executable).map_err(|error| error.to_string())
     });
     match detected {
@@ -47,9 +46,10 @@ pub(super) fn overlayfs() -> Finding {
     let subject = "overlayfs";
     let mend = "use Linux 5.11 or newer, and a cache on ext4, xfs or btrfs";
     let attempt = tempfile::tempdir().map_err(|error| error.to_string()).and_then(|directory| {
-        let output = std::env::current_exe()
+        let output = OwnExecutable::running()
             .and_then(|own_executable| {
-                Command::new(own_executable)
+                own_executable
+                    .command()
                     .args(["doctor", "--try-overlayfs"])
                     .arg(directory.path())
                     .stdin(Stdio::null())
@@ -90,35 +90,6 @@ pub fn mount_overlay_in_new_namespace(directory: &Path) -> Result<(), String> {
     );
     mount(Some("overlay"), &path("merged"), Some("overlay"), MsFlags::empty(), Some(options.as_str()))
         .map_err(|error| format!("cannot mount an overlay: {error}"))
-}
-
-/// Whether binaries of the other architecture run here.
-pub(super) fn emulation() -> Finding {
-    let (other, handler) = match Arch::host() {
-        Arch::Amd64 => (Arch::Arm64, "qemu-aarch64"),
-        Arch::Arm64 => (Arch::Amd64, "qemu-x86_64"),
-    };
-    let subject = format!("{} emulation", other.property());
-    let directory = Path::new("/proc/sys/fs/binfmt_misc");
-    if !directory.join("status").exists() {
-        let mend =
-            "mount -t binfmt_misc binfmt_misc /proc/sys/fs/binfmt_misc && apt-get install qemu-user-static";
-        return Finding::limited(&subject, "binfmt_misc is not mounted", mend);
-    }
-    let Ok(registration) = fs_err::read_to_string(directory.join(handler)) else {
-        let mend = "apt-get install qemu-user-static binfmt-support";
-        return Finding::limited(&subject, format!("{handler} is not registered with binfmt_misc"), mend);
-    };
-    let flags = registration.lines().find_map(|line| line.strip_prefix("flags: ")).unwrap_or_default();
-    if !registration.starts_with("enabled") {
-        let mend = format!("echo 1 > /proc/sys/fs/binfmt_misc/{handler}");
-        return Finding::limited(&subject, format!("{handler} is registered but switched off"), mend);
-    }
-    if !flags.contains('F') {
-        let mend = "register it with the flag F (Debian's qemu-user-static does), so that it works inside other root file systems";
-        return Finding::limited(&subject, format!("{handler} is registered without the flag F"), mend);
-    }
-    Finding::works(&subject, format!("{handler} is registered with binfmt_misc"))
 }
 
 /// Space for builds and caches.

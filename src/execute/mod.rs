@@ -25,26 +25,31 @@ use crate::reapi::{Action, ActionResult, Command, RequestMetadata};
 use crate::sandbox::Cancellation;
 
 mod command;
+mod cross_compiler;
 mod error;
 mod input;
+mod loaded_files;
 mod local;
 mod logging;
 mod logs;
 mod metrics;
 mod outputs;
 pub mod own_binary;
+mod own_loader;
 mod path;
 mod resource_usage;
 mod room;
 mod scratch;
 mod timestamps;
 
+pub use cross_compiler::{CrossCompiler, CrossCompilerError};
 pub use error::{ExecuteError, MissingInput};
 pub use input::{InputLimits, TreeLimits, TreeUse};
 pub use local::{LocalExecutor, LocalSettings, SharedFiles};
 pub use metrics::ExecuteCounters;
 pub use outputs::ABSOLUTE_SYMLINKS;
 pub use own_binary::OwnBinarySettings;
+pub use own_loader::OwnLoader;
 pub use resource_usage::ResourceUsage;
 
 use logging::Logged;

@@ -1,13 +1,13 @@
 //! For who runs many commands. Knows nothing of what they do.
 
 use std::collections::{HashMap, VecDeque};
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use super::error::SandboxError;
 use super::isolation::{Isolation, Mode, Sandbox};
 use super::message::Network;
 use super::nursery::Nursery;
+use super::own_executable::OwnExecutable;
 use super::spec::{RootFileSystem, Spec};
 use super::tree::ProcessTree;
 
@@ -54,7 +54,7 @@ impl Spawner {
     ///
     /// # Errors
     /// Those of [`Sandbox::detect`].
-    pub fn detect(mode: Mode, init_executable: PathBuf) -> Result<Self, SandboxError> {
+    pub fn detect(mode: Mode, init_executable: OwnExecutable) -> Result<Self, SandboxError> {
         let (sandbox, nursery, network) = Sandbox::prepare_for_many(mode, init_executable)?;
         let spawner = Self::start(&sandbox)?;
         let kind = Kind { network, root: RootFileSystem::Host };

@@ -13,6 +13,7 @@ mod listener;
 mod log_stream;
 mod malformed;
 mod metrics;
+mod offered;
 mod operation_filter;
 mod operation_message;
 mod operations;
@@ -21,6 +22,7 @@ mod request_metadata;
 pub mod settings;
 mod status;
 mod storage;
+mod trial;
 mod wire;
 mod zstandard;
 
