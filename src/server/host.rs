@@ -34,6 +34,7 @@ use super::settings::Settings;
 use super::storage::{CONNECTION_WINDOW, MAX_FRAME_BYTES, STREAM_WINDOW, StorageSettings};
 use super::wire::MAX_MESSAGE_BYTES;
 use crate::cas::{ActionCache, BlobStore, CompleteActionCache, DiskStore, StoreError, StoreSettings};
+use crate::digest::Sha256;
 use crate::execute::{
     Execute, ExecuteCounters, ExecuteError, InputLimits, LocalExecutor, LocalSettings, OwnBinarySettings,
     OwnLoader, SharedFiles, TreeLimits, executor,
@@ -41,7 +42,7 @@ use crate::execute::{
 use crate::queue::{Pool, Queue, QueueError, QueueSettings, Timeouts};
 use crate::reapi::execution_server::ExecutionServer;
 use crate::reapi::longrunning::operations_server::OperationsServer;
-use crate::sandbox::{Isolation, OwnExecutable, SandboxError, Spawner};
+use crate::sandbox::{Isolation, OwnExecutable, RootFileSystem, SandboxError, Spawner};
 use crate::worker::local::LocalWorkers;
 
 /// Calls of one client at a time. Each action it waits for is one.
@@ -110,6 +111,19 @@ pub enum HostError {
 
     #[error("cannot {doing}: {source}")]
     Io { doing: &'static str, source: io::Error },
+}
+
+impl HostError {
+    /// The pool without which it could start, if it is about one.
+    pub fn pool(&self) -> Option<&str> {
+        match self {
+            Self::Root { pool, .. }
+            | Self::RootWithoutNamespaces { pool }
+            | Self::UnknownArch { pool, .. }
+            | Self::NoEmulation { pool, .. } => Some(pool),
+            _ => None,
+        }
+    }
 }
 
 /// A running host. It ends when it is dropped, but better with [`Host::stop`].
@@ -301,7 +315,7 @@ fn executors(
         let local = LocalSettings {
             root: root.clone(),
             network: settings.network,
-            own_binary: own_binary(settings, &pool.name, own_executable, loader.clone()),
+            own_binary: own_binary(settings, &pool.name, root, own_executable, loader.clone()),
         };
         let local = LocalExecutor::new(Arc::clone(&files), Arc::clone(spawner), local);
         let counters = Arc::new(ExecuteCounters::default());
@@ -315,6 +329,7 @@ fn executors(
 fn own_binary(
     settings: &Settings,
     pool: &str,
+    root: &RootFileSystem,
     executable: &Path,
     loader: Option<OwnLoader>,
 ) -> OwnBinarySettings {
@@ -323,9 +338,13 @@ fn own_binary(
         Some(embedding) => OwnBinarySettings {
             executable,
             loader,
-            cache: Some(embedding.cache.clone()),
+            cache: Some(embedded_cache(&embedding.cache, root)),
             trusted: true,
-            visible_host_paths: embedding.visible_host_paths.clone(),
+            visible_host_paths: match root.directory() {
+                None => embedding.visible_host_paths.clone(),
+                // What is there under their names is another system's.
+                Some(_) => Vec::new(),
+            },
         },
         None => OwnBinarySettings {
             executable,
@@ -335,6 +354,17 @@ fn own_binary(
             trusted: false,
             visible_host_paths: Vec::new(),
         },
+    }
+}
+
+/// The program's own, but for what is true of another root file system.
+fn embedded_cache(cache: &Path, root: &RootFileSystem) -> PathBuf {
+    match root.directory() {
+        None => cache.to_owned(),
+        Some(root) => {
+            let name = Sha256::of(root.as_os_str().as_encoded_bytes()).to_string();
+            cache.join("roots").join(&name[..16])
+        }
     }
 }
 
