@@ -6,6 +6,7 @@ mod executor;
 mod failure_text;
 mod output;
 mod remote;
+mod rootfs;
 mod sandbox_init;
 mod sandbox_run;
 mod serve;
@@ -32,6 +33,7 @@ enum Command {
     Serve(Box<serve::ServeArguments>),
     Doctor(doctor::DoctorArguments),
     Store(store::StoreArguments),
+    Rootfs(rootfs::RootfsArguments),
     /// Set up a sandbox and watch over what runs in it (started by crosswheel itself).
     #[command(hide = true)]
     SandboxInit,
@@ -48,6 +50,7 @@ pub fn run() -> ExitCode {
         Command::Serve(arguments) => serve::run(*arguments),
         Command::Doctor(arguments) => doctor::run(arguments),
         Command::Store(arguments) => store::run(arguments),
+        Command::Rootfs(arguments) => rootfs::run(arguments),
         Command::SandboxInit => sandbox_init::run(),
         Command::SandboxRun(arguments) => sandbox_run::run(arguments),
     }
