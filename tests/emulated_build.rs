@@ -1,61 +1,59 @@
-//! `crosswheel build` for two targets on one machine, in earnest: the other architecture's Python and compiler run
-//! emulated, in the root file system that `crosswheel rootfs create` makes (or the one of CROSSWHEEL_ROOTFS).
-//! Fetches sdists and build requirements from PyPI.
+//! `crosswheel build` for two targets on one machine, in earnest: Python and the compiler of arm64 run emulated, in a
+//! Debian root file system. Fetches sdists and build requirements from PyPI, so plain `cargo test` leaves it out:
+//!
+//! ```text
+//! CROSSWHEEL_ARM64_ROOT=DIR cargo test --test emulated_build
+//! ```
+//!
+//! Without the variable `crosswheel rootfs create` makes one, from a Debian mirror.
 
 #[path = "build/packages.rs"]
 #[allow(dead_code, reason = "other tests use the rest")]
 mod packages;
 
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 
+use crosswheel::rootfs::Offer;
 use serde_json::Value;
 use tempfile::TempDir;
 
 use packages::Project;
 
-/// The target of this machine, and another.
-fn targets() -> (&'static str, &'static str) {
-    match std::env::consts::ARCH {
-        "aarch64" => ("linux_arm64", "linux_amd64"),
-        _ => ("linux_amd64", "linux_arm64"),
-    }
-}
+const HOST: &str = "linux_amd64";
+const OTHER: &str = "linux_arm64";
 
-fn machine(target: &str) -> &'static str {
-    if target == "linux_arm64" { "aarch64" } else { "x86_64" }
-}
-
-/// `TARGET=DIR` of the root file system for the other target.
-fn rootfs() -> String {
-    let (_, other) = targets();
-    if let Ok(given) = std::env::var("CROSSWHEEL_ROOTFS") {
-        return given;
-    }
-    let cache = match std::env::var("CROSSWHEEL_CACHE_DIR") {
-        Ok(cache) => cache,
-        Err(_) => format!("{}/.cache/crosswheel", std::env::var("HOME").unwrap()),
-    };
-    let root = format!("{cache}/rootfs/{other}");
-    let arch = other.strip_prefix("linux_").unwrap();
-    assert!(Path::new(&root).is_dir(), "there is no {root}: run `crosswheel rootfs create --arch {arch}`");
-    format!("{other}={root}")
+/// The one given, or one of our own making.
+fn root() -> &'static Path {
+    static ROOT: OnceLock<PathBuf> = OnceLock::new();
+    ROOT.get_or_init(|| match std::env::var_os("CROSSWHEEL_ARM64_ROOT") {
+        Some(root) => root.into(),
+        None => {
+            let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join("arm64-root");
+            if !root.exists() {
+                let mut create = Command::new(env!("CARGO_BIN_EXE_crosswheel"));
+                let made = create.args(["rootfs", "create", "--arch", "arm64"]).arg(&root).status().unwrap();
+                assert!(made.success(), "cannot make a root file system; see above");
+            }
+            root
+        }
+    })
 }
 
 /// A Python of that root file system, as in `3.11`; there must be one of this version here, too.
 fn python() -> String {
-    let rootfs = rootfs();
-    let (_, directory) = rootfs.split_once('=').unwrap();
-    let offer = crosswheel::rootfs::Offer::of(Path::new(directory), &[]).unwrap();
+    let offer = Offer::of(root(), &[]).unwrap();
     format!("3.{}", offer.python_minors.last().expect("a Python in the root file system"))
 }
 
 /// The results of `crosswheel build --json` in `place`, which must end with `code`.
 #[track_caller]
 fn build(place: &TempDir, out: &str, arguments: &[&str], code: i32) -> Vec<Value> {
+    let rootfs = format!("{OTHER}={}", root().display());
     let output = Command::new(env!("CARGO_BIN_EXE_crosswheel"))
-        .args(["build", "--json", "--python", &python(), "--rootfs", &rootfs(), "--cache-dir"])
+        .args(["build", "--json", "--python", &python(), "--rootfs", &rootfs, "--cache-dir"])
         .arg(place.path().join("cache"))
         .arg("--out")
         .arg(place.path().join(out))
@@ -90,29 +88,28 @@ fn machines(wheel: &Path) -> Vec<u16> {
 #[test]
 fn what_is_pure_is_built_once_and_what_is_not_for_each_target() {
     let place = tempfile::tempdir().unwrap();
-    let (host, other) = targets();
     let lock = place.path().join("crosswheel.lock").to_str().unwrap().to_owned();
     let sources = ["cowsay==6.0", "markupsafe==2.1.5"];
-    let both = [&sources[..], &["--target", other, "--target", host, "--lock", &lock]].concat();
+    let both = [&sources[..], &["--target", OTHER, "--target", HOST, "--lock", &lock]].concat();
     let results = build(&place, "both", &both, 0);
     assert_eq!(each(&results, "source"), ["cowsay==6.0", "cowsay==6.0", sources[1], sources[1]]);
-    assert_eq!(each(&results, "target"), [other, host, other, host]);
+    assert_eq!(each(&results, "target"), [OTHER, HOST, OTHER, HOST]);
     assert_eq!(each(&results, "status"), ["shared", "built", "built", "built"]);
-    assert_eq!(each(&results, "shared_from"), [host, "", "", ""]);
+    assert_eq!(each(&results, "shared_from"), [HOST, "", "", ""]);
     assert_eq!(results[0]["wheel"], results[1]["wheel"]);
-    for (result, machine_code) in [(&results[2], true), (&results[3], false)] {
-        let target = result["target"].as_str().unwrap();
-        assert_eq!(result["report"]["emulated"], machine_code);
-        let cpython = format!("cp{}", python().replace('.', ""));
-        let tag = format!("{cpython}-{cpython}-linux_{}", machine(target));
+    let cpython = format!("cp{}", python().replace('.', ""));
+    for (result, emulated, machine, elf) in
+        [(&results[2], true, "aarch64", 183), (&results[3], false, "x86_64", 62)]
+    {
+        assert_eq!(result["report"]["emulated"], emulated);
+        let tag = format!("{cpython}-{cpython}-linux_{machine}");
         assert_eq!(result["report"]["tags"], serde_json::json!([tag]));
-        let elf = if target == "linux_arm64" { 183 } else { 62 };
         assert_eq!(machines(Path::new(result["wheel"].as_str().unwrap())), [elf]);
     }
     // The requirements of both are in the lock.
     let text = fs_err::read_to_string(&lock).unwrap();
     assert!(
-        text.contains(&format!("target = \"{host}\"")) && text.contains(&format!("target = \"{other}\""))
+        text.contains(&format!("target = \"{HOST}\"")) && text.contains(&format!("target = \"{OTHER}\""))
     );
     // Alone, the same bytes.
     let alone = build(&place, "alone", &[&sources[..], &["--rebuild"]].concat(), 0);
@@ -126,11 +123,10 @@ fn what_is_pure_is_built_once_and_what_is_not_for_each_target() {
 #[test]
 fn a_pure_wheel_of_a_project_with_native_sources_is_built_for_each_target() {
     let place = tempfile::tempdir().unwrap();
-    let (host, other) = targets();
     let project = Project { name: "falls-back", version: "1.0", native_source: true, ..Project::default() };
     let sdist = place.path().join(project.file_name());
     fs_err::write(&sdist, project.sdist()).unwrap();
-    let arguments = [sdist.to_str().unwrap(), "--no-index", "--target", host, "--target", other];
+    let arguments = [sdist.to_str().unwrap(), "--no-index", "--target", HOST, "--target", OTHER];
     let results = build(&place, "dist", &arguments, 0);
     assert_eq!(each(&results, "status"), ["built", "built"]);
     assert_eq!(results[1]["report"]["emulated"], true);
@@ -144,13 +140,14 @@ fn a_pure_wheel_of_a_project_with_native_sources_is_built_for_each_target() {
 #[test]
 fn requirements_that_exist_only_as_sdists_are_built_for_the_target() {
     let place = tempfile::tempdir().unwrap();
-    let (_, other) = targets();
-    let there = format!("tool; platform_machine == '{}'", machine(other));
+    // From now on there is an uv, for which an index may be needed.
+    build(&place, "dist", &["cowsay==6.0"], 0);
+    let there = "tool; platform_machine == 'aarch64'";
     let tool = Project { name: "tool", version: "1.0", ..Project::default() };
     let app = Project {
         name: "app",
         version: "1.0",
-        requires: &[&there, "absent; platform_machine == 'riscv64'"],
+        requires: &[there, "absent; platform_machine == 'riscv64'"],
         imports: &["tool"],
         ..Project::default()
     };
@@ -160,9 +157,25 @@ fn requirements_that_exist_only_as_sdists_are_built_for_the_target() {
     let sdist = place.path().join(app.file_name());
     fs_err::write(&sdist, app.sdist()).unwrap();
     let links = links.to_str().unwrap();
-    let arguments = [sdist.to_str().unwrap(), "--no-index", "--find-links", links, "--target", other];
+    let arguments = [sdist.to_str().unwrap(), "--no-index", "--find-links", links, "--target", OTHER];
     let results = build(&place, "dist", &arguments, 0);
     let report = &results[0]["report"];
-    assert_eq!((&report["emulated"], &report["target"]), (&Value::from(true), &Value::from(other)));
+    assert_eq!((&report["emulated"], &report["target"]), (&Value::from(true), &Value::from(OTHER)));
     assert_eq!(report["build_requirements"][0]["file_name"], "tool-1.0-py3-none-any.whl");
+}
+
+#[test]
+fn the_cross_compiler_of_this_machine_makes_another_build_of_it() {
+    let place = tempfile::tempdir().unwrap();
+    let arguments = ["setproctitle==1.3.2", "--target", OTHER, "--cross-cc"];
+    let results = build(&place, "dist", &arguments, 0);
+    let report = &results[0]["report"];
+    assert_eq!((&report["emulated"], &report["compiler"]["kind"]), (&true.into(), &"cross".into()));
+    assert_eq!(machines(Path::new(results[0]["wheel"].as_str().unwrap())), [183]);
+    assert_eq!(each(&build(&place, "dist", &arguments, 0), "status"), ["cached"]);
+    // A compiler that there is not fails that target, and no other.
+    let missing = ["setproctitle==1.3.2", "--target", OTHER, "--target", HOST, "--cross-cc=no-such-gcc"];
+    let results = build(&place, "dist", &missing, 25);
+    assert_eq!(each(&results, "status"), ["failed", "built"]);
+    assert!(results[0]["failure"]["message"].as_str().unwrap().contains("no-such-gcc"), "{}", results[0]);
 }

@@ -15,6 +15,8 @@ use crate::crossbuild::{
 use crate::platform::{Arch, Glibc, Target};
 use crate::sandbox::Mode;
 use crate::sdist::build::Expect;
+use crate::sdist::report::CompilerKind;
+use crate::server::settings::CrossCc;
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -31,8 +33,8 @@ Examples:
   crosswheel build cowsay==6.0 markupsafe==2.1.5 --target linux_amd64 --target linux_arm64
       Builds for both platforms; what is pure is built once and shared. For the platform that is not
       this machine's, in the root file system that `crosswheel rootfs create --arch arm64` makes.
-  crosswheel build markupsafe==2.1.5 --target linux_arm64 --rootfs linux_arm64=/srv/debian-arm64
-      Builds in another one.
+  crosswheel build markupsafe==2.1.5 --target linux_arm64 --rootfs linux_arm64=/srv/debian-arm64 --cross-cc
+      Builds in another one, with the cross compiler of this machine, as the one in there is slow.
   crosswheel build cowsay==6.0 --remote grpc://buildbox:8980
       Builds on a worker of that server, with the build requirements resolved here.
 
@@ -137,6 +139,17 @@ pub struct BuildArguments {
     )]
     rootfs: Vec<String>,
 
+    /// Compile with a cross compiler of this machine where builds are emulated: Debian's aarch64-linux-gnu-gcc, or PROGRAM
+    #[arg(
+        long,
+        value_name = "PROGRAM",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "on",
+        help_heading = "Builds"
+    )]
+    cross_cc: Option<String>,
+
     /// Newest glibc the wheels may need, such as 2.28
     #[arg(long, value_name = "VERSION", help_heading = "Builds")]
     glibc: Option<Glibc>,
@@ -240,12 +253,20 @@ fn prepare(arguments: BuildArguments) -> Result<(BuildOptions, Executor), BuildF
     let cache_directory = super::cache_directory(arguments.cache_dir).map_err(invalid)?;
     let remote = arguments.remote.resolve().map_err(invalid)?;
     let placement = remote.as_ref().map(|remote| remote.placement.clone());
+    let cross_cc = arguments.cross_cc.as_deref().and_then(cross_cc);
     let executor = match remote {
+        Some(_) if cross_cc.is_some() => {
+            let message = "--cross-cc is for emulated builds on this machine, and --remote builds elsewhere";
+            return Err(invalid(message.into()).with_hint(
+                "the server's pools have a setting for it: `crosswheel serve --pool NAME=ROOTFS,cross-cc=on`",
+            ));
+        }
         Some(remote) => Executor::remote(remote)?,
         None => Executor::embedded(Embedded {
             cache: cache_directory.clone(),
             sandbox: arguments.sandbox,
             slots: jobs.min(arguments.sources.len()),
+            cross_cc,
         })?,
     };
     let options = BuildOptions {
@@ -272,7 +293,7 @@ fn prepare(arguments: BuildArguments) -> Result<(BuildOptions, Executor), BuildF
         patch_strip: arguments.patch_strip,
         targets: distinct(&arguments.targets),
         roots: roots(&arguments.rootfs).map_err(invalid)?,
-        cross_compiler: None,
+        cross_compiler: arguments.cross_cc.filter(|text| text != "off"),
         glibc: arguments.glibc,
         sandbox: arguments.sandbox,
         timeout: arguments.timeout,
@@ -290,6 +311,19 @@ fn prepare(arguments: BuildArguments) -> Result<(BuildOptions, Executor), BuildF
 fn distinct(targets: &[Target]) -> Vec<Target> {
     let is_first = |(index, target): &(usize, &Target)| !targets[..*index].contains(target);
     targets.iter().enumerate().filter(is_first).map(|(_, target)| *target).collect()
+}
+
+/// `on`, `off`, a command, or a path, which is made absolute.
+fn cross_cc(text: &str) -> Option<CrossCc> {
+    match text {
+        "off" => None,
+        "on" => Some(CrossCc::Default),
+        path if path.contains('/') => {
+            let absolute = std::path::absolute(path).unwrap_or_else(|_| path.into());
+            Some(CrossCc::Program(absolute.display().to_string()))
+        }
+        command => Some(CrossCc::Program(command.to_owned())),
+    }
 }
 
 /// `TARGET=DIR`, one for each target.
@@ -350,6 +384,11 @@ fn remarks(result: &SourceResult) -> String {
     };
     if result.status == Status::Built && result.report.as_ref().is_some_and(|report| report.emulated) {
         remarks.push("emulated".to_owned());
+    }
+    let compiler = result.report.as_ref().and_then(|report| report.compiler.as_ref());
+    if result.status == Status::Built && compiler.is_some_and(|compiler| compiler.kind == CompilerKind::Cross)
+    {
+        remarks.push("cross compiler".to_owned());
     }
     if result.replaced {
         remarks.push("replaced a different file".to_owned());

@@ -14,7 +14,7 @@ use crate::crossbuild::{BuildFailure, BuildFailureClass, Connect, Reached, Surro
 use crate::platform::{Arch, Target};
 use crate::remote::{connect, in_process};
 use crate::sandbox::{Mode, OwnExecutable};
-use crate::server::settings::{Embedding, PoolSettings, Settings};
+use crate::server::settings::{CrossCc, Embedding, PoolSettings, Settings};
 use crate::server::{Host, HostError};
 
 /// Most bytes of blobs and results that the embedded host keeps.
@@ -43,6 +43,8 @@ pub struct Embedded {
     pub sandbox: Mode,
     /// How many steps run at a time.
     pub slots: usize,
+    /// The compiler of this machine for steps that are emulated; what is in their root file systems if `None`.
+    pub cross_cc: Option<CrossCc>,
 }
 
 impl Executor {
@@ -130,7 +132,9 @@ fn start_with_what_works(
         match surroundings.roots.iter().position(of_pool) {
             Some(index) => {
                 let (target, _) = surroundings.roots.remove(index);
-                refused.push((target, unavailable(&error)));
+                let error = crate::remote::describe(&error);
+                let message = format!("the executor takes no builds for {target}: {error}");
+                refused.push((target, BuildFailure::new(BuildFailureClass::ExecutionFailed, message)));
             }
             None => return Err(unavailable(&error)),
         }
@@ -176,15 +180,21 @@ fn settings(
     if surroundings.roots.iter().any(|(target, _)| target.arch == Arch::host()) {
         settings.pools.clear();
     }
-    settings.pools.extend(surroundings.roots.iter().map(pool));
+    settings.pools.extend(surroundings.roots.iter().map(|root| pool(root, embedded)));
     for pool in &mut settings.pools {
         pool.slots = Some(embedded.slots.max(1));
     }
     Ok(settings)
 }
 
-fn pool((target, root): &(Target, PathBuf)) -> PoolSettings {
-    PoolSettings { name: target.to_string(), root: Some(root.clone()), ..PoolSettings::default() }
+fn pool((target, root): &(Target, PathBuf), embedded: &Embedded) -> PoolSettings {
+    PoolSettings {
+        name: target.to_string(),
+        root: Some(root.clone()),
+        // What is not emulated has no use for one.
+        cross_cc: embedded.cross_cc.clone().filter(|_| target.arch != Arch::host()),
+        ..PoolSettings::default()
+    }
 }
 
 fn unavailable(error: &dyn std::error::Error) -> BuildFailure {

@@ -129,7 +129,10 @@ impl HostError {
             Self::Root { pool, .. }
             | Self::RootWithoutNamespaces { pool }
             | Self::UnknownArch { pool, .. }
-            | Self::NoEmulation { pool, .. } => Some(pool),
+            | Self::NoEmulation { pool, .. }
+            | Self::CrossCompiler { pool, .. }
+            | Self::NothingToCross { pool }
+            | Self::CrossCompilerFails { pool, .. } => Some(pool),
             _ => None,
         }
     }
