@@ -88,7 +88,7 @@ fn what_is_no_longer_generated_is_removed() {
     fs_err::write(out.join("mine.bzl"), "# mine\n").unwrap();
     let written = generate(&out, &["--bazel-compat=7", "--bazel-compat=8", "--json"]).json();
     assert_eq!(written["removed"], json!(["crosswheel-4.2.bazelrc", "unplaced/BUILD.bazel"]));
-    assert_eq!(written["written"], json!(["README.md", "workspace.bzl"]));
+    assert_eq!(written["written"], json!(["BUILD.bazel", "README.md", "workspace.bzl"]));
     assert!(!out.join("unplaced").exists());
     assert!(out.join("mine.bzl").exists());
 }
