@@ -136,7 +136,7 @@ fn mistakes_are_explained() {
         (&["--platform=linux_mips"][..], "unknown target `linux_mips`"),
         (&["--platform=linux_amd64", "--platform=linux_amd64"], "two targets `linux_amd64"),
         (&["--bazel-compat=5"], "`5` is no version of Bazel"),
-        (&["--model", file], "model.toml: `platforms` is none of keys"),
+        (&["--model", file], "model.toml: `platforms` is none of a model's keys"),
         (&["--model", "/nonexistent.toml"], "cannot read the model"),
         (&["--model", file, "--platform=linux_amd64"], "cannot be used with"),
         (&["--package=a b"], "`a b` is no path of a Bazel package"),

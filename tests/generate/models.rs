@@ -162,7 +162,7 @@ fn what_makes_no_model_is_refused() {
     }
     for (text, problem) in [
         ("a", "expected"),
-        ("packages = 'a'", "`packages` is none of keys: package"),
+        ("packages = 'a'", "`packages` is none of a model's keys: package"),
         ("bazel-compat = ['5']", "`5` is no version of Bazel"),
         ("platform = 1", "begun by [[platform]]"),
         ("[[platform]]", "a platform has no arch"),
