@@ -776,6 +776,23 @@ fn the_report_is_the_document_of_standard_output_whatever_it_says() {
     assert!(json(&output)["error"]["message"].as_str().unwrap().contains("cannot write the report"));
 }
 
+#[test]
+fn who_asks_for_a_report_and_for_quiet_hears_nothing_of_success() {
+    let bench = Bench::with_body("print('backend speaks')");
+    let wheel = |more: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_crosswheel"));
+        command.arg("wheel").arg(&bench.sdist).arg("--out").arg(bench.path("out")).args(more);
+        let output = command.env("CROSSWHEEL_CACHE_DIR", bench.path("cache")).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        output
+    };
+    let report = format!("--report={}", bench.path("report.json").display());
+    let silent = wheel(&["--quiet", &report]);
+    assert_eq!((silent.stdout, silent.stderr), (Vec::new(), Vec::new()));
+    assert!(!wheel(&["--quiet"]).stdout.is_empty());
+    assert!(!wheel(&[&report]).stdout.is_empty());
+}
+
 /// A wheel whose machine code was compiled as build systems do it: by CC of the environment, or else by the
 /// interpreter's own.
 fn compiling() -> Bench {

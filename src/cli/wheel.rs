@@ -117,15 +117,15 @@ pub struct WheelArguments {
     /// Write that document, whatever it says, to this file, too
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
-    /// Keep the backend's output to ourselves; a failure still shows its lines
+    /// Keep the backend's output to ourselves, and with --report say nothing of success; a failure still shows its lines
     #[arg(long, short)]
     quiet: bool,
 }
 
 /// Runs the subcommand.
 pub fn run(mut arguments: WheelArguments) -> ExitCode {
-    let answer = Answer { json: arguments.json, report: arguments.report.take() };
     let quiet = arguments.quiet;
+    let answer = Answer { json: arguments.json, report: arguments.report.take(), quiet };
     let cancellation = Arc::new(Cancellation::default());
     let signal = match cancel_on_signals(&cancellation) {
         Ok(signal) => signal,
@@ -160,6 +160,7 @@ pub fn run(mut arguments: WheelArguments) -> ExitCode {
 struct Answer {
     json: bool,
     report: Option<PathBuf>,
+    quiet: bool,
 }
 
 impl Answer {
@@ -169,7 +170,9 @@ impl Answer {
         if let Err(message) = self.document(&Outcome::Built(Box::new(report))) {
             return failure_text::internal(self.json, &message);
         }
-        if !self.json {
+        // Who asked for a report and for quiet reads there what was built: Bazel, say, which shows each word of an action.
+        let told = self.quiet && self.report.is_some();
+        if !self.json && !told {
             print(&wheel.display().to_string());
             remarks.iter().for_each(|remark| complain(&format!("note: {remark}")));
         }
