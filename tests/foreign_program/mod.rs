@@ -4,7 +4,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use crosswheel::emulation::{Emulator, Host};
+use crosswheel::emulation::{Emulator, Host, Support};
 use crosswheel::platform::Arch;
 
 /// What the program exits with.
@@ -19,10 +19,23 @@ pub fn foreign_arch() -> Arch {
 }
 
 /// The emulator for it, without which these tests fail.
+#[allow(dead_code, reason = "the tests of the server have none of their own")]
 pub fn emulator() -> Emulator {
     Host::this().emulator(foreign_arch()).unwrap_or_else(|obstacle| {
         panic!("this test needs an emulator, and {}: {}", obstacle.problem, obstacle.mend)
     })
+}
+
+/// The program by which such programs run in a root file system: the emulator, or what the kernel has registered.
+#[allow(dead_code, reason = "only the tests of the server ask")]
+pub fn emulator_in_use() -> String {
+    match Host::this().support(foreign_arch()) {
+        Support::Private(emulator) => emulator.name(),
+        Support::Registered { interpreter, .. } => {
+            interpreter.file_name().unwrap().to_str().unwrap().to_owned()
+        }
+        other => panic!("this test needs an emulator: {other:?}"),
+    }
 }
 
 /// Puts a program for the other architecture at `place`. It writes its `argv[0]` and a line break to standard output,

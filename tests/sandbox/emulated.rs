@@ -1,11 +1,15 @@
 //! Programs of another architecture, which an emulator runs that a sandbox has registered for itself.
 
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
+use std::process::Command;
+
 use crosswheel::emulation::Emulator;
 use crosswheel::sandbox::{Outcome, ProgramFault, RootFileSystem, SandboxError, Spawner};
 
 use crate::foreign_program::{self, EXIT_CODE, emulator, write_foreign_program};
-use crate::roots::foreign_root;
-use crate::running::{Prepared, again_as_nobody, command, full, sh};
+use crate::roots::{foreign_root, foreign_root_with};
+use crate::running::{Prepared, again, again_as_nobody, command, full, sh};
 
 const FOREIGN: Outcome = Outcome::Code(EXIT_CODE as i32);
 
@@ -22,8 +26,25 @@ fn a_program_of_another_architecture_runs_and_knows_its_name() {
     again_as_nobody();
 }
 
+/// Run again in a user namespace with a binfmt_misc of its own, in which there is nothing: this machine's kernel may
+/// have an emulator.
 #[test]
 fn without_an_emulator_it_is_said_to_be_for_another_machine() {
+    const AGAIN: &str = "CROSSWHEEL_TEST_WITHOUT_EMULATORS";
+    if std::env::var_os(AGAIN).is_none() {
+        let test = again(&std::env::current_exe().unwrap());
+        let script = "mount -t binfmt_misc none /proc/sys/fs/binfmt_misc && exec \"$0\" \"$@\"";
+        let output = Command::new("unshare")
+            .args(["--user", "--map-root-user", "--mount", "sh", "-c", script])
+            .arg(test.get_program())
+            .args(test.get_args())
+            .env(AGAIN, "yes")
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+        assert!(String::from_utf8_lossy(&output.stdout).contains("1 passed"), "{output:?}");
+        return;
+    }
     let root = foreign_program::foreign_root();
     let directory = root.path().to_owned();
     let error = command(["/bin/sh"])
@@ -50,10 +71,15 @@ fn commands_neither_see_nor_change_the_registration() {
             echo x > $way/register && echo written
         done
         /bin/foreign";
+    // Where a sandbox cannot have a /proc of its own, commands see what the kernel of this machine has registered.
+    let directory = root.path().to_owned();
+    let (_, seen_by_others) = sh("ls /proc/sys/fs/binfmt_misc")
+        .with(|spec| (spec.root, spec.stderr) = (RootFileSystem::Directory(directory), Some(nothing())))
+        .run(&spawner);
     for _ in 0..4 {
         let attack = sh(attack).with(|spec| spec.stderr = Some(nothing()));
         let (exit, output) = in_root(attack, root.path(), emulator()).run(&spawner);
-        assert_eq!((exit.outcome, output.as_str()), (FOREIGN, "/bin/foreign\n"));
+        assert_eq!((exit.outcome, output), (FOREIGN, format!("{seen_by_others}/bin/foreign\n")));
     }
 }
 
@@ -79,22 +105,23 @@ fn an_emulator_that_is_missing_is_named_with_the_step_that_failed() {
 
 #[test]
 fn a_command_may_have_its_own_registrations_for_its_own_children_only() {
-    let root = foreign_root();
+    let root = foreign_root_with(&["/usr/bin/unshare", "/usr/bin/mount"]);
     write_foreign_program(&root.path().join("bin/foreign"));
     let spawner = Spawner::start(&full()).unwrap();
-    let python = "import ctypes, os
-libc = ctypes.CDLL(None, use_errno=True)
-NEWUSER, NEWNS = 0x10000000, 0x20000
-if libc.unshare(NEWUSER | NEWNS) == 0:
-    open('/proc/self/setgroups', 'w').write('deny')
-    open('/proc/self/uid_map', 'w').write('0 1000 1')
-    if libc.mount(b'none', b'/tmp', b'binfmt_misc', 0, None) == 0:
-        print('has its own')";
-    let host = crate::running::command(["/usr/bin/python3", "-c", python]).run(&spawner);
-    // Where this host does not let commands do it, there is nothing to be afraid of.
-    assert!(["has its own\n", ""].contains(&host.1.as_str()), "{}", host.1);
+    let wrong = Emulator { program: "/bin/ls".into(), ..emulator() }.registration().unwrap();
+    let attack = "unshare --user --map-root-user --mount sh -c '
+            mount -t binfmt_misc none /tmp && printf %s \"$WRONG\" > /tmp/register && /bin/foreign'
+        echo $?
+        /bin/foreign";
+    let attack = sh(attack).with(|spec| {
+        spec.env.insert("WRONG".into(), OsString::from_vec(wrong));
+    });
+    let (exit, output) = in_root(attack, root.path(), emulator()).run(&spawner);
+    // It did work, for those children: ls was given the file and argv[0].
+    assert_eq!(output, "/bin/foreign\n/bin/foreign\n0\n/bin/foreign\n");
+    assert_eq!(exit.outcome, FOREIGN);
     for _ in 0..2 {
-        let (exit, _) = in_root(command(["/bin/foreign"]), root.path(), emulator()).run(&spawner);
-        assert_eq!(exit.outcome, FOREIGN);
+        let (exit, output) = in_root(command(["/bin/foreign"]), root.path(), emulator()).run(&spawner);
+        assert_eq!((exit.outcome, output.as_str()), (FOREIGN, "/bin/foreign\n"));
     }
 }

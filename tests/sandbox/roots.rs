@@ -26,6 +26,11 @@ fn only_the_chosen_directories_of_the_host_are_visible() {
 
 /// A root file system with a shell and a few programs of the host in it.
 pub fn foreign_root() -> TempDir {
+    foreign_root_with(&[])
+}
+
+/// The same with more programs.
+pub fn foreign_root_with(programs: &[&str]) -> TempDir {
     let root = TempDir::new().unwrap();
     let copy = |file: &Path| {
         let real = fs_err::canonicalize(file).unwrap();
@@ -33,7 +38,7 @@ pub fn foreign_root() -> TempDir {
         fs_err::create_dir_all(place.parent().unwrap()).unwrap();
         fs_err::copy(real, place).unwrap();
     };
-    for program in ["/bin/sh", "/bin/cat", "/bin/ls", "/bin/touch"] {
+    for program in ["/bin/sh", "/bin/cat", "/bin/ls", "/bin/touch"].iter().chain(programs) {
         copy(Path::new(program));
         let libraries = Command::new("ldd").arg(program).output().unwrap().stdout;
         for word in String::from_utf8(libraries).unwrap().split_whitespace() {
