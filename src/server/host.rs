@@ -30,11 +30,11 @@ use super::metrics::Metrics;
 use super::offered::OfferedPool;
 use super::operations::OperationsService;
 use super::readiness::Readiness;
+use super::remembered;
 use super::settings::Settings;
 use super::storage::{CONNECTION_WINDOW, MAX_FRAME_BYTES, STREAM_WINDOW, StorageSettings};
 use super::wire::MAX_MESSAGE_BYTES;
 use crate::cas::{ActionCache, BlobStore, CompleteActionCache, DiskStore, StoreError, StoreSettings};
-use crate::digest::Sha256;
 use crate::execute::{
     CrossCompilerError, Execute, ExecuteCounters, ExecuteError, InputLimits, LocalExecutor, LocalSettings,
     OwnBinarySettings, OwnLoader, SharedFiles, TreeLimits, executor,
@@ -327,7 +327,8 @@ fn executors(
         let own_binary = OwnBinarySettings {
             loader: loader.clone(),
             cross_compiler: cross_compiler.clone(),
-            ..own_binary(settings, &pool.name, root, own_executable)
+            ..own_binary(settings, root, own_executable)
+                .map_err(|source| HostError::Root { pool: pool.name.clone(), source })?
         };
         let local = LocalSettings { root: root.clone(), network: settings.network, own_binary };
         let local = LocalExecutor::new(Arc::clone(&files), Arc::clone(spawner), local);
@@ -341,17 +342,16 @@ fn executors(
 
 fn own_binary(
     settings: &Settings,
-    pool: &str,
     root: &RootFileSystem,
     executable: &Path,
-) -> OwnBinarySettings {
+) -> io::Result<OwnBinarySettings> {
     let executable = executable.to_owned();
-    match &settings.embedding {
+    Ok(match &settings.embedding {
         Some(embedding) => OwnBinarySettings {
             executable,
             loader: None,
             cross_compiler: None,
-            cache: Some(embedded_cache(&embedding.cache, root)),
+            cache: Some(remembered::place(&embedding.cache, root)?),
             trusted: true,
             visible_host_paths: match root.directory() {
                 None => embedding.visible_host_paths.clone(),
@@ -363,23 +363,11 @@ fn own_binary(
             executable,
             loader: None,
             cross_compiler: None,
-            // What it remembers of interpreters is true of one root file system.
-            cache: Some(settings.store.join("crosswheel").join(pool)),
+            cache: Some(remembered::place(&settings.store.join("crosswheel"), root)?),
             trusted: false,
             visible_host_paths: Vec::new(),
         },
-    }
-}
-
-/// The program's own, but for what is true of another root file system.
-fn embedded_cache(cache: &Path, root: &RootFileSystem) -> PathBuf {
-    match root.directory() {
-        None => cache.to_owned(),
-        Some(root) => {
-            let name = Sha256::of(root.as_os_str().as_encoded_bytes()).to_string();
-            cache.join("roots").join(&name[..16])
-        }
-    }
+    })
 }
 
 /// All services, and who tells whether they are ready.

@@ -18,6 +18,7 @@ mod operation_filter;
 mod operation_message;
 mod operations;
 mod readiness;
+mod remembered;
 mod request_metadata;
 pub mod settings;
 mod status;
