@@ -7,40 +7,25 @@
 //!
 //! Without the variable `crosswheel rootfs create` makes one, from a Debian mirror.
 
+#[path = "arm64_root/mod.rs"]
+mod arm64_root;
 #[path = "build/packages.rs"]
 #[allow(dead_code, reason = "other tests use the rest")]
 mod packages;
 
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
-use std::sync::OnceLock;
 
 use crosswheel::rootfs::Offer;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use arm64_root::root;
 use packages::Project;
 
 const HOST: &str = "linux_amd64";
 const OTHER: &str = "linux_arm64";
-
-/// The one given, or one of our own making.
-fn root() -> &'static Path {
-    static ROOT: OnceLock<PathBuf> = OnceLock::new();
-    ROOT.get_or_init(|| match std::env::var_os("CROSSWHEEL_ARM64_ROOT") {
-        Some(root) => root.into(),
-        None => {
-            let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join("arm64-root");
-            if !root.exists() {
-                let mut create = Command::new(env!("CARGO_BIN_EXE_crosswheel"));
-                let made = create.args(["rootfs", "create", "--arch", "arm64"]).arg(&root).status().unwrap();
-                assert!(made.success(), "cannot make a root file system; see above");
-            }
-            root
-        }
-    })
-}
 
 /// A Python of that root file system, as in `3.11`; there must be one of this version here, too.
 fn python() -> String {

@@ -8,6 +8,9 @@
 //! ([`NATIVE_USR`]); over the libraries and headers that it would find there, those of the root are mounted. No
 //! option is needed for that, and `--sysroot` would not do it: Debian's cross compilers look into their own
 //! directories first, and the absolute paths in the linker scripts there (`libc.so`) lead nowhere in the root.
+//!
+//! The headers of C++ belong to the compiler, and what it makes of them needs a libstdc++ that is as new. Where the
+//! root has one of another version the host's C++ compiler is hidden, so that builds are left with the root's.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -17,6 +20,7 @@ use std::process::{Command, Stdio};
 
 use super::loaded_files::LoadedFiles;
 use crate::platform::Arch;
+use crate::rootfs::resolve;
 use crate::sandbox::Bind;
 
 /// Where actions with a cross compiler see the host's `/usr`.
@@ -30,6 +34,7 @@ pub const CROSS_CC_VARIABLE: &str = "CROSSWHEEL_CROSS_CC";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CrossCompiler {
     inside: PathBuf,
+    cxx: Option<PathBuf>,
     binds: Vec<Bind>,
 }
 
@@ -49,11 +54,10 @@ pub enum CrossCompilerError {
     Parts { program: PathBuf, source: io::Error },
 
     #[error(
-        "the root file system has no place for {}, which the cross compiler needs: mkdir -p {}",
-        .place.display(),
-        .missing.display()
+        "the root file system has no place for {}, which the cross compiler needs: {mend}",
+        .place.display()
     )]
-    NoPlace { place: PathBuf, missing: PathBuf },
+    NoPlace { place: PathBuf, mend: String },
 
     #[error(
         "the root file system has files of its own in {}, where the cross compiler needs those of this host",
@@ -83,15 +87,20 @@ impl CrossCompiler {
         }
         let read_only = |host: PathBuf, inside: PathBuf| Bind { host, inside, writable: false };
         let mut binds = vec![read_only("/usr".into(), NATIVE_USR.into())];
+        let cxx = CxxCompiler::beside(&program).map_err(within)?;
+        let fits = cxx.as_ref().is_some_and(|cxx| cxx.fits(root));
         if let Some(own) = own_libraries(&program).map_err(within)? {
-            binds.extend(of_the_root(&own, root, &triple)?);
+            binds.extend(of_the_root(&own, root, &triple, fits)?);
         }
         for place in needed(&program).map_err(within)? {
             check_place(&place, root)?;
             binds.push(read_only(place.host, place.inside));
         }
-        let below_usr = program.strip_prefix("/usr").expect("it was located there");
-        Ok(Self { inside: Path::new(NATIVE_USR).join(below_usr), binds })
+        if let Some(cxx) = cxx.as_ref().filter(|_| !fits) {
+            binds.extend(cxx.hidden());
+        }
+        let cxx = cxx.filter(|_| fits).and_then(|cxx| inside(&cxx.program));
+        Ok(Self { inside: inside(&program).expect("it was located below /usr"), cxx, binds })
     }
 
     /// The compiler as actions see it.
@@ -99,9 +108,66 @@ impl CrossCompiler {
         &self.inside
     }
 
+    /// Its C++ compiler as actions see it, if that makes what runs in the root.
+    pub fn cxx(&self) -> Option<&Path> {
+        self.cxx.as_deref()
+    }
+
     /// What actions have to see.
     pub fn binds(&self) -> &[Bind] {
         &self.binds
+    }
+}
+
+/// Where actions see what is below the host's `/usr`.
+fn inside(path: &Path) -> Option<PathBuf> {
+    Some(Path::new(NATIVE_USR).join(path.strip_prefix("/usr").ok()?))
+}
+
+/// What gcc has for C++.
+struct CxxCompiler {
+    /// Whose name differs from gcc's by that.
+    program: PathBuf,
+    /// `cc1plus`, which gcc uses as well.
+    itself: Option<PathBuf>,
+    /// GCC's major version, by which the directories of its headers are called.
+    major: String,
+}
+
+impl CxxCompiler {
+    /// What belongs to the compiler `program`. `gcc` alone may be able to compile C++, too, and some build systems
+    /// have it do so.
+    fn beside(program: &Path) -> io::Result<Option<Self>> {
+        let name = program.file_name().unwrap_or_default().to_string_lossy();
+        let Some((before, after)) = name.rsplit_once("gcc") else { return Ok(None) };
+        let version = ask(program, &["-dumpversion"])?.to_string_lossy().into_owned();
+        let itself = PathBuf::from(ask(program, &["-print-prog-name=cc1plus"])?);
+        Ok(Some(Self {
+            program: program.with_file_name(format!("{before}g++{after}")),
+            // One that it does not find it names as it was asked.
+            itself: Some(itself).filter(|itself| itself.is_absolute()),
+            major: version.split('.').next().unwrap_or_default().to_owned(),
+        }))
+    }
+
+    fn fits(&self, root: &Path) -> bool {
+        let headers = Path::new("usr/include/c++").join(&self.major);
+        self.itself.is_some() && self.program.is_file() && resolve(root, &headers).is_ok()
+    }
+
+    /// Puts something that cannot be executed in the place of each program.
+    fn hidden(&self) -> Vec<Bind> {
+        let programs = self.itself.iter().chain([&self.program]);
+        let programs: Vec<_> = programs.filter_map(|program| fs_err::canonicalize(program).ok()).collect();
+        if !programs.is_empty() {
+            tracing::warn!(
+                program = %self.program.display(),
+                "C++ is left to the compiler of the root file system, which has no headers of GCC {}",
+                self.major
+            );
+        }
+        let hide = |inside| Bind { host: "/dev/null".into(), inside, writable: false };
+        programs.iter().filter_map(|program| inside(program)).map(hide).collect()
     }
 }
 
@@ -136,26 +202,30 @@ fn own_libraries(program: &Path) -> io::Result<Option<PathBuf>> {
 }
 
 /// Puts the root's libraries and headers in the place of the host's, which are in `libraries` and beside it. Those of
-/// C++ are the compiler's own.
-fn of_the_root(libraries: &Path, root: &Path, triple: &str) -> Result<Vec<Bind>, CrossCompilerError> {
-    let Ok(below_usr) = libraries.strip_prefix("/usr") else { return Ok(Vec::new()) };
-    let inside = Path::new(NATIVE_USR).join(below_usr);
-    let headers = libraries.with_file_name("include");
+/// C++ are the compiler's own, if it is to be used for `cxx`.
+fn of_the_root(
+    libraries: &Path,
+    root: &Path,
+    triple: &str,
+    cxx: bool,
+) -> Result<Vec<Bind>, CrossCompilerError> {
+    let Some(libraries_inside) = inside(libraries) else { return Ok(Vec::new()) };
     let place = |host: PathBuf, inside: PathBuf| Bind { host, inside, writable: false };
-    let (of_root, include) = (root.join("usr/lib").join(triple), root.join("usr/include"));
-    for missing in [of_root.join("libc.so"), include.join("stdio.h")] {
-        if !missing.exists() {
-            return Err(CrossCompilerError::NoLibrary { missing });
-        }
-    }
-    let mut binds = vec![place(of_root, inside.clone())];
+    let in_root = |path: &Path| {
+        let missing = |_| CrossCompilerError::NoLibrary { missing: root.join(path) };
+        resolve(root, path).map_err(missing)
+    };
+    let (of_root, include) = (Path::new("usr/lib").join(triple), Path::new("usr/include"));
+    in_root(&of_root.join("libc.so"))?;
+    in_root(&include.join("stdio.h"))?;
+    let headers = libraries.with_file_name("include");
+    let headers_inside = libraries_inside.with_file_name("include");
+    let mut binds = vec![place(in_root(&of_root)?, libraries_inside)];
     if headers.is_dir() {
-        let headers_inside = inside.with_file_name("include");
-        let cxx = headers.join("c++");
-        let cxx_has_place = cxx.is_dir() && include.join("c++").is_dir();
-        binds.push(place(include, headers_inside.clone()));
-        if cxx_has_place {
-            binds.push(place(cxx, headers_inside.join("c++")));
+        binds.push(place(in_root(include)?, headers_inside.clone()));
+        let own = headers.join("c++");
+        if cxx && own.is_dir() {
+            binds.push(place(own, headers_inside.join("c++")));
         }
     }
     Ok(binds)
@@ -200,23 +270,32 @@ fn needed(program: &Path) -> io::Result<Vec<Place>> {
 /// nothing of the root's own in it.
 fn check_place(place: &Place, root: &Path) -> Result<(), CrossCompilerError> {
     let relative = place.inside.strip_prefix("/").unwrap_or(&place.inside);
-    let in_root = root.join(relative);
     let top = root.join(relative.components().next().map_or(OsStr::new(""), |top| top.as_os_str()));
     if fs_err::symlink_metadata(&top).is_err() {
         return Ok(());
     }
-    match fs_err::metadata(&in_root) {
-        Err(_) => {
-            let missing = if place.directory { in_root } else { in_root.parent().unwrap_or(root).to_owned() };
-            Err(CrossCompilerError::NoPlace { place: place.inside.clone(), missing })
-        }
-        Ok(_) if place.directory => {
+    match resolve(root, relative) {
+        Err(_) => Err(CrossCompilerError::NoPlace { place: place.inside.clone(), mend: mend(place, root) }),
+        Ok(in_root) if place.directory => {
             match fs_err::read_dir(&in_root).map(|mut entries| entries.next().is_none()) {
                 Ok(true) => Ok(()),
                 Ok(false) | Err(_) => Err(CrossCompilerError::Occupied { occupied: in_root }),
             }
         }
         Ok(_) => Ok(()),
+    }
+}
+
+/// The command that makes the place. It may not follow the root's links, which lead elsewhere on this host.
+fn mend(place: &Place, root: &Path) -> String {
+    let relative = place.inside.strip_prefix("/").unwrap_or(&place.inside);
+    let there = |part: &Path| Some(resolve(root, part).ok()?.join(relative.strip_prefix(part).ok()?));
+    let missing = relative.ancestors().find_map(there).unwrap_or_else(|| root.join(relative));
+    let parent = missing.parent().unwrap_or(root);
+    match (place.directory, parent.is_dir()) {
+        (true, _) => format!("mkdir -p {}", missing.display()),
+        (false, true) => format!("touch {}", missing.display()),
+        (false, false) => format!("mkdir -p {} && touch {}", parent.display(), missing.display()),
     }
 }
 
@@ -241,15 +320,68 @@ mod tests {
         assert!(missing.ends_with(&hint), "{missing}");
         let full = check("/usr/lib/full", true).unwrap_err();
         assert!(matches!(full, CrossCompilerError::Occupied { .. }), "{full}");
-        let no_file = check("/usr/lib/loader.so", false).unwrap_err();
-        assert!(matches!(no_file, CrossCompilerError::NoPlace { .. }), "{no_file}");
+        for (file, hint) in [
+            ("/usr/lib/loader.so", "touch ROOT/usr/lib/loader.so"),
+            ("/usr/lib32/loader.so", "mkdir -p ROOT/usr/lib32 && touch ROOT/usr/lib32/loader.so"),
+        ] {
+            let no_file = check(file, false).unwrap_err().to_string();
+            let hint = hint.replace("ROOT", &root.path().display().to_string());
+            assert!(no_file.ends_with(&format!(": {hint}")), "{no_file}");
+        }
+    }
+
+    /// What they would lead to on this host is there, and not empty.
+    #[test]
+    fn links_of_the_root_stay_in_it() {
+        let root = tempfile::tempdir().unwrap();
+        let at = |path: &str| root.path().join(path);
+        fs_err::create_dir_all(at("usr")).unwrap();
+        for link in ["usr/lib", "usr/include"] {
+            fs_err::os::unix::fs::symlink("/etc", at(link)).unwrap();
+        }
+        let check = || check_place(&place("/usr/lib/ssl", true), root.path());
+        let missing = check().unwrap_err().to_string();
+        assert!(missing.ends_with(&format!(": mkdir -p {}", at("usr/lib/ssl").display())), "{missing}");
+        let libraries = Path::new("/usr/aarch64-linux-gnu/lib");
+        let of_the_root = || of_the_root(libraries, root.path(), "", false);
+        assert!(matches!(of_the_root(), Err(CrossCompilerError::NoLibrary { .. })));
+
+        fs_err::create_dir_all(at("etc/ssl")).unwrap();
+        check().unwrap();
+        for file in ["etc/libc.so", "etc/stdio.h"] {
+            fs_err::write(at(file), "").unwrap();
+        }
+        let etc = fs_err::canonicalize(at("etc")).unwrap();
+        assert!(of_the_root().unwrap().iter().all(|bind| bind.host == etc));
+    }
+
+    #[test]
+    fn cxx_is_hidden_unless_the_root_has_the_same_version() {
+        let directory = tempfile::tempdir().unwrap();
+        let program = directory.path().join("x-gcc-12");
+        let script = "#!/bin/sh\ncase $1 in -dumpversion) echo 12.2.0;; *) echo /usr/bin/env;; esac";
+        fs_err::write(&program, script).unwrap();
+        fs_err::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        fs_err::write(directory.path().join("x-g++-12"), "").unwrap();
+        let mut cxx = CxxCompiler::beside(&program).unwrap().unwrap();
+        assert_eq!(cxx.program, directory.path().join("x-g++-12"));
+        let root = tempfile::tempdir().unwrap();
+        fs_err::create_dir_all(root.path().join("usr/include/c++/14")).unwrap();
+        assert!(!cxx.fits(root.path()));
+        fs_err::create_dir_all(root.path().join("usr/include/c++/12")).unwrap();
+        assert!(cxx.fits(root.path()));
+
+        cxx.program = "/usr/bin/true".into();
+        let hidden: Vec<_> = cxx.hidden().into_iter().map(|bind| (bind.host, bind.inside)).collect();
+        let place = |name: &str| ("/dev/null".into(), Path::new(NATIVE_USR).join(name));
+        assert_eq!(hidden, [place("bin/env"), place("bin/true")]);
     }
 
     #[test]
     fn libraries_and_headers_are_those_of_the_root() {
         let root = tempfile::tempdir().unwrap();
         let libraries = Path::new("/usr/aarch64-linux-gnu/lib");
-        let of_the_root = || of_the_root(libraries, root.path(), "aarch64-linux-gnu");
+        let of_the_root = || of_the_root(libraries, root.path(), "aarch64-linux-gnu", true);
         assert!(matches!(of_the_root(), Err(CrossCompilerError::NoLibrary { .. })));
         for file in ["usr/lib/aarch64-linux-gnu/libc.so", "usr/include/stdio.h"] {
             let file = root.path().join(file);
@@ -257,11 +389,12 @@ mod tests {
             fs_err::write(file, "").unwrap();
         }
         let binds = of_the_root().unwrap();
-        assert_eq!(binds[0].host, root.path().join("usr/lib/aarch64-linux-gnu"));
+        let root = fs_err::canonicalize(root.path()).unwrap();
+        assert_eq!(binds[0].host, root.join("usr/lib/aarch64-linux-gnu"));
         assert_eq!(binds[0].inside, Path::new("/.crosswheel/native/usr/aarch64-linux-gnu/lib"));
         assert!(binds.iter().all(|bind| !bind.writable));
         // A compiler with nothing of its own there looks into the root anyway.
-        assert_eq!(super::of_the_root(Path::new("/opt/lib"), root.path(), "x").unwrap(), []);
+        assert_eq!(super::of_the_root(Path::new("/opt/lib"), &root, "x", true).unwrap(), []);
     }
 
     #[test]

@@ -38,7 +38,7 @@ pub use error::{QueueError, Refusal};
 pub use handle::{CacheCheck, Queue, QueueSettings, Subscription};
 pub use operation::{CancelReason, Identity, OperationName, Outcome, Progress, Snapshot, Stage, Submission};
 pub use output::{ActionOutput, OutputGone, OutputReader};
-pub use platform::{Requirements, Shortfall, Unsatisfiable};
+pub use platform::{Requirements, Shortfall, Unsatisfiable, arch_of};
 pub use pool::{Pool, Timeouts};
 pub use retention::Retained;
 pub use slot::{Assignment, Slot};

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::fmt;
 
 use super::Pool;
+use crate::platform::Arch;
 use crate::reapi::{Action, Command, Platform};
 
 /// What an action asks of its worker, as it was written.
@@ -82,6 +83,13 @@ fn canonical_value(canonical_name: &str, value: &str) -> String {
         }
         _ => value.to_owned(),
     }
+}
+
+/// The architecture that `properties` name under either name, if it is one of ours.
+pub fn arch_of(properties: &[(String, String)]) -> Option<Arch> {
+    let values = properties.iter().filter(|(name, _)| canonical_name(name) == "arch").map(|(_, value)| value);
+    let mut parts = values.flat_map(|value| value.split(','));
+    parts.find_map(|part| Arch::from_property(&canonical_value("arch", part.trim())))
 }
 
 /// Why no pool can ever run an action. Its text tells the person who asked what there is.

@@ -3,7 +3,7 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, Stat, mkdirat, openat2, statat};
@@ -101,6 +101,15 @@ impl Inside {
         let (Some(name), Some(parent)) = (path.file_name(), path.parent()) else { return true };
         self.directory(parent).is_ok_and(|parent| statat(parent, name, AtFlags::SYMLINK_NOFOLLOW).is_ok())
     }
+}
+
+/// Where on this host is what `path` leads to in the root file system `root`, whose links stay inside it.
+///
+/// # Errors
+/// If there is nothing, or no such root.
+pub fn resolve(root: &Path, path: &Path) -> io::Result<PathBuf> {
+    let found = Inside::open(root)?.at(path, OFlags::PATH)?;
+    fs_err::read_link(format!("/proc/self/fd/{}", found.as_raw_fd()))
 }
 
 /// Sets the mode of `name`, which is not a link, whatever the umask was when it was made.

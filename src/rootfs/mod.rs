@@ -18,6 +18,7 @@ mod unpack;
 pub use check::{Check, Finding, HostSupport, Status, check};
 pub use create::{Created, Request, Source, create};
 pub use error::{BlobProblem, MemberProblem, RootfsError};
+pub use inside::resolve;
 pub use mmdebstrap::{Cause, Debian, MmdebstrapError, packages};
 pub use offer::Offer;
 pub use place::{MARKER, Marker, read_marker};

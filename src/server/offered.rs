@@ -9,7 +9,7 @@ use super::trial;
 use crate::emulation::{self, Support};
 use crate::execute::CrossCompiler;
 use crate::platform::Arch;
-use crate::queue::Pool;
+use crate::queue::{Pool, arch_of};
 use crate::rootfs::Offer;
 use crate::sandbox::{RootFileSystem, Spawner};
 
@@ -49,7 +49,7 @@ impl OfferedPool {
             return Err(HostError::UnknownArch { pool: name, root: root.to_owned() });
         }
         // What its programs are, whatever it is said to offer.
-        let arch = offer.arch.or_else(|| Arch::from_property(given("Arch")?));
+        let arch = offer.arch.or_else(|| arch_of(&settings.properties));
         let arch = arch.unwrap_or_else(Arch::host);
         let emulation = Emulation::find(arch, settings, spawner)?;
         let cross_compiler = cross_compiler(settings, arch, &emulation.root, spawner)?;

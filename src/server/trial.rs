@@ -25,17 +25,24 @@ pub(super) fn run_a_program(spawner: &Spawner, root: &RootFileSystem, arch: Arch
     run(spawner, root, binds, vec![place.into()], None)
 }
 
-/// Compiles and links something in `root`; the error says what came of it.
+/// Compiles and links something in `root`, of C++ as well if the compiler is used for that; the error says what came of
+/// it.
 pub(super) fn compile(
     spawner: &Spawner,
     root: &RootFileSystem,
     compiler: &CrossCompiler,
 ) -> Result<(), String> {
-    let source = b"#include <stdio.h>\nint greet(void) { return puts(\"\"); }\n";
-    let program = compiler.inside().as_os_str().to_owned();
-    let arguments = ["-x", "c", "-fPIC", "-shared", "-o", "/tmp/library.so", "-"].map(OsString::from);
-    let argv = std::iter::once(program).chain(arguments).collect();
-    run(spawner, root, compiler.binds().to_vec(), argv, Some(source))
+    let c = ("c", compiler.inside(), &b"#include <stdio.h>\nint greet(void) { return puts(\"\"); }\n"[..]);
+    let source = &b"#include <iostream>\nvoid greet(int number) { std::cout << number << std::endl; }\n"[..];
+    let cxx = compiler.cxx().map(|program| ("c++", program, source));
+    for (language, program, source) in std::iter::once(c).chain(cxx) {
+        // Whatever is used has to be in the libraries of the root.
+        let arguments = ["-x", language, "-fPIC", "-shared", "-Wl,-z,defs", "-o", "/tmp/library.so", "-"];
+        let arguments = arguments.map(OsString::from);
+        let argv = std::iter::once(program.as_os_str().to_owned()).chain(arguments).collect();
+        run(spawner, root, compiler.binds().to_vec(), argv, Some(source))?;
+    }
+    Ok(())
 }
 
 fn run(

@@ -7,6 +7,8 @@
 //!
 //! Without the variable `crosswheel rootfs create` makes one, from a Debian mirror. Builds need no network.
 
+#[path = "../arm64_root/mod.rs"]
+mod arm64_root;
 // The tests of the server use all of them.
 #[allow(dead_code)]
 #[path = "../serve/client.rs"]
@@ -16,10 +18,9 @@ mod client;
 mod process;
 
 use std::io::Read;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::sync::OnceLock;
+use std::path::Path;
 
+use arm64_root::root;
 use client::{Client, command, end};
 use crosswheel::digest::{Digest, DigestFunction};
 use crosswheel::execute::own_binary::{VERSION, VERSION_VARIABLE};
@@ -36,12 +37,14 @@ def build_wheel(directory, config_settings=None, metadata_directory=None):
     settings = config_settings or {}
     files = {"demo.py": b"x = 1\n"}
     tag, pure = "py3-none-any", "true"
-    if settings.get("native") == "yes":
+    native = settings.get("native", "no")
+    if native != "no":
         suffix = sysconfig.get_config_var("EXT_SUFFIX")
-        compiler = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC"))
+        variable = {"c": "CC", "c++": "CXX"}[native]
+        compiler = shlex.split(os.environ.get(variable) or sysconfig.get_config_var(variable))
         output = "_demo" + suffix
         include = "-I" + sysconfig.get_paths()["include"]
-        subprocess.run([*compiler, "-shared", "-fPIC", "-O1", include, "demo.c", "-o", output], check=True)
+        subprocess.run([*compiler, "-shared", "-fPIC", "-O1", include, "demo." + native, "-o", output], check=True)
         sys.path.insert(0, ".")
         import _demo
         assert _demo.machine() == os.uname().machine == "aarch64", _demo.machine()
@@ -80,6 +83,16 @@ static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, "_demo", 0, -1, metho
 PyMODINIT_FUNC PyInit__demo(void) { return PyModule_Create(&module); }
 "#;
 
+/// Cannot be imported where libstdc++ is older than the headers.
+const CXX_EXTENSION: &str = r#"
+#include <iostream>
+#include <string>
+#include "demo.c"
+static struct Loaded {
+    Loaded() { std::cout << std::string(1, 'x') << std::stoi("1") << std::endl; }
+} loaded;
+"#;
+
 fn sdist() -> Vec<u8> {
     let encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     let mut archive = tar::Builder::new(encoder);
@@ -89,6 +102,7 @@ fn sdist() -> Vec<u8> {
         ("pyproject.toml", project),
         ("backend.py", BACKEND),
         ("demo.c", EXTENSION),
+        ("demo.c++", CXX_EXTENSION),
     ] {
         let mut header = tar::Header::new_gnu();
         header.set_size(text.len() as u64);
@@ -99,23 +113,6 @@ fn sdist() -> Vec<u8> {
     archive.into_inner().unwrap().finish().unwrap()
 }
 
-/// The one given, or one of our own making.
-fn root() -> &'static Path {
-    static ROOT: OnceLock<PathBuf> = OnceLock::new();
-    ROOT.get_or_init(|| match std::env::var_os("CROSSWHEEL_ARM64_ROOT") {
-        Some(root) => root.into(),
-        None => {
-            let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join("arm64-root");
-            if !root.exists() {
-                let mut create = Command::new(env!("CARGO_BIN_EXE_crosswheel"));
-                let made = create.args(["rootfs", "create", "--arch", "arm64"]).arg(&root).status().unwrap();
-                assert!(made.success(), "cannot make a root file system; see above");
-            }
-            root
-        }
-    })
-}
-
 /// A built wheel and what the step said of it.
 struct Built {
     wheel: (String, Vec<u8>),
@@ -124,9 +121,10 @@ struct Built {
     worker: String,
 }
 
-async fn build(server: &Server, native: bool) -> Built {
+/// `native` is the language of the extension module, or `no`.
+async fn build(server: &Server, native: &str) -> Built {
     let client = Client::of(server).await;
-    let setting = format!("--config-setting=native={}", if native { "yes" } else { "no" });
+    let setting = format!("--config-setting=native={native}");
     let arguments = [
         "crosswheel",
         "wheel",
@@ -197,23 +195,27 @@ const AARCH64: u16 = 183;
 async fn wheels_are_built_by_emulated_python_and_an_emulated_compiler() {
     let directory = tempfile::tempdir().unwrap();
     let server = server(directory.path(), "off");
-    let pure = build(&server, false).await;
+    let pure = build(&server, "no").await;
     check(&pure);
     assert_eq!(pure.wheel.0, "demo-1.0-py3-none-any.whl");
-    let native = build(&server, true).await;
-    check(&native);
-    assert!(native.wheel.0.ends_with("-linux_aarch64.whl"), "{}", native.wheel.0);
-    assert_eq!(machine(&native.wheel.1), AARCH64);
-    assert_eq!(native.report["compiler"]["kind"], "emulated", "{}", native.report);
+    for language in ["c", "c++"] {
+        let native = build(&server, language).await;
+        check(&native);
+        assert!(native.wheel.0.ends_with("-linux_aarch64.whl"), "{}", native.wheel.0);
+        assert_eq!(machine(&native.wheel.1), AARCH64);
+        assert_eq!(native.report["compiler"]["kind"], "emulated", "{}", native.report);
+    }
 }
 
 #[tokio::test]
 async fn a_cross_compiler_makes_the_same_kind_of_wheel_natively() {
     let directory = tempfile::tempdir().unwrap();
     let server = server(directory.path(), "on");
-    let native = build(&server, true).await;
-    check(&native);
-    assert!(native.wheel.0.ends_with("-linux_aarch64.whl"), "{}", native.wheel.0);
-    assert_eq!(machine(&native.wheel.1), AARCH64);
-    assert_eq!(native.report["compiler"]["kind"], "cross", "{}", native.report);
+    for language in ["c", "c++"] {
+        let native = build(&server, language).await;
+        check(&native);
+        assert!(native.wheel.0.ends_with("-linux_aarch64.whl"), "{}", native.wheel.0);
+        assert_eq!(machine(&native.wheel.1), AARCH64);
+        assert_eq!(native.report["compiler"]["kind"], "cross", "{}", native.report);
+    }
 }

@@ -51,6 +51,23 @@ async fn an_emulated_pool_says_what_it_is_and_runs_what_asks_for_its_architectur
     }
 }
 
+/// Its only program is where nobody looks for one.
+#[tokio::test]
+async fn a_root_that_proves_no_architecture_is_for_the_one_that_is_given_by_either_name() {
+    let root = foreign_root();
+    fs_err::rename(root.path().join("bin/sh"), root.path().join("bin/other")).unwrap();
+    let isa = match foreign_arch() {
+        Arch::Amd64 => "x86-64",
+        Arch::Arm64 => "arm-a64",
+    };
+    for property in [format!("isa={isa}"), format!("arch={}", foreign_arch().machine())] {
+        let directory = tempfile::tempdir().unwrap();
+        let pool = format!("other={},{property}", root.path().display());
+        let server = Server::start(directory.path(), &["--pool", &pool]);
+        assert_eq!(server.start["pools"][0]["emulator"], emulator_in_use(), "{property}");
+    }
+}
+
 #[test]
 fn a_pool_that_could_run_nothing_is_refused_with_what_would_mend_it() {
     let root = foreign_root();
