@@ -19,6 +19,9 @@ def reproducible(bazel):
     return REPRODUCIBLE if bazel.major >= 7 else [*REPRODUCIBLE, "-//symlinks/...", "//symlinks:dangling"]
 
 
+def prepare(run, bazel):
+    text = f'"""How long an action of this run sleeps."""\n\nSECONDS = "{run.sleep_seconds}"\n'
+    bazel.write("failing/seconds.bzl", text)
 
 
 # Neither Bazel uploads or makes the empty directories in a tree, and consumers get files in place of its symlinks.

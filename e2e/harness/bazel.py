@@ -13,6 +13,7 @@ from harness.place import on_this_machine
 from harness.report import expect
 
 WORKSPACE = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "bazel")
+STUBS = os.path.join(WORKSPACE, "stubs")
 
 # "INFO: 345 processes: 6 internal, 339 remote." and "INFO: 1 process: 1 remote cache hit."
 _PROCESSES = re.compile(r"^INFO: \d+ process(?:es)?: (.*)\.$", re.MULTILINE)
@@ -46,13 +47,14 @@ class Bazel:
     `enter(command, cwd, env)` gives the command line that runs a command where this Bazel lives.
     """
 
-    def __init__(self, major, directory, seconds, enter=on_this_machine):
+    def __init__(self, major, directory, source=WORKSPACE, enter=on_this_machine):
         self.major = major
         self.directory = directory
         self.workspace = os.path.join(self.directory, "workspace")
         self._enter = enter
-        shutil.copytree(WORKSPACE, self.workspace, symlinks=True)
-        self.write("failing/seconds.bzl", f'"""How long an action of this run sleeps."""\n\nSECONDS = "{seconds}"\n')
+        shutil.copytree(source, self.workspace, symlinks=True)
+        # Every workspace needs these; only one has them.
+        shutil.copytree(STUBS, self.path("stubs"), dirs_exist_ok=True)
 
     def __enter__(self):
         return self

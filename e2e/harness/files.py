@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shutil
 
 
 def manifest(root, skip=lambda path: False):
@@ -43,3 +44,15 @@ def differences(expected, actual):
 def read(path):
     with open(path, encoding="utf-8") as file:
         return file.read()
+
+
+def remove(directory):
+    """Removes a tree with read-only directories in it, which Bazel leaves."""
+
+    def make_writable(function, path, _error):
+        os.chmod(os.path.dirname(path), 0o700)
+        if os.path.isdir(path) and not os.path.islink(path):
+            os.chmod(path, 0o700)
+        function(path)
+
+    shutil.rmtree(directory, onerror=make_writable)
