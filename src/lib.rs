@@ -7,7 +7,7 @@
 //! | 5 | [`cli`] |
 //! | 4 | [`crossbuild`], [`doctor`], [`server`] |
 //! | 3 | [`client`], [`queue`], [`worker`] |
-//! | 2 | [`execute`], [`sdist`] |
+//! | 2 | [`execute`], [`sdist`], [`starlark`] |
 //! | 1 | [`cas`], [`remote`], [`rootfs`], [`sandbox`] |
 //! | 0 | [`digest`], [`platform`], [`reapi`] |
 
@@ -29,4 +29,5 @@ pub mod rootfs;
 pub mod sandbox;
 pub mod sdist;
 pub mod server;
+pub mod starlark;
 pub mod worker;

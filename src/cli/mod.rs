@@ -4,6 +4,7 @@ mod build;
 mod doctor;
 mod executor;
 mod failure_text;
+mod generate;
 mod output;
 mod remote;
 mod sandbox_init;
@@ -30,6 +31,7 @@ enum Command {
     Build(Box<build::BuildArguments>),
     Wheel(Box<wheel::WheelArguments>),
     Serve(Box<serve::ServeArguments>),
+    Generate(generate::GenerateArguments),
     Doctor(doctor::DoctorArguments),
     Store(store::StoreArguments),
     /// Set up a sandbox and watch over what runs in it (started by crosswheel itself).
@@ -46,6 +48,7 @@ pub fn run() -> ExitCode {
         Command::Build(arguments) => build::run(*arguments),
         Command::Wheel(arguments) => wheel::run(*arguments),
         Command::Serve(arguments) => serve::run(*arguments),
+        Command::Generate(arguments) => generate::run(arguments),
         Command::Doctor(arguments) => doctor::run(arguments),
         Command::Store(arguments) => store::run(arguments),
         Command::SandboxInit => sandbox_init::run(),

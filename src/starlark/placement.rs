@@ -1,0 +1,127 @@
+//! The platforms of Bazel that a model stands for, each with its constraints. Knows nothing of how they are printed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::model::{ModelError, PlatformModel, PythonVersion};
+use crate::platform::{Libc, Target};
+
+/// A constraint value that a platform without a C library has.
+pub(super) const LIBC_UNSPECIFIED: &str = "libc_unspecified";
+/// A constraint value that a platform without a Python has, where others have one.
+pub(super) const PYTHON_UNSPECIFIED: &str = "python_unspecified";
+/// Targets of every package.
+const FIXED_TARGETS: [&str; 5] = ["libc", LIBC_UNSPECIFIED, "python", PYTHON_UNSPECIFIED, "toolchain_type"];
+
+/// A platform of Bazel.
+#[derive(Debug, Clone)]
+pub(super) struct Placement {
+    pub name: String,
+    pub target: Target,
+    pub libc: Option<Libc>,
+    pub python: Option<PythonVersion>,
+    /// Labels of its constraint values, in buildifier's order.
+    pub constraints: Vec<String>,
+    pub properties: Vec<(String, String)>,
+}
+
+/// All platforms of `models`, in order: one for each, or one for each of its Pythons.
+pub(super) fn placements(models: &[PlatformModel]) -> Vec<Placement> {
+    let any_python = models.iter().any(|model| !model.pythons.is_empty());
+    let of = |model: &PlatformModel| -> Vec<Placement> {
+        match model.pythons.as_slice() {
+            [] => vec![placement(model, model.name.clone(), None, any_python)],
+            [python] => vec![placement(model, model.name.clone(), Some(*python), any_python)],
+            several => several
+                .iter()
+                .map(|python| {
+                    let name = format!("{}_py3{}", model.name, python.minor);
+                    placement(model, name, Some(*python), any_python)
+                })
+                .collect(),
+        }
+    };
+    models.iter().flat_map(of).collect()
+}
+
+fn placement(
+    model: &PlatformModel,
+    name: String,
+    python: Option<PythonVersion>,
+    any_python: bool,
+) -> Placement {
+    let mut constraints = vec![format!(":{}", libc_value(model.libc))];
+    if any_python {
+        constraints.push(format!(":{}", python_value(python)));
+    }
+    constraints.push(format!("@platforms//cpu:{}", model.target.arch.bazel_cpu()));
+    constraints.push("@platforms//os:linux".to_owned());
+    Placement {
+        name,
+        target: model.target,
+        libc: model.libc,
+        python,
+        constraints,
+        properties: properties(model, python),
+    }
+}
+
+/// Sorted by name. The same model makes the same bytes.
+fn properties(model: &PlatformModel, python: Option<PythonVersion>) -> Vec<(String, String)> {
+    let mut all = BTreeMap::from([
+        ("Arch".to_owned(), model.target.arch.property().to_owned()),
+        ("OSFamily".to_owned(), "Linux".to_owned()),
+    ]);
+    if let Some(libc) = model.libc.filter(|_| model.libc_property) {
+        all.insert("libc".to_owned(), libc.to_string());
+    }
+    if let Some(python) = python.filter(|_| model.python_property) {
+        all.insert("python".to_owned(), python.to_string());
+    }
+    all.extend(model.properties.iter().cloned());
+    all.into_iter().collect()
+}
+
+/// The name of the constraint value for a C library.
+pub(super) fn libc_value(libc: Option<Libc>) -> String {
+    libc.map_or_else(|| LIBC_UNSPECIFIED.to_owned(), |libc| libc.to_string().replace('-', "_"))
+}
+
+/// The name of the constraint value for a Python.
+pub(super) fn python_value(python: Option<PythonVersion>) -> String {
+    python.map_or_else(|| PYTHON_UNSPECIFIED.to_owned(), |python| format!("python_{python}"))
+}
+
+/// The targets beside its platform that a placement has in the package.
+pub(super) fn own_targets(name: &str) -> [String; 4] {
+    [
+        format!("{name}_placement"),
+        format!("{name}_registered"),
+        format!("{name}_registered_toolchain"),
+        format!("{name}_toolchain"),
+    ]
+}
+
+/// Whether names and constraints of the platforms are each other's.
+pub(super) fn check(models: &[PlatformModel]) -> Result<(), ModelError> {
+    let all = placements(models);
+    let mut names: BTreeSet<String> = FIXED_TARGETS.map(str::to_owned).into();
+    for placement in &all {
+        names.insert(libc_value(placement.libc));
+        names.insert(python_value(placement.python));
+    }
+    for placement in &all {
+        let own = own_targets(&placement.name);
+        for target in own.into_iter().chain([placement.name.clone()]) {
+            if !names.insert(target.clone()) {
+                return Err(ModelError::SameName { platform: placement.name.clone(), target });
+            }
+        }
+    }
+    let mut constraints = BTreeMap::new();
+    for placement in &all {
+        if let Some(other) = constraints.insert(&placement.constraints, &placement.name) {
+            return Err(ModelError::SameConstraints(other.clone(), placement.name.clone()));
+        }
+    }
+    Ok(())
+}
