@@ -27,6 +27,12 @@ Exit codes:
   20  backend error
  130  interrupted by Ctrl-C (128 + the signal's number)";
 
+/// A command line that makes no sense, in documents.
+pub const USAGE: &str = "usage";
+
+/// A fault of this machine, in documents.
+pub const HOST: &str = "host";
+
 /// The failure in plain words: what happened, the lines that show it, what to do.
 pub fn describe(failure: &Failure) -> String {
     let mut text = format!("error: {failure}\n");
@@ -49,19 +55,24 @@ pub fn print_json(document: &impl Serialize) {
 
 /// Reports a command line that makes no sense: exit code 2.
 pub fn usage(json: bool, message: &str) -> ExitCode {
-    report(json, "usage", message);
+    report(json, USAGE, message);
     ExitCode::from(2)
 }
 
 /// Reports a fault of this machine: exit code 1.
 pub fn internal(json: bool, message: &str) -> ExitCode {
-    report(json, "host", message);
+    report(json, HOST, message);
     ExitCode::from(1)
+}
+
+/// The document for what is not the project's fault; `kind` is [`USAGE`] or [`HOST`].
+pub fn complaint(kind: &str, message: &str) -> serde_json::Value {
+    serde_json::json!({ "error": { "kind": kind, "message": message } })
 }
 
 fn report(json: bool, kind: &str, message: &str) {
     if json {
-        print_json(&serde_json::json!({ "error": { "kind": kind, "message": message } }));
+        print_json(&complaint(kind, message));
     }
     complain(&format!("error: {message}"));
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use clap::builder::{OsStringValueParser, TypedValueParser};
+use serde::Serialize;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use tempfile::TempDir;
@@ -20,9 +21,11 @@ use crate::platform::{Glibc, Target};
 use crate::sandbox::Mode;
 use crate::sandbox::{Cancellation, Cancelled};
 use crate::sdist::archive::Limits;
-use crate::sdist::build::{Expect, WheelRequest, build_wheel};
+use crate::sdist::build::{Expect, WheelRequest, build_wheel, publish};
+use crate::sdist::compiler::CrossCompiler;
+use crate::sdist::failure::Failure;
 use crate::sdist::interpreter::Interpreter;
-use crate::sdist::report::Outcome;
+use crate::sdist::report::{CompilerKind, CompilerReport, Outcome, Report};
 use crate::sdist::step_error::StepError;
 use crate::sdist::wheelhouse::GivenWheels;
 
@@ -74,6 +77,9 @@ pub struct WheelArguments {
     /// Directory of tools for the build's PATH; may be given several times
     #[arg(long = "path", value_name = "DIR")]
     tool_directories: Vec<PathBuf>,
+    /// A cross compiler that runs natively where Python is emulated, with flags perhaps: "PROGRAM FLAGS..."
+    #[arg(long, value_name = "PROGRAM", env = "CROSSWHEEL_CROSS_CC")]
+    cross_cc: Option<String>,
     /// Crates for Rust extensions, as `cargo vendor` writes them
     #[arg(long, value_name = "DIR")]
     crates: Option<PathBuf>,
@@ -108,59 +114,131 @@ pub struct WheelArguments {
     /// project's fault (exit codes 1 and 2), {"error": {...}}; nothing when interrupted
     #[arg(long)]
     json: bool,
+    /// Write that document, whatever it says, to this file, too
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
     /// Keep the backend's output to ourselves; a failure still shows its lines
     #[arg(long, short)]
     quiet: bool,
 }
 
 /// Runs the subcommand.
-pub fn run(arguments: WheelArguments) -> ExitCode {
-    let (json, quiet) = (arguments.json, arguments.quiet);
+pub fn run(mut arguments: WheelArguments) -> ExitCode {
+    let answer = Answer { json: arguments.json, report: arguments.report.take() };
+    let quiet = arguments.quiet;
     let cancellation = Arc::new(Cancellation::default());
     let signal = match cancel_on_signals(&cancellation) {
         Ok(signal) => signal,
-        Err(error) => return failure_text::internal(json, &format!("cannot listen for signals: {error}")),
+        Err(error) => return answer.internal(&format!("cannot listen for signals: {error}")),
     };
     if let Err(message) = check_version() {
-        return failure_text::internal(json, &message);
+        return answer.internal(&message);
     }
     let (cache, _temporary) = match cache_directory(arguments.cache_dir.clone()) {
         Ok(directory) => directory,
-        Err(message) => return failure_text::internal(json, &message),
+        Err(message) => return answer.internal(&message),
     };
     let request = match request(arguments, cache) {
         Ok(request) => request,
         Err(_) if signal.load(Ordering::SeqCst) != 0 => return interrupted(&signal),
-        Err(message) => return failure_text::usage(json, &message),
+        Err(message) => return answer.usage(&message),
     };
     let mut output: Box<dyn Write + Send> =
         if quiet { Box::new(std::io::sink()) } else { Box::new(std::io::stderr()) };
     match build_wheel(&request, &cancellation, &mut output) {
-        Ok(report) => {
-            if json {
-                failure_text::print_json(&Outcome::Built(Box::new(report)));
-            } else {
-                print(&request.out.join(&report.file_name).display().to_string());
-                report.notes.iter().for_each(|note| complain(&format!("note: {note}")));
-                report.isolation.lost.iter().for_each(|lost| complain(&format!("note: {lost}")));
-            }
-            ExitCode::SUCCESS
-        }
+        Ok(report) => answer.built(report, &request.out),
         // Whatever else went wrong then: an interrupt from a terminal also reaches our helpers.
         Err(_) if signal.load(Ordering::SeqCst) != 0 => interrupted(&signal),
-        Err(StepError::Failed(failure)) => {
-            let code = failure.class.exit_code();
-            if json {
-                failure_text::print_json(&Outcome::Failed(failure));
-            } else {
-                complain(failure_text::describe(&failure).trim_end());
-            }
-            ExitCode::from(code)
-        }
-        Err(StepError::Input(message)) => failure_text::usage(json, &message),
+        Err(StepError::Failed(failure)) => answer.failed(failure),
+        Err(StepError::Input(message)) => answer.usage(&message),
         Err(StepError::Cancelled(_)) => interrupted(&signal),
-        Err(error @ StepError::Host { .. }) => failure_text::internal(json, &error.to_string()),
+        Err(error @ StepError::Host { .. }) => answer.internal(&error.to_string()),
     }
+}
+
+/// Where the answer goes.
+struct Answer {
+    json: bool,
+    report: Option<PathBuf>,
+}
+
+impl Answer {
+    fn built(&self, report: Report, out: &Path) -> ExitCode {
+        let wheel = out.join(&report.file_name);
+        let remarks = remarks(&report);
+        if let Err(message) = self.document(&Outcome::Built(Box::new(report))) {
+            return failure_text::internal(self.json, &message);
+        }
+        if !self.json {
+            print(&wheel.display().to_string());
+            remarks.iter().for_each(|remark| complain(&format!("note: {remark}")));
+        }
+        ExitCode::SUCCESS
+    }
+
+    fn failed(&self, failure: Failure) -> ExitCode {
+        let (code, text) = (failure.class.exit_code(), failure_text::describe(&failure));
+        if let Err(message) = self.document(&Outcome::Failed(failure)) {
+            complain(text.trim_end());
+            return failure_text::internal(self.json, &message);
+        }
+        if !self.json {
+            complain(text.trim_end());
+        }
+        ExitCode::from(code)
+    }
+
+    fn usage(&self, message: &str) -> ExitCode {
+        self.complaint(failure_text::USAGE, message);
+        failure_text::usage(self.json, message)
+    }
+
+    fn internal(&self, message: &str) -> ExitCode {
+        self.complaint(failure_text::HOST, message);
+        failure_text::internal(self.json, message)
+    }
+
+    /// The message is shown anyway, so a report that cannot be written is only one more.
+    fn complaint(&self, kind: &str, message: &str) {
+        if let Err(error) = self.write(&failure_text::complaint(kind, message)) {
+            complain(&format!("error: {error}"));
+        }
+    }
+
+    /// Writes `document` to wherever it was asked for; to standard output only if all else went well.
+    fn document(&self, document: &Outcome) -> Result<(), String> {
+        self.write(document)?;
+        if self.json {
+            failure_text::print_json(document);
+        }
+        Ok(())
+    }
+
+    fn write(&self, document: &impl Serialize) -> Result<(), String> {
+        let Some(path) = &self.report else { return Ok(()) };
+        let cannot = |error: std::io::Error| format!("cannot write the report {}: {error}", path.display());
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let mut bytes = serde_json::to_vec(document).map_err(|error| cannot(error.into()))?;
+        bytes.push(b'\n');
+        publish(&mut bytes.as_slice(), directory.unwrap_or(Path::new(".")), name).map_err(cannot)
+    }
+}
+
+/// What a person should know of a wheel beside its name.
+fn remarks(report: &Report) -> Vec<String> {
+    let mut remarks = report.notes.clone();
+    if report.emulated {
+        remarks.push(format!("Python {} was emulated", report.python_version));
+    }
+    if let Some(CompilerReport { kind, program, version }) = &report.compiler
+        && *kind != CompilerKind::Native
+    {
+        let version = version.iter().map(|version| format!(" ({version})")).collect::<String>();
+        remarks.push(format!("the C compiler was {kind}: {program}{version}"));
+    }
+    remarks.extend(report.isolation.lost.iter().cloned());
+    remarks
 }
 
 fn interrupted(signal: &AtomicI32) -> ExitCode {
@@ -197,6 +275,9 @@ fn cache_directory(given: Option<PathBuf>) -> Result<(PathBuf, Option<TempDir>),
 }
 
 fn request(arguments: WheelArguments, cache: PathBuf) -> Result<WheelRequest, String> {
+    let cross_compiler = arguments.cross_cc.as_deref().filter(|given| !given.trim().is_empty());
+    let cross_compiler = cross_compiler.map(str::parse::<CrossCompiler>).transpose();
+    let cross_compiler = cross_compiler.map_err(|error| error.to_string())?;
     let interpreter = Interpreter::find(&arguments.python, &cache).map_err(|error| error.to_string())?;
     let mut config_settings = BTreeMap::<String, Vec<String>>::new();
     for (key, value) in arguments.config_settings {
@@ -214,6 +295,7 @@ fn request(arguments: WheelArguments, cache: PathBuf) -> Result<WheelRequest, St
         config_settings,
         environment: arguments.environment.into_iter().collect(),
         tool_directories: super::directories("--path", &arguments.tool_directories)?,
+        cross_compiler,
         crates: arguments.crates,
         limits: Limits {
             bytes: arguments.limit_bytes,

@@ -23,8 +23,9 @@
 //!   take our word for it), so digests need SHA-256 as the digest function; without `#sha256=` any file or
 //!   directory will do;
 //! - `--python` is a version or a command to be found in `PATH`, or an absolute path;
+//! - `--cross-cc` is a program at an absolute path, with flags but no quotes;
 //! - such absolute paths, and those of `PATH`, lead to neither the exec root nor `/tmp`, `/var/tmp`, `/dev` or
-//!   `/proc`;
+//!   `/proc`, nor to anything in `/.crosswheel` but the host's own programs in [`NATIVE_INSIDE`];
 //! - the only environment variables are [`VERSION_VARIABLE`] and `PATH`;
 //! - the input root has no symlinks;
 //! - the sandbox has namespaces.
@@ -66,12 +67,16 @@ pub const INSIDE: &str = "/.crosswheel/bin/crosswheel";
 /// Where the action sees the shared cache.
 pub const CACHE_INSIDE: &str = "/.crosswheel/cache";
 
+/// Where the action sees programs of the host, if its root file system is another: read-only.
+pub const NATIVE_INSIDE: &str = "/.crosswheel/native";
+
 /// Where an action that may not use the shared cache has its own.
 pub const PRIVATE_CACHE_INSIDE: &str = "/tmp/crosswheel-cache";
 
 /// Options of `crosswheel wheel` that an action with the shared cache may use, besides [`PATH_OPTIONS`].
-pub const OPTIONS: [&str; 13] = [
+pub const OPTIONS: [&str; 14] = [
     "--python",
+    "--cross-cc",
     "--build-wheels",
     "--target",
     "--glibc",
@@ -87,7 +92,7 @@ pub const OPTIONS: [&str; 13] = [
 ];
 
 /// Options whose value is a path of the exec root.
-pub const PATH_OPTIONS: [&str; 3] = ["--out", "--patch", "--crates"];
+pub const PATH_OPTIONS: [&str; 4] = ["--out", "--report", "--patch", "--crates"];
 
 /// An action that runs this binary.
 #[derive(Debug, PartialEq, Eq)]
@@ -153,6 +158,7 @@ fn check_shared(command: &Command, inputs: &InputDirectory) -> Result<(), String
             Some((option, path)) if PATH_OPTIONS.contains(&option) => check_own(path)?,
             Some(("--build-wheels", wheels)) => check_wheels(wheels, command, inputs)?,
             Some(("--python", python)) if python.contains('/') => check_foreign(Path::new(python))?,
+            Some(("--cross-cc", compiler)) => check_compiler(compiler)?,
             Some((option, _)) if OPTIONS.contains(&option) => {}
             _ => return Err(format!("its argument `{argument}` is not among the options for that")),
         }
@@ -170,11 +176,20 @@ fn check_foreign(path: &Path) -> Result<(), String> {
     let plain = path.is_absolute() && !path.components().any(|part| part == Component::ParentDir);
     // `/proc/self/cwd` leads to the exec root, too.
     let clients = [EXEC_ROOT, "/tmp", "/var/tmp", "/dev", "/proc", "/.crosswheel"];
-    if plain && !clients.iter().any(|directory| path.starts_with(directory)) {
+    let of_clients = clients.iter().any(|directory| path.starts_with(directory));
+    if plain && (!of_clients || path.starts_with(NATIVE_INSIDE)) {
         Ok(())
     } else {
         Err(format!("{path:?} is not a place for the worker's own programs"))
     }
+}
+
+/// A compiler of the worker's. Its flags only matter inside the nested sandbox.
+fn check_compiler(command: &str) -> Result<(), String> {
+    if command.contains(['\'', '"', '\\']) {
+        return Err(format!("`{command}` has quotes, which leave open what is the program"));
+    }
+    check_foreign(Path::new(command.split_whitespace().next().unwrap_or_default()))
 }
 
 fn check_wheels(value: &str, command: &Command, inputs: &InputDirectory) -> Result<(), String> {

@@ -51,6 +51,16 @@ impl Arch {
         if cfg!(target_arch = "aarch64") { Self::Arm64 } else { Self::Amd64 }
     }
 
+    /// The architecture that a file is for which begins with `header` (20 bytes do), if it is an ELF file for one
+    /// of ours.
+    pub fn of_elf_header(header: &[u8]) -> Option<Self> {
+        if !header.starts_with(b"\x7fELF") {
+            return None;
+        }
+        let machine = u16::from_le_bytes([*header.get(18)?, *header.get(19)?]);
+        [Self::Amd64, Self::Arm64].into_iter().find(|arch| arch.elf_machine() == machine)
+    }
+
     /// `e_machine` of ELF files for this architecture (62 `EM_X86_64`, 183 `EM_AARCH64`).
     pub fn elf_machine(self) -> u16 {
         match self {

@@ -49,7 +49,7 @@ impl Offer {
     /// If `root` is no directory that can be read.
     pub fn of(root: &Path, visible: &[PathBuf]) -> std::io::Result<Self> {
         let root = View { root: fs_err::File::open(root)?.into_parts().0.into(), visible };
-        let arch = PROGRAMS.iter().find_map(|program| arch_of(&root.read(program, 64)?));
+        let arch = PROGRAMS.iter().find_map(|program| Arch::of_elf_header(&root.read(program, 64)?));
         let glibc = || LIBRARIES.iter().find_map(|path| glibc_in(&root.read(path, MOST_LIBRARY_BYTES)?));
         let musl = || MUSL.iter().any(|path| root.open(path, OFlags::PATH).is_some());
         let libc = glibc().map(Libc::Glibc).or_else(|| musl().then_some(Libc::Musl));
@@ -111,15 +111,6 @@ impl View<'_> {
             })
             .collect()
     }
-}
-
-/// The architecture in the header of a program.
-fn arch_of(header: &[u8]) -> Option<Arch> {
-    if !header.starts_with(b"\x7fELF") {
-        return None;
-    }
-    let machine = u16::from_le_bytes([*header.get(18)?, *header.get(19)?]);
-    [Arch::Amd64, Arch::Arm64].into_iter().find(|arch| arch.elf_machine() == machine)
 }
 
 /// The version in the greeting that glibc prints when it is run as a program.

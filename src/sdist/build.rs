@@ -5,7 +5,7 @@
 //! Knows nothing of indexes, of who asked, or of what is done with the wheel.
 
 use std::collections::BTreeMap;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -15,6 +15,7 @@ use pep508_rs::Requirement;
 use super::archive::{self, Limits, SourceTree};
 use super::backend::{BackendCall, BackendRun, ConfigSettings, Conversation, SCRIPT, log_lines};
 use super::build_venv::{BuildVenv, VenvMaker, refuse_missing};
+use super::compiler::{self, CrossCompiler};
 use super::diagnosis::{diagnose, diagnose_refusal, failed_compilation};
 use super::environment::{EnvironmentPlan, FIXED_DIRECTORY};
 use super::failure::{Failure, FailureClass};
@@ -27,6 +28,7 @@ use super::stopwatch::Stopwatch;
 use super::unpacked_wheel::UnpackedWheel;
 use super::venv::python_in;
 use super::verify::{Expected, NativeExpectation, VerifiedWheel, verify};
+use super::wheel_refused::WheelRefused;
 use super::wheelhouse::GivenWheels;
 use super::workspace::Workspace;
 use crate::platform::{Glibc, Target};
@@ -60,6 +62,8 @@ pub struct WheelRequest {
     pub environment: BTreeMap<String, String>,
     /// Directories added to the build's PATH.
     pub tool_directories: Vec<PathBuf>,
+    /// The compiler for the interpreter's architecture that builds are told to use.
+    pub cross_compiler: Option<CrossCompiler>,
     /// Crates vendored by `cargo vendor`.
     pub crates: Option<PathBuf>,
     /// Limits of the archive.
@@ -334,6 +338,7 @@ impl Step<'_> {
             home: &layout.inside.join(Layout::HOME),
             temporary: &layout.inside.join(Layout::TEMPORARY),
             crates: self.request.crates.is_some(),
+            cross: self.cross_variables(),
             interpreter_cflags: has_setuptools.then_some(self.request.interpreter.cflags.as_str()),
             user: &self.request.environment,
             project,
@@ -353,6 +358,11 @@ impl Step<'_> {
         }
     }
 
+    fn cross_variables(&self) -> BTreeMap<String, String> {
+        let compiler = self.request.cross_compiler.as_ref();
+        compiler.map(|compiler| compiler.variables(&self.request.interpreter)).unwrap_or_default()
+    }
+
     /// The workspace, writable, at its fixed place; the venv in it read-only, because other builds use it.
     fn binds(&self, layout: &Layout, venv: &BuildVenv) -> Vec<Bind> {
         let read_only =
@@ -369,7 +379,8 @@ impl Step<'_> {
         let interpreter = &self.request.interpreter;
         let executable_directory = interpreter.executable.parent().map(Path::to_owned);
         let tools = self.request.tool_directories.iter().cloned();
-        tools.chain(executable_directory).chain([interpreter.base_prefix.clone()]).collect()
+        let compiler = self.request.cross_compiler.iter().filter_map(CrossCompiler::directory);
+        tools.chain(compiler).chain(executable_directory).chain([interpreter.base_prefix.clone()]).collect()
     }
 
     fn failed_run(&self, run: &BackendRun, log: &[String]) -> Failure {
@@ -438,7 +449,8 @@ impl Step<'_> {
     /// Puts the wheel under its own name, whole or not at all.
     fn publish(&mut self, verified: &VerifiedWheel) -> Result<(), StepError> {
         self.cancellation.check()?;
-        publish_file(&verified.path, &self.request.out, &verified.file_name.to_string())
+        fs_err::File::open(&verified.path)
+            .and_then(|mut wheel| publish(&mut wheel, &self.request.out, &verified.file_name.to_string()))
             .map_err(host("write the wheel"))?;
         self.stopwatch.lap("publish");
         Ok(())
@@ -463,6 +475,8 @@ impl Step<'_> {
             glibc_floor: verified.glibc_floor,
             target: self.request.target,
             python_version: self.request.interpreter.version_text(),
+            emulated: self.request.interpreter.is_emulated(),
+            compiler: if verified.native { compiler::used(self.request) } else { None },
             sdist_sha256: source.sha256,
             backend: environment.project.build_system.backend.clone(),
             build_requirements: environment.installed.iter().map(used_requirement).collect(),
@@ -510,12 +524,9 @@ fn check_target(request: &WheelRequest) -> Result<(), StepError> {
     if found == request.target {
         return Ok(());
     }
-    Err(StepError::Input(format!(
-        "the target is {}, but Python at `{}` makes wheels for {found}; run this step on a {} machine, or give its interpreter",
-        request.target,
-        request.interpreter.executable.display(),
-        request.target,
-    )))
+    let python = request.interpreter.executable.clone();
+    let refused = WheelRefused::WrongMachine { target: request.target, found, python };
+    Err(Failure::from(refused).into())
 }
 
 fn check_dynamic(
@@ -545,11 +556,11 @@ fn used_requirement(wheel: &UnpackedWheel) -> UsedRequirement {
     }
 }
 
-/// Copies `from` into `directory` as `name`: readers see the old file, or none, until all is there.
-pub fn publish_file(from: &Path, directory: &Path, name: &str) -> std::io::Result<()> {
+/// Writes what is in `from` into `directory` as `name`: readers see the old file, or none, until all is there.
+pub fn publish(from: &mut impl Read, directory: &Path, name: &str) -> std::io::Result<()> {
     fs_err::create_dir_all(directory)?;
     let mut file = tempfile::Builder::new().prefix(".crosswheel-").tempfile_in(directory)?;
-    std::io::copy(&mut fs_err::File::open(from)?, file.as_file_mut())?;
+    std::io::copy(from, file.as_file_mut())?;
     file.as_file().set_permissions(PermissionsExt::from_mode(0o644))?;
     file.persist(directory.join(name))?;
     Ok(())

@@ -15,7 +15,7 @@ pub const DEFAULT_SOURCE_DATE_EPOCH: u64 = 315_532_800;
 /// With namespaces this is also where they are.
 pub const FIXED_DIRECTORY: &str = "/crosswheel";
 
-const SYSTEM_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+pub(super) const SYSTEM_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// What the environment of a build is made from. All paths are as the build sees them.
 pub struct EnvironmentPlan<'a> {
@@ -34,6 +34,8 @@ pub struct EnvironmentPlan<'a> {
     /// The interpreter's own compiler flags, if setuptools is in the venv: it takes CFLAGS of the
     /// environment instead of them, not besides them, and would compile without optimisation.
     pub interpreter_cflags: Option<&'a str>,
+    /// Variables that name a cross compiler and its tools, if there is one.
+    pub cross: BTreeMap<String, String>,
     /// What the user set with `--env`; wins, but for PATH and compiler flags, which are joined.
     pub user: &'a BTreeMap<String, String>,
     /// The project, for the variables that tell version-control plug-ins its version.
@@ -73,6 +75,9 @@ impl EnvironmentPlan<'_> {
         }
         for (name, value) in self.version_variables() {
             set(&name, value.as_ref());
+        }
+        for (name, value) in &self.cross {
+            set(name, value.as_ref());
         }
         for (name, value) in self.user {
             set(name, value.as_ref());
@@ -119,7 +124,7 @@ impl EnvironmentPlan<'_> {
 
 /// `flag` so that it stays one word where flags are split as a shell does it: setuptools, Meson and
 /// the command lines that CMake and make write.
-fn quoted(flag: String) -> String {
+pub(super) fn quoted(flag: String) -> String {
     let plain = |character: char| character.is_ascii_alphanumeric() || "-_=/.+,:@%".contains(character);
     if flag.chars().all(plain) { flag } else { format!("'{}'", flag.replace('\'', r"'\''")) }
 }
@@ -162,6 +167,7 @@ mod tests {
             home: Path::new("/w/home"),
             temporary: Path::new("/w/tmp"),
             crates: false,
+            cross: BTreeMap::from([("CC".into(), "/cross/gcc".into()), ("CXX".into(), "/cross/g++".into())]),
             interpreter_cflags: Some("-Wsign-compare -O3 -g -Wall -Wp,-D_FORTIFY_SOURCE=2"),
             user: &user,
             project: &project,
@@ -187,6 +193,12 @@ mod tests {
         assert_eq!(variables["CXXFLAGS"], "-O3 -g -Wp,-D_FORTIFY_SOURCE=2 -ffile-prefix-map=/w=/crosswheel");
         assert_eq!(variables["PATH"], "/w/venv/bin:/rust/bin:/opt/bin");
         assert_eq!(variables["SOURCE_DATE_EPOCH"], "1");
+    }
+
+    #[test]
+    fn the_compiler_of_the_user_comes_before_the_cross_compiler() {
+        let variables = variables(&[("CC", "clang")]);
+        assert_eq!((&*variables["CC"], &*variables["CXX"]), ("clang", "/cross/g++"));
     }
 
     #[test]

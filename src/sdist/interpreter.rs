@@ -35,6 +35,10 @@ pub struct Interpreter {
     pub platform: String,
     /// `confstr("CS_GNU_LIBC_VERSION")`, such as `glibc 2.36`; none on other libcs.
     pub libc: Option<String>,
+    /// `sysconfig.get_config_var("CC")`: the compiler, with flags perhaps, that setuptools calls unless it is told
+    /// otherwise; may be empty.
+    #[serde(default)]
+    pub cc: String,
     /// `sysconfig.get_config_var("CFLAGS")`: what setuptools compiles extensions with.
     pub cflags: String,
     /// The values of environment markers (PEP 508).
@@ -110,6 +114,12 @@ impl Interpreter {
     pub fn target(&self) -> Target {
         let arch = self.arch().unwrap_or_else(Arch::host);
         Target { arch }
+    }
+
+    /// Whether it is a program of another architecture than ours, so that something has to emulate it here.
+    pub fn is_emulated(&self) -> bool {
+        let machine = machine_of(&self.executable).or_else(|| self.arch());
+        machine.is_some_and(|machine| machine != Arch::host())
     }
 
     /// The version, such as `3.11.7`.
@@ -241,9 +251,17 @@ fn cache_key(path: &Path) -> std::io::Result<Sha256> {
     Ok(Sha256::of(key.as_bytes()))
 }
 
-fn stamp(path: &Path) -> std::io::Result<String> {
+/// Changes when the file at `path` does.
+pub(super) fn stamp(path: &Path) -> std::io::Result<String> {
     let metadata = fs_err::metadata(path)?;
     Ok(format!("{} {} {}.{}", path.display(), metadata.len(), metadata.mtime(), metadata.mtime_nsec()))
+}
+
+/// The architecture of the program at `path`; none if it is a script, or of no architecture that we know.
+pub(super) fn machine_of(path: &Path) -> Option<Arch> {
+    let mut header = Vec::new();
+    fs_err::File::open(path).ok()?.take(20).read_to_end(&mut header).ok()?;
+    Arch::of_elf_header(&header)
 }
 
 fn is_elf(path: &Path) -> std::io::Result<bool> {

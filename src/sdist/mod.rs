@@ -6,6 +6,7 @@ pub mod backend;
 pub mod build;
 mod build_venv;
 pub mod byte_compile;
+pub mod compiler;
 pub mod core_metadata;
 pub mod diagnosis;
 pub mod elf;

@@ -28,6 +28,7 @@ json.dump(
         "free_threaded": bool(sysconfig.get_config_var("Py_GIL_DISABLED")),
         "platform": sysconfig.get_platform(),
         "libc": libc,
+        "cc": sysconfig.get_config_var("CC") or "",
         "cflags": sysconfig.get_config_var("CFLAGS") or "",
         "markers": {
             "implementation_name": implementation.name,

@@ -42,6 +42,12 @@ pub struct Report {
     pub target: Target,
     /// Version of the Python that built it, such as `3.11.7`.
     pub python_version: String,
+    /// Whether Python was one for another architecture than crosswheel's own, and so ran emulated.
+    #[serde(default)]
+    pub emulated: bool,
+    /// What compiled, if the wheel holds machine code and a C compiler was there.
+    #[serde(default)]
+    pub compiler: Option<CompilerReport>,
     /// SHA-256 of the sdist.
     pub sdist_sha256: Sha256,
     /// PEP 517 backend that built it.
@@ -74,6 +80,40 @@ pub struct UsedRequirement {
     pub file_name: String,
     /// SHA-256 of the wheel.
     pub sha256: Sha256,
+}
+
+/// The C compiler of a build: what it was told to use or would find itself. (A build may also bring its own.)
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CompilerReport {
+    /// How it ran.
+    pub kind: CompilerKind,
+    /// Path of the program, as the build saw it.
+    pub program: String,
+    /// The first line of what it prints for `--version`; none where asking is not safe or not possible.
+    #[serde(default)]
+    pub version: Option<String>,
+}
+
+/// How a compiler ran.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CompilerKind {
+    /// It compiled for the architecture it ran on.
+    Native,
+    /// It ran under emulation.
+    Emulated,
+    /// It ran natively and compiled for another architecture.
+    Cross,
+}
+
+impl std::fmt::Display for CompilerKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Native => "native",
+            Self::Emulated => "emulated",
+            Self::Cross => "cross",
+        })
+    }
 }
 
 /// How a build was cut off from its host.

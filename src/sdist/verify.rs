@@ -62,6 +62,8 @@ pub struct VerifiedWheel {
     pub tags: BTreeSet<Tag>,
     /// `Root-Is-Purelib`, and no machine code inside.
     pub pure: bool,
+    /// Whether there is machine code inside.
+    pub native: bool,
     /// SHA-256 of the file.
     pub sha256: Sha256,
     /// Size of the file in bytes.
@@ -93,6 +95,7 @@ pub fn verify(
         path,
         tags,
         pure: archive.wheel.root_is_purelib && contents.native.is_empty(),
+        native: !contents.native.is_empty(),
         sha256: archive.sha256,
         size_bytes: archive.size_bytes,
         glibc_floor: contents.glibc,

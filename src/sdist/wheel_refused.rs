@@ -1,6 +1,8 @@
 //! Why a built wheel may not be handed on, and what to do about it.
 //! Knows nothing of how that is found out; `verify` does.
 
+use std::path::PathBuf;
+
 use super::elf::ElfError;
 use super::failure::{Failure, FailureClass};
 use super::wheel_archive::WheelArchiveError;
@@ -13,6 +15,16 @@ pub enum WheelRefused {
     /// The output directory cannot be read; the error names it.
     #[error("cannot look for the built wheel: {0}")]
     Io(#[from] std::io::Error),
+    /// The interpreter is not the target's, so that nothing it builds can be.
+    #[error("the wheel must be for {target}, but Python at `{}` makes wheels for {found}", .python.display())]
+    WrongMachine {
+        /// The platform the wheel must be for.
+        target: Target,
+        /// The platform of the interpreter.
+        found: Target,
+        /// The interpreter.
+        python: PathBuf,
+    },
     /// It is not a wheel that can be read.
     #[error(transparent)]
     Archive(#[from] WheelArchiveError),
@@ -165,6 +177,10 @@ impl WheelRefused {
     pub fn hint(&self) -> &'static str {
         match self {
             Self::Io(_) => "check that the output directory still exists and can be read",
+            Self::WrongMachine { .. } => {
+                "run this step on a machine, or in a root file system, of the target's architecture (for an action: \
+                 on an execution platform with the target's constraints), or give an interpreter of it with --python"
+            }
             Self::NotOneWheel { found } if found.is_empty() => {
                 "the backend reported success without a wheel; its log may say why"
             }

@@ -58,6 +58,11 @@ fn the_shared_cache_is_only_for_what_cannot_abuse_it() {
         wheel(&["--sandbox=required", "--out=/.crosswheel/cache"]),
         wheel(&["--sandbox=required", "--out", "x"]),
         wheel(&["--sandbox=required", "--build-wheels=a-1.tar.gz#sha256=00"]),
+        wheel(&["--sandbox=required", "--report=/.crosswheel/cache/report.json"]),
+        wheel(&["--sandbox=required", "--cross-cc=gcc"]),
+        wheel(&["--sandbox=required", "--cross-cc=/execroot/gcc --sysroot=/"]),
+        wheel(&["--sandbox=required", "--cross-cc=/.crosswheel/native/../cache/gcc"]),
+        wheel(&["--sandbox=required", "--cross-cc='/usr/bin/gcc'"]),
     ];
     for command in private {
         let executed = scene.run(&root, command.clone());
@@ -74,7 +79,9 @@ fn the_shared_cache_is_only_for_what_cannot_abuse_it() {
     assert!(scene.run(&linked, wheel(&["--sandbox=required"])).message.contains("symlinks"));
     assert!(!cache.exists());
 
-    let executed = scene.run(&root, wheel(&["--sandbox=required", "--json"]));
+    let more =
+        ["--sandbox=required", "--json", "--report=out/report.json", "--cross-cc=/bin/true --sysroot=/"];
+    let executed = scene.run(&root, wheel(&more));
     assert_eq!(executed.message, "", "{}", scene.stderr(&executed));
     // Facts about the interpreter.
     assert!(fs_err::read_dir(&cache).unwrap().next().is_some());
