@@ -25,7 +25,7 @@ fn main() {
     let rounds = if quick { 4 } else { 400 };
     println!("| action | at a time | p10 ms | p50 ms | p90 ms | per second | our own processor ms |");
     println!("|---|---|---|---|---|---|---|");
-    let sandbox = Sandbox::detect(Mode::Required, crosswheel()).unwrap();
+    let sandbox = Sandbox::detect(Mode::Required, crosswheel().into()).unwrap();
     let spawner = Spawner::start(&sandbox).unwrap();
     for at_a_time in [1, 2, 8] {
         measure("the sandbox alone", at_a_time, rounds, |_| sandbox_alone(&spawner));

@@ -124,7 +124,7 @@ fn finish(mut tree: ProcessTree) {
 }
 
 fn detect(mode: Mode) -> Sandbox {
-    Sandbox::detect(mode, PathBuf::from(INIT)).expect("this host allows a sandbox")
+    Sandbox::detect(mode, PathBuf::from(INIT).into()).expect("this host allows a sandbox")
 }
 
 fn command() -> Spec {

@@ -9,7 +9,7 @@
 //! | 3 | [`client`], [`queue`], [`worker`] |
 //! | 2 | [`execute`], [`sdist`], [`starlark`] |
 //! | 1 | [`cas`], [`remote`], [`rootfs`], [`sandbox`] |
-//! | 0 | [`digest`], [`platform`], [`reapi`] |
+//! | 0 | [`digest`], [`emulation`], [`platform`], [`reapi`] |
 
 // They panic when nobody reads.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
@@ -20,6 +20,7 @@ pub mod client;
 pub mod crossbuild;
 pub mod digest;
 pub mod doctor;
+pub mod emulation;
 pub mod execute;
 pub mod platform;
 pub mod queue;

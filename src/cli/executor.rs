@@ -12,7 +12,7 @@ use crate::cas::{BlobStore, RemoteStore, StoreError};
 use crate::client::{Client, ClientError, ClientSettings};
 use crate::crossbuild::{BuildFailure, BuildFailureClass, Connect};
 use crate::remote::{connect, in_process};
-use crate::sandbox::Mode;
+use crate::sandbox::{Mode, OwnExecutable};
 use crate::server::settings::{Embedding, Settings};
 use crate::server::{Host, HostError};
 
@@ -117,7 +117,7 @@ fn start_host(
     embedded: &Embedded,
     visible_host_paths: Vec<PathBuf>,
 ) -> Result<Host, BuildFailure> {
-    let own_executable = std::env::current_exe()?;
+    let own_executable = OwnExecutable::running()?;
     for number in 1..=MOST_STORES {
         let store = match number {
             1 => embedded.cache.join("executor"),

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 
 use super::output::complain;
-use crate::sandbox::{Bind, Mode, Outcome, RootFileSystem, Sandbox, Spec};
+use crate::sandbox::{Bind, Mode, Outcome, OwnExecutable, RootFileSystem, Sandbox, Spec};
 
 /// Exits with the code of the command, with 128 and the number of the signal that ended it, with 124 when its
 /// time was up, and with 125 when it could not be run.
@@ -56,7 +56,7 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
 }
 
 fn run_in_sandbox(arguments: Arguments) -> anyhow::Result<u8> {
-    let init = std::env::current_exe().context("cannot find this executable")?;
+    let init = OwnExecutable::running().context("cannot find this executable")?;
     let sandbox = Sandbox::detect(arguments.sandbox, init)?;
     for lost in &sandbox.isolation().lost {
         complain(&format!("crosswheel: this host does not allow {lost}"));

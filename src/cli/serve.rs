@@ -11,6 +11,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::failure_text;
 use super::output::print;
+use crate::sandbox::OwnExecutable;
 use crate::server::settings::{ENTRIES, Entry, Layers, LogFormat, Settings, SettingsError, about};
 use crate::server::{Address, Host, HostError, HttpServer, Summary};
 
@@ -150,7 +151,7 @@ enum End {
 
 async fn serve(settings: &Settings, json: bool) -> Result<End, HostError> {
     let mut signals = Signals::new().map_err(|source| HostError::Io { doing: "wait for signals", source })?;
-    let own_executable = std::env::current_exe()
+    let own_executable = OwnExecutable::running()
         .map_err(|source| HostError::Io { doing: "find our own executable", source })?;
     let host = Host::start(settings, own_executable).await?;
     let (listening, addresses) = host.listen(&settings.listen).await?;
@@ -213,13 +214,14 @@ impl Start<'_> {
             .summary
             .pools
             .iter()
-            .map(|pool| {
+            .zip(&self.summary.emulators)
+            .map(|(pool, emulator)| {
                 let properties: Vec<_> = pool
                     .properties
                     .iter()
                     .map(|(name, value)| serde_json::json!({ "name": name, "value": value }))
                     .collect();
-                serde_json::json!({ "name": pool.name, "slots": pool.slots, "properties": properties })
+                serde_json::json!({ "name": pool.name, "slots": pool.slots, "properties": properties, "emulator": emulator })
             })
             .collect();
         serde_json::json!({
@@ -252,11 +254,14 @@ impl Start<'_> {
             .max_bytes
             .map_or_else(|| "no limit".into(), |bytes| format!("at most {}", about(bytes)));
         line("store", format!("{} ({most})", self.summary.store.display()));
-        for pool in &self.summary.pools {
+        for (pool, emulator) in self.summary.pools.iter().zip(&self.summary.emulators) {
             let properties: Vec<_> =
                 pool.properties.iter().map(|(name, value)| format!("{name}={value}")).collect();
             let slots = if pool.slots == 1 { "slot" } else { "slots" };
-            line("pool", format!("{}: {} {slots}; {}", pool.name, pool.slots, properties.join(" ")));
+            let emulated =
+                emulator.as_ref().map(|emulator| format!(" (emulated by {emulator})")).unwrap_or_default();
+            let properties = properties.join(" ");
+            line("pool", format!("{}: {} {slots}; {properties}{emulated}", pool.name, pool.slots));
         }
         let isolation = &self.summary.isolation;
         let level = if isolation.namespaces { "namespaces" } else { "none: actions see this host's files" };

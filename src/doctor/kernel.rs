@@ -1,7 +1,7 @@
 //! What the kernel allows: namespaces, overlayfs, emulation; and the disk.
 
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
@@ -10,7 +10,7 @@ use nix::unistd::{getegid, geteuid};
 
 use super::Finding;
 use crate::platform::Arch;
-use crate::sandbox::{Mode, Sandbox};
+use crate::sandbox::{Mode, OwnExecutable, Sandbox};
 
 const GIBIBYTE: u64 = 1 << 30;
 
@@ -18,7 +18,7 @@ const GIBIBYTE: u64 = 1 << 30;
 pub(super) fn namespaces() -> Finding {
     let subject = "sandbox";
     let mend = "allow user namespaces: `sysctl -w kernel.unprivileged_userns_clone=1 user.max_user_namespaces=65536` (with AppArmor also `kernel.apparmor_restrict_unprivileged_userns=0`), or run the container with them allowed";
-    let detected = std::env::current_exe().map_err(|error| error.to_string()).and_then(|own_executable| {
+    let detected = OwnExecutable::running().map_err(|error| error.to_string()).and_then(|own_executable| {
         Sandbox::detect(Mode::Auto, own_executable).map_err(|error| error.to_string())
     });
     match detected {
@@ -47,9 +47,10 @@ pub(super) fn overlayfs() -> Finding {
     let subject = "overlayfs";
     let mend = "use Linux 5.11 or newer, and a cache on ext4, xfs or btrfs";
     let attempt = tempfile::tempdir().map_err(|error| error.to_string()).and_then(|directory| {
-        let output = std::env::current_exe()
+        let output = OwnExecutable::running()
             .and_then(|own_executable| {
-                Command::new(own_executable)
+                own_executable
+                    .command()
                     .args(["doctor", "--try-overlayfs"])
                     .arg(directory.path())
                     .stdin(Stdio::null())

@@ -312,12 +312,18 @@ impl Run<'_> {
         room: &Room,
         spec: &mut Spec,
     ) -> Result<(), ExecuteError> {
-        let OwnBinarySettings { executable, cache, trusted, visible_host_paths } =
+        let OwnBinarySettings { executable, loader, cache, trusted, visible_host_paths } =
             &self.executor.settings.own_binary;
         let shares = *trusted || namespaces && *own_binary == OwnBinary::Shared;
         let cache = cache.as_ref().filter(|_| shares);
         if namespaces {
-            spec.argv[0] = own_binary::INSIDE.into();
+            match loader.as_ref().filter(|_| spec.root.directory().is_some()) {
+                Some(loader) => {
+                    spec.argv.splice(..1, loader.command());
+                    spec.binds.extend(loader.binds());
+                }
+                None => spec.argv[0] = own_binary::INSIDE.into(),
+            }
             let inside = own_binary::INSIDE.into();
             spec.binds.push(Bind { host: executable.clone(), inside, writable: false });
         } else {

@@ -33,6 +33,7 @@ mod logs;
 mod metrics;
 mod outputs;
 pub mod own_binary;
+mod own_loader;
 mod path;
 mod resource_usage;
 mod room;
@@ -45,6 +46,7 @@ pub use local::{InputEntries, LocalExecutor, LocalSettings, SharedFiles};
 pub use metrics::ExecuteCounters;
 pub use outputs::ABSOLUTE_SYMLINKS;
 pub use own_binary::OwnBinarySettings;
+pub use own_loader::OwnLoader;
 pub use resource_usage::ResourceUsage;
 
 use logging::Logged;

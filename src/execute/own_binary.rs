@@ -10,6 +10,13 @@
 //! **What it sees.** The binary is at [`INSIDE`] (argv\[0\] is replaced by that), read-only; the exec root is at
 //! [`EXEC_ROOT`](super::EXEC_ROOT) as for every action. Without namespaces the binary is where it is.
 //!
+//! **In a root file system of its own**, whose architecture may be another than ours and whose C library another than
+//! the binary's, it is started through its own loader ([`OwnLoader`], which see): that and its libraries are at
+//! [`LIBRARIES_INSIDE`], read-only, and the command is `LOADER --library-path` [`LIBRARIES_INSIDE`] [`INSIDE`] and
+//! the action's arguments. So `crosswheel wheel` itself is always native; only the programs of the root that it
+//! starts are emulated. It starts itself again as [`OwnExecutable::running`](crate::sandbox::OwnExecutable) says. A
+//! statically linked binary needs none of this, and gets none.
+//!
 //! **The shared cache.** Unpacked wheels, byte code, venvs and facts about interpreters are worth keeping between
 //! such actions. This is the one exception to the rule that the environment is what Command says and nothing
 //! else: [`CACHE_VARIABLE`] is set to [`CACHE_INSIDE`], a writable directory that the executor keeps. Since
@@ -46,6 +53,7 @@ use super::EXEC_ROOT;
 use super::command::Command;
 use super::error::ExecuteError;
 use super::input::{Entry, InputDirectory};
+use super::own_loader::OwnLoader;
 use super::path::ExecPath;
 use crate::digest::DigestFunction;
 
@@ -63,6 +71,9 @@ pub const CACHE_VARIABLE: &str = "CROSSWHEEL_CACHE_DIR";
 
 /// Where the action sees the binary.
 pub const INSIDE: &str = "/.crosswheel/bin/crosswheel";
+
+/// Where the action sees the binary's loader and libraries, if the root file system is not the host's.
+pub const LIBRARIES_INSIDE: &str = "/.crosswheel/lib";
 
 /// Where the action sees the shared cache.
 pub const CACHE_INSIDE: &str = "/.crosswheel/cache";
@@ -210,6 +221,9 @@ fn check_wheels(value: &str, command: &Command, inputs: &InputDirectory) -> Resu
 pub struct OwnBinarySettings {
     /// The running executable, found when the process started (it may be replaced on disk meanwhile).
     pub executable: PathBuf,
+    /// What the executable needs to start in a root file system other than the host's; none if it is statically
+    /// linked, or if there is no such root.
+    pub loader: Option<OwnLoader>,
     /// A directory of this executor's; interpreters are remembered by path in it, so that pools with different
     /// root file systems need different ones. None: there is no shared cache.
     pub cache: Option<PathBuf>,

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::os::fd::AsFd;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::str::FromStr;
 
 use clap::ValueEnum;
@@ -10,6 +10,7 @@ use clap::ValueEnum;
 use super::error::SandboxError;
 use super::message::{Command, Network, Request, Root};
 use super::nursery::{Allowed, Nursery, open_null};
+use super::own_executable::OwnExecutable;
 use super::spawner::Home;
 use super::spec::{RootFileSystem, Spec};
 use super::tree::ProcessTree;
@@ -78,7 +79,7 @@ pub enum NetworkIsolation {
 /// A way to run commands on this host.
 #[derive(Debug, Clone)]
 pub struct Sandbox {
-    init_executable: PathBuf,
+    init_executable: OwnExecutable,
     isolation: Isolation,
 }
 
@@ -102,7 +103,7 @@ impl Sandbox {
     /// # Errors
     /// [`SandboxError::NamespacesUnavailable`] if `mode` requires them; whatever keeps `init_executable` from
     /// starting.
-    pub fn detect(mode: Mode, init_executable: PathBuf) -> Result<Self, SandboxError> {
+    pub fn detect(mode: Mode, init_executable: OwnExecutable) -> Result<Self, SandboxError> {
         let PreparedSandbox { sandbox, nursery } = Self::prepare(mode, init_executable)?;
         nursery.map(Nursery::dismiss).transpose()?;
         Ok(sandbox)
@@ -112,14 +113,14 @@ impl Sandbox {
     ///
     /// # Errors
     /// Those of [`Sandbox::detect`].
-    pub fn prepare(mode: Mode, init_executable: PathBuf) -> Result<PreparedSandbox, SandboxError> {
+    pub fn prepare(mode: Mode, init_executable: OwnExecutable) -> Result<PreparedSandbox, SandboxError> {
         Self::prepare_for(mode, init_executable, false)
     }
 
     /// As [`Sandbox::prepare`], for commands one after another. Also tells what cuts them off from the network.
     pub(super) fn prepare_for_many(
         mode: Mode,
-        init_executable: PathBuf,
+        init_executable: OwnExecutable,
     ) -> Result<(Self, Option<Nursery>, Network), SandboxError> {
         let PreparedSandbox { sandbox, nursery } = Self::prepare_for(mode, init_executable, true)?;
         let network = sandbox.closed_network();
@@ -128,11 +129,17 @@ impl Sandbox {
 
     fn prepare_for(
         mode: Mode,
-        init_executable: PathBuf,
+        init_executable: OwnExecutable,
         serial: bool,
     ) -> Result<PreparedSandbox, SandboxError> {
         if mode != Mode::Off {
-            let request = Request { namespaces: true, network: Network::Namespace, root: Root::Host, serial };
+            let request = Request {
+                namespaces: true,
+                network: Network::Namespace,
+                root: Root::Host,
+                emulator: None,
+                serial,
+            };
             match Nursery::start(&init_executable, &request) {
                 Ok((nursery, Allowed { overlays, lost })) => {
                     let network = NetworkIsolation::Namespace;
@@ -185,8 +192,7 @@ impl Sandbox {
         let nursery = match find() {
             Some(nursery) => nursery,
             None => {
-                let (network, root) = (self.network(&spec), view::root(&spec.root)?);
-                let request = Request { namespaces, network, root, serial: home.is_some() };
+                let request = self.request(self.network(&spec), &spec.root, home.is_some())?;
                 Nursery::start(&self.init_executable, &request)?.0
             }
         };
@@ -201,6 +207,22 @@ impl Sandbox {
         let stderr = spec.stderr.as_ref().unwrap_or(&spec.stdout);
         let streams = [stdin, spec.stdout.as_fd(), stderr.as_fd()];
         ProcessTree::start(nursery, home, &Command::new(&spec, mounts), streams)
+    }
+
+    pub(super) fn try_root(&self, root: &RootFileSystem) -> Result<(), SandboxError> {
+        let request = self.request(self.closed_network(), root, false)?;
+        Nursery::start(&self.init_executable, &request)?.0.dismiss().map(drop)
+    }
+
+    fn request(
+        &self,
+        network: Network,
+        root: &RootFileSystem,
+        serial: bool,
+    ) -> Result<Request, SandboxError> {
+        let emulator = root.emulator().map(view::emulator).transpose()?;
+        let namespaces = self.isolation.namespaces;
+        Ok(Request { namespaces, network, root: view::root(root)?, emulator, serial })
     }
 
     /// What is to stand between a command and the network.
@@ -246,11 +268,12 @@ impl PreparedSandbox {
 }
 
 fn prepare_without_namespaces(
-    init_executable: PathBuf,
+    init_executable: OwnExecutable,
     mut lost: Vec<String>,
     serial: bool,
 ) -> Result<PreparedSandbox, SandboxError> {
-    let request = Request { namespaces: false, network: Network::Seccomp, root: Root::Host, serial };
+    let request =
+        Request { namespaces: false, network: Network::Seccomp, root: Root::Host, emulator: None, serial };
     let (network, nursery) = match Nursery::start(&init_executable, &request) {
         Ok((nursery, _)) => (NetworkIsolation::Seccomp, Some(nursery)),
         Err(refused) => {

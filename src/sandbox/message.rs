@@ -45,6 +45,8 @@ pub(super) struct Request {
     pub namespaces: bool,
     pub network: Network,
     pub root: Root,
+    /// Who is to run the programs of that root.
+    pub emulator: Option<Registration>,
     /// Whether commands will follow the first one.
     pub serial: bool,
 }
@@ -56,6 +58,15 @@ pub(super) enum Root {
     HostDirectories(Vec<Mount>),
     /// Without links.
     Directory(Text),
+}
+
+/// An emulator that commands and all they start are to have.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Registration {
+    /// For people.
+    pub name: String,
+    /// What is to be written into the file `register` of a binfmt_misc.
+    pub line: Text,
 }
 
 /// What stands between the command and the network.

@@ -6,12 +6,12 @@ use std::net::Shutdown;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
-use std::process::{self, Child, ExitStatus, Stdio};
+use std::process::{Child, ExitStatus, Stdio};
 
 use super::error::SandboxError;
 use super::listener::{Heard, Listener};
 use super::message::{self, Command, Report, Request};
+use super::own_executable::OwnExecutable;
 use super::tree::KILL_GRACE;
 
 /// A `sandbox-init`. Dropping it ends it, and waits for that.
@@ -34,7 +34,10 @@ pub(super) struct Allowed {
 
 impl Nursery {
     /// Starts one that does what `request` asks, and waits until it is ready.
-    pub(super) fn start(executable: &Path, request: &Request) -> Result<(Self, Allowed), SandboxError> {
+    pub(super) fn start(
+        executable: &OwnExecutable,
+        request: &Request,
+    ) -> Result<(Self, Allowed), SandboxError> {
         let mut nursery = Self::execute(executable)?;
         // One that died early closes the socket; what it said before is a better error than "broken pipe".
         let sent = message::send(&nursery.socket, request, &[]);
@@ -52,10 +55,11 @@ impl Nursery {
 
     /// The nursery's standard error *is* the socket: no descriptor needs to be inherited past the standard
     /// three, and whatever the dynamic loader or a panic has to say arrives here and not in a command's output.
-    fn execute(executable: &Path) -> Result<Self, SandboxError> {
+    fn execute(executable: &OwnExecutable) -> Result<Self, SandboxError> {
         let (socket, theirs) = UnixStream::pair()
             .map_err(|source| SandboxError::Control { doing: "make a control socket for", source })?;
-        let process = process::Command::new(executable)
+        let process = executable
+            .command()
             .arg("sandbox-init")
             .env_clear()
             .current_dir("/")
@@ -66,7 +70,7 @@ impl Nursery {
             // cleans up.
             .process_group(0)
             .spawn()
-            .map_err(|source| SandboxError::StartInit { executable: executable.to_owned(), source })?;
+            .map_err(|source| SandboxError::StartInit { executable: executable.file().to_owned(), source })?;
         Ok(Self { process, socket, listener: Listener::default(), last_words: None, ended: false })
     }
 

@@ -1,13 +1,13 @@
 //! For who runs many commands. Knows nothing of what they do.
 
 use std::collections::{HashMap, VecDeque};
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use super::error::SandboxError;
 use super::isolation::{Isolation, Mode, Sandbox};
 use super::message::Network;
 use super::nursery::Nursery;
+use super::own_executable::OwnExecutable;
 use super::spec::{RootFileSystem, Spec};
 use super::tree::ProcessTree;
 
@@ -54,7 +54,7 @@ impl Spawner {
     ///
     /// # Errors
     /// Those of [`Sandbox::detect`].
-    pub fn detect(mode: Mode, init_executable: PathBuf) -> Result<Self, SandboxError> {
+    pub fn detect(mode: Mode, init_executable: OwnExecutable) -> Result<Self, SandboxError> {
         let (sandbox, nursery, network) = Sandbox::prepare_for_many(mode, init_executable)?;
         let spawner = Self::start(&sandbox)?;
         let kind = Kind { network, root: RootFileSystem::Host };
@@ -79,6 +79,14 @@ impl Spawner {
     /// What every command gets.
     pub fn isolation(&self) -> &Isolation {
         self.sandbox.isolation()
+    }
+
+    /// Finds out whether commands can have `root`, by building a sandbox without a command in it.
+    ///
+    /// # Errors
+    /// The step that this host, or the root, did not allow.
+    pub fn try_root(&self, root: &RootFileSystem) -> Result<(), SandboxError> {
+        self.sandbox.try_root(root)
     }
 
     /// As [`Sandbox::spawn`].

@@ -9,6 +9,7 @@ use std::path::{Component, Path, PathBuf};
 use super::error::SandboxError;
 use super::message::MOST_DESCRIPTORS;
 use super::view::PRIVATE_DIRECTORIES;
+use crate::emulation::Emulator;
 
 /// A command and everything it may see and touch.
 #[derive(Debug)]
@@ -53,9 +54,34 @@ pub enum RootFileSystem {
     /// Only these directories (or files) of the host, and those links at the top of the host's file system
     /// that lead into them, as `/bin` leads to `usr/bin`.
     HostDirectories(Vec<PathBuf>),
-    /// What lies below this directory of the host, perhaps for another architecture. Places at its top at
-    /// which something is to be mounted need not exist, those further below must.
+    /// What lies below this directory of the host, for this architecture or one whose programs the kernel runs.
+    /// Places at its top at which something is to be mounted need not exist, those further below must.
     Directory(PathBuf),
+    /// As [`RootFileSystem::Directory`], for an architecture whose programs this emulator runs: commands get a
+    /// binfmt_misc of their own (Linux 6.7) with that alone in it. They do not see it, and cannot change it.
+    Emulated {
+        /// Of the host.
+        directory: PathBuf,
+        /// Of the host, too; it need not be in the directory.
+        emulator: Emulator,
+    },
+}
+
+impl RootFileSystem {
+    /// The one directory that a command sees as its root; none if that is the host's, or parts of it.
+    pub fn directory(&self) -> Option<&Path> {
+        match self {
+            Self::Host | Self::HostDirectories(_) => None,
+            Self::Directory(directory) | Self::Emulated { directory, .. } => Some(directory),
+        }
+    }
+
+    pub(super) fn emulator(&self) -> Option<&Emulator> {
+        match self {
+            Self::Emulated { emulator, .. } => Some(emulator),
+            Self::Host | Self::HostDirectories(_) | Self::Directory(_) => None,
+        }
+    }
 }
 
 /// A tree that a command may change without a change to what it is made of: an overlayfs. A rename of a
@@ -122,10 +148,15 @@ impl Spec {
         let directories = match &self.root {
             RootFileSystem::Host => return Ok(()),
             RootFileSystem::HostDirectories(directories) => directories.as_slice(),
-            RootFileSystem::Directory(directory) => std::slice::from_ref(directory),
+            RootFileSystem::Directory(directory) | RootFileSystem::Emulated { directory, .. } => {
+                std::slice::from_ref(directory)
+            }
         };
         if !namespaces {
             return Err(SandboxError::NoNamespaces { wanted: "show a root other than the host's" });
+        }
+        if let Some(emulator) = self.root.emulator() {
+            check_path("emulator", &emulator.program)?;
         }
         for directory in directories {
             check_path("root file system", directory)?;
@@ -137,7 +168,7 @@ impl Spec {
                 });
             }
             let hidden = PRIVATE_DIRECTORIES.into_iter().chain(["/proc", "/dev"]);
-            if self.root != RootFileSystem::Directory(directory.clone())
+            if self.root.directory().is_none()
                 && hidden.into_iter().any(|hidden| directory.starts_with(hidden))
             {
                 return Err(SandboxError::InvalidPath {

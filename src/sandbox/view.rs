@@ -1,11 +1,14 @@
 //! What a command is to see of the host, looked up in the host's file system. The init mounts it later, where
 //! these paths mean nothing any more. Knows nothing of mounting.
 
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 use super::error::SandboxError;
-use super::message::{Mount, Root};
+use super::message::{Mount, Registration, Root, Text};
 use super::spec::{RootFileSystem, Spec};
+use crate::emulation::Emulator;
 
 /// Directories of which a command gets its own, empty ones: what others keep there is not for it, and sockets
 /// of services lie there, which a read-only mount does not protect.
@@ -21,10 +24,7 @@ pub(super) fn mounts(spec: &Spec) -> Result<Vec<Mount>, SandboxError> {
     // Often a link to a file that a resolver keeps below /run. A host without one needs none, and a foreign
     // root without one has no place for it.
     let resolver_settings = Path::new("/etc/resolv.conf");
-    let place_for_it = match &spec.root {
-        RootFileSystem::Directory(root) => root.join("etc/resolv.conf").is_file(),
-        RootFileSystem::Host | RootFileSystem::HostDirectories(_) => true,
-    };
+    let place_for_it = spec.root.directory().is_none_or(|root| root.join("etc/resolv.conf").is_file());
     if spec.network && resolver_settings.exists() && place_for_it {
         show(resolver_settings, whole_host, &mut mounts)?;
     }
@@ -51,8 +51,19 @@ pub(super) fn root(root: &RootFileSystem) -> Result<Root, SandboxError> {
             }
             Root::HostDirectories(mounts)
         }
-        RootFileSystem::Directory(path) => Root::Directory(Found::at(path)?.real.as_os_str().into()),
+        RootFileSystem::Directory(path) | RootFileSystem::Emulated { directory: path, .. } => {
+            Root::Directory(Found::at(path)?.real.as_os_str().into())
+        }
     })
+}
+
+/// How `emulator` is registered.
+pub(super) fn emulator(emulator: &Emulator) -> Result<Registration, SandboxError> {
+    let path = emulator.program.clone();
+    let problem = "cannot be registered: it is too long, or too strange";
+    let line =
+        emulator.registration().ok_or(SandboxError::InvalidPath { role: "emulator", path, problem })?;
+    Ok(Registration { name: emulator.name(), line: Text(OsString::from_vec(line)) })
 }
 
 /// Keeps `path` visible under its own name and, if links lead to it, under its real one. Of the whole host

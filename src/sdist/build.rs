@@ -34,7 +34,7 @@ use super::workspace::Workspace;
 use crate::platform::{Glibc, Target};
 use crate::sandbox::Cancellation;
 use crate::sandbox::{
-    Bind, Isolation, Mode, NetworkIsolation, Outcome, PreparedSandbox, ProcessTree, Sandbox,
+    Bind, Isolation, Mode, NetworkIsolation, Outcome, OwnExecutable, PreparedSandbox, ProcessTree, Sandbox,
 };
 
 /// What to build, with what, and under which limits.
@@ -153,7 +153,7 @@ pub fn build_wheel(
 }
 
 fn prepare_sandbox(mode: Mode) -> Result<PreparedSandbox, StepError> {
-    let own_executable = std::env::current_exe().map_err(host("find the crosswheel executable"))?;
+    let own_executable = OwnExecutable::running().map_err(host("find the crosswheel executable"))?;
     Ok(Sandbox::prepare(mode, own_executable)?)
 }
 

@@ -27,22 +27,21 @@ use super::listener::{Address, Connections, Door, ListenError, Listener, Listeni
 use super::log_stream::LogStreams;
 use super::malformed::RefuseMalformed;
 use super::metrics::Metrics;
+use super::offered::OfferedPool;
 use super::operations::OperationsService;
 use super::readiness::Readiness;
-use super::settings::{PoolSettings, Settings};
+use super::settings::Settings;
 use super::storage::{CONNECTION_WINDOW, MAX_FRAME_BYTES, STREAM_WINDOW, StorageSettings};
 use super::wire::MAX_MESSAGE_BYTES;
 use crate::cas::{ActionCache, BlobStore, CompleteActionCache, DiskStore, StoreError, StoreSettings};
 use crate::execute::{
     Execute, ExecuteCounters, ExecuteError, InputLimits, LocalExecutor, LocalSettings, OwnBinarySettings,
-    SharedFiles, TreeLimits, executor,
+    OwnLoader, SharedFiles, TreeLimits, executor,
 };
-use crate::platform::Arch;
 use crate::queue::{Pool, Queue, QueueError, QueueSettings, Timeouts};
 use crate::reapi::execution_server::ExecutionServer;
 use crate::reapi::longrunning::operations_server::OperationsServer;
-use crate::rootfs::Offer;
-use crate::sandbox::{Isolation, RootFileSystem, SandboxError, Spawner};
+use crate::sandbox::{Isolation, OwnExecutable, SandboxError, Spawner};
 use crate::worker::local::LocalWorkers;
 
 /// Calls of one client at a time. Each action it waits for is one.
@@ -97,6 +96,12 @@ pub enum HostError {
     )]
     UnknownArch { pool: String, root: PathBuf },
 
+    #[error("pool `{pool}`: its programs are for {arch}, and cannot run here: {problem}. To mend it: {mend}")]
+    NoEmulation { pool: String, arch: &'static str, problem: String, mend: String },
+
+    #[error("cannot find what crosswheel needs to start in another root file system: {0}")]
+    OwnLoader(io::Error),
+
     #[error("cannot describe the services: {0}")]
     Reflection(#[from] tonic_reflection::server::Error),
 
@@ -128,6 +133,8 @@ pub struct Summary {
     pub max_bytes: Option<u64>,
     /// With everything they offer.
     pub pools: Vec<Pool>,
+    /// For each pool the program that runs its programs, where the processor does not.
+    pub emulators: Vec<Option<String>>,
     /// What stands between actions and this machine.
     pub isolation: Isolation,
 }
@@ -138,16 +145,17 @@ impl Host {
     ///
     /// # Errors
     /// [`HostError`] for what the settings want and this machine does not have.
-    pub async fn start(settings: &Settings, own_executable: PathBuf) -> Result<Self, HostError> {
+    pub async fn start(settings: &Settings, own_executable: OwnExecutable) -> Result<Self, HostError> {
         let spawner = Arc::new(Spawner::detect(settings.sandbox, own_executable.clone())?);
-        let pools = settings.pools.iter().map(|pool| offered_pool(pool, spawner.isolation()));
-        let pools: Vec<Pool> = pools.collect::<Result<_, _>>()?;
+        let offered = settings.pools.iter().map(|pool| OfferedPool::find(pool, &spawner));
+        let offered: Vec<OfferedPool> = offered.collect::<Result<_, _>>()?;
         let store = Arc::new(DiskStore::open(&store_settings(settings))?);
         let results = Arc::new(CompleteActionCache::new(Arc::clone(&store)));
         let metrics = Arc::new(Metrics::new());
 
         let Executors { of_pools, files, counters } =
-            executors(settings, &spawner, &store, &metrics, &own_executable)?;
+            executors(settings, &offered, &spawner, &store, &metrics, own_executable.file())?;
+        let pools: Vec<Pool> = offered.iter().map(|offered| offered.pool.clone()).collect();
         let (queue, slots) = Queue::new(pools.clone(), queue_settings(settings))?;
         let queue = Arc::new(queue);
         let action_cache: Arc<dyn ActionCache> = Arc::clone(&results) as _;
@@ -171,6 +179,7 @@ impl Host {
             store: settings.store.clone(),
             max_bytes: settings.max_bytes,
             pools,
+            emulators: offered.into_iter().map(|offered| offered.emulator).collect(),
             isolation: spawner.isolation().clone(),
         };
         Ok(Self { door, readiness, metrics, summary, workers, store, stop, serving })
@@ -265,27 +274,6 @@ fn queue_settings(settings: &Settings) -> QueueSettings {
     }
 }
 
-/// The pool an operator asked for, with what can be found out about it.
-fn offered_pool(settings: &PoolSettings, isolation: &Isolation) -> Result<Pool, HostError> {
-    let name = settings.name.clone();
-    if settings.root.is_some() && !isolation.namespaces {
-        return Err(HostError::RootWithoutNamespaces { pool: name });
-    }
-    let root = settings.root.as_deref().unwrap_or(Path::new("/"));
-    // Without namespaces actions see all of this machine.
-    let visible = if isolation.namespaces { &*settings.host_directories } else { &[] };
-    let offer = Offer::of(root, visible).map_err(|source| HostError::Root { pool: name.clone(), source })?;
-    let given = |name: &str| settings.properties.iter().any(|(other, _)| other.eq_ignore_ascii_case(name));
-    if offer.arch.is_none() && !given("Arch") && !given("ISA") {
-        return Err(HostError::UnknownArch { pool: name, root: root.to_owned() });
-    }
-    let found = offer.properties().into_iter().filter(|(name, _)| !given(name));
-    let properties = found.chain(settings.properties.iter().cloned()).collect();
-    let emulated = offer.arch.is_some_and(|arch| arch != Arch::host());
-    let preference = settings.preference.unwrap_or(if emulated { -1 } else { 0 });
-    Ok(Pool { name, slots: settings.slots.unwrap_or(1), properties, preference, timeouts: None })
-}
-
 /// What runs actions, and what is known about it.
 struct Executors {
     of_pools: HashMap<String, Arc<dyn Execute>>,
@@ -295,6 +283,7 @@ struct Executors {
 
 fn executors(
     settings: &Settings,
+    offered: &[OfferedPool],
     spawner: &Arc<Spawner>,
     store: &Arc<DiskStore>,
     metrics: &Metrics,
@@ -305,11 +294,14 @@ fn executors(
     let files = Arc::new(files);
     let mut of_pools: HashMap<String, Arc<dyn Execute>> = HashMap::new();
     let mut all_counters = Vec::new();
-    for pool in &settings.pools {
+    let has_own_roots = offered.iter().any(|offered| offered.root.directory().is_some());
+    let loader =
+        if has_own_roots { OwnLoader::of(own_executable).map_err(HostError::OwnLoader)? } else { None };
+    for OfferedPool { pool, root, .. } in offered {
         let local = LocalSettings {
-            root: root_file_system(pool),
+            root: root.clone(),
             network: settings.network,
-            own_binary: own_binary(settings, pool, own_executable),
+            own_binary: own_binary(settings, &pool.name, own_executable, loader.clone()),
         };
         let local = LocalExecutor::new(Arc::clone(&files), Arc::clone(spawner), local);
         let counters = Arc::new(ExecuteCounters::default());
@@ -320,30 +312,29 @@ fn executors(
     Ok(Executors { of_pools, files, counters: all_counters })
 }
 
-fn own_binary(settings: &Settings, pool: &PoolSettings, executable: &Path) -> OwnBinarySettings {
+fn own_binary(
+    settings: &Settings,
+    pool: &str,
+    executable: &Path,
+    loader: Option<OwnLoader>,
+) -> OwnBinarySettings {
     let executable = executable.to_owned();
     match &settings.embedding {
         Some(embedding) => OwnBinarySettings {
             executable,
+            loader,
             cache: Some(embedding.cache.clone()),
             trusted: true,
             visible_host_paths: embedding.visible_host_paths.clone(),
         },
         None => OwnBinarySettings {
             executable,
+            loader,
             // What it remembers of interpreters is true of one root file system.
-            cache: Some(settings.store.join("crosswheel").join(&pool.name)),
+            cache: Some(settings.store.join("crosswheel").join(pool)),
             trusted: false,
             visible_host_paths: Vec::new(),
         },
-    }
-}
-
-fn root_file_system(pool: &PoolSettings) -> RootFileSystem {
-    match (&pool.root, &*pool.host_directories) {
-        (Some(root), _) => RootFileSystem::Directory(root.clone()),
-        (None, []) => RootFileSystem::Host,
-        (None, directories) => RootFileSystem::HostDirectories(directories.to_vec()),
     }
 }
 

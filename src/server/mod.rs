@@ -13,6 +13,7 @@ mod listener;
 mod log_stream;
 mod malformed;
 mod metrics;
+mod offered;
 mod operation_filter;
 mod operation_message;
 mod operations;

@@ -10,7 +10,7 @@ use crosswheel::cas::{BlobStore, DiskStore, StoreSettings};
 use crosswheel::digest::{Digest, DigestFunction};
 use crosswheel::execute::{
     Execute, ExecuteCounters, ExecuteError, Executed, InputLimits, LocalExecutor, LocalSettings, Observer,
-    OutputStream, OwnBinarySettings, SharedFiles, Stage, TreeLimits, Work, executor,
+    OutputStream, OwnBinarySettings, OwnLoader, SharedFiles, Stage, TreeLimits, Work, executor,
 };
 use crosswheel::reapi::command::EnvironmentVariable;
 use crosswheel::reapi::{
@@ -67,12 +67,13 @@ impl Scene {
         let settings =
             StoreSettings { directory: directory.path().join("store"), ..StoreSettings::default() };
         let store = Arc::new(DiskStore::open(&settings).unwrap());
-        let sandbox = Sandbox::detect(mode, crosswheel())
+        let sandbox = Sandbox::detect(mode, crosswheel().into())
             .unwrap_or_else(|error| panic!("this test needs a host that allows namespaces: {error}"));
         let spawner = Arc::new(Spawner::start(&sandbox).unwrap());
         let files = Arc::new(SharedFiles::open(Arc::clone(&store), InputLimits::default(), trees).unwrap());
         let own_binary = OwnBinarySettings {
             executable: crosswheel(),
+            loader: OwnLoader::of(&crosswheel()).unwrap(),
             cache: Some(directory.path().join("wheel-cache")),
             trusted: false,
             visible_host_paths: Vec::new(),

@@ -20,7 +20,7 @@ const COPY: &str = "CROSSWHEEL_TEST_COPY";
 /// With namespaces.
 pub fn full() -> Sandbox {
     let init = std::env::var_os(COPY).unwrap_or(CROSSWHEEL.into());
-    Sandbox::detect(Mode::Required, init.into())
+    Sandbox::detect(Mode::Required, PathBuf::from(init).into())
         .unwrap_or_else(|error| panic!("this test needs a host that allows namespaces: {error}"))
 }
 

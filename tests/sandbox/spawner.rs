@@ -26,7 +26,7 @@ fn own(mode: Mode) -> Own {
     let directory = tempfile::tempdir().unwrap();
     let init = directory.path().join("crosswheel");
     fs_err::os::unix::fs::symlink(CROSSWHEEL, &init).unwrap();
-    let sandbox = Sandbox::detect(mode, init.clone()).unwrap();
+    let sandbox = Sandbox::detect(mode, init.clone().into()).unwrap();
     Own { spawner: Spawner::start(&sandbox).unwrap(), init, _directory: directory }
 }
 

@@ -150,7 +150,7 @@ fn a_prepared_sandbox_that_is_dropped_leaves_nothing_running() {
         // A name of its own tells its processes from those of other tests.
         let init = directory.path().join("crosswheel");
         fs_err::os::unix::fs::symlink(CROSSWHEEL, &init).unwrap();
-        let prepared = Sandbox::prepare(mode, init.clone()).unwrap();
+        let prepared = Sandbox::prepare(mode, init.clone().into()).unwrap();
         assert_ne!(processes_with(init.to_str().unwrap()).len(), 0);
         drop(prepared);
         assert_eq!(processes_with(init.to_str().unwrap()).len(), 0);

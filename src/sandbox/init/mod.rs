@@ -8,6 +8,7 @@
 
 mod census;
 mod command;
+mod emulation;
 mod filter;
 mod namespaces;
 mod root;

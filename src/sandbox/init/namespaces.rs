@@ -9,12 +9,14 @@
 //! that is switched off. A new one for each command would be more than half of the price of a command.
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use nix::sched::{CloneFlags, unshare};
 use nix::unistd::{Gid, Uid, getegid, geteuid, sethostname};
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 
+use super::emulation;
 use super::root::{Template, Unfinished};
 use super::step::{Failure, Step};
 use super::system::{self, Keyrings};
@@ -34,18 +36,20 @@ pub(super) const OF_A_COMMAND: CloneFlags =
 pub(super) struct Ground {
     template: Template,
     keyrings: Keyrings,
+    /// Keeps the emulator registered; it is of no other use.
+    _emulation: Option<OwnedFd>,
 }
 
 impl Ground {
     /// Moves this process into new namespaces and builds in them what commands share.
     pub(super) fn enter(request: &Request) -> Result<Self, Failure> {
-        let (uid, gid) = (geteuid(), getegid());
+        let privileged = geteuid().is_root();
+        let emulation = request.emulator.as_ref().map(emulation::register).transpose()?;
         let mut namespaces = CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWUTS;
         if request.network == Network::Namespace {
             namespaces |= CloneFlags::CLONE_NEWNET;
         }
-        unshare(namespaces).step(|| "create namespaces".to_owned())?;
-        map_ids(uid, gid)?;
+        enter(namespaces, INNER_ID)?;
         sethostname(HOST_NAME).step(|| format!("set the host name {HOST_NAME}"))?;
         if request.network == Network::Namespace {
             raise_loopback().step(|| "raise the loopback interface".to_owned())?;
@@ -53,7 +57,7 @@ impl Ground {
         }
         system::drop_bounding_set().step(|| "forbid new capabilities".to_owned())?;
         let keyrings = Keyrings::of_this_user_namespace();
-        Ok(Self { template: Template::build(&request.root, uid.is_root())?, keyrings })
+        Ok(Self { template: Template::build(&request.root, privileged)?, keyrings, _emulation: emulation })
     }
 
     /// Makes the rest in a process that has [`OF_A_COMMAND`] to itself, but for the command's own mounts.
@@ -78,13 +82,20 @@ impl Ground {
     }
 }
 
+/// Moves this process into new namespaces, of which one is a user namespace in which we are the user `inner`.
+pub(super) fn enter(namespaces: CloneFlags, inner: u32) -> Result<(), Failure> {
+    let (uid, gid) = (geteuid(), getegid());
+    unshare(namespaces).step(|| "create namespaces".to_owned())?;
+    map_ids(inner, uid, gid)
+}
+
 /// Maps one user and one group: more takes privileges outside.
-fn map_ids(uid: Uid, gid: Gid) -> Result<(), Failure> {
+fn map_ids(inner: u32, uid: Uid, gid: Gid) -> Result<(), Failure> {
     // The kernel lets an unprivileged process map a group only once no process in here can drop one.
     let maps = [
         ("/proc/self/setgroups", "deny".to_owned()),
-        ("/proc/self/gid_map", format!("{INNER_ID} {gid} 1")),
-        ("/proc/self/uid_map", format!("{INNER_ID} {uid} 1")),
+        ("/proc/self/gid_map", format!("{inner} {gid} 1")),
+        ("/proc/self/uid_map", format!("{inner} {uid} 1")),
     ];
     for (file, content) in maps {
         fs_err::write(file, &content)

@@ -26,7 +26,8 @@ use nix::unistd::{chdir, pivot_root};
 use super::step::{Failure, Step};
 use crate::sandbox::message::{Command, Root};
 use crate::sandbox::view::PRIVATE_DIRECTORIES;
-use mounts::{Access, Depth, bind, make_private, mount_tmpfs, protect};
+pub(super) use mounts::make_private;
+use mounts::{Access, Depth, bind, mount_tmpfs, protect};
 
 /// Where the host's root is while a new one is made: where the command will have its shared memory, as that is
 /// the one place at which nobody wants to see anything else.

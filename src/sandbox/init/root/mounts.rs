@@ -28,7 +28,7 @@ pub(super) enum Depth {
 }
 
 /// Nothing that is mounted here is seen by the host, or the other way round.
-pub(super) fn make_private(path: &str) -> Result<(), Failure> {
+pub(in crate::sandbox::init) fn make_private(path: &str) -> Result<(), Failure> {
     mount(None::<&str>, path, None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)
         .step(|| "make mounts private".to_owned())
 }

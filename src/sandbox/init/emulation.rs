@@ -1,0 +1,49 @@
+//! Has the kernel run programs of another architecture, for this user namespace and those within it. Knows nothing
+//! of those programs.
+//!
+//! The registration is as good as the file system in which it was made: it ends when the last mount and the last
+//! open file of it are gone. So it is kept open by the nursery, which outlives all its commands, and is mounted
+//! nowhere: no command can reach it. A command may mount one of its own, in a user namespace of its own, and
+//! misguide its own children.
+
+use std::io::Write;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::sched::CloneFlags;
+use rustix::fs::{Mode, OFlags};
+
+use super::namespaces;
+use super::root::make_private;
+use super::step::{Failure, Step};
+use crate::sandbox::message::Registration;
+
+/// Registers an emulator in a binfmt_misc of a new user namespace, into which this process moves, while the host's
+/// root is still ours: the kernel opens the emulator at once. The registration lasts as long as what is returned, and
+/// is good for the user namespaces within that one. What commands get is one of those, as the files of a
+/// binfmt_misc belong to the user 0, whom commands are not to be.
+pub(super) fn register(registration: &Registration) -> Result<OwnedFd, Failure> {
+    namespaces::enter(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS, 0)?;
+    make_private("/")?;
+    // Any directory would do; `/proc` was just used, so it is there.
+    let place = Path::new("/proc");
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+    mount(Some("binfmt_misc"), place, Some("binfmt_misc"), flags, None::<&str>)
+        .step(|| "mount a binfmt_misc of a sandbox's own (possible since Linux 6.7)".to_owned())?;
+    let registered = write(place, registration);
+    let opened = rustix::fs::open(place, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+        .step(|| "keep a binfmt_misc open".to_owned());
+    umount2(place, MntFlags::MNT_DETACH).step(|| "unmount a binfmt_misc".to_owned())?;
+    registered?;
+    opened
+}
+
+fn write(directory: &Path, registration: &Registration) -> Result<(), Failure> {
+    let write = || -> std::io::Result<()> {
+        let mut file = fs_err::OpenOptions::new().write(true).open(directory.join("register"))?;
+        // In one go, as the kernel wants it.
+        file.write_all(registration.line.0.as_encoded_bytes())
+    };
+    write().step(|| format!("register {} as the emulator of a sandbox", registration.name))
+}
