@@ -1,0 +1,1 @@
+"""Wheels and images for two architectures from one Bazel build on one machine."""
