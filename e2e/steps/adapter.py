@@ -8,7 +8,7 @@ platforms, their properties, and the empty toolchains that place the actions.
 import os
 
 from crossbuild import action_results
-from harness.report import expect, expect_equal, expect_in, tail
+from harness.report import expect, expect_equal, tail
 from measure import wheel_in
 
 MACHINES = {"amd64": b"\x3e\x00", "arm64": b"\xb7\x00"}  # ELF e_machine
@@ -38,7 +38,7 @@ def adapter(run, bazel):
         with run.check("each was run by a worker of its pool, on an interpreter of its architecture"):
             for (arch, _), spawn in spawns.items():
                 result = action_results.making(server.store, spawn["listedOutputs"][0])
-                expect_in(arch, result.worker)
+                expect(result.worker.startswith(f"{arch}/"), f"a worker for {arch} is wanted, not {result.worker}")
                 python = f"python/{arch}/bin/python3.11"
                 expect(python in _paths(spawn), f"{python} is no input")
                 with open(bazel.path(python), "rb") as file:
