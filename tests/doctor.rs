@@ -4,6 +4,9 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 
+#[path = "foreign_program/mod.rs"]
+mod foreign_program;
+
 fn doctor(arguments: &[&str], change: impl Fn(&mut Command)) -> (Output, tempfile::TempDir) {
     let directory = tempfile::tempdir().unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_crosswheel"));
@@ -61,4 +64,61 @@ fn a_cache_that_cannot_be_written_is_broken() {
     let (output, _directory) = doctor(&["--json", "--cache-dir", "/proc/crosswheel"], |_| ());
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(about(&findings(&output), "disk")["status"], "broken");
+}
+
+/// In namespaces of its own, so that this machine's kernel learns nothing.
+fn as_root_of_a_namespace(script: &str) -> Output {
+    let script = format!("set -e; mount --make-rprivate /; {script}");
+    let mut command = Command::new("unshare");
+    command.args(["--user", "--map-root-user", "--mount", "sh", "-c", &script]);
+    command.env("CROSSWHEEL", env!("CARGO_BIN_EXE_crosswheel")).output().unwrap()
+}
+
+#[test]
+fn an_emulator_is_registered_once_and_says_how_to_take_it_back() {
+    foreign_program::emulator();
+    let root = foreign_program::foreign_root();
+    let program = root.path().join("bin/sh");
+    let output = as_root_of_a_namespace(&format!(
+        "$CROSSWHEEL doctor --register-binfmt --json; {0} || echo $?; $CROSSWHEEL doctor --register-binfmt --json
+        $CROSSWHEEL doctor --json || true
+        for entry in /proc/sys/fs/binfmt_misc/qemu-*; do echo -1 > $entry; done; {0} || echo $?",
+        program.display()
+    ));
+    assert!(output.status.success(), "{output:?}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    let registered = |line: &str| serde_json::from_str::<Value>(line).unwrap()["registered"].clone();
+    let (first, second) = (registered(lines[0]), registered(lines[3]));
+    assert_eq!((&first["already"], &second["already"]), (&false.into(), &true.into()));
+    assert_eq!(first["name"], second["name"]);
+    assert!(
+        first["undo"].as_str().unwrap().starts_with("echo -1 > /proc/sys/fs/binfmt_misc/qemu-"),
+        "{first}"
+    );
+    let name = program.to_str().unwrap();
+    assert_eq!(lines[1..3], [name, &foreign_program::EXIT_CODE.to_string()]);
+    let findings: Value = serde_json::from_str(lines[4]).unwrap();
+    let findings = findings["findings"].as_array().unwrap();
+    let emulation =
+        findings.iter().find(|finding| finding["subject"].as_str().unwrap().ends_with("emulation"));
+    assert!(emulation.unwrap()["found"].as_str().unwrap().contains("is registered with the kernel"));
+    // The shell's code for what it cannot execute.
+    assert!(["126", "127", "2"].contains(lines.last().unwrap()), "{text}");
+}
+
+#[test]
+fn who_is_not_root_is_told_so() {
+    let output = Command::new("unshare")
+        .args(["--user", "--mount", env!("CARGO_BIN_EXE_crosswheel"), "doctor", "--register-binfmt"])
+        .output()
+        .unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{errors}");
+    assert!(errors.contains("run it as root"), "{errors}");
+    let own = crosswheel::platform::Arch::host().property();
+    let (native, _directory) = doctor(&[&format!("--register-binfmt={own}")], |_| ());
+    assert!(String::from_utf8_lossy(&native.stderr).contains("need no emulator here"), "{native:?}");
+    let (unknown, _directory) = doctor(&["--register-binfmt=vax"], |_| ());
+    assert_eq!(unknown.status.code(), Some(2), "{unknown:?}");
 }

@@ -55,6 +55,10 @@ def placement(run, bazel):
         _resolution(run, bazel)
 
 
+# The lines of aquery that say where an action goes.
+_PLACEMENT = ("  Execution platform:", "  ExecutionInfo:")
+
+
 def _aquery(run, bazel):
     # The command of the reference case's test plan.
     flags = [
@@ -70,15 +74,15 @@ def _aquery(run, bazel):
     for package in WHEELS:
         blocks = [block for block in planned if f"\n  Target: //third_party:{package}\n" in block]
         with run.check(f"aquery: {package}: one on each platform, with its properties"):
-            lines = sorted(
-                tuple(line for line in block.splitlines() if line.startswith(("  Execution platform:", "  ExecutionInfo:")))
-                for block in blocks
-            )
+            placed = sorted([line for line in block.splitlines() if line.startswith(_PLACEMENT)] for block in blocks)
             expected = [
-                (f"  Execution platform: //platforms:{arch}_linux", f"  ExecutionInfo: {{Arch: {arch}, OSFamily: Linux}}")
+                [
+                    f"  Execution platform: //platforms:{arch}_linux",
+                    f"  ExecutionInfo: {{Arch: {arch}, OSFamily: Linux}}",
+                ]
                 for arch in ARCHITECTURES
             ]
-            expect_equal(lines, expected, "placement")
+            expect_equal(placed, expected, "placement")
         with run.check(f"aquery: {package}: the output is a tree of its own"):
             outputs = {re.search(r"\n  Outputs: \[(.*)\]", block)[1] for block in blocks}
             expect_equal(len(outputs), 2, f"different outputs of {len(blocks)} actions, which are {outputs}")
@@ -258,9 +262,9 @@ def without_exec_group(run, bazel):
             for spawn in spawns.of("PySdistBuild"):
                 package, arch = spawns.wheel(spawn)
                 expect_equal(spawn.get("exitCode", 0), 19 if arch == "arm64" else 0, f"exit code of {package}, {arch}")
-            reason = "wheel refused: the wheel must be for linux_arm64, but Python at "
-            expect_equal(build.output.count(reason), len(WHEELS), f"how often the reason is told in\n{tail(build.output)}\n")
-            expect_in("hint: run this step on a machine, or in a root file system, of the target's architecture", build.output)
+            told = build.output.count("wheel refused: the wheel must be for linux_arm64, but Python at ")
+            expect_equal(told, len(WHEELS), f"how often the reason is told in\n{tail(build.output)}\n")
+            expect_in("hint: run this step on a machine, or in a root file system, of the target's arch", build.output)
 
         with run.check("... and no image for arm64, nor an index, comes of it"):
             for result in action_results.of(server.store):

@@ -7,21 +7,32 @@ use clap::Args;
 
 use super::failure_text;
 use super::output::{complain, print};
-use crate::doctor::{Finding, Status, examine, mount_overlay_in_new_namespace};
+use crate::doctor::{
+    BinfmtRegistration, Finding, Status, examine, mount_overlay_in_new_namespace, other_arch, register_binfmt,
+};
+use crate::platform::Arch;
 
 /// Check this host: Pythons, compilers, uv, namespaces, overlayfs, emulation, disk.
 #[derive(Args)]
 #[command(after_long_help = "\
 Examples:
   crosswheel doctor
+  crosswheel doctor --register-binfmt
   crosswheel doctor --json | jq '.findings[] | select(.status != \"works\")'
 
-Exit codes: 0 if wheels can be built, 1 if something must be mended first.")]
+Emulated pools of `crosswheel serve` need no registration with the kernel on Linux 6.7 and newer.
+
+Exit codes: 0 if wheels can be built (or the emulator is registered), 1 if something must be mended first, 2 for
+architectures that crosswheel does not know.")]
 pub struct DoctorArguments {
     /// The cache whose disk is looked at [default: crosswheel in the user's cache directory]
     #[arg(long, value_name = "DIR", env = "CROSSWHEEL_CACHE_DIR")]
     cache_dir: Option<PathBuf>,
-    /// Print one JSON document: {"ok": true, "findings": [...]}
+    /// Have the kernel of this machine run programs for ARCH by qemu, whoever starts them; takes root, and lasts until
+    /// the machine restarts [default: the architecture that this machine is not]
+    #[arg(long, value_name = "ARCH", num_args = 0..=1, require_equals = true, default_missing_value = "")]
+    register_binfmt: Option<String>,
+    /// Print one JSON document: {"ok": true, "findings": [...]}, or with --register-binfmt {"registered": {...}}
     #[arg(long)]
     json: bool,
     /// Only try to mount an overlay under this directory
@@ -40,6 +51,9 @@ pub fn run(arguments: DoctorArguments) -> ExitCode {
             }
         };
     }
+    if let Some(arch) = &arguments.register_binfmt {
+        return register(arch, arguments.json);
+    }
     let cache = match super::cache_directory(arguments.cache_dir) {
         Ok(cache) => cache,
         Err(message) => return failure_text::usage(arguments.json, &message),
@@ -53,6 +67,42 @@ pub fn run(arguments: DoctorArguments) -> ExitCode {
         print(if ok { "\nThis host can build wheels." } else { "\nThis host cannot build wheels yet." });
     }
     if ok { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn register(arch: &str, json: bool) -> ExitCode {
+    let arch = match arch {
+        "" => other_arch(),
+        name => match Arch::from_property(name).or_else(|| Arch::from_machine(name)) {
+            Some(arch) => arch,
+            None => {
+                let message = format!("unknown architecture `{name}`; there are amd64 and arm64");
+                return failure_text::usage(json, &message);
+            }
+        },
+    };
+    match register_binfmt(arch) {
+        Ok(registered) => {
+            if json {
+                failure_text::print_json(&serde_json::json!({ "registered": registered }));
+            } else {
+                print_registration(&registered);
+            }
+            ExitCode::SUCCESS
+        }
+        Err(error) => failure_text::internal(json, &error.to_string()),
+    }
+}
+
+fn print_registration(registered: &BinfmtRegistration) {
+    let BinfmtRegistration { arch, name, interpreter, already, undo } = registered;
+    let done = if *already { "was registered already" } else { "is registered now" };
+    print(&format!("{interpreter} {done} as {name}: programs for {arch} run on this machine."));
+    print(&format!("To take it back, as root: {undo}"));
+    if !already {
+        print(
+            "It lasts until the machine restarts; the package qemu-user-static registers it at every start.",
+        );
+    }
 }
 
 fn print_finding(finding: &Finding) {

@@ -7,6 +7,7 @@ mod failure_text;
 mod generate;
 mod output;
 mod remote;
+mod rootfs;
 mod sandbox_init;
 mod sandbox_run;
 mod serve;
@@ -34,6 +35,7 @@ enum Command {
     Generate(generate::GenerateArguments),
     Doctor(doctor::DoctorArguments),
     Store(store::StoreArguments),
+    Rootfs(rootfs::RootfsArguments),
     /// Set up a sandbox and watch over what runs in it (started by crosswheel itself).
     #[command(hide = true)]
     SandboxInit,
@@ -51,6 +53,7 @@ pub fn run() -> ExitCode {
         Command::Generate(arguments) => generate::run(arguments),
         Command::Doctor(arguments) => doctor::run(arguments),
         Command::Store(arguments) => store::run(arguments),
+        Command::Rootfs(arguments) => rootfs::run(arguments),
         Command::SandboxInit => sandbox_init::run(),
         Command::SandboxRun(arguments) => sandbox_run::run(arguments),
     }

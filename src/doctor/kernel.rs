@@ -1,4 +1,4 @@
-//! What the kernel allows: namespaces, overlayfs, emulation; and the disk.
+//! What the kernel allows: namespaces, overlayfs; and the disk.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -9,7 +9,6 @@ use nix::sys::statvfs::statvfs;
 use nix::unistd::{getegid, geteuid};
 
 use super::Finding;
-use crate::platform::Arch;
 use crate::sandbox::{Mode, OwnExecutable, Sandbox};
 
 const GIBIBYTE: u64 = 1 << 30;
@@ -91,35 +90,6 @@ pub fn mount_overlay_in_new_namespace(directory: &Path) -> Result<(), String> {
     );
     mount(Some("overlay"), &path("merged"), Some("overlay"), MsFlags::empty(), Some(options.as_str()))
         .map_err(|error| format!("cannot mount an overlay: {error}"))
-}
-
-/// Whether binaries of the other architecture run here.
-pub(super) fn emulation() -> Finding {
-    let (other, handler) = match Arch::host() {
-        Arch::Amd64 => (Arch::Arm64, "qemu-aarch64"),
-        Arch::Arm64 => (Arch::Amd64, "qemu-x86_64"),
-    };
-    let subject = format!("{} emulation", other.property());
-    let directory = Path::new("/proc/sys/fs/binfmt_misc");
-    if !directory.join("status").exists() {
-        let mend =
-            "mount -t binfmt_misc binfmt_misc /proc/sys/fs/binfmt_misc && apt-get install qemu-user-static";
-        return Finding::limited(&subject, "binfmt_misc is not mounted", mend);
-    }
-    let Ok(registration) = fs_err::read_to_string(directory.join(handler)) else {
-        let mend = "apt-get install qemu-user-static binfmt-support";
-        return Finding::limited(&subject, format!("{handler} is not registered with binfmt_misc"), mend);
-    };
-    let flags = registration.lines().find_map(|line| line.strip_prefix("flags: ")).unwrap_or_default();
-    if !registration.starts_with("enabled") {
-        let mend = format!("echo 1 > /proc/sys/fs/binfmt_misc/{handler}");
-        return Finding::limited(&subject, format!("{handler} is registered but switched off"), mend);
-    }
-    if !flags.contains('F') {
-        let mend = "register it with the flag F (Debian's qemu-user-static does), so that it works inside other root file systems";
-        return Finding::limited(&subject, format!("{handler} is registered without the flag F"), mend);
-    }
-    Finding::works(&subject, format!("{handler} is registered with binfmt_misc"))
 }
 
 /// Space for builds and caches.

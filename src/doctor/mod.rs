@@ -2,6 +2,7 @@
 //! mends it. Every check tries the thing itself rather than trusting a version number.
 //! Knows nothing of how its findings are shown.
 
+mod emulation;
 mod kernel;
 mod toolchain;
 
@@ -61,9 +62,10 @@ pub fn examine(cache: &Path) -> Vec<Finding> {
     findings.push(toolchain::uv(cache));
     findings.push(kernel::namespaces());
     findings.push(kernel::overlayfs());
-    findings.push(kernel::emulation());
+    findings.push(emulation::emulation(emulation::other_arch()));
     findings.push(kernel::disk(cache));
     findings
 }
 
+pub use emulation::{BinfmtRegistration, RegisterBinfmtError, other_arch, register_binfmt};
 pub use kernel::mount_overlay_in_new_namespace;

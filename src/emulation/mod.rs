@@ -11,6 +11,7 @@
 mod elf;
 mod entry;
 mod host;
+mod probe;
 mod register;
 
 use std::os::unix::ffi::OsStrExt;
@@ -21,6 +22,7 @@ use crate::platform::Arch;
 pub use elf::program_interpreter;
 pub use entry::{Entry, InvalidEntry};
 pub use host::{Host, Obstacle, Support};
+pub use probe::{runs_here, smallest_program_file};
 pub use register::{BINFMT_MISC, Registered, RegistrationError, register};
 
 /// The longest line that the kernel takes (`MAX_REGISTER_LENGTH` in fs/binfmt_misc.c).

@@ -312,7 +312,7 @@ impl Run<'_> {
         room: &Room,
         spec: &mut Spec,
     ) -> Result<(), ExecuteError> {
-        let OwnBinarySettings { executable, loader, cache, trusted, visible_host_paths } =
+        let OwnBinarySettings { executable, loader, cross_compiler, cache, trusted, visible_host_paths } =
             &self.executor.settings.own_binary;
         let shares = *trusted || namespaces && *own_binary == OwnBinary::Shared;
         let cache = cache.as_ref().filter(|_| shares);
@@ -328,6 +328,11 @@ impl Run<'_> {
             spec.binds.push(Bind { host: executable.clone(), inside, writable: false });
         } else {
             spec.argv[0] = executable.into();
+        }
+        if let Some(compiler) = cross_compiler.as_ref().filter(|_| namespaces) {
+            spec.binds.extend_from_slice(compiler.binds());
+            let inside = compiler.inside().as_os_str().to_owned();
+            spec.env.entry(own_binary::CROSS_CC_VARIABLE.into()).or_insert(inside);
         }
         if *trusted {
             spec.visible_host_paths.clone_from(visible_host_paths);

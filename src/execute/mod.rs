@@ -25,8 +25,10 @@ use crate::reapi::{Action, ActionResult, Command, RequestMetadata};
 use crate::sandbox::Cancellation;
 
 mod command;
+mod cross_compiler;
 mod error;
 mod input;
+mod loaded_files;
 mod local;
 mod logging;
 mod logs;
@@ -40,6 +42,7 @@ mod room;
 mod scratch;
 mod timestamps;
 
+pub use cross_compiler::{CrossCompiler, CrossCompilerError};
 pub use error::{ExecuteError, MissingInput};
 pub use input::{InputLimits, TreeLimits, TreeUse};
 pub use local::{InputEntries, LocalExecutor, LocalSettings, SharedFiles};

@@ -17,6 +17,13 @@
 //! starts are emulated. It starts itself again as [`OwnExecutable::running`](crate::sandbox::OwnExecutable) says. A
 //! statically linked binary needs none of this, and gets none.
 //!
+//! **With a cross compiler** ([`CrossCompiler`], which see) the host's `/usr` is at [`NATIVE_USR`] below
+//! [`NATIVE_INSIDE`], and the loader and the libraries of its programs are where they expect them.
+//! [`CROSS_CC_VARIABLE`] names the compiler, unless Command sets it. It compiles and links with the headers and
+//! libraries of the root: those are mounted over the ones it would find beside itself, so that it needs no
+//! `--sysroot`, and a wheel needs no newer glibc than one that the root's own compiler has made. Other actions see
+//! nothing of it.
+//!
 //! **The shared cache.** Unpacked wheels, byte code, venvs and facts about interpreters are worth keeping between
 //! such actions. This is the one exception to the rule that the environment is what Command says and nothing
 //! else: [`CACHE_VARIABLE`] is set to [`CACHE_INSIDE`], a writable directory that the executor keeps. Since
@@ -51,6 +58,7 @@ use std::path::{Component, Path, PathBuf};
 
 use super::EXEC_ROOT;
 use super::command::Command;
+use super::cross_compiler::CrossCompiler;
 use super::error::ExecuteError;
 use super::input::{Entry, InputDirectory};
 use super::own_loader::OwnLoader;
@@ -80,6 +88,8 @@ pub const CACHE_INSIDE: &str = "/.crosswheel/cache";
 
 /// Where the action sees programs of the host, if its root file system is another: read-only.
 pub const NATIVE_INSIDE: &str = "/.crosswheel/native";
+
+pub use super::cross_compiler::{CROSS_CC_VARIABLE, NATIVE_USR};
 
 /// Where an action that may not use the shared cache has its own.
 pub const PRIVATE_CACHE_INSIDE: &str = "/tmp/crosswheel-cache";
@@ -224,6 +234,8 @@ pub struct OwnBinarySettings {
     /// What the executable needs to start in a root file system other than the host's; none if it is statically
     /// linked, or if there is no such root.
     pub loader: Option<OwnLoader>,
+    /// The compiler that such actions are to use.
+    pub cross_compiler: Option<CrossCompiler>,
     /// A directory of this executor's; interpreters are remembered by path in it, so that pools with different
     /// root file systems need different ones. None: there is no shared cache.
     pub cache: Option<PathBuf>,

@@ -1,6 +1,23 @@
-//! Root file systems that actions run in, perhaps for another architecture than this machine's: what one offers.
-//! Looks at files and runs nothing of theirs. Knows nothing of actions, queues and sandboxes.
+//! Root file systems that actions run in, perhaps for another architecture than this machine's: made from packages,
+//! images or archives, checked, and what they offer. Runs nothing of theirs. Knows nothing of actions, queues and
+//! sandboxes.
 
+mod check;
+mod compression;
+mod create;
+mod error;
+mod furnish;
+mod inside;
+mod mmdebstrap;
+mod oci;
 mod offer;
+mod place;
+mod removal;
+mod unpack;
 
+pub use check::{Check, Finding, HostSupport, Status, check};
+pub use create::{Created, Request, Source, create};
+pub use error::{BlobProblem, MemberProblem, RootfsError};
+pub use mmdebstrap::{Cause, Debian, MmdebstrapError, packages};
 pub use offer::Offer;
+pub use place::{MARKER, Marker, read_marker};

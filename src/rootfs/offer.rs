@@ -1,13 +1,13 @@
 //! What a root file system can prove it offers to actions: architecture, C library, Pythons. Looks at files and
 //! runs nothing. Knows nothing of who wants to know.
 
-use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use regex::bytes::Regex;
-use rustix::fs::{Dir, Mode, OFlags, ResolveFlags, openat2};
+use rustix::fs::{Dir, OFlags};
 
+use super::inside::Inside;
 use crate::platform::{Arch, Glibc, Libc};
 
 /// Programs of which every root has one.
@@ -42,13 +42,16 @@ pub struct Offer {
 }
 
 impl Offer {
+    /// No Python 3 is as late as this.
+    pub(super) const LATEST_PYTHON_MINOR: u8 = 99;
+
     /// Looks at the root file system `root`, of which actions see only what is below the absolute paths
     /// `visible`, or everything if there are none. Its symbolic links stay inside it.
     ///
     /// # Errors
     /// If `root` is no directory that can be read.
     pub fn of(root: &Path, visible: &[PathBuf]) -> std::io::Result<Self> {
-        let root = View { root: fs_err::File::open(root)?.into_parts().0.into(), visible };
+        let root = View { root: Inside::open(root)?, visible };
         let arch = PROGRAMS.iter().find_map(|program| Arch::of_elf_header(&root.read(program, 64)?));
         let glibc = || LIBRARIES.iter().find_map(|path| glibc_in(&root.read(path, MOST_LIBRARY_BYTES)?));
         let musl = || MUSL.iter().any(|path| root.open(path, OFlags::PATH).is_some());
@@ -73,25 +76,23 @@ impl Offer {
 
 /// A root file system as actions see it.
 struct View<'a> {
-    root: OwnedFd,
+    root: Inside,
     visible: &'a [PathBuf],
 }
 
 impl View<'_> {
     /// Opens a file as an action would find it: links are those of the root.
     fn open(&self, path: &str, flags: OFlags) -> Option<OwnedFd> {
-        let absolute = Path::new("/").join(path);
-        if !self.visible.is_empty() && !self.visible.iter().any(|directory| absolute.starts_with(directory)) {
-            return None;
-        }
-        openat2(&self.root, path, flags | OFlags::CLOEXEC, Mode::empty(), ResolveFlags::IN_ROOT).ok()
+        if self.hides(path) { None } else { self.root.at(Path::new(path), flags).ok() }
     }
 
     fn read(&self, path: &str, most: u64) -> Option<Vec<u8>> {
-        let file = std::fs::File::from(self.open(path, OFlags::RDONLY)?);
-        let mut bytes = Vec::new();
-        file.take(most).read_to_end(&mut bytes).ok()?;
-        Some(bytes)
+        if self.hides(path) { None } else { self.root.read(Path::new(path), most) }
+    }
+
+    fn hides(&self, path: &str) -> bool {
+        let absolute = Path::new("/").join(path);
+        !self.visible.is_empty() && !self.visible.iter().any(|directory| absolute.starts_with(directory))
     }
 
     fn python_minors(&self, directory: &str) -> Vec<u8> {

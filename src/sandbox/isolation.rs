@@ -15,6 +15,7 @@ use super::spawner::Home;
 use super::spec::{RootFileSystem, Spec};
 use super::tree::ProcessTree;
 use super::view;
+use crate::emulation::Emulator;
 
 /// How much of a sandbox to insist on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
@@ -209,8 +210,14 @@ impl Sandbox {
         ProcessTree::start(nursery, home, &Command::new(&spec, mounts), streams)
     }
 
-    pub(super) fn try_root(&self, root: &RootFileSystem) -> Result<(), SandboxError> {
-        let request = self.request(self.closed_network(), root, false)?;
+    /// Finds out whether commands may have `emulator`, by building a sandbox without a command in it.
+    ///
+    /// # Errors
+    /// The step that this host did not allow.
+    pub fn try_emulator(&self, emulator: &Emulator) -> Result<(), SandboxError> {
+        let (directory, emulator) = ("/usr".into(), emulator.clone());
+        let root = RootFileSystem::Emulated { directory, emulator };
+        let request = self.request(self.closed_network(), &root, false)?;
         Nursery::start(&self.init_executable, &request)?.0.dismiss().map(drop)
     }
 

@@ -81,14 +81,6 @@ impl Spawner {
         self.sandbox.isolation()
     }
 
-    /// Finds out whether commands can have `root`, by building a sandbox without a command in it.
-    ///
-    /// # Errors
-    /// The step that this host, or the root, did not allow.
-    pub fn try_root(&self, root: &RootFileSystem) -> Result<(), SandboxError> {
-        self.sandbox.try_root(root)
-    }
-
     /// As [`Sandbox::spawn`].
     ///
     /// # Errors

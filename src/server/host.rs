@@ -35,8 +35,8 @@ use super::storage::{CONNECTION_WINDOW, MAX_FRAME_BYTES, STREAM_WINDOW, StorageS
 use super::wire::MAX_MESSAGE_BYTES;
 use crate::cas::{ActionCache, BlobStore, CompleteActionCache, DiskStore, StoreError, StoreSettings};
 use crate::execute::{
-    Execute, ExecuteCounters, ExecuteError, InputLimits, LocalExecutor, LocalSettings, OwnBinarySettings,
-    OwnLoader, SharedFiles, TreeLimits, executor,
+    CrossCompilerError, Execute, ExecuteCounters, ExecuteError, InputLimits, LocalExecutor, LocalSettings,
+    OwnBinarySettings, OwnLoader, SharedFiles, TreeLimits, executor,
 };
 use crate::queue::{Pool, Queue, QueueError, QueueSettings, Timeouts};
 use crate::reapi::execution_server::ExecutionServer;
@@ -98,6 +98,15 @@ pub enum HostError {
 
     #[error("pool `{pool}`: its programs are for {arch}, and cannot run here: {problem}. To mend it: {mend}")]
     NoEmulation { pool: String, arch: &'static str, problem: String, mend: String },
+
+    #[error("pool `{pool}`: {source}")]
+    CrossCompiler { pool: String, source: CrossCompilerError },
+
+    #[error("pool `{pool}`: its programs run natively, so no cross compiler is needed: leave out cross-cc")]
+    NothingToCross { pool: String },
+
+    #[error("pool `{pool}`: the cross compiler does not work in {}: {problem}", .root.display())]
+    CrossCompilerFails { pool: String, root: PathBuf, problem: String },
 
     #[error("cannot find what crosswheel needs to start in another root file system: {0}")]
     OwnLoader(io::Error),
@@ -297,12 +306,13 @@ fn executors(
     let has_own_roots = offered.iter().any(|offered| offered.root.directory().is_some());
     let loader =
         if has_own_roots { OwnLoader::of(own_executable).map_err(HostError::OwnLoader)? } else { None };
-    for OfferedPool { pool, root, .. } in offered {
-        let local = LocalSettings {
-            root: root.clone(),
-            network: settings.network,
-            own_binary: own_binary(settings, &pool.name, own_executable, loader.clone()),
+    for OfferedPool { pool, root, cross_compiler, .. } in offered {
+        let own_binary = OwnBinarySettings {
+            loader: loader.clone(),
+            cross_compiler: cross_compiler.clone(),
+            ..own_binary(settings, &pool.name, own_executable)
         };
+        let local = LocalSettings { root: root.clone(), network: settings.network, own_binary };
         let local = LocalExecutor::new(Arc::clone(&files), Arc::clone(spawner), local);
         let counters = Arc::new(ExecuteCounters::default());
         let measured = metrics.measure(executor(local, Arc::clone(&counters)), &pool.name);
@@ -312,24 +322,21 @@ fn executors(
     Ok(Executors { of_pools, files, counters: all_counters })
 }
 
-fn own_binary(
-    settings: &Settings,
-    pool: &str,
-    executable: &Path,
-    loader: Option<OwnLoader>,
-) -> OwnBinarySettings {
+fn own_binary(settings: &Settings, pool: &str, executable: &Path) -> OwnBinarySettings {
     let executable = executable.to_owned();
     match &settings.embedding {
         Some(embedding) => OwnBinarySettings {
             executable,
-            loader,
+            loader: None,
+            cross_compiler: None,
             cache: Some(embedding.cache.clone()),
             trusted: true,
             visible_host_paths: embedding.visible_host_paths.clone(),
         },
         None => OwnBinarySettings {
             executable,
-            loader,
+            loader: None,
+            cross_compiler: None,
             // What it remembers of interpreters is true of one root file system.
             cache: Some(settings.store.join("crosswheel").join(pool)),
             trusted: false,

@@ -22,6 +22,7 @@ mod request_metadata;
 pub mod settings;
 mod status;
 mod storage;
+mod trial;
 mod wire;
 mod zstandard;
 

@@ -4,8 +4,10 @@
 use std::path::{Path, PathBuf};
 
 use super::host::HostError;
-use super::settings::PoolSettings;
+use super::settings::{CrossCc, PoolSettings};
+use super::trial;
 use crate::emulation::{self, Support};
+use crate::execute::CrossCompiler;
 use crate::platform::Arch;
 use crate::queue::Pool;
 use crate::rootfs::Offer;
@@ -18,6 +20,8 @@ pub(super) struct OfferedPool {
     pub root: RootFileSystem,
     /// The program that runs its programs, where the processor does not.
     pub emulator: Option<String>,
+    /// For actions that run crosswheel.
+    pub cross_compiler: Option<CrossCompiler>,
 }
 
 impl OfferedPool {
@@ -46,7 +50,9 @@ impl OfferedPool {
         }
         // What its programs are, whatever it is said to offer.
         let arch = offer.arch.or_else(|| Arch::from_property(given("Arch")?));
-        let emulation = Emulation::find(arch.unwrap_or_else(Arch::host), settings, spawner)?;
+        let arch = arch.unwrap_or_else(Arch::host);
+        let emulation = Emulation::find(arch, settings, spawner)?;
+        let cross_compiler = cross_compiler(settings, arch, &emulation.root, spawner)?;
         let emulated = emulation.emulator.as_ref().map(|_| ("emulated".to_owned(), "true".to_owned()));
         let found = offer.properties().into_iter().chain(emulated);
         let found = found.filter(|(name, _)| given(name).is_none());
@@ -57,7 +63,7 @@ impl OfferedPool {
             timeouts: None,
             name,
         };
-        Ok(Self { pool, root: emulation.root, emulator: emulation.emulator })
+        Ok(Self { pool, root: emulation.root, emulator: emulation.emulator, cross_compiler })
     }
 }
 
@@ -76,26 +82,63 @@ impl Emulation {
             mend,
         };
         let root = root_file_system(settings);
-        match (emulation::Host::this().support(arch), &settings.root) {
-            (Support::Native, _) => Ok(Self { root, emulator: None }),
-            (Support::Registered { interpreter, .. }, _) => {
-                let name = interpreter.file_name().unwrap_or(interpreter.as_os_str());
-                Ok(Self { root, emulator: Some(name.to_string_lossy().into_owned()) })
+        let support = emulation::Host::this().support(arch);
+        let (Some(directory), false) = (&settings.root, support == Support::Native) else {
+            // What this host itself is made of runs, as we do.
+            return Ok(Self { root, emulator: None });
+        };
+        let (root, emulator, mend) = match support {
+            Support::Native => unreachable!("it was looked at above"),
+            Support::Registered { interpreter, .. } => {
+                (root, file_name(&interpreter), register_by_hand(arch))
             }
-            (Support::Private(emulator), Some(directory)) => {
+            Support::Private(emulator) => {
                 let name = emulator.name();
                 let root = RootFileSystem::Emulated { directory: directory.clone(), emulator };
-                spawner
-                    .try_root(&root)
-                    .map_err(|error| refused(error.to_string(), register_by_hand(arch)))?;
-                Ok(Self { root, emulator: Some(name) })
+                (root, name, register_by_hand(arch))
             }
-            // This host's own programs are for another architecture than we are: somebody registered an
-            // emulator already, and us.
-            (Support::Private(_), None) => Ok(Self { root, emulator: None }),
-            (Support::Impossible(obstacle), _) => Err(refused(obstacle.problem, obstacle.mend)),
-        }
+            // A container does not see what the kernel outside has learnt.
+            Support::Impossible(obstacle) => {
+                return match trial::run_a_program(spawner, &root, arch) {
+                    Ok(()) => {
+                        Ok(Self { root, emulator: Some("an emulator outside of this container".into()) })
+                    }
+                    Err(_) => Err(refused(obstacle.problem, obstacle.mend)),
+                };
+            }
+        };
+        trial::run_a_program(spawner, &root, arch).map_err(|problem| refused(problem, mend))?;
+        Ok(Self { root, emulator: Some(emulator) })
     }
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
+}
+
+fn cross_compiler(
+    settings: &PoolSettings,
+    arch: Arch,
+    root: &RootFileSystem,
+    spawner: &Spawner,
+) -> Result<Option<CrossCompiler>, HostError> {
+    let (Some(wanted), Some(directory)) = (&settings.cross_cc, &settings.root) else { return Ok(None) };
+    let pool = settings.name.clone();
+    if arch == Arch::host() {
+        return Err(HostError::NothingToCross { pool });
+    }
+    let program = match wanted {
+        CrossCc::Default => None,
+        CrossCc::Program(program) => Some(program.as_str()),
+    };
+    let found = CrossCompiler::find(program, arch, directory);
+    let compiler = found.map_err(|source| HostError::CrossCompiler { pool: pool.clone(), source })?;
+    trial::compile(spawner, root, &compiler).map_err(|problem| HostError::CrossCompilerFails {
+        pool,
+        root: directory.clone(),
+        problem,
+    })?;
+    Ok(Some(compiler))
 }
 
 /// What helps where a sandbox may not register an emulator for itself.

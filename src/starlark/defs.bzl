@@ -3,7 +3,7 @@
 Everything here works in Bazel 4.2, 7, 8 and 9 alike. What differs from one model to another is in platforms.bzl.
 """
 
-load(":platforms.bzl", "CROSSWHEEL_VERSION", "PACKAGE", "PLATFORMS", "WORKER_PATH")
+load(":platforms.bzl", "CONSTRAINTS", "CROSSWHEEL_VERSION", "PACKAGE", "PLATFORMS", "WORKER_PATH")
 
 PySdistWheelInfo = provider(
     doc = "A wheel that is built from an sdist.",
@@ -145,25 +145,24 @@ def _advice(wanted, registered):
 
 # Names, from files: PEP 625, and what was usual before it.
 
-def _is_digit(text):
-    return len(text) == 1 and text in "0123456789"
-
 def _split_sdist_name(file_name):
     """`Some.Name-1.0.tar.gz` to `Some.Name` and `1.0`; None for what cannot be told."""
     stem = None
     for suffix in _SUFFIXES:
         if stem == None and file_name.endswith(suffix):
             stem = file_name[:-len(suffix)]
-    if not stem:
-        return None, None
-    parts = stem.split("-")
+    parts = stem.split("-") if stem else []
 
-    # The version begins behind the last dash that a digit follows.
-    for count in range(1, len(parts)):
-        at = len(parts) - count
-        if _is_digit(parts[at][:1]):
-            return "-".join(parts[:at]) or None, "-".join(parts[at:])
-    return None, None
+    # The version begins behind the last dash that a digit follows ...
+    starts = [at for at in range(1, len(parts)) if parts[at][:1].isdigit()]
+    if not starts:
+        return None, None
+    start = starts[-1]
+
+    # ... or behind the one before, if what follows is the number of a post-release, as in 1.0-2.
+    if start - 1 in starts and start == len(parts) - 1 and parts[start].isdigit():
+        start -= 1
+    return "-".join(parts[:start]), "-".join(parts[start:])
 
 def _normalise(name):
     """As in PEP 503: lower case, one dash for each run of dashes, underscores and dots."""
@@ -189,8 +188,9 @@ def _python(ctx, place):
         if not executable and len(files) == 1:
             executable = files[0]
         if not executable:
-            fail("%s is neither a program nor a single file" % ctx.attr.interpreter.label)
-        return executable.path, None, depset([executable], transitive = [runs.files, runs.default_runfiles.files])
+            fail("interpreter: %s is neither a program nor a single file" % _label_text(ctx.attr.interpreter.label))
+        transitive = [runs.files] + ([runs.default_runfiles.files] if runs.default_runfiles else [])
+        return executable.path, None, depset([executable], transitive = transitive)
     if place.python and ctx.attr.python and _python_tag(ctx.attr.python) not in [None, _python_tag(place.python)]:
         fail("python is %s, but the target platform %s:%s has Python %s" % (
             ctx.attr.python,
@@ -217,7 +217,10 @@ def _build_wheels(ctx):
         files = target[DefaultInfo].files.to_list()
         for file in files:
             if not file.is_directory and file.extension != "whl":
-                fail("build_wheels: %s of %s is neither a wheel nor a directory" % (file.short_path, target.label))
+                fail("build_wheels: %s of %s is neither a wheel nor a directory" % (
+                    file.short_path,
+                    _label_text(target.label),
+                ))
         wheels.extend(files)
     return wheels
 
@@ -227,7 +230,7 @@ def _py_sdist_wheel_impl(ctx):
     name = ctx.attr.project or name
     version = ctx.attr.version or version
     if not name or not version:
-        fail("cannot tell name and version from the file name `%s`: give project and version" % ctx.file.src.basename)
+        fail("src: cannot tell name and version from the file name `%s`: give project and version" % ctx.file.src.basename)
     python, python_version, python_files = _python(ctx, place)
     glibc = _glibc(ctx, place)
     build_wheels = _build_wheels(ctx)
@@ -359,7 +362,7 @@ is verified: name, version, tags, ELF machine, glibc. Nothing is fetched; what t
             doc = "The project's version, if the sdist's file name does not tell.",
         ),
         "_constraints": attr.label_list(
-            default = sorted({label: None for platform in PLATFORMS for label in platform.labels}.keys()),
+            default = CONSTRAINTS,
             providers = [platform_common.ConstraintValueInfo],
         ),
     },

@@ -1,7 +1,7 @@
 //! Everything that is generated for a model, as texts by file name. Knows nothing of where they are written.
 
 use super::model::{BazelVersion, Model};
-use super::placement::{Placement, placements};
+use super::placement::{Placement, all_constraints, placements};
 use super::syntax::{Call, print_items, quote};
 use super::{build_file, registration};
 
@@ -68,25 +68,26 @@ fn platforms_bzl(model: &Model, places: &[Placement]) -> String {
     let structs: Vec<String> = places
         .iter()
         .map(|place| {
-            let text = Call::new("struct")
-                .text("name", &place.name)
-                .list("constraints", names(place))
-                .list("labels", &place.constraints)
-                .print(4);
+            let text =
+                Call::new("struct").text("name", &place.name).list("constraints", names(place)).print(4);
             text.trim_start().to_owned()
         })
         .collect();
+    let constraints: Vec<String> = all_constraints(places).iter().map(|label| quote(label)).collect();
     format!(
         "{HEADER}\n\"\"\"The platforms of this package, and the crosswheel that wrote it.\"\"\"\n\n\
          # Workers of another version refuse.\n\
          CROSSWHEEL_VERSION = {}\n\n\
          # Where workers look for crosswheel and for a Python.\n\
          WORKER_PATH = {}\n\n\
+         # All that a target platform can be asked for.\n\
+         CONSTRAINTS = {}\n\n\
          # This package.\n\
          PACKAGE = {}\n\n\
          PLATFORMS = {}\n",
         quote(env!("CARGO_PKG_VERSION")),
         quote(WORKER_PATH),
+        print_items('[', ']', &constraints, 0),
         quote(&model.label_prefix()),
         print_items('[', ']', &structs, 0),
     )

@@ -102,11 +102,8 @@ impl Model {
     /// # Errors
     /// [`ModelError`], if Bazel would refuse the package, or not place builds as the model means it.
     pub fn check(self) -> Result<Self, ModelError> {
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./".contains(&byte);
-        let component = |part: &str| !part.is_empty() && part.bytes().any(|byte| byte != b'.');
-        let package = &self.package;
-        if !package.is_empty() && !(package.bytes().all(plain) && package.split('/').all(component)) {
-            return Err(ModelError::Package(package.clone()));
+        if !is_package(&self.package) {
+            return Err(ModelError::Package(self.package));
         }
         if self.versions.is_empty() {
             return Err(ModelError::NoBazel);
@@ -185,6 +182,14 @@ impl PlatformModel {
         }
         Ok(())
     }
+}
+
+/// Whether `text` is the path of a package: the root's is empty.
+fn is_package(text: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    // `.` and `..` are no names.
+    let is_name = |part: &str| part.bytes().all(plain) && part.bytes().any(|byte| byte != b'.');
+    text.is_empty() || text.split('/').all(is_name)
 }
 
 fn switch(key: &'static str, value: &str) -> Result<bool, ModelError> {

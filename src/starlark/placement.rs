@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::model::{ModelError, PlatformModel, PythonVersion};
-use crate::platform::{Libc, Target};
+use crate::platform::{Arch, Libc, Target};
 
 /// A constraint value that a platform without a C library has.
 pub(super) const LIBC_UNSPECIFIED: &str = "libc_unspecified";
@@ -63,6 +63,18 @@ fn placement(
         constraints,
         properties: properties(model, python),
     }
+}
+
+/// The labels of all constraint values that a platform could have, sorted.
+pub(super) fn all_constraints(placements: &[Placement]) -> Vec<String> {
+    let mut labels: BTreeSet<String> =
+        placements.iter().flat_map(|placement| placement.constraints.iter().cloned()).collect();
+    labels.insert(format!(":{LIBC_UNSPECIFIED}"));
+    if placements.iter().any(|placement| placement.python.is_some()) {
+        labels.insert(format!(":{PYTHON_UNSPECIFIED}"));
+    }
+    labels.extend([Arch::Amd64, Arch::Arm64].map(|arch| format!("@platforms//cpu:{}", arch.bazel_cpu())));
+    labels.into_iter().collect()
 }
 
 /// Sorted by name. The same model makes the same bytes.

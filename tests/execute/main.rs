@@ -2,6 +2,8 @@
 //! fail on a host that does not allow them: what they hold cannot be had there.
 
 mod ends;
+#[path = "../foreign_program/mod.rs"]
+mod foreign_program;
 mod hostile;
 mod inputs;
 mod outputs;

@@ -5,6 +5,10 @@ use crosswheel::execute::own_binary::{CACHE_INSIDE, PRIVATE_CACHE_INSIDE, VERSIO
 use crosswheel::reapi::Command;
 use crosswheel::reapi::command::EnvironmentVariable;
 
+use crosswheel::execute::TreeLimits;
+use crosswheel::sandbox::{Mode, RootFileSystem};
+
+use crate::foreign_program::{EXIT_CODE, emulator, foreign_root, write_foreign_program};
 use crate::scene::{Node, Root, Scene};
 
 fn crosswheel(version: Option<&str>, arguments: &[&str]) -> Command {
@@ -26,6 +30,23 @@ fn the_program_crosswheel_is_this_very_binary() {
         let executed = scene.run(&Root::default(), crosswheel(Some(VERSION), &["--version"]));
         assert_eq!(scene.stdout(&executed), format!("crosswheel {VERSION}\n"));
     }
+}
+
+/// The root has no C library, and nothing else that this binary needs; all it has is for another architecture.
+#[test]
+fn it_runs_natively_in_a_root_of_another_architecture_and_nests_sandboxes_there() {
+    let root = foreign_root();
+    write_foreign_program(&root.path().join("bin/foreign"));
+    let emulated = RootFileSystem::Emulated { directory: root.path().into(), emulator: emulator() };
+    let scene = Scene::with_root(Mode::Required, TreeLimits::default(), emulated);
+    let executed = scene.run(&Root::default(), crosswheel(Some(VERSION), &["--version"]));
+    assert_eq!(scene.stdout(&executed), format!("crosswheel {VERSION}\n"), "{}", scene.stderr(&executed));
+
+    let nested = ["sandbox-run", "--sandbox=required", "--", "/bin/foreign"];
+    let executed = scene.run(&Root::default(), crosswheel(Some(VERSION), &nested));
+    let stdout = String::from_utf8_lossy(&executed.result.stdout_raw);
+    assert_eq!(stdout, "/bin/foreign\n", "{}", scene.stderr(&executed));
+    assert_eq!(executed.result.exit_code, i32::from(EXIT_CODE));
 }
 
 #[test]

@@ -74,6 +74,7 @@ impl Scene {
         let own_binary = OwnBinarySettings {
             executable: crosswheel(),
             loader: OwnLoader::of(&crosswheel()).unwrap(),
+            cross_compiler: None,
             cache: Some(directory.path().join("wheel-cache")),
             trusted: false,
             visible_host_paths: Vec::new(),

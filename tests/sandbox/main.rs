@@ -1,7 +1,10 @@
 //! Commands in a sandbox, as real processes. Tests whose name does not say otherwise run with namespaces and
 //! fail on a host that does not allow them: what they hold cannot be had there.
 
+mod emulated;
 mod ends;
+#[path = "../foreign_program/mod.rs"]
+mod foreign_program;
 mod hostile;
 mod hosts;
 mod isolation;

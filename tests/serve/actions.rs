@@ -6,101 +6,16 @@ use crosswheel::reapi::bytestream::ReadRequest;
 use crosswheel::reapi::bytestream::byte_stream_client::ByteStreamClient;
 use crosswheel::reapi::capabilities_client::CapabilitiesClient;
 use crosswheel::reapi::content_addressable_storage_client::ContentAddressableStorageClient;
-use crosswheel::reapi::execution_client::ExecutionClient;
-use crosswheel::reapi::longrunning::operation;
 use crosswheel::reapi::{
-    Action, BatchUpdateBlobsRequest, Command, Digest, Directory, ExecuteOperationMetadata, ExecuteRequest,
-    ExecuteResponse, FileNode, GetActionResultRequest, GetCapabilitiesRequest, Platform,
-    batch_update_blobs_request, command, platform,
+    BatchUpdateBlobsRequest, ExecuteOperationMetadata, GetActionResultRequest, GetCapabilitiesRequest,
+    batch_update_blobs_request,
 };
 use nix::sys::signal::Signal;
 use prost::Message;
-use tonic::transport::Channel;
 use tonic::{Code, Streaming};
 
+use crate::client::{Client, end};
 use crate::process::Server;
-
-/// A client of everything.
-pub struct Client {
-    pub channel: Channel,
-}
-
-impl Client {
-    pub async fn of(server: &Server) -> Self {
-        Self { channel: server.channel().await }
-    }
-
-    /// Uploads a blob.
-    pub async fn put(&self, data: Vec<u8>) -> Digest {
-        let digest = DigestFunction::Sha256.digest(&data).to_message();
-        let request =
-            batch_update_blobs_request::Request { digest: Some(digest.clone()), data, ..Default::default() };
-        let request = BatchUpdateBlobsRequest { requests: vec![request], ..Default::default() };
-        let mut client = ContentAddressableStorageClient::new(self.channel.clone());
-        let response = client.batch_update_blobs(request).await.unwrap().into_inner();
-        assert_eq!(response.responses[0].status.as_ref().map_or(0, |status| status.code), 0);
-        digest
-    }
-
-    /// Uploads an action that runs `script` in a shell with a file `input`.
-    pub async fn action(&self, script: &str, properties: &[(&str, &str)]) -> Digest {
-        let input = self.put(b"what goes in".to_vec()).await;
-        let root = Directory {
-            files: vec![FileNode { name: "input".into(), digest: Some(input), ..Default::default() }],
-            ..Default::default()
-        };
-        let path = command::EnvironmentVariable { name: "PATH".into(), value: "/usr/bin:/bin".into() };
-        let command = Command {
-            arguments: ["sh", "-c", script].map(str::to_owned).to_vec(),
-            environment_variables: vec![path],
-            output_paths: vec!["output".into()],
-            ..Default::default()
-        };
-        let properties = properties
-            .iter()
-            .map(|(name, value)| platform::Property { name: (*name).into(), value: (*value).into() })
-            .collect();
-        let action = Action {
-            command_digest: Some(self.put(command.encode_to_vec()).await),
-            input_root_digest: Some(self.put(root.encode_to_vec()).await),
-            platform: Some(Platform { properties }),
-            ..Default::default()
-        };
-        self.put(action.encode_to_vec()).await
-    }
-
-    pub async fn start(
-        &self,
-        action: &Digest,
-    ) -> Result<Streaming<crosswheel::reapi::longrunning::Operation>, tonic::Status> {
-        let request = ExecuteRequest { action_digest: Some(action.clone()), ..Default::default() };
-        Ok(ExecutionClient::new(self.channel.clone()).execute(request).await?.into_inner())
-    }
-
-    pub async fn read(&self, digest: &Digest) -> Vec<u8> {
-        let resource_name = format!("blobs/{}/{}", digest.hash, digest.size_bytes);
-        let request = ReadRequest { resource_name, ..Default::default() };
-        let mut stream =
-            ByteStreamClient::new(self.channel.clone()).read(request).await.unwrap().into_inner();
-        let mut bytes = Vec::new();
-        while let Some(response) = stream.message().await.unwrap() {
-            bytes.extend(response.data);
-        }
-        bytes
-    }
-}
-
-/// The response at the end of an operation.
-pub async fn end(mut updates: Streaming<crosswheel::reapi::longrunning::Operation>) -> ExecuteResponse {
-    let mut last = None;
-    while let Some(operation) = updates.message().await.unwrap() {
-        last = Some(operation);
-    }
-    match last.unwrap().result.unwrap() {
-        operation::Result::Response(any) => ExecuteResponse::decode(&*any.value).unwrap(),
-        operation::Result::Error(error) => panic!("{error:?}"),
-    }
-}
 
 fn metric(server: &Server, series: &str) -> f64 {
     let (_, text) = server.get("/metrics");

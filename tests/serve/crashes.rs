@@ -9,7 +9,7 @@ use crosswheel::reapi::bytestream::{QueryWriteStatusRequest, WriteRequest};
 use crosswheel::reapi::content_addressable_storage_client::ContentAddressableStorageClient;
 use nix::sys::signal::Signal;
 
-use crate::actions::{Client, end};
+use crate::client::{Client, end};
 use crate::process::Server;
 
 #[tokio::test]

@@ -82,7 +82,7 @@ pub static ENTRIES: &[Entry] = &[
         name: "pool",
         value: "POOL",
         help: "Workers of one platform: NAME[=ROOTFS][,slots=N][,preference=N][,host-directory=DIR...]\
-               [,PROPERTY=VALUE...]; may be repeated [default: native, with one slot per core]",
+               [,cross-cc=on|off|PROGRAM][,PROPERTY=VALUE...]; may be repeated [default: native, with one slot per core]",
         separator: Some(';'),
     },
     one(

@@ -20,7 +20,7 @@ use crate::sandbox::Mode;
 
 pub use entries::{ENTRIES, Entry};
 pub use layers::{Layers, Origin};
-pub use pool::PoolSettings;
+pub use pool::{CrossCc, PoolSettings};
 pub use value::about;
 
 use layers::{Given, Raw};

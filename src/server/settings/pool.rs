@@ -13,6 +13,8 @@ pub struct PoolSettings {
     /// The directories of this host that its actions see, read-only; if there are none, all of it. Not
     /// together with `root`.
     pub host_directories: Vec<PathBuf>,
+    /// The compiler of this host that builds in `root` use instead of the root's own; none if `None`.
+    pub cross_cc: Option<CrossCc>,
     /// How many actions run at a time; one per core if `None`.
     pub slots: Option<usize>,
     /// Those with the highest preference are used first; if `None`, 0, and -1 where everything is emulated.
@@ -22,9 +24,18 @@ pub struct PoolSettings {
     pub properties: Vec<(String, String)>,
 }
 
+/// A compiler that runs natively and makes programs for the architecture of a pool's root file system.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CrossCc {
+    /// The one that distributions have, such as `aarch64-linux-gnu-gcc`.
+    Default,
+    /// This one: a path, or a command.
+    Program(String),
+}
+
 impl PoolSettings {
-    /// Reads `NAME[=ROOTFS][,slots=N][,preference=N][,host-directory=DIR...][,PROPERTY=VALUE...]`. Paths are
-    /// relative to `base`.
+    /// Reads `NAME[=ROOTFS][,slots=N][,preference=N][,host-directory=DIR...][,cross-cc=on|off|PROGRAM]
+    /// [,PROPERTY=VALUE...]`. Paths are relative to `base`.
     pub fn parse(text: &str, base: &Path) -> Result<Self, String> {
         let mut parts = text.split(',').map(str::trim);
         let first = parts.next().unwrap_or_default();
@@ -41,6 +52,7 @@ impl PoolSettings {
                     pool.slots = Some(value::count(text).map_err(|problem| format!("slots: {problem}"))?)
                 }
                 "preference" => pool.preference = Some(preference(text)?),
+                "cross-cc" => pool.cross_cc = cross_cc(text, base)?,
                 "host-directory" => pool.host_directories.push(path(text, base, "a host directory")?),
                 _ => pool.properties.push((key.to_owned(), text.to_owned())),
             }
@@ -48,8 +60,8 @@ impl PoolSettings {
         pool.check()
     }
 
-    /// Reads a `[[pool]]` table: `name`, `root`, `host-directories`, `slots`, `preference` and `properties`, a
-    /// table of strings or arrays of strings. Paths are relative to `base`.
+    /// Reads a `[[pool]]` table: `name`, `root`, `host-directories`, `cross-cc` (a boolean or a string),
+    /// `slots`, `preference` and `properties`, a table of strings or arrays of strings. Paths are relative to `base`.
     pub fn from_table(table: &toml::Table, base: &Path) -> Result<Self, String> {
         let mut pool = Self::default();
         for (key, value) in table {
@@ -59,6 +71,12 @@ impl PoolSettings {
                 "host-directories" => {
                     for directory in strings("host-directories", value)? {
                         pool.host_directories.push(path(directory, base, "a host directory")?);
+                    }
+                }
+                "cross-cc" => {
+                    pool.cross_cc = match value {
+                        toml::Value::Boolean(on) => on.then_some(CrossCc::Default),
+                        _ => cross_cc(string("cross-cc", value)?, base)?,
                     }
                 }
                 "slots" => {
@@ -76,7 +94,8 @@ impl PoolSettings {
                     }
                 }
                 _ => {
-                    let known = ["name", "root", "host-directories", "slots", "preference", "properties"];
+                    let known =
+                        ["name", "root", "host-directories", "cross-cc", "slots", "preference", "properties"];
                     return Err(super::unknown_key(key, known.into_iter()));
                 }
             }
@@ -95,6 +114,13 @@ impl PoolSettings {
         if !self.host_directories.is_empty() {
             let directories: Vec<_> = self.host_directories.iter().map(paths).collect();
             table.insert("host-directories".into(), directories.into());
+        }
+        match &self.cross_cc {
+            Some(CrossCc::Default) => drop(table.insert("cross-cc".into(), true.into())),
+            Some(CrossCc::Program(program)) => {
+                drop(table.insert("cross-cc".into(), program.clone().into()));
+            }
+            None => {}
         }
         if let Some(slots) = self.slots {
             table.insert("slots".into(), i64::try_from(slots).unwrap_or(i64::MAX).into());
@@ -129,6 +155,11 @@ impl PoolSettings {
                 "pool `{name}` has a root file system, so it cannot have directories of this host"
             ));
         }
+        if self.root.is_none() && self.cross_cc.is_some() {
+            return Err(format!(
+                "pool `{name}` has no root file system of its own, so there is nothing to compile across for"
+            ));
+        }
         if self.properties.iter().any(|(name, value)| name.is_empty() || value.is_empty()) {
             return Err(format!("pool `{name}` has a property without a name or a value"));
         }
@@ -138,6 +169,17 @@ impl PoolSettings {
 
 fn path(text: &str, base: &Path, what: &str) -> Result<PathBuf, String> {
     if text.is_empty() { Err(format!("{what} must have a path")) } else { Ok(base.join(text)) }
+}
+
+/// `on`, `off`, or a program: what has a `/` in it is a path.
+fn cross_cc(text: &str, base: &Path) -> Result<Option<CrossCc>, String> {
+    Ok(match text {
+        "" => return Err("cross-cc: give `on`, `off` or a compiler of this host".into()),
+        "on" => Some(CrossCc::Default),
+        "off" => None,
+        path if path.contains('/') => Some(CrossCc::Program(base.join(path).display().to_string())),
+        command => Some(CrossCc::Program(command.to_owned())),
+    })
 }
 
 fn preference(text: &str) -> Result<i32, String> {
@@ -164,12 +206,13 @@ mod tests {
     #[test]
     fn a_line_and_a_table_say_the_same() {
         let line = PoolSettings::parse(
-            "arm=roots/arm64,slots=3,preference=-1,Arch=arm64,python=3.11,python=3.12",
+            "arm=roots/arm64,cross-cc=tools/gcc,slots=3,preference=-1,Arch=arm64,python=3.11,python=3.12",
             Path::new("/base"),
         );
         let table = r#"
             name = "arm"
             root = "roots/arm64"
+            cross-cc = "tools/gcc"
             slots = 3
             preference = -1
             properties = { Arch = "arm64", python = ["3.11", "3.12"] }
@@ -178,7 +221,24 @@ mod tests {
         assert_eq!(line, table);
         let pool = line.unwrap();
         assert_eq!(pool.root.as_deref(), Some(Path::new("/base/roots/arm64")));
+        assert_eq!(pool.cross_cc, Some(CrossCc::Program("/base/tools/gcc".into())));
         assert_eq!(PoolSettings::from_table(&pool.to_table(), Path::new("/")), Ok(pool));
+    }
+
+    #[test]
+    fn a_cross_compiler_is_switched_on_and_off_or_named() {
+        let base = Path::new("/base");
+        for (line, table, expected) in [
+            ("on", "true", Some(CrossCc::Default)),
+            ("off", "false", None),
+            ("gcc-13", "\"gcc-13\"", Some(CrossCc::Program("gcc-13".into()))),
+        ] {
+            let line = PoolSettings::parse(&format!("a=/r,cross-cc={line}"), base).unwrap();
+            let table = format!("name = \"a\"\nroot = \"/r\"\ncross-cc = {table}");
+            let table = PoolSettings::from_table(&table.parse().unwrap(), base).unwrap();
+            assert_eq!((&line.cross_cc, &line), (&expected, &table));
+            assert_eq!(PoolSettings::from_table(&line.to_table(), Path::new("/")), Ok(line));
+        }
     }
 
     #[test]
@@ -192,6 +252,8 @@ mod tests {
             ("a,preference=high", "preference: `high`"),
             ("a,Arch=", "without a name or a value"),
             ("a=/root,host-directory=/usr", "cannot have directories"),
+            ("a,cross-cc=on", "no root file system of its own"),
+            ("a=/root,cross-cc=", "give `on`"),
         ] {
             let error = PoolSettings::parse(line, Path::new("/")).unwrap_err();
             assert!(error.contains(problem), "{line}: {error}");

@@ -1,7 +1,7 @@
 """A Python app, its image layers, an OCI image of them, and an index of images.
 
-They stand for py_venv_binary, py_image_layer and rules_oci, which cannot be fetched offline. Everything but `run_layers`
-runs on whichever execution platform comes first, with tools of its own: python3, tar, umoci and buildah.
+They stand for py_venv_binary, py_image_layer and rules_oci, which cannot be fetched offline. Everything but
+`run_layers` runs on whichever execution platform comes first, with tools of its own: python3, tar, umoci and buildah.
 """
 
 _ENV = {

@@ -8,7 +8,8 @@ made=$(mktemp -d)/layout
 umoci init --layout "$made"
 umoci new --image "$made:latest"
 for layer; do
-    umoci raw add-layer --image "$made:latest" --history.created="$epoch" --history.created_by="$(basename "$layer")" "$layer"
+    umoci raw add-layer --image "$made:latest" \
+        --history.created="$epoch" --history.created_by="$(basename "$layer")" "$layer"
 done
 umoci config --image "$made:latest" --no-history --created="$epoch" --os=linux --architecture="$architecture" \
     --config.entrypoint=/usr/bin/python3 --config.entrypoint="$entrypoint"

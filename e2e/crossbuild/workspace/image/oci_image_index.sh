@@ -9,10 +9,10 @@ buildah() {
     HOME=$storage unshare --user --map-root-user \
         buildah --storage-driver=vfs --root="$storage/root" --runroot="$storage/run" "$@"
 }
-buildah manifest create "$name"
+buildah manifest create "$name" >/dev/null
 for image; do
     # The platform is read from the image's own configuration.
-    buildah manifest add "$name" "oci:$PWD/$image:latest"
+    buildah manifest add "$name" "oci:$PWD/$image:latest" >/dev/null
 done
 mkdir -p "$layout"
 buildah manifest push --quiet --all "$name" "oci:$PWD/$layout:latest"

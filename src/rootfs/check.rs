@@ -1,0 +1,375 @@
+//! Whether wheels can be built in a root file system: looks at its files and runs nothing of them. Knows nothing of
+//! how its findings are shown.
+
+use std::path::{Path, PathBuf};
+
+use rustix::fs::Mode;
+use serde::Serialize;
+
+use super::error::RootfsError;
+use super::inside::Inside;
+use super::offer::Offer;
+use crate::platform::{Arch, Libc};
+
+/// How a root fares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// As it should be.
+    Works,
+    /// Some builds are not possible, or not safe.
+    Limited,
+    /// Not even a pure wheel can be built.
+    Broken,
+}
+
+/// One thing that was looked at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// What, such as `C compiler`.
+    pub subject: &'static str,
+    pub status: Status,
+    /// What was found, in plain words.
+    pub found: String,
+    /// What mends it.
+    pub mend: Option<String>,
+}
+
+/// All that was found out.
+#[derive(Clone, Debug, Serialize)]
+pub struct Check {
+    /// The root file system.
+    pub root: PathBuf,
+    /// As platform properties (REAPI), each with its value.
+    pub offers: Vec<(String, String)>,
+    pub findings: Vec<Finding>,
+}
+
+impl Check {
+    /// Whether pure wheels can be built.
+    pub fn is_usable(&self) -> bool {
+        self.findings.iter().all(|finding| finding.status != Status::Broken)
+    }
+}
+
+/// How this host runs programs of an architecture, in plain words; or why it cannot, and what mends that.
+pub type HostSupport<'a> = &'a dyn Fn(Arch) -> Result<String, (String, String)>;
+
+/// Looks at the root file system `root`.
+///
+/// # Errors
+/// If it is no directory that can be read.
+pub fn check(root: &Path, host: HostSupport<'_>) -> Result<Check, RootfsError> {
+    let failed = |error| RootfsError::io("look at", root)(error);
+    let inside = Inside::open(root).map_err(failed)?;
+    let offer = Offer::of(root, &[]).map_err(failed)?;
+    let mut findings = vec![architecture(&offer), emulation(&offer, host), libc(&offer)];
+    findings.extend(python(&inside, &offer));
+    findings.extend([c_compiler(&inside, &offer), cplusplus(&inside, &offer), shell(&inside)]);
+    findings.extend([mount_points(&inside), access(&inside)]);
+    Ok(Check { root: root.to_owned(), offers: offer.properties(), findings })
+}
+
+fn works(subject: &'static str, found: impl Into<String>) -> Finding {
+    Finding { subject, status: Status::Works, found: found.into(), mend: None }
+}
+
+fn lacks(
+    subject: &'static str,
+    status: Status,
+    found: impl Into<String>,
+    mend: impl Into<String>,
+) -> Finding {
+    Finding { subject, status, found: found.into(), mend: Some(mend.into()) }
+}
+
+const AGAIN: &str = "make it again: crosswheel rootfs create --force DIR";
+
+fn architecture(offer: &Offer) -> Finding {
+    match offer.arch {
+        Some(arch) => works("architecture", arch.property()),
+        None => lacks(
+            "architecture",
+            Status::Broken,
+            "there is no program (/bin/sh, /usr/bin/env, /bin/busybox, /bin/bash) for amd64 or arm64",
+            AGAIN,
+        ),
+    }
+}
+
+fn emulation(offer: &Offer, host: HostSupport<'_>) -> Finding {
+    let subject = "on this host";
+    let Some(arch) = offer.arch else {
+        return lacks(subject, Status::Limited, "unknown, like the architecture", AGAIN);
+    };
+    match host(arch) {
+        Ok(how) => works(subject, how),
+        // It may have been made for another host.
+        Err((problem, mend)) => lacks(subject, Status::Limited, problem, mend),
+    }
+}
+
+fn libc(offer: &Offer) -> Finding {
+    match offer.libc {
+        Some(Libc::Musl) => lacks(
+            "C library",
+            Status::Limited,
+            "musl; crosswheel builds wheels with compiled code for glibc",
+            "use a root with glibc, such as Debian's",
+        ),
+        Some(libc) => works("C library", libc.to_string()),
+        None => lacks("C library", Status::Broken, "neither glibc nor musl; no Python can start", AGAIN),
+    }
+}
+
+/// Where a Python may be installed, as prefixes.
+const PREFIXES: [&str; 2] = ["usr", "usr/local"];
+
+fn python(inside: &Inside, offer: &Offer) -> Vec<Finding> {
+    let mend = "apt's packages: --include python3";
+    if offer.python_minors.is_empty() {
+        return vec![lacks(
+            "Python",
+            Status::Broken,
+            "there is no python3.X in /usr/bin or /usr/local/bin",
+            mend,
+        )];
+    }
+    let exists = |path: &dyn Fn(&str, u8) -> String, minor: u8| {
+        PREFIXES.iter().any(|prefix| inside.has_file(Path::new(&path(prefix, minor))))
+    };
+    let library = |prefix: &str, minor: u8| format!("{prefix}/lib/python3.{minor}/os.py");
+    let header = |prefix: &str, minor: u8| format!("{prefix}/include/python3.{minor}/Python.h");
+    let distutils = |prefix: &str, minor: u8| format!("{prefix}/lib/python3.{minor}/distutils/core.py");
+    let usable: Vec<u8> =
+        offer.python_minors.iter().copied().filter(|minor| exists(&library, *minor)).collect();
+    let names =
+        |minors: &[u8]| minors.iter().map(|minor| format!("3.{minor}")).collect::<Vec<_>>().join(", ");
+    if usable.is_empty() {
+        let found = format!("{}, without a standard library", names(&offer.python_minors));
+        return vec![lacks("Python", Status::Broken, found, mend)];
+    }
+    let mut findings = vec![works("Python", names(&usable))];
+    let missing = |path: &dyn Fn(&str, u8) -> String, minors: &[u8]| -> Vec<u8> {
+        minors.iter().copied().filter(|minor| !exists(path, *minor)).collect()
+    };
+    let old: Vec<u8> = usable.iter().copied().filter(|minor| *minor < 12).collect();
+    let without = missing(&distutils, &old);
+    if !without.is_empty() {
+        findings.push(lacks(
+            "distutils",
+            Status::Limited,
+            format!("missing for {}; old setup.py files import it", names(&without)),
+            "apt's packages: python3-distutils",
+        ));
+    }
+    let without = missing(&header, &usable);
+    findings.push(if without.is_empty() {
+        works("Python.h", format!("for {}", names(&usable)))
+    } else {
+        lacks(
+            "Python.h",
+            Status::Limited,
+            format!("missing for {}; no extension can be compiled for it", names(&without)),
+            "apt's packages: libpython3-dev",
+        )
+    });
+    findings
+}
+
+fn c_compiler(inside: &Inside, offer: &Offer) -> Finding {
+    let machine = offer.arch.map_or("", Arch::machine);
+    let names = ["cc", "gcc", "clang", &format!("{machine}-linux-gnu-gcc")];
+    let limited = |found: String| {
+        lacks(
+            "C compiler",
+            Status::Limited,
+            format!("{found}; only pure wheels can be built, unless a cross compiler is used"),
+            "apt's packages: gcc libc6-dev",
+        )
+    };
+    let Some(compiler) = program(inside, &names) else {
+        return limited("there is none of cc, gcc and clang".to_owned());
+    };
+    let library_directories =
+        [format!("usr/lib/{machine}-linux-gnu"), "usr/lib64".to_owned(), "usr/lib".to_owned()];
+    let start =
+        library_directories.iter().any(|directory| inside.has_file(&Path::new(directory).join("crt1.o")));
+    let needs = [
+        ("as", program(inside, &["as", &format!("{machine}-linux-gnu-as")]).is_some()),
+        ("ld", program(inside, &["ld", &format!("{machine}-linux-gnu-ld")]).is_some()),
+        ("crt1.o", start),
+        ("stdio.h", inside.has_file(Path::new("usr/include/stdio.h"))),
+    ];
+    let missing: Vec<_> = needs.iter().filter(|(_, there)| !there).map(|(name, _)| *name).collect();
+    if missing.is_empty() {
+        works("C compiler", compiler)
+    } else {
+        limited(format!("{compiler}, which needs {}", missing.join(", ")))
+    }
+}
+
+fn cplusplus(inside: &Inside, offer: &Offer) -> Finding {
+    let own = format!("{}-linux-gnu-g++", offer.arch.map_or("", Arch::machine));
+    match program(inside, &["c++", "g++", "clang++", &own]) {
+        Some(compiler) => works("C++ compiler", compiler),
+        None => lacks(
+            "C++ compiler",
+            Status::Limited,
+            "there is none of c++, g++ and clang++",
+            "apt's packages: g++",
+        ),
+    }
+}
+
+/// The first of these programs that is there.
+fn program(inside: &Inside, names: &[&str]) -> Option<String> {
+    let directories = ["usr/local/bin", "usr/bin", "bin"];
+    let candidates = names.iter().flat_map(|name| directories.map(|directory| format!("{directory}/{name}")));
+    let executable = |path: &String| {
+        inside.has_file(Path::new(path))
+            && inside.stat(Path::new(path)).is_some_and(|stat| stat.st_mode & Mode::XOTH.as_raw_mode() != 0)
+    };
+    candidates.into_iter().find(executable).map(|path| format!("/{path}"))
+}
+
+fn shell(inside: &Inside) -> Finding {
+    if inside.has_file(Path::new("bin/sh")) {
+        return works("shell", "/bin/sh");
+    }
+    lacks(
+        "shell",
+        Status::Limited,
+        "there is no /bin/sh; compilers and configure scripts are often started by one",
+        "apt's packages: dash",
+    )
+}
+
+fn mount_points(inside: &Inside) -> Finding {
+    let points = ["proc", "dev", "sys", "tmp", "run", "var/tmp"];
+    let missing: Vec<_> =
+        points.into_iter().filter(|point| !inside.has_directory(Path::new(point))).collect();
+    if missing.is_empty() {
+        return works("mount points", "/proc, /dev, /sys, /tmp, /run and /var/tmp");
+    }
+    let missing: Vec<_> = missing.iter().map(|point| format!("/{point}")).collect();
+    let commands: Vec<_> = missing.iter().map(|point| format!("DIR{point}")).collect();
+    lacks(
+        "mount points",
+        Status::Limited,
+        format!("{} missing; the sandbox cannot give builds one of their own", missing.join(", ")),
+        format!("mkdir -p {}", commands.join(" ")),
+    )
+}
+
+/// Whoever can change a root can change what is built in it.
+fn access(inside: &Inside) -> Finding {
+    let own = rustix::process::geteuid().as_raw();
+    let mut open = Vec::new();
+    for path in ["", "bin", "sbin", "lib", "etc", "usr", "usr/bin", "usr/lib", "usr/local", "usr/local/bin"] {
+        if let Some(stat) = inside.stat(Path::new(path))
+            && (stat.st_mode & Mode::WOTH.as_raw_mode() != 0 || ![0, own].contains(&stat.st_uid))
+        {
+            open.push(format!("/{path}"));
+        }
+    }
+    if open.is_empty() {
+        return works("access", "no other user of this host can change it");
+    }
+    lacks(
+        "access",
+        Status::Limited,
+        format!("other users of this host can change {}, and with that what is built", open.join(", ")),
+        "make it yours: chown -R, chmod o-w",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::super::furnish::furnish;
+    use super::*;
+
+    const PROGRAM: &[u8] = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x03\0\xb7\0";
+
+    fn host(arch: Arch) -> Result<String, (String, String)> {
+        match arch {
+            Arch::Arm64 => Ok("emulated".into()),
+            Arch::Amd64 => Err(("no".into(), "mend".into())),
+        }
+    }
+
+    fn add(root: &Path, path: &str, contents: &[u8]) {
+        let path = root.join(path);
+        fs_err::create_dir_all(path.parent().unwrap()).unwrap();
+        fs_err::write(&path, contents).unwrap();
+        fs_err::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
+    }
+
+    fn status(check: &Check, subject: &str) -> Option<Status> {
+        check.findings.iter().find(|finding| finding.subject == subject).map(|finding| finding.status)
+    }
+
+    #[test]
+    fn a_root_gets_better_with_what_is_in_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path();
+        let look = || check(root, &host).unwrap();
+        assert!(!look().is_usable());
+        for (path, contents) in [
+            ("usr/bin/dash", PROGRAM),
+            ("usr/lib/libc.so.6", b"\0GNU C Library (x) stable release version 2.36.\n".as_slice()),
+            ("usr/bin/python3.11", PROGRAM),
+        ] {
+            add(root, path, contents);
+        }
+        furnish(&Inside::open(root).unwrap()).unwrap();
+        let without_library = look();
+        assert!(!without_library.is_usable());
+        add(root, "usr/lib/python3.11/os.py", b"");
+        let pure = look();
+        assert!(pure.is_usable(), "{:?}", pure.findings);
+        assert_eq!(status(&pure, "C compiler"), Some(Status::Limited));
+        assert_eq!(status(&pure, "on this host"), Some(Status::Works));
+        assert_eq!(status(&pure, "shell"), Some(Status::Works));
+        assert_eq!(status(&pure, "mount points"), Some(Status::Works));
+        let more = [
+            "usr/bin/gcc",
+            "usr/bin/aarch64-linux-gnu-as",
+            "usr/bin/ld",
+            "usr/lib/aarch64-linux-gnu/crt1.o",
+            "usr/bin/g++",
+            "usr/include/python3.11/Python.h",
+            "usr/lib/python3.11/distutils/core.py",
+        ];
+        more.iter().for_each(|path| add(root, path, b""));
+        let compiler = look().findings.into_iter().find(|finding| finding.subject == "C compiler").unwrap();
+        assert!(compiler.found.starts_with("/usr/bin/gcc, which needs stdio.h"), "{compiler:?}");
+        add(root, "usr/include/stdio.h", b"");
+        let all = look();
+        assert!(all.findings.iter().all(|finding| finding.status == Status::Works), "{:?}", all.findings);
+        assert_eq!(all.offers[0], ("Arch".to_owned(), "arm64".to_owned()));
+
+        fs_err::set_permissions(root.join("usr/bin"), PermissionsExt::from_mode(0o777)).unwrap();
+        fs_err::remove_dir(root.join("var/tmp")).unwrap();
+        let worse = look();
+        assert_eq!(status(&worse, "access"), Some(Status::Limited));
+        let mounts = worse.findings.iter().find(|finding| finding.subject == "mount points").unwrap();
+        assert_eq!(mounts.mend.as_deref(), Some("mkdir -p DIR/var/tmp"));
+        assert!(worse.is_usable());
+    }
+
+    #[test]
+    fn a_root_for_another_host_is_still_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut program = PROGRAM.to_vec();
+        program[18] = 62;
+        program[19] = 0;
+        add(directory.path(), "bin/sh", &program);
+        let found = check(directory.path(), &host).unwrap();
+        assert_eq!(status(&found, "on this host"), Some(Status::Limited));
+        assert!(check(&directory.path().join("bin/sh"), &host).is_err());
+        assert!(check(&directory.path().join("absent"), &host).is_err());
+    }
+}

@@ -1,0 +1,265 @@
+//! Images on disk: OCI image layouts (image-spec, image-layout.md), with the manifests of Docker too. Finds the image
+//! for an architecture and verifies every blob by its digest before anything of it is used. Knows nothing of
+//! unpacking.
+
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use fs_err::File;
+use oci_spec::image::{
+    Arch as OciArch, Descriptor, DigestAlgorithm, ImageConfiguration, ImageIndex, ImageManifest, MediaType,
+    Os, ToDockerV2S2,
+};
+use serde::de::DeserializeOwned;
+
+use super::compression::decompressed;
+use super::error::{BlobProblem, RootfsError};
+use crate::digest::{HashingReader, Sha256};
+use crate::platform::Arch;
+
+/// The annotation that is a tag in a layout (image-spec, annotations.md).
+const TAG: &str = "org.opencontainers.image.ref.name";
+
+/// Most bytes of an index, a manifest or a configuration; registries allow 4 MiB.
+const MOST_JSON_BYTES: u64 = 4 << 20;
+
+/// Indexes inside indexes.
+const DEEPEST_INDEX: usize = 4;
+
+/// Most images that are looked at in one layout.
+const MOST_IMAGES: usize = 1000;
+
+/// A directory with an image layout.
+#[derive(Debug)]
+pub(super) struct Layout {
+    directory: PathBuf,
+}
+
+/// An image for one platform.
+#[derive(Debug)]
+pub(super) struct Image {
+    /// Digest of the manifest.
+    pub digest: String,
+    tag: Option<String>,
+    layers: Vec<Descriptor>,
+    diff_ids: Vec<String>,
+}
+
+impl Layout {
+    pub(super) fn open(directory: &Path) -> Result<Self, RootfsError> {
+        Ok(Self { directory: directory.to_owned() })
+    }
+
+    /// The image for Linux on `arch`, with `tag` if one is given.
+    pub(super) fn image(&self, tag: Option<&str>, arch: Arch) -> Result<Image, RootfsError> {
+        let index = self.index()?;
+        let tag_of = |descriptor: &Descriptor| {
+            descriptor.annotations().as_ref().and_then(|annotations| annotations.get(TAG).cloned())
+        };
+        let tagged =
+            |descriptor: &&Descriptor| tag.is_none_or(|tag| tag_of(descriptor).as_deref() == Some(tag));
+        let roots: Vec<_> = index.manifests().iter().filter(tagged).collect();
+        if let Some(tag) = tag.filter(|_| roots.is_empty()) {
+            let found = index.manifests().iter().filter_map(tag_of).collect();
+            return Err(self.no_image(format!("with the tag {tag}"), found));
+        }
+        let mut search = Search { arch, found: Vec::new(), others: Vec::new() };
+        for descriptor in roots {
+            self.search(descriptor, tag_of(descriptor), &mut search, 0)?;
+        }
+        // One image may be named twice.
+        let mut found = search.found;
+        found.dedup_by(|one, other| one.digest == other.digest);
+        if found.len() > 1 {
+            let name = |image: &Image| image.tag.clone().unwrap_or_else(|| image.digest.clone());
+            let found = found.iter().map(name).collect();
+            return Err(RootfsError::Ambiguous { layout: self.directory.clone(), arch, found });
+        }
+        search.others.sort();
+        search.others.dedup();
+        found.pop().ok_or_else(|| self.no_image(format!("for linux/{}", arch.property()), search.others))
+    }
+
+    /// Calls `act` with each layer of `image`, the lowest first: its digest, and what opens it, decompressed, from
+    /// its beginning. By then it is verified.
+    pub(super) fn layers(
+        &self,
+        image: &Image,
+        mut act: impl FnMut(
+            &str,
+            &mut dyn FnMut() -> Result<Box<dyn Read>, RootfsError>,
+        ) -> Result<(), RootfsError>,
+    ) -> Result<(), RootfsError> {
+        for (index, layer) in image.layers.iter().enumerate() {
+            let digest = layer.digest().to_string();
+            let blob = |problem| self.blob_problem(layer, problem);
+            let file = self.verified_layer(layer, image.diff_ids.get(index))?;
+            // The descriptor: what was verified, whatever becomes of the name.
+            let mut open = || {
+                let mut file = file.file().try_clone().map_err(|error| blob(BlobProblem::Io(error)))?;
+                file.seek(SeekFrom::Start(0)).map_err(|error| blob(BlobProblem::Io(error)))?;
+                decompressed(file).map_err(|error| blob(BlobProblem::Io(error)))
+            };
+            act(&digest, &mut open)?;
+        }
+        Ok(())
+    }
+
+    fn index(&self) -> Result<ImageIndex, RootfsError> {
+        let layout = |problem: String| RootfsError::Layout { path: self.directory.clone(), problem };
+        let path = self.directory.join("index.json");
+        let file = File::open(&path).map_err(|error| layout(error.to_string()))?;
+        let mut bytes = Vec::new();
+        file.take(MOST_JSON_BYTES + 1).read_to_end(&mut bytes).map_err(|error| layout(error.to_string()))?;
+        if bytes.len() as u64 > MOST_JSON_BYTES {
+            return Err(layout(format!("index.json has more than {MOST_JSON_BYTES} bytes")));
+        }
+        serde_json::from_slice(&bytes).map_err(|error| layout(format!("index.json: {error}")))
+    }
+
+    fn search(
+        &self,
+        descriptor: &Descriptor,
+        tag: Option<String>,
+        search: &mut Search,
+        depth: usize,
+    ) -> Result<(), RootfsError> {
+        if search.found.len() + search.others.len() >= MOST_IMAGES {
+            return Ok(());
+        }
+        let media_type = descriptor.media_type();
+        if is(media_type, &MediaType::ImageIndex) {
+            if depth >= DEEPEST_INDEX {
+                let problem = format!("indexes lie more than {DEEPEST_INDEX} deep in each other");
+                return Err(RootfsError::Layout { path: self.directory.clone(), problem });
+            }
+            let index: ImageIndex = self.json(descriptor)?;
+            return index
+                .manifests()
+                .iter()
+                .try_for_each(|inner| self.search(inner, tag.clone(), search, depth + 1));
+        }
+        if !is(media_type, &MediaType::ImageManifest) {
+            return Ok(());
+        }
+        if let Some(platform) = descriptor.platform()
+            && !search.wants(platform.os(), platform.architecture(), platform.variant().as_deref())
+        {
+            return Ok(());
+        }
+        let manifest: ImageManifest = self.json(descriptor)?;
+        // Signatures and attestations are manifests, too.
+        if !is(manifest.config().media_type(), &MediaType::ImageConfig) {
+            return Ok(());
+        }
+        let configuration: ImageConfiguration = self.json(manifest.config())?;
+        let variant = configuration.variant().as_deref();
+        if search.wants(configuration.os(), configuration.architecture(), variant) {
+            search.found.push(Image {
+                digest: descriptor.digest().to_string(),
+                tag,
+                layers: manifest.layers().clone(),
+                diff_ids: configuration.rootfs().diff_ids().clone(),
+            });
+        }
+        Ok(())
+    }
+
+    /// Reads a small blob, verified.
+    fn json<T: DeserializeOwned>(&self, descriptor: &Descriptor) -> Result<T, RootfsError> {
+        let blob = |problem| self.blob_problem(descriptor, problem);
+        if descriptor.size() > MOST_JSON_BYTES {
+            return Err(blob(BlobProblem::TooLarge(MOST_JSON_BYTES)));
+        }
+        let (file, expected) = self.open_blob(descriptor)?;
+        let mut bytes = Vec::new();
+        file.take(descriptor.size()).read_to_end(&mut bytes).map_err(|error| blob(BlobProblem::Io(error)))?;
+        let found = Sha256::of(&bytes).to_string();
+        if found != expected {
+            return Err(blob(BlobProblem::Digest { found }));
+        }
+        serde_json::from_slice(&bytes).map_err(|error| blob(BlobProblem::Json(error.to_string())))
+    }
+
+    fn verified_layer(&self, layer: &Descriptor, diff_id: Option<&String>) -> Result<File, RootfsError> {
+        let blob = |problem| self.blob_problem(layer, problem);
+        let name = layer.media_type().to_string();
+        // Compressed how is told by the bytes themselves.
+        if !name.contains("tar") || name.contains("encrypted") {
+            return Err(blob(BlobProblem::MediaType(name)));
+        }
+        let (file, expected) = self.open_blob(layer)?;
+        let io = |error| blob(BlobProblem::Io(error));
+        let (found, _) = Sha256::of_reader(file.file()).map_err(io)?;
+        if found.to_string() != expected {
+            return Err(blob(BlobProblem::Digest { found: found.to_string() }));
+        }
+        if let Some(diff_id) = diff_id {
+            file.file().seek(SeekFrom::Start(0)).map_err(io)?;
+            let mut hashing = HashingReader::new(decompressed(file.file()).map_err(io)?);
+            io::copy(&mut hashing, &mut io::sink()).map_err(io)?;
+            let found = hashing.finish().0.to_string();
+            if diff_id.strip_prefix("sha256:").is_some_and(|expected| expected != found) {
+                return Err(blob(BlobProblem::DiffId { expected: diff_id.clone(), found }));
+            }
+        }
+        Ok(file)
+    }
+
+    /// Opens a blob of the size it should have, and says which SHA-256 it should have.
+    fn open_blob<'d>(&self, descriptor: &'d Descriptor) -> Result<(File, &'d str), RootfsError> {
+        let blob = |problem| self.blob_problem(descriptor, problem);
+        if *descriptor.digest().algorithm() != DigestAlgorithm::Sha256 {
+            return Err(blob(BlobProblem::UnknownDigest));
+        }
+        let hex = descriptor.digest().digest();
+        let file = match File::open(self.directory.join("blobs/sha256").join(hex)) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(blob(BlobProblem::Missing)),
+            Err(error) => return Err(blob(BlobProblem::Io(error))),
+        };
+        let found = file.metadata().map_err(|error| blob(BlobProblem::Io(error)))?.len();
+        if found != descriptor.size() {
+            return Err(blob(BlobProblem::Size { expected: descriptor.size(), found }));
+        }
+        Ok((file, hex))
+    }
+
+    fn blob_problem(&self, descriptor: &Descriptor, problem: BlobProblem) -> RootfsError {
+        RootfsError::Blob { layout: self.directory.clone(), digest: descriptor.digest().to_string(), problem }
+    }
+
+    fn no_image(&self, wanted: String, found: Vec<String>) -> RootfsError {
+        RootfsError::NoImage { layout: self.directory.clone(), wanted, found }
+    }
+}
+
+/// Images that fit, and the platforms of those that do not.
+struct Search {
+    arch: Arch,
+    found: Vec<Image>,
+    others: Vec<String>,
+}
+
+impl Search {
+    /// Variants say what a processor has beyond the least: `v8` is the least of arm64, `v1` that of amd64.
+    fn wants(&mut self, os: &Os, architecture: &OciArch, variant: Option<&str>) -> bool {
+        let (wanted, least) = match self.arch {
+            Arch::Amd64 => (OciArch::Amd64, "v1"),
+            Arch::Arm64 => (OciArch::ARM64, "v8"),
+        };
+        let variant = variant.filter(|variant| !variant.is_empty());
+        let wants =
+            *os == Os::Linux && *architecture == wanted && variant.is_none_or(|variant| variant == least);
+        if !wants {
+            let variant = variant.map(|variant| format!("/{variant}")).unwrap_or_default();
+            self.others.push(format!("{os}/{architecture}{variant}"));
+        }
+        wants
+    }
+}
+
+/// Whether `found` is `wanted`, or what Docker calls it.
+fn is(found: &MediaType, wanted: &MediaType) -> bool {
+    found == wanted || wanted.to_docker_v2s2().is_ok_and(|docker| found.as_ref() == docker)
+}

@@ -1,0 +1,31 @@
+//! `crosswheel generate`: what it writes, that Bazel's language takes it, and what its rules then do.
+
+mod command;
+mod evaluation;
+mod interpreter;
+mod models;
+mod placing;
+mod repository;
+mod rules;
+
+use crosswheel::starlark::{BazelVersion, Emission, Model, ModelFile, PlatformModel};
+
+/// The model that these platforms make, for a package called `platforms` and all versions of Bazel.
+fn model(platforms: &[&str]) -> Model {
+    let platforms = platforms.iter().map(|line| PlatformModel::parse(line).unwrap()).collect();
+    let file = ModelFile { platforms: Some(platforms), ..ModelFile::default() };
+    file.complete("platforms".into()).unwrap()
+}
+
+fn emission(platforms: &[&str]) -> Emission {
+    Emission::of(&model(platforms))
+}
+
+/// Both platforms, with a C library.
+fn both() -> Emission {
+    emission(&["linux_amd64,libc=glibc-2.36", "linux_arm64,libc=glibc-2.36"])
+}
+
+fn major(version: BazelVersion) -> i32 {
+    version.name().split('.').next().unwrap().parse().unwrap()
+}
