@@ -1,7 +1,7 @@
 """Actions as aspect_rules_py has them, on workers of two architectures, one of them emulated.
 
-`<venv>/bin/python3 build_helper.py <sdist> <directory>`, once as PySdistBuild and once as PySdistNativeBuild. The venv and
-the interpreter are thousands of input files; nothing of them is the worker's. What crosswheel adds to that are
+`<venv>/bin/python3 build_helper.py <sdist> <directory>`, once as PySdistBuild and once as PySdistNativeBuild. The venv
+and the interpreter are thousands of input files; nothing of them is the worker's. What crosswheel adds to that are
 platforms, their properties, and the empty toolchains that place the actions.
 """
 
@@ -98,17 +98,20 @@ def _check_venv(bazel, spawn):
     targets = {file["path"]: file.get("symlinkTargetPath") for file in spawn["inputs"] if file["path"].startswith(venv)}
     expect(targets, f"{venv} has no files")
     for path, target in targets.items():
-        name = path[len(venv) + 1 :]
-        if bazel.major < 7 or name == "pyvenv.cfg":
+        if bazel.major < 7 or path == f"{venv}/pyvenv.cfg":
             expect(not target, f"{path} is a symlink")
             continue
-        leads_to = f"python/{arch}/bin/python3.11" if name == "bin/python3" else f"site_packages/setuptools/{os.path.basename(path)}"
-        expect_equal(os.path.normpath(os.path.join(os.path.dirname(path), target)), leads_to, f"where {path} leads")
+        expected = f"site_packages/setuptools/{os.path.basename(path)}"
+        if path == f"{venv}/bin/python3":
+            expected = f"python/{arch}/bin/python3.11"
+        leads_to = os.path.normpath(os.path.join(os.path.dirname(path), target))
+        expect_equal(leads_to, expected, f"where {path} leads")
 
 
 def _staged(server):
     """How much was made for input roots so far, and the seconds that staging took, in all."""
-    return [server.figure("input_entries_made_total"), server.figure("action_stage_seconds_sum", stage="fetching_inputs")]
+    made = server.figure("input_entries_made_total")
+    return [made, server.figure("action_stage_seconds_sum", stage="fetching_inputs")]
 
 
 def _note_staging(run, state, before, after):

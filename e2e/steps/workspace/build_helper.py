@@ -42,7 +42,7 @@ def unpack(sdist, directory):
 
 def build(sources, out):
     os.chdir(sources)
-    # So that the place does not show in what a compiler makes. Setuptools takes these in place of the interpreter's own.
+    # So that the place does not show in what a compiler makes. They replace the interpreter's own flags, so add those.
     flags = f"{sysconfig.get_config_var('CFLAGS')} -ffile-prefix-map={sources}=/sources"
     os.environ["CFLAGS"] = os.environ["CXXFLAGS"] = flags
     system = {}

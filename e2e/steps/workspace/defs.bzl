@@ -1,4 +1,4 @@
-"""A venv, a source tree and a build as aspect_rules_py has them, for want of aspect_rules_py, which is not to be had offline.
+"""A venv, a source tree and a build as aspect_rules_py has them; itself it is not to be had offline.
 
 They work in Bazel 4 and 7 alike, but for the symlinks of venvs: Bazel 4 cannot have unresolved ones as inputs.
 """
