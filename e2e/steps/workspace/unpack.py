@@ -1,7 +1,7 @@
 """unpack.py SDIST DIRECTORY: the first of two steps.
 
-What has a name that is not ASCII is left out: a build fails that has such a name in a tree artifact, in Bazel 4 and 7
-alike. In one step, Bazel never sees the names.
+What has a name that is not ASCII is left out: with such a name in a tree artifact, Bazel 4.2.3 fails the build, and
+7.7.1 crashes in a later one. In one step, Bazel never sees the names.
 """
 
 import sys
