@@ -21,5 +21,5 @@ def register_platforms():
 
     # Bazel 4 has no optional toolchains. Last, so that nothing lands there that has another place.
     if not hasattr(config_common, "toolchain_type"):
-        native.register_execution_platforms("//platforms/unplaced:unplaced")
+        native.register_execution_platforms("//platforms:~unplaced")
         native.register_toolchains("//platforms/unplaced:all")

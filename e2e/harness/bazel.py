@@ -62,6 +62,11 @@ class Bazel:
     def __exit__(self, *_):
         self._call(["shutdown"])
 
+    def beside(self, name, source):
+        """The same Bazel with another workspace."""
+        directory = os.path.join(os.path.dirname(self.directory), name)
+        return Bazel(self.major, directory, source=source, enter=self._enter)
+
     # Files
 
     def path(self, *parts):

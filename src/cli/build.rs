@@ -10,11 +10,13 @@ use super::executor::{Embedded, Executor};
 use super::output::{complain, print};
 use super::remote::RemoteArguments;
 use crate::crossbuild::{
-    BuildFailure, BuildFailureClass, BuildOptions, IndexFlags, Layer, Placement, SourceResult, Status, build,
+    BuildFailure, BuildFailureClass, BuildOptions, IndexFlags, Layer, SourceResult, Status, build,
 };
-use crate::platform::{Glibc, Target};
+use crate::platform::{Arch, Glibc, Target};
 use crate::sandbox::Mode;
 use crate::sdist::build::Expect;
+use crate::sdist::report::CompilerKind;
+use crate::server::settings::CrossCc;
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -28,6 +30,11 @@ Examples:
       Adds a requirement the project forgot to declare, and bounds the others.
   crosswheel build lib-1.0.tar.gz --no-index --find-links wheelhouse
       Takes build requirements from a directory only.
+  crosswheel build cowsay==6.0 markupsafe==2.1.5 --target linux_amd64 --target linux_arm64
+      Builds for both platforms; what is pure is built once and shared. For the platform that is not
+      this machine's, in the root file system that `crosswheel rootfs create --arch arm64` makes.
+  crosswheel build markupsafe==2.1.5 --target linux_arm64 --rootfs linux_arm64=/srv/debian-arm64 --cross-cc
+      Builds in another one, with the cross compiler of this machine, as the one in there is slow.
   crosswheel build cowsay==6.0 --remote grpc://buildbox:8980
       Builds on a worker of that server, with the build requirements resolved here.
 
@@ -118,9 +125,30 @@ pub struct BuildArguments {
     #[arg(long, value_name = "DIR", env = "CROSSWHEEL_CACHE_DIR")]
     cache_dir: Option<PathBuf>,
 
-    /// Platform the wheels are for: linux_amd64 or linux_arm64 [default: that of --python]
-    #[arg(long, value_name = "TARGET", help_heading = "Builds")]
-    target: Option<Target>,
+    /// Platform the wheels are for: linux_amd64 or linux_arm64; may be given several times [default: that of --python]
+    #[arg(long = "target", value_name = "TARGET", help_heading = "Builds")]
+    targets: Vec<Target>,
+
+    /// Root file system in which the builds for a target run, without --remote [default: rootfs/TARGET in the cache directory]. Several in the variable: separated by ;
+    #[arg(
+        long,
+        value_name = "TARGET=DIR",
+        env = "CROSSWHEEL_ROOTFS",
+        value_delimiter = ';',
+        help_heading = "Builds"
+    )]
+    rootfs: Vec<String>,
+
+    /// Compile with a cross compiler of this machine where builds are emulated: Debian's aarch64-linux-gnu-gcc, or PROGRAM
+    #[arg(
+        long,
+        value_name = "PROGRAM",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "on",
+        help_heading = "Builds"
+    )]
+    cross_cc: Option<String>,
 
     /// Newest glibc the wheels may need, such as 2.28
     #[arg(long, value_name = "VERSION", help_heading = "Builds")]
@@ -178,10 +206,11 @@ struct Document<'a> {
 /// Runs the subcommand.
 pub fn run(arguments: BuildArguments) -> ExitCode {
     let (sources, json) = (arguments.sources.clone(), arguments.json);
+    let targets = distinct(&arguments.targets);
     let summary = prepare(arguments).and_then(|(options, executor)| {
         let summary = build(&sources, options, executor.connect(), |result| {
             if !json {
-                print_result(result);
+                print_result(result, targets.len() > 1);
             }
         });
         executor.stop();
@@ -200,8 +229,13 @@ pub fn run(arguments: BuildArguments) -> ExitCode {
         Err(failure) => {
             let code = failure.class.exit_code();
             if json {
-                let failed = |source: &String| SourceResult::failed(source, failure.clone(), 0.0);
-                print_document(&sources.iter().map(failed).collect::<Vec<_>>());
+                let host = [Target { arch: Arch::host() }];
+                let targets = if targets.is_empty() { &host[..] } else { &targets };
+                let failed = |source: &String, target: &Target| {
+                    SourceResult::failed(source, *target, failure.clone(), 0.0)
+                };
+                let of_source = |source| targets.iter().map(move |target| failed(source, target));
+                print_document(&sources.iter().flat_map(of_source).collect::<Vec<_>>());
             } else {
                 let mut lines = vec![format!("crosswheel build: {failure}")];
                 lines.extend(details(&failure));
@@ -218,20 +252,28 @@ fn prepare(arguments: BuildArguments) -> Result<(BuildOptions, Executor), BuildF
     let jobs = arguments.jobs.map_or(cores, usize::from);
     let cache_directory = super::cache_directory(arguments.cache_dir).map_err(invalid)?;
     let remote = arguments.remote.resolve().map_err(invalid)?;
-    let placement = remote.as_ref().map_or(Placement::Here, |remote| remote.placement.clone());
+    let placement = remote.as_ref().map(|remote| remote.placement.clone());
+    let cross_cc = arguments.cross_cc.as_deref().and_then(cross_cc);
     let executor = match remote {
+        Some(_) if cross_cc.is_some() => {
+            let message = "--cross-cc is for emulated builds on this machine, and --remote builds elsewhere";
+            return Err(invalid(message.into()).with_hint(
+                "the server's pools have a setting for it: `crosswheel serve --pool NAME=ROOTFS,cross-cc=on`",
+            ));
+        }
         Some(remote) => Executor::remote(remote)?,
         None => Executor::embedded(Embedded {
             cache: cache_directory.clone(),
             sandbox: arguments.sandbox,
             slots: jobs.min(arguments.sources.len()),
+            cross_cc,
         })?,
     };
     let options = BuildOptions {
         python: arguments.python,
         out: arguments.out,
         cache_directory,
-        placement,
+        remote: placement,
         index: IndexFlags {
             layer: Layer {
                 default_index: arguments.index_url,
@@ -249,7 +291,9 @@ fn prepare(arguments: BuildArguments) -> Result<(BuildOptions, Executor), BuildF
         expect: arguments.expect,
         patches: arguments.patch,
         patch_strip: arguments.patch_strip,
-        target: arguments.target,
+        targets: distinct(&arguments.targets),
+        roots: roots(&arguments.rootfs).map_err(invalid)?,
+        cross_compiler: arguments.cross_cc.filter(|text| text != "off"),
         glibc: arguments.glibc,
         sandbox: arguments.sandbox,
         timeout: arguments.timeout,
@@ -263,28 +307,93 @@ fn prepare(arguments: BuildArguments) -> Result<(BuildOptions, Executor), BuildF
     Ok((options, executor))
 }
 
+/// Each once, in the order in which they were given.
+fn distinct(targets: &[Target]) -> Vec<Target> {
+    let is_first = |(index, target): &(usize, &Target)| !targets[..*index].contains(target);
+    targets.iter().enumerate().filter(is_first).map(|(_, target)| *target).collect()
+}
+
+/// `on`, `off`, a command, or a path, which is made absolute.
+fn cross_cc(text: &str) -> Option<CrossCc> {
+    match text {
+        "off" => None,
+        "on" => Some(CrossCc::Default),
+        path if path.contains('/') => {
+            let absolute = std::path::absolute(path).unwrap_or_else(|_| path.into());
+            Some(CrossCc::Program(absolute.display().to_string()))
+        }
+        command => Some(CrossCc::Program(command.to_owned())),
+    }
+}
+
+/// `TARGET=DIR`, one for each target.
+fn roots(texts: &[String]) -> Result<Vec<(Target, PathBuf)>, String> {
+    let mut roots: Vec<(Target, PathBuf)> = Vec::new();
+    for text in texts.iter().filter(|text| !text.is_empty()) {
+        let (target, directory) = text
+            .split_once('=')
+            .filter(|(_, directory)| !directory.is_empty())
+            .ok_or_else(|| format!("--rootfs `{text}` is not of the form TARGET=DIR"))?;
+        let target: Target = target.parse().map_err(|error| format!("--rootfs `{text}`: {error}"))?;
+        if roots.iter().any(|(other, _)| *other == target) {
+            return Err(format!("--rootfs names two root file systems for {target}"));
+        }
+        roots.push((target, PathBuf::from(directory)));
+    }
+    Ok(roots)
+}
+
 fn invalid(message: String) -> BuildFailure {
     BuildFailure::new(BuildFailureClass::InvalidSource, message)
 }
 
-fn print_result(result: &SourceResult) {
+/// Says of which target it is if there are several.
+fn print_result(result: &SourceResult, several: bool) {
+    let target = if several { format!("{}  ", result.target) } else { String::new() };
     let mut lines = Vec::new();
     match (&result.wheel, &result.failure) {
         (Some(wheel), _) => {
-            let status = if result.status == Status::Cached { "cached" } else { "built" };
             let name = wheel.file_name().unwrap_or_default().to_string_lossy();
-            let replaced = if result.replaced { ", replaced a different file" } else { "" };
-            lines.push(format!("{status:<8}{name}  ({:.2} s{replaced})", result.seconds));
-            let notes = result.report.iter().flat_map(|report| &report.notes);
+            lines.push(format!("{:<8}{target}{name}  ({})", title(result.status), remarks(result)));
+            let report = result.report.as_ref().filter(|_| result.status != Status::Shared);
+            let notes = report.into_iter().flat_map(|report| &report.notes);
             lines.extend(notes.map(|note| format!("        note: {note}")));
         }
         (None, Some(failure)) => {
-            lines.push(format!("failed  {}: {failure}", result.source));
+            lines.push(format!("failed  {target}{}: {failure}", result.source));
             lines.extend(details(failure));
         }
         (None, None) => {}
     }
     print(&lines.join("\n"));
+}
+
+fn title(status: Status) -> &'static str {
+    match status {
+        Status::Built => "built",
+        Status::Cached => "cached",
+        Status::Shared => "shared",
+        Status::Failed => "failed",
+    }
+}
+
+fn remarks(result: &SourceResult) -> String {
+    let mut remarks = match result.shared_from {
+        Some(target) => vec![format!("that of {target}")],
+        None => vec![format!("{:.2} s", result.seconds)],
+    };
+    if result.status == Status::Built && result.report.as_ref().is_some_and(|report| report.emulated) {
+        remarks.push("emulated".to_owned());
+    }
+    let compiler = result.report.as_ref().and_then(|report| report.compiler.as_ref());
+    if result.status == Status::Built && compiler.is_some_and(|compiler| compiler.kind == CompilerKind::Cross)
+    {
+        remarks.push("cross compiler".to_owned());
+    }
+    if result.replaced {
+        remarks.push("replaced a different file".to_owned());
+    }
+    remarks.join(", ")
 }
 
 /// What a failure has to say beyond its message.

@@ -10,10 +10,11 @@ use tokio::runtime::{Handle, Runtime};
 use super::remote::Remote;
 use crate::cas::{BlobStore, RemoteStore, StoreError};
 use crate::client::{Client, ClientError, ClientSettings};
-use crate::crossbuild::{BuildFailure, BuildFailureClass, Connect};
+use crate::crossbuild::{BuildFailure, BuildFailureClass, Connect, Reached, Surroundings};
+use crate::platform::{Arch, Target};
 use crate::remote::{connect, in_process};
 use crate::sandbox::{Mode, OwnExecutable};
-use crate::server::settings::{Embedding, Settings};
+use crate::server::settings::{CrossCc, Embedding, PoolSettings, Settings};
 use crate::server::{Host, HostError};
 
 /// Most bytes of blobs and results that the embedded host keeps.
@@ -42,6 +43,8 @@ pub struct Embedded {
     pub sandbox: Mode,
     /// How many steps run at a time.
     pub slots: usize,
+    /// The compiler of this machine for steps that are emulated; what is in their root file systems if `None`.
+    pub cross_cc: Option<CrossCc>,
 }
 
 impl Executor {
@@ -62,15 +65,18 @@ impl Executor {
         match &self.kind {
             Kind::Embedded { settings, host } => {
                 let (settings, host) = (settings.clone(), Arc::clone(host));
-                Box::new(move |visible_host_paths| {
-                    let (started, client) = start(&runtime, settings, visible_host_paths)?;
+                Box::new(move |surroundings| {
+                    let (started, reached) = start(&runtime, &settings, surroundings)?;
                     *host.lock().unwrap_or_else(PoisonError::into_inner) = Some(started);
-                    Ok(client)
+                    Ok(reached)
                 })
             }
             Kind::Remote(remote) => {
                 let remote = remote.clone();
-                Box::new(move |_| reach(&runtime, remote))
+                Box::new(move |_| {
+                    let client = reach(&runtime, remote)?;
+                    Ok(Reached { client, refused: Vec::new() })
+                })
             }
         }
     }
@@ -93,10 +99,10 @@ fn runtime() -> Result<Runtime, BuildFailure> {
 
 fn start(
     runtime: &Handle,
-    embedded: Embedded,
-    visible_host_paths: Vec<PathBuf>,
-) -> Result<(Host, Client), BuildFailure> {
-    let host = start_host(runtime, &embedded, visible_host_paths)?;
+    embedded: &Embedded,
+    surroundings: Surroundings,
+) -> Result<(Host, Reached), BuildFailure> {
+    let (host, refused) = start_with_what_works(runtime, embedded, surroundings)?;
     let store: Arc<dyn BlobStore> = host.store();
     // What the channel starts runs on it.
     let _runtime = runtime.enter();
@@ -107,7 +113,32 @@ fn start(
         instance_name: String::new(),
         patience: Duration::ZERO,
     });
-    Ok((host, client))
+    Ok((host, Reached { client, refused }))
+}
+
+/// Starts the host, without the root file systems with which it cannot: those who need none of them do not mind.
+fn start_with_what_works(
+    runtime: &Handle,
+    embedded: &Embedded,
+    mut surroundings: Surroundings,
+) -> Result<(Host, Vec<(Target, BuildFailure)>), BuildFailure> {
+    let mut refused = Vec::new();
+    loop {
+        let error = match start_host(runtime, embedded, &surroundings)? {
+            Ok(host) => return Ok((host, refused)),
+            Err(error) => error,
+        };
+        let of_pool = |(target, _): &(Target, PathBuf)| error.pool() == Some(&*target.to_string());
+        match surroundings.roots.iter().position(of_pool) {
+            Some(index) => {
+                let (target, _) = surroundings.roots.remove(index);
+                let error = crate::remote::describe(&error);
+                let message = format!("the executor takes no builds for {target}: {error}");
+                refused.push((target, BuildFailure::new(BuildFailureClass::ExecutionFailed, message)));
+            }
+            None => return Err(unavailable(&error)),
+        }
+    }
 }
 
 /// A store belongs to one process at a time: builds that run side by side have one each, of which the first is
@@ -115,19 +146,18 @@ fn start(
 fn start_host(
     runtime: &Handle,
     embedded: &Embedded,
-    visible_host_paths: Vec<PathBuf>,
-) -> Result<Host, BuildFailure> {
+    surroundings: &Surroundings,
+) -> Result<Result<Host, HostError>, BuildFailure> {
     let own_executable = OwnExecutable::running()?;
     for number in 1..=MOST_STORES {
         let store = match number {
             1 => embedded.cache.join("executor"),
             _ => embedded.cache.join(format!("executor-{number}")),
         };
-        let settings = settings(embedded, &store, visible_host_paths.clone())?;
+        let settings = settings(embedded, &store, surroundings)?;
         match runtime.block_on(Host::start(&settings, own_executable.clone())) {
             Err(HostError::Store(StoreError::InUse { .. })) => {}
-            Err(error) => return Err(unavailable(&error)),
-            Ok(host) => return Ok(host),
+            ended => return Ok(ended),
         }
     }
     let cache = embedded.cache.display();
@@ -138,17 +168,33 @@ fn start_host(
 fn settings(
     embedded: &Embedded,
     store: &Path,
-    visible_host_paths: Vec<PathBuf>,
+    surroundings: &Surroundings,
 ) -> Result<Settings, BuildFailure> {
+    let visible_host_paths = surroundings.visible_paths.clone();
     let embedding = Embedding { cache: embedded.cache.clone(), visible_host_paths };
     let mut settings = Settings::embedded(store, embedding).map_err(|error| unavailable(&error))?;
     settings.sandbox = embedded.sandbox;
     settings.max_bytes = Some(settings.max_bytes.map_or(STORE_BYTES, |bytes| bytes.min(STORE_BYTES)));
     (settings.default_timeout, settings.max_timeout) = (NO_TIMEOUT, NO_TIMEOUT);
+    // In place of the one that sees this machine, if the root is for steps of its architecture.
+    if surroundings.roots.iter().any(|(target, _)| target.arch == Arch::host()) {
+        settings.pools.clear();
+    }
+    settings.pools.extend(surroundings.roots.iter().map(|root| pool(root, embedded)));
     for pool in &mut settings.pools {
         pool.slots = Some(embedded.slots.max(1));
     }
     Ok(settings)
+}
+
+fn pool((target, root): &(Target, PathBuf), embedded: &Embedded) -> PoolSettings {
+    PoolSettings {
+        name: target.to_string(),
+        root: Some(root.clone()),
+        // What is not emulated has no use for one.
+        cross_cc: embedded.cross_cc.clone().filter(|_| target.arch != Arch::host()),
+        ..PoolSettings::default()
+    }
 }
 
 fn unavailable(error: &dyn std::error::Error) -> BuildFailure {

@@ -46,8 +46,10 @@ A model says the same as the flags:
 
 The README.md that is written with them says how a workspace takes the files in.
 
-Exit codes: 0; 1 if --check found differences, or something could not be read or written; 2 if the command
-line or the model makes no sense, or a file that was not generated is in the way.")]
+Exit codes:
+  0  the files are there, or with --check: are as they would be written
+  1  --check found differences; or something could not be read or written
+  2  the command line or the model makes no sense, or a file that was not generated is in the way")]
 struct BazelArguments {
     /// The package's directory; other files in it are left alone
     #[arg(long, value_name = "DIR")]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use crate::crossbuild::Placement;
+use crate::crossbuild::RemotePlacement;
 use crate::remote::{Address, ConnectSettings, Header};
 
 /// Where builds run, if not here.
@@ -54,7 +54,7 @@ pub struct Remote {
     pub connection: ConnectSettings,
     pub instance_name: String,
     pub patience: Duration,
-    pub placement: Placement,
+    pub placement: RemotePlacement,
 }
 
 impl RemoteArguments {
@@ -80,7 +80,7 @@ impl RemoteArguments {
             },
             instance_name: self.remote_instance.unwrap_or_default(),
             patience: Duration::from_secs(self.remote_patience),
-            placement: Placement::Remote {
+            placement: RemotePlacement {
                 python: self.remote_python,
                 properties: properties.collect::<Result<_, String>>()?,
             },

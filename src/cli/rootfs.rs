@@ -14,6 +14,7 @@ use signal_hook::iterator::Signals;
 
 use super::failure_text::{print_json, usage};
 use super::output::{complain, print};
+use crate::emulation::{Host, Obstacle, Support};
 use crate::platform::{Arch, Target};
 use crate::rootfs::{
     Check, Created, Debian, Finding, Request, RootfsError, Source, Status, check, create, packages,
@@ -252,16 +253,16 @@ fn print_finding(finding: &Finding) {
 
 /// How this host runs programs for `arch`.
 fn host_support(arch: Arch) -> Result<String, (String, String)> {
-    if arch == Arch::host() {
-        return Ok("its programs run natively".to_owned());
-    }
-    let emulator = format!("qemu-{}-static", arch.machine());
-    match which::which(&emulator) {
-        Ok(path) => Ok(format!("its programs are emulated by {}", path.display())),
-        Err(_) => Err((
-            format!("{emulator} is not on PATH, so its programs cannot be run here"),
-            "apt-get install qemu-user-static".to_owned(),
+    match Host::this().support(arch) {
+        Support::Native => Ok("its programs run natively".to_owned()),
+        Support::Registered { name, interpreter } => {
+            Ok(format!("its programs are emulated by {} (binfmt_misc: {name})", interpreter.display()))
+        }
+        Support::Private(emulator) => Ok(format!(
+            "its programs are emulated by {}, which sandboxes register for themselves",
+            emulator.program.display()
         )),
+        Support::Impossible(Obstacle { problem, mend }) => Err((problem, mend)),
     }
 }
 

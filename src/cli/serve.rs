@@ -32,7 +32,7 @@ pool is a table, too:
 Examples:
   crosswheel serve
   crosswheel serve --listen 0.0.0.0:8980 --store /var/cache/crosswheel --max-bytes 200GiB
-  crosswheel serve --pool native,slots=2 --pool arm64=/srv/arm64-root,slots=1,Arch=arm64
+  crosswheel serve --pool amd64,slots=2 --pool arm64=/srv/arm64-root,slots=1,cross-cc=on
   crosswheel serve --config /etc/crosswheel.toml --print-config
   crosswheel serve --listen 127.0.0.1:0 --http-listen off --json
 

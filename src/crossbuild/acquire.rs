@@ -8,13 +8,13 @@ use pep508_rs::PackageName;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use super::builder::Builder;
 use super::cache::{FRESH, KeyBuilder};
 use super::download::file_name_of;
 use super::failure::{BuildFailure, BuildFailureClass};
 use super::http::{FetchError, HashMismatch};
 use super::index::IndexSdist;
 use super::progress::Task;
+use super::run::Run;
 use super::sdists::Sdist;
 use super::source::Source;
 use crate::digest::Sha256;
@@ -26,7 +26,7 @@ struct Located {
     sha256: Option<Sha256>,
 }
 
-impl Builder {
+impl Run {
     /// The sdist `source` names.
     pub(super) fn acquire(&self, source: Source, task: &Task) -> Result<Sdist, BuildFailure> {
         match source {

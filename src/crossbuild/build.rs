@@ -1,274 +1,239 @@
-//! The whole of `crosswheel build`: each source is fetched, its build requirements are resolved, its
-//! step is run, its wheel is published; several sources at a time.
+//! The whole of `crosswheel build`: each source is fetched once and built for each target, several sources at a time;
+//! a pure wheel is built for one target and shared with the others.
 //! Knows nothing of the command line or of how results are printed.
 
-use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
 use pep440_rs::Version;
-use pep508_rs::{PackageName, Requirement, VerbatimUrl};
+use pep508_rs::PackageName;
 
+use super::build_sdist::Built;
 use super::builder::Builder;
 use super::credentials::redact_urls;
+use super::destination::Destination;
 use super::executor::Connect;
-use super::failure::{BuildFailure, BuildFailureClass};
-use super::lock::{LockedSdist, drift};
+use super::failure::BuildFailure;
+use super::lock::LockedSdist;
 use super::options::BuildOptions;
 use super::progress::Task;
-use super::requirements::{Resolution, Stack};
 use super::results::{BuildSummary, SourceResult, Status};
-use super::runner::Ran;
+use super::run::Run;
 use super::sdists::Sdist;
+use super::sharing::is_right_for;
 use super::source::Source;
-use super::step::{Customisation, WheelStep};
 use super::wheel_cache::{Published, publish};
-use crate::digest::Sha256;
+use crate::platform::{Arch, Target};
 use crate::sdist::report::Report;
 use crate::sdist::{Failure, FailureClass};
 
-/// Builds every source on the executor that `connect` reaches. `on_result` is called as each ends, in whatever order that is. An error is one
-/// that keeps all of them from being built.
+/// Builds every source for every target on the executor that `connect` reaches. `on_result` is called as each ends,
+/// in whatever order that is. An error is one that keeps all of them from being built.
 pub fn build(
     sources: &[String],
     options: BuildOptions,
     connect: Connect,
     on_result: impl Fn(&SourceResult) + Sync,
 ) -> Result<BuildSummary, BuildFailure> {
-    let builder = Builder::new(options, connect)?;
-    let results: Vec<Mutex<Option<Ended>>> = sources.iter().map(|_| Mutex::default()).collect();
+    let (run, destinations) = Run::new(options, connect)?;
+    let targets = Targets::new(run, destinations);
+    let run = &*targets.run;
+    let results: Vec<Mutex<Vec<Ended>>> = sources.iter().map(|_| Mutex::default()).collect();
     let next = AtomicUsize::new(0);
     let work = || {
         while let Some((source, slot)) = {
             let index = next.fetch_add(1, Ordering::Relaxed);
             sources.get(index).zip(results.get(index))
         } {
-            let ended = builder.build_source(source);
-            builder.progress.suspend(|| on_result(&ended.0));
-            *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(ended);
+            let ended = targets.build_source(source, |result| run.progress.suspend(|| on_result(result)));
+            *slot.lock().unwrap_or_else(PoisonError::into_inner) = ended;
         }
     };
     std::thread::scope(|scope| {
-        for _ in 1..builder.options.jobs.clamp(1, sources.len().max(1)) {
+        for _ in 1..run.options.jobs.clamp(1, sources.len().max(1)) {
             scope.spawn(work);
         }
         work();
     });
     let ended =
-        results.into_iter().filter_map(|slot| slot.into_inner().unwrap_or_else(PoisonError::into_inner));
+        results.into_iter().flat_map(|slot| slot.into_inner().unwrap_or_else(PoisonError::into_inner));
     let (results, locks): (Vec<_>, Vec<_>) = ended.unzip();
     let complete = results.iter().all(|result| result.failure.is_none());
-    let lock_failure = if complete { builder.write_lock(locks.concat()).err() } else { None };
-    Ok(BuildSummary { results, lock_failure, interrupted: builder.interrupt.exit_code() })
+    let lock_failure = if complete { run.write_lock(locks.concat()).err() } else { None };
+    Ok(BuildSummary { results, lock_failure, interrupted: run.interrupt.exit_code() })
 }
 
-/// A wheel in the cache.
-pub(super) struct Built {
-    /// The wheel.
-    pub(super) wheel: PathBuf,
-    /// The report of its build.
-    pub(super) report: Report,
-    /// Whether it was there before.
-    pub(super) cached: bool,
-    /// Lock entries of its sdist and of those built for it.
-    pub(super) locks: Vec<LockedSdist>,
-}
-
-/// What became of a source, and what goes into the lock file for it.
+/// What became of a source for a target, and what goes into the lock file for it.
 type Ended = (SourceResult, Vec<LockedSdist>);
 
-impl Builder {
-    fn build_source(&self, text: &str) -> Ended {
+/// What builds for each target, made when it is first needed.
+struct Targets {
+    run: Arc<Run>,
+    /// In the order in which they were given.
+    destinations: Vec<Destination>,
+    builders: Vec<OnceLock<Result<Builder, BuildFailure>>>,
+}
+
+impl Targets {
+    fn new(run: Run, destinations: Vec<Destination>) -> Self {
+        let builders = destinations.iter().map(|_| OnceLock::new()).collect();
+        Self { run: Arc::new(run), destinations, builders }
+    }
+
+    fn builder(&self, index: usize, task: &Task) -> Result<&Builder, BuildFailure> {
+        let make = || Builder::new(Arc::clone(&self.run), &self.destinations[index], task);
+        self.builders[index].get_or_init(make).as_ref().map_err(Clone::clone)
+    }
+
+    /// The order in which a source is built: first for a platform like this machine's, where it takes least, as the
+    /// others may share the wheel.
+    fn order(&self) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..self.destinations.len()).collect();
+        order.sort_by_key(|index| self.destinations[*index].target.arch != Arch::host());
+        order
+    }
+
+    /// Builds a source for every target; the results are in the order of the targets.
+    fn build_source(&self, text: &str, on_result: impl Fn(&SourceResult)) -> Vec<Ended> {
+        let mut source = SourceBuild { targets: self, text, sdist: None, done: Vec::new() };
+        let mut ended: Vec<(usize, Ended)> = Vec::new();
+        for index in self.order() {
+            let of_target = source.build_for(index);
+            on_result(&of_target.0);
+            ended.push((index, of_target));
+        }
+        ended.sort_by_key(|(index, _)| *index);
+        ended.into_iter().map(|(_, ended)| ended).collect()
+    }
+}
+
+/// A source on its way through the targets.
+struct SourceBuild<'a> {
+    targets: &'a Targets,
+    text: &'a str,
+    /// Fetched for the first target.
+    sdist: Option<Result<(Source, Sdist), BuildFailure>>,
+    /// The wheels there are, with the targets that they were built for.
+    done: Vec<Done>,
+}
+
+struct Done {
+    target: Target,
+    report: Report,
+    published: PathBuf,
+}
+
+/// A wheel where the user wants it.
+struct Delivered {
+    status: Status,
+    report: Report,
+    wheel: PathBuf,
+    replaced: bool,
+    shared_from: Option<Target>,
+    locks: Vec<LockedSdist>,
+}
+
+impl SourceBuild<'_> {
+    fn build_for(&mut self, index: usize) -> Ended {
         let start = Instant::now();
-        match self.try_source(text) {
-            Ok((built, wheel, published)) => {
+        let target = self.targets.destinations[index].target;
+        match self.try_build_for(index) {
+            Ok(delivered) => {
                 let result = SourceResult {
-                    source: redact_urls(text),
-                    status: if built.cached { Status::Cached } else { Status::Built },
-                    wheel: Some(wheel),
-                    report: Some(built.report),
+                    source: redact_urls(self.text),
+                    target,
+                    status: delivered.status,
+                    wheel: Some(delivered.wheel),
+                    report: Some(delivered.report),
+                    shared_from: delivered.shared_from,
                     failure: None,
                     seconds: start.elapsed().as_secs_f64(),
-                    replaced: published == Published::Replaced,
+                    replaced: delivered.replaced,
                 };
-                (result, built.locks)
+                (result, delivered.locks)
             }
             Err(mut failure) => {
-                let redact = |text: &mut String| *text = self.http.credentials().redact(text);
+                let redact = |text: &mut String| *text = self.targets.run.http.credentials().redact(text);
                 redact(&mut failure.message);
                 failure.evidence.iter_mut().chain(&mut failure.hint).for_each(redact);
-                (SourceResult::failed(text, failure, start.elapsed().as_secs_f64()), Vec::new())
+                let seconds = start.elapsed().as_secs_f64();
+                (SourceResult::failed(self.text, target, failure, seconds), Vec::new())
             }
         }
     }
 
-    fn try_source(&self, text: &str) -> Result<(Built, PathBuf, Published), BuildFailure> {
-        self.interrupt.check()?;
-        let source = Source::parse(text)?;
-        let shown = redact_urls(text);
-        let label = shown.split('#').next().unwrap_or(&shown).rsplit('/').next().unwrap_or(&shown);
-        let task = self.progress.task(label);
-        let sdist = self.acquire(source.clone(), &task)?;
-        let built = self.build_sdist(&sdist, &self.customisation, self.options.rebuild, &[&sdist], &task)?;
-        self.interrupt.check()?;
+    fn try_build_for(&mut self, index: usize) -> Result<Delivered, BuildFailure> {
+        let run = &*self.targets.run;
+        run.interrupt.check()?;
+        let task = run.progress.task(self.label(index));
+        let (source, sdist) = self.sdist(&task)?;
+        let builder = self.targets.builder(index, &task)?;
+        let shareable = |done: &&Done| is_right_for(&done.report, run.options.expect, &builder.interpreter);
+        if let Some(done) = self.done.iter().find(shareable) {
+            return Ok(Delivered {
+                status: Status::Shared,
+                report: done.report.clone(),
+                wheel: done.published.clone(),
+                replaced: false,
+                shared_from: Some(done.target),
+                locks: Vec::new(),
+            });
+        }
+        let built = builder.build_sdist(&sdist, &run.customisation, run.options.rebuild, &[&sdist], &task)?;
+        run.interrupt.check()?;
         check_identity(&source, &built.report)?;
-        let (out, sha256) = (&self.options.out, built.report.sha256);
-        let (wheel, published) = publish(&built.wheel, sha256, out, &self.sdists, &self.interrupt)?;
-        Ok((built, wheel, published))
+        check_distinct(&self.done, builder.target, &built.report)?;
+        let (out, sha256) = (&run.options.out, built.report.sha256);
+        let (wheel, published) = publish(&built.wheel, sha256, out, &run.sdists, &run.interrupt)?;
+        let Built { report, cached, locks, .. } = built;
+        self.done.push(Done { target: builder.target, report: report.clone(), published: wheel.clone() });
+        Ok(Delivered {
+            status: if cached { Status::Cached } else { Status::Built },
+            report,
+            wheel,
+            replaced: published == Published::Replaced,
+            shared_from: None,
+            locks,
+        })
     }
 
-    /// Builds `sdist`, the last of `stack`, or finds its wheel in the cache. Asks the backend for more
-    /// requirements as often as it has new ones.
-    pub(super) fn build_sdist(
-        &self,
-        sdist: &Sdist,
-        customisation: &Customisation,
-        rebuild: bool,
-        stack: &Stack,
-        task: &Task,
-    ) -> Result<Built, BuildFailure> {
-        let mut step = WheelStep {
-            sdist: &sdist.path,
-            sdist_sha256: sdist.sha256,
-            build_wheels: Vec::new(),
-            interpreter: &self.interpreter,
-            target: self.target,
-            glibc: self.options.glibc,
-            rust: None,
-            customisation,
-            sandbox: self.options.sandbox,
-            timeout: self.options.timeout,
+    /// The sdist, fetched once for all targets.
+    fn sdist(&mut self, task: &Task) -> Result<(Source, Sdist), BuildFailure> {
+        let (run, text) = (&self.targets.run, self.text);
+        let acquire = || {
+            let source = Source::parse(text)?;
+            let sdist = run.acquire(source.clone(), task)?;
+            Ok((source, sdist))
         };
-        let stage = match stack {
-            [_] => "building".to_owned(),
-            _ => format!("building the build requirement {}", sdist.title()),
-        };
-        let mut learned = self.learned(step.learning_key());
-        let mut from_memory = !learned.is_empty();
-        let statics = self.static_requirements(sdist, customisation)?;
-        let mut asked = statics.clone();
-        self.add_requirements(&mut asked, &learned);
-        loop {
-            let resolution = match self.requirements(sdist, &asked, stack, task) {
-                // What another version of the backend asked for need not be what this one does.
-                Err(failure) if failure.class == BuildFailureClass::ResolutionFailed && from_memory => {
-                    from_memory = false;
-                    learned.clear();
-                    asked.clone_from(&statics);
-                    continue;
-                }
-                resolution => resolution?,
-            };
-            step.build_wheels =
-                resolution.wheels.iter().map(|wheel| (wheel.path(&self.cache), wheel.sha256)).collect();
-            step.rust = self.rust_inputs(sdist, &asked, customisation, task)?;
-            match self.runner.run(&step, rebuild, &stage, task)? {
-                Ran::Built { report, wheel, cached } => {
-                    check_inputs(&step, &report)?;
-                    let wheel = self.wheels.have(&report, &self.sdists, |place| {
-                        Ok(self.runner.client()?.download(&wheel, place)?)
-                    })?;
-                    self.learn_from(&step, &learned, &report)?;
-                    let locks = self.lock_entries(sdist, &resolution);
-                    return Ok(Built { wheel, report: *report, cached, locks });
-                }
-                Ran::Failed(failure) => {
-                    self.ask_for_more(&step, sdist, failure, &mut asked, &mut learned)?;
-                }
-            }
-        }
+        self.sdist.get_or_insert_with(acquire).clone()
     }
 
-    /// Adds what the backend found missing to `asked`. A failure that is of another kind, or that has
-    /// nothing new, is final.
-    fn ask_for_more(
-        &self,
-        step: &WheelStep,
-        sdist: &Sdist,
-        failure: Failure,
-        asked: &mut Vec<Requirement<VerbatimUrl>>,
-        learned: &mut Vec<String>,
-    ) -> Result<(), BuildFailure> {
-        if failure.class != FailureClass::MissingBuildRequirement
-            || !self.add_requirements(asked, &failure.missing_requirements)
-        {
-            return Err(failure.into());
+    /// What the source is called while it is built.
+    fn label(&self, index: usize) -> String {
+        let shown = redact_urls(self.text);
+        let shown = shown.split('#').next().unwrap_or(&shown);
+        let name = shown.rsplit('/').next().unwrap_or(shown);
+        match &*self.targets.destinations {
+            [_] => name.to_owned(),
+            several => format!("{name} {}", several[index].target),
         }
-        if self.lock_in_use().is_some() {
-            let missing = failure.missing_requirements.join(", ");
-            let message = format!("{} asks for {missing}, which the lock does not have", sdist.title());
-            let missing_requirements = failure.missing_requirements;
-            return Err(BuildFailure { missing_requirements, ..drift(message) });
-        }
-        for text in failure.missing_requirements {
-            if !learned.contains(&text) {
-                learned.push(text);
-            }
-        }
-        Ok(self.cache.write("learned", step.learning_key(), learned)?)
     }
+}
 
-    /// What the backend asked for the last time it built this. A lock rules without it.
-    fn learned(&self, key: Sha256) -> Vec<String> {
-        if self.lock_in_use().is_some() {
-            return Vec::new();
-        }
-        self.cache.read("learned", key).map(|(texts, _)| texts).unwrap_or_default()
-    }
-
-    /// Remembers what the backend asked for, so that the next run need not find out by trying.
-    fn learn_from(&self, step: &WheelStep, learned: &[String], report: &Report) -> Result<(), BuildFailure> {
-        let mut texts = report.dynamic_requirements.clone();
-        if touches_pyproject(step.customisation) {
-            // Then even what pyproject.toml asks for had to be learned.
-            texts.extend(learned.iter().filter(|text| !report.dynamic_requirements.contains(text)).cloned());
-        }
-        if texts.iter().collect::<BTreeSet<_>>() == learned.iter().collect() {
-            return Ok(());
-        }
-        Ok(self.cache.write("learned", step.learning_key(), &texts)?)
-    }
-
-    /// Adds those of `texts` that apply here and are new; whether there were any.
-    fn add_requirements(&self, asked: &mut Vec<Requirement<VerbatimUrl>>, texts: &[String]) -> bool {
-        let before = asked.len();
-        for requirement in texts.iter().filter_map(|text| text.parse::<Requirement<VerbatimUrl>>().ok()) {
-            if requirement.evaluate_markers(&self.interpreter.markers, &[]) && !asked.contains(&requirement) {
-                asked.push(requirement);
-            }
-        }
-        asked.len() > before
-    }
-
-    /// What must be there before the backend can be asked, as far as it applies here.
-    fn static_requirements(
-        &self,
-        sdist: &Sdist,
-        customisation: &Customisation,
-    ) -> Result<Vec<Requirement<VerbatimUrl>>, BuildFailure> {
-        let mut asked = Vec::new();
-        // What a patch makes of pyproject.toml only the step can know; it asks for what is missing.
-        if !touches_pyproject(customisation) {
-            self.add_requirements(&mut asked, sdist.facts.requires.as_ref().map_err(Clone::clone)?);
-        }
-        self.add_requirements(&mut asked, &customisation.build_requires);
-        Ok(asked)
-    }
-
-    fn requirements(
-        &self,
-        sdist: &Sdist,
-        asked: &[Requirement<VerbatimUrl>],
-        stack: &Stack,
-        task: &Task,
-    ) -> Result<Resolution, BuildFailure> {
-        let Some(lock) = self.lock_in_use() else { return self.resolve(asked, stack, task) };
-        let entry = lock.entry(sdist.sha256, &sdist.name(), sdist.facts.version.as_ref(), &self.setting)?;
-        entry.check(asked)?;
-        self.resolve_locked(lock, entry, stack, task)
-    }
+/// Fails if the wheel for `target` has the name of one that is `done` for another, and other bytes: one of the two
+/// would be installed where the other belongs.
+fn check_distinct(done: &[Done], target: Target, report: &Report) -> Result<(), BuildFailure> {
+    let is_other =
+        |done: &&Done| done.report.file_name == report.file_name && done.report.sha256 != report.sha256;
+    let Some(other) = done.iter().find(is_other) else { return Ok(()) };
+    let message = format!(
+        "{} for {target} is not the same as for {}, and nothing in its name tells them apart",
+        report.file_name, other.target
+    );
+    let hint = "its build depends on the platform and says that it does not; build for one target at a time, with an --out for each";
+    Err(Failure::new(FailureClass::WheelRefused, message).with_hint(hint).into())
 }
 
 /// Fails if `name==version` was asked for and something else came out: an sdist without PKG-INFO does not
@@ -286,24 +251,24 @@ fn check_identity(source: &Source, report: &Report) -> Result<(), BuildFailure> 
         .into())
 }
 
-/// Fails if the step was not given what its key says: a file was changed after its digest was taken.
-fn check_inputs(step: &WheelStep, report: &Report) -> Result<(), BuildFailure> {
-    if report.sdist_sha256 != step.sdist_sha256 {
-        return Err(changed(step.sdist));
-    }
-    let used: BTreeSet<Sha256> = report.build_requirements.iter().map(|wheel| wheel.sha256).collect();
-    match step.build_wheels.iter().find(|(_, sha256)| !used.contains(sha256)) {
-        Some((path, _)) => Err(changed(path)),
-        None => Ok(()),
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::super::sharing::tests::report;
+    use super::*;
+    use crate::digest::Sha256;
+    use crate::sdist::interpreter::Interpreter;
 
-fn changed(path: &Path) -> BuildFailure {
-    let message = format!("{} is not the file whose hash was checked", path.display());
-    BuildFailure::new(BuildFailureClass::FetchFailed, message)
-        .with_hint("something changed it since; if it is in the cache, remove it there")
-}
-
-fn touches_pyproject(customisation: &Customisation) -> bool {
-    customisation.patches.iter().any(|patch| patch.touches_pyproject)
+    #[test]
+    fn two_wheels_of_one_name_must_be_one_wheel() {
+        let report = report(&Interpreter::find("3", tempfile::tempdir().unwrap().path()).unwrap());
+        let [amd64, arm64] = [Arch::Amd64, Arch::Arm64].map(|arch| Target { arch });
+        let done = [Done { target: amd64, report: report.clone(), published: PathBuf::new() }];
+        check_distinct(&done, arm64, &report).unwrap();
+        let sha256 = Sha256::of(b"other bytes");
+        let renamed = Report { file_name: "a-1-py3-none-linux_aarch64.whl".into(), sha256, ..report.clone() };
+        check_distinct(&done, arm64, &renamed).unwrap();
+        let failure = check_distinct(&done, arm64, &Report { sha256, ..report }).unwrap_err();
+        assert_eq!(failure.class.exit_code(), 19);
+        assert!(failure.message.contains("is not the same as for linux_amd64"), "{failure}");
+    }
 }

@@ -1,5 +1,5 @@
-//! Who runs steps: a server of the Remote Execution API, in this process or elsewhere, and what that means for
-//! the paths in them. Knows nothing of how it is reached: whoever started us does.
+//! Who runs steps: a server of the Remote Execution API, in this process or elsewhere. Knows nothing of how it is
+//! reached: whoever started us does.
 
 use std::path::PathBuf;
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -7,61 +7,71 @@ use std::thread::JoinHandle;
 
 use super::failure::{BuildFailure, BuildFailureClass};
 use crate::client::{Client, ClientError};
+use crate::platform::Target;
 
-/// Reaches the executor. Is given directories of this machine that steps must see, even below those that are
-/// otherwise private to them.
-pub type Connect = Box<dyn FnOnce(Vec<PathBuf>) -> Result<Client, BuildFailure> + Send>;
+/// Reaches the executor. Is told what it must offer if it is within this process.
+pub type Connect = Box<dyn FnOnce(Surroundings) -> Result<Reached, BuildFailure> + Send>;
 
-/// Where steps run, and so what of this machine they can use.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Placement {
-    /// On this machine: with the Python and the tools that are here, at their paths.
-    Here,
-    /// On a worker somewhere.
-    Remote {
-        /// Python on the worker: a command or a path; `python3.11` for a 3.11 here if `None`.
-        python: Option<String>,
-        /// Platform properties beside `Arch` and `OSFamily`, or instead of them.
-        properties: Vec<(String, String)>,
-    },
+/// What an executor within this process must offer to steps.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Surroundings {
+    /// Directories of this machine that they must see, even below those that are otherwise private to them.
+    pub visible_paths: Vec<PathBuf>,
+    /// The root file system in which those for a target run. Those for the others see this machine's.
+    pub roots: Vec<(Target, PathBuf)>,
+}
+
+/// An executor that can be used.
+pub struct Reached {
+    /// What talks to it.
+    pub client: Client,
+    /// Targets it can do nothing for, and why.
+    pub refused: Vec<(Target, BuildFailure)>,
 }
 
 /// A connection. One within this process is made while other things are done, and is waited for in any case; one
 /// to elsewhere, which may take long to fail, is made when it is needed.
 pub(super) struct Executor {
     connecting: Mutex<Option<Connecting>>,
-    client: OnceLock<Result<Client, BuildFailure>>,
+    reached: OnceLock<Result<Reached, BuildFailure>>,
 }
 
 enum Connecting {
     Later(Connect),
-    Now(JoinHandle<Result<Client, BuildFailure>>),
+    Now(JoinHandle<Result<Reached, BuildFailure>>),
 }
 
 impl Executor {
-    /// Starts to connect, or gets ready to.
-    pub(super) fn start(
-        connect: Connect,
-        placement: &Placement,
-        visible_paths: Vec<PathBuf>,
-    ) -> std::io::Result<Self> {
-        let connecting = match placement {
-            Placement::Here => {
+    /// Starts the executor within this process, which must have these surroundings; or gets ready to connect to one
+    /// elsewhere.
+    pub(super) fn start(connect: Connect, surroundings: Option<Surroundings>) -> std::io::Result<Self> {
+        let connecting = match surroundings {
+            Some(surroundings) => {
                 let thread = std::thread::Builder::new().name("connect".into());
-                Connecting::Now(thread.spawn(move || connect(visible_paths))?)
+                Connecting::Now(thread.spawn(move || connect(surroundings))?)
             }
-            Placement::Remote { .. } => Connecting::Later(connect),
+            None => Connecting::Later(connect),
         };
-        Ok(Self { connecting: Mutex::new(Some(connecting)), client: OnceLock::new() })
+        Ok(Self { connecting: Mutex::new(Some(connecting)), reached: OnceLock::new() })
     }
 
-    /// The connection; waits for it.
+    /// The connection, for steps of any target; waits for it.
     pub(super) fn client(&self) -> Result<&Client, BuildFailure> {
+        Ok(&self.reached()?.client)
+    }
+
+    /// Fails if the executor can do nothing for `target`; waits for the connection.
+    pub(super) fn check(&self, target: Target) -> Result<(), BuildFailure> {
+        let refused = self.reached()?.refused.iter().find(|(of, _)| *of == target);
+        refused.map_or(Ok(()), |(_, failure)| Err(failure.clone()))
+    }
+
+    fn reached(&self) -> Result<&Reached, BuildFailure> {
         let wait = || match self.take().expect("it is taken once, in here, before the end") {
-            Connecting::Later(connect) => connect(Vec::new()),
+            Connecting::Later(connect) => connect(Surroundings::default()),
             Connecting::Now(thread) => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
         };
-        self.client.get_or_init(wait).as_ref().map_err(Clone::clone)
+        self.reached.get_or_init(wait).as_ref().map_err(Clone::clone)
     }
 
     fn take(&self) -> Option<Connecting> {
@@ -135,19 +145,19 @@ mod tests {
 
     #[test]
     fn a_connection_that_fails_fails_every_step_in_the_same_words() {
-        let remote = Placement::Remote { python: None, properties: Vec::new() };
-        for placement in [Placement::Here, remote] {
+        for surroundings in [Some(Surroundings::default()), None] {
             let refuse = |_| Err(BuildFailure::new(BuildFailureClass::ExecutionFailed, "nobody is there"));
-            let executor = Executor::start(Box::new(refuse), &placement, Vec::new()).unwrap();
+            let executor = Executor::start(Box::new(refuse), surroundings).unwrap();
             for _ in 0..2 {
                 assert_eq!(executor.client().unwrap_err().message, "nobody is there");
+                let target = "linux_arm64".parse().unwrap();
+                assert_eq!(executor.check(target).unwrap_err().message, "nobody is there");
             }
         }
     }
 
     #[test]
     fn what_nobody_needs_is_not_connected_to() {
-        let remote = Placement::Remote { python: None, properties: Vec::new() };
-        drop(Executor::start(Box::new(|_| panic!("it is")), &remote, Vec::new()).unwrap());
+        drop(Executor::start(Box::new(|_| panic!("it is")), None).unwrap());
     }
 }

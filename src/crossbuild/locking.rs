@@ -8,26 +8,13 @@ use super::builder::Builder;
 use super::failure::BuildFailure;
 use super::lock::{Lock, LockedSdist};
 use super::requirements::Resolution;
+use super::run::Run;
 use super::sdists::Sdist;
 
-impl Builder {
+impl Run {
     /// The lock that decides what is installed, if one does.
     pub(super) fn lock_in_use(&self) -> Option<&Lock> {
         self.lock.as_ref().filter(|_| !self.options.update_lock)
-    }
-
-    /// Lock entries of `sdist`, built with `resolution`, and of those built for it.
-    pub(super) fn lock_entries(&self, sdist: &Sdist, resolution: &Resolution) -> Vec<LockedSdist> {
-        let entry = LockedSdist {
-            name: sdist.name(),
-            version: sdist.facts.version.clone(),
-            sha256: sdist.sha256,
-            url: sdist.url.as_ref().map(ToString::to_string),
-            python: self.setting.python.clone(),
-            target: self.target,
-            requirements: resolution.wheels.iter().map(|wheel| wheel.locked()).collect(),
-        };
-        [std::slice::from_ref(&entry), &resolution.built].concat()
     }
 
     /// Writes the lock file if it is not the one that ruled.
@@ -49,5 +36,21 @@ impl Builder {
             fs_err::set_permissions(&temporary, std::fs::Permissions::from_mode(0o644))?;
             temporary.persist(path).map_err(|error| BuildFailure::from(error.error))
         })
+    }
+}
+
+impl Builder {
+    /// Lock entries of `sdist`, built with `resolution`, and of those built for it.
+    pub(super) fn lock_entries(&self, sdist: &Sdist, resolution: &Resolution) -> Vec<LockedSdist> {
+        let entry = LockedSdist {
+            name: sdist.name(),
+            version: sdist.facts.version.clone(),
+            sha256: sdist.sha256,
+            url: sdist.url.as_ref().map(ToString::to_string),
+            python: self.setting.python.clone(),
+            target: self.target,
+            requirements: resolution.wheels.iter().map(|wheel| wheel.locked()).collect(),
+        };
+        [std::slice::from_ref(&entry), &resolution.built].concat()
     }
 }

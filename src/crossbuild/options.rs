@@ -5,9 +5,9 @@ use std::path::PathBuf;
 
 use pep508_rs::{Requirement, VerbatimUrl};
 
-use super::executor::Placement;
 use super::failure::{BuildFailure, BuildFailureClass};
 use super::index_settings::IndexFlags;
+use super::placement::RemotePlacement;
 use super::sdists::Sdists;
 use super::step::{Customisation, Patch};
 use crate::platform::{Glibc, Target};
@@ -23,8 +23,8 @@ pub struct BuildOptions {
     pub out: PathBuf,
     /// The cache directory.
     pub cache_directory: PathBuf,
-    /// Where steps run.
-    pub placement: Placement,
+    /// The workers that steps run on, if not on this machine.
+    pub remote: Option<RemotePlacement>,
     /// Where packages come from, as far as flags say.
     pub index: IndexFlags,
     /// Changes to the builds of the sources.
@@ -41,8 +41,12 @@ pub struct BuildOptions {
     pub patches: Vec<PathBuf>,
     /// Leading path components to strip from the names in patches.
     pub patch_strip: usize,
-    /// The platform, if not the interpreter's.
-    pub target: Option<Target>,
+    /// The platforms, in the order in which their results are wanted; if there are none, the interpreter's.
+    pub targets: Vec<Target>,
+    /// Root file systems in which the steps for a target run, if they run on this machine.
+    pub roots: Vec<(Target, PathBuf)>,
+    /// The compiler of this machine that emulated builds use, as the executor understands it; their own if `None`.
+    pub cross_compiler: Option<String>,
     /// The newest glibc wheels may need.
     pub glibc: Option<Glibc>,
     /// How much isolation there must be.

@@ -10,7 +10,7 @@ use pep508_rs::{PackageName, Requirement, VerbatimUrl, VersionOrUrl};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use super::build::Built;
+use super::build_sdist::Built;
 use super::builder::Builder;
 use super::cache::{Cache, FRESH, KeyBuilder};
 use super::failure::{BuildFailure, BuildFailureClass};
@@ -125,7 +125,7 @@ impl Builder {
         };
         for wheel in &resolution.wheels {
             if let Origin::Url(url) = &wheel.origin {
-                self.fetch(url, Some(wheel.sha256), &wheel.file_name, task)?;
+                self.run.fetch(url, Some(wheel.sha256), &wheel.file_name, task)?;
             }
         }
         Ok(resolution)
@@ -145,7 +145,7 @@ impl Builder {
             let wheel = match (&locked.url, locked.built_from) {
                 (Some(url), None) => {
                     let url = locked_url(url)?;
-                    self.fetch(&url, Some(locked.sha256), &locked.file_name, task)?;
+                    self.run.fetch(&url, Some(locked.sha256), &locked.file_name, task)?;
                     let (file_name, sha256) = (locked.file_name.clone(), locked.sha256);
                     ResolvedWheel { name, version, file_name, sha256, origin: Origin::Url(url) }
                 }
@@ -154,7 +154,7 @@ impl Builder {
                     let url = sdist.url.as_deref().ok_or_else(|| {
                         drift(format!("the lock does not say where the sdist of {name} {version} comes from"))
                     })?;
-                    let sdist = self.fetched_sdist(&locked_url(url)?, Some(sha256), task)?;
+                    let sdist = self.run.fetched_sdist(&locked_url(url)?, Some(sha256), task)?;
                     let built = self.build_requirement(&sdist, stack, task)?;
                     resolution.built.extend(built.locks.iter().cloned());
                     ResolvedWheel::of_built(name, version, &built, sha256)
@@ -171,23 +171,23 @@ impl Builder {
     }
 
     fn remembered(&self, key: Sha256) -> Option<Resolution> {
-        let (resolution, age) = self.cache.read::<Resolution>("resolutions", key)?;
-        let current = self.settings.offline || (age < FRESH && !self.options.refresh);
+        let (resolution, age) = self.run.cache.read::<Resolution>("resolutions", key)?;
+        let current = self.run.settings.offline || (age < FRESH && !self.run.options.refresh);
         let is_there = |wheel: &ResolvedWheel| match wheel.origin {
             Origin::Url(_) => true,
-            Origin::Built { .. } => wheel.path(&self.cache).is_file(),
+            Origin::Built { .. } => wheel.path(&self.run.cache).is_file(),
         };
         (current && resolution.wheels.iter().all(is_there)).then_some(resolution)
     }
 
     /// Everything uv's answer depends on, but for what the indexes hold.
     fn resolution_key(&self, texts: &[String]) -> Result<Sha256, BuildFailure> {
-        let settings = &self.settings;
+        let settings = &self.run.settings;
         let mut key = KeyBuilder::default()
             .part("crosswheel", env!("CARGO_PKG_VERSION"))
-            .part("uv", Uv::stamp(&self.cache))
+            .part("uv", Uv::stamp(&self.run.cache))
             .parts("requirement", texts)
-            .part("constraints", &self.constraints.text)
+            .part("constraints", &self.run.constraints.text)
             .parts("constraints file", &settings.constraints)
             .part("python", self.interpreter.executable.as_os_str().as_encoded_bytes())
             .part("version", self.interpreter.markers.python_full_version().to_string())
@@ -217,14 +217,14 @@ impl Builder {
                 Answer::Remembered(resolution) => return Ok(resolution),
                 Answer::Packages(packages) => {
                     let resolution = self.resolution_of(packages, &built, stack, task)?;
-                    self.cache.write("resolutions", key, &resolution)?;
+                    self.run.cache.write("resolutions", key, &resolution)?;
                     return Ok(resolution);
                 }
                 Answer::Refused(explanation) => {
                     let Some(sdist) = self.sdist_to_build(&explanation, asked, &built)? else {
                         return Err(self.refused(explanation, texts));
                     };
-                    let sdist = self.indexed_sdist(&sdist, task)?;
+                    let sdist = self.run.indexed_sdist(&sdist, task)?;
                     built.push((self.build_requirement(&sdist, stack, task)?, sdist));
                     task.stage("resolving build requirements");
                 }
@@ -241,22 +241,28 @@ impl Builder {
         texts: &[String],
         built: &[(Built, Sdist)],
     ) -> Result<Answer, BuildFailure> {
-        self.cache.exclusively(key, || {
+        self.run.cache.exclusively(key, || {
             if let Some(resolution) = self.remembered(key) {
                 return Ok(Answer::Remembered(resolution));
             }
             let directories: Vec<PathBuf> =
-                built.iter().map(|(built, _)| self.cache.wheel(built.report.sha256)).collect();
+                built.iter().map(|(built, _)| self.run.cache.wheel(built.report.sha256)).collect();
             let question = Question {
                 requirements: texts,
                 interpreter: &self.interpreter,
+                python: self.run.python_for_uv(),
                 target: self.target,
                 glibc: self.build_glibc,
                 built: &directories,
-                settings: &self.settings,
-                refresh: self.options.refresh,
+                settings: &self.run.settings,
+                refresh: self.run.options.refresh,
             };
-            let answer = self.uv()?.resolve(&question, &self.cache, self.http.credentials(), &self.interrupt);
+            let answer = self.run.uv()?.resolve(
+                &question,
+                &self.run.cache,
+                self.run.http.credentials(),
+                &self.run.interrupt,
+            );
             let text = match answer {
                 Ok(text) => text,
                 Err(NoAnswer::Refused(explanation)) => return Ok(Answer::Refused(explanation)),
@@ -265,7 +271,7 @@ impl Builder {
             let packages = resolution::choose(&text, &self.tags, &self.interpreter.markers)?;
             // Nothing more to do: the other threads that wait here need not ask.
             if let Some(resolution) = plain_resolution(&packages).filter(|_| built.is_empty()) {
-                self.cache.write("resolutions", key, &resolution)?;
+                self.run.cache.write("resolutions", key, &resolution)?;
                 return Ok(Answer::Remembered(resolution));
             }
             Ok(Answer::Packages(packages))
@@ -299,8 +305,8 @@ impl Builder {
                 }
                 (None, choice) => {
                     let sdist = match choice {
-                        Choice::Sdist(file) => self.fetched_sdist(&file.url, file.sha256, task)?,
-                        _ => self.indexed_version(&package.name, package.version.as_ref(), task)?,
+                        Choice::Sdist(file) => self.run.fetched_sdist(&file.url, file.sha256, task)?,
+                        _ => self.run.indexed_version(&package.name, package.version.as_ref(), task)?,
                     };
                     let built = self.build_requirement(&sdist, stack, task)?;
                     resolution.built.extend(built.locks.iter().cloned());
@@ -321,7 +327,7 @@ impl Builder {
         file: ChosenFile,
         task: &Task,
     ) -> Result<ResolvedWheel, BuildFailure> {
-        let (_, sha256) = self.fetch(&file.url, file.sha256, &file.file_name, task)?;
+        let (_, sha256) = self.run.fetch(&file.url, file.sha256, &file.file_name, task)?;
         let version = match version {
             Some(version) => version,
             None => wheel_version(&file.file_name)?,
@@ -360,10 +366,10 @@ impl Builder {
         for project in projects {
             let demands: Vec<&Requirement<VerbatimUrl>> = asked
                 .iter()
-                .chain(&self.constraints.requirements)
+                .chain(&self.run.constraints.requirements)
                 .filter(|requirement| requirement.name == project.name)
                 .collect();
-            let candidates = self.index.sdists(&project.name)?;
+            let candidates = self.run.index.sdists(&project.name)?;
             let candidates = candidates.into_iter().filter(|candidate| {
                 let known = built.iter().any(|(_, sdist)| {
                     sdist.facts.name.as_ref() == Some(&candidate.name)
@@ -403,8 +409,10 @@ impl Builder {
         failure.hint = if explanation.contains("unexpected argument") || explanation.contains("invalid value")
         {
             Some("this uv may be too old; 0.8 or newer is needed".into())
-        } else if self.settings.offline {
+        } else if self.run.settings.offline {
             Some("the network is off (--offline); run once without it".into())
+        } else if explanation.contains("No interpreter found") {
+            Some("uv starts with a Python of this machine only, of whatever version; install one".into())
         } else {
             None
         };

@@ -6,9 +6,10 @@ use serde::Serialize;
 
 use super::credentials::redact_urls;
 use super::failure::BuildFailure;
+use crate::platform::Target;
 use crate::sdist::report::Report;
 
-/// How a source ended.
+/// How a source ended for a target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
@@ -16,21 +17,27 @@ pub enum Status {
     Built,
     /// Its wheel was built before, by exactly what would build it now.
     Cached,
+    /// The wheel that was built for another target is pure, and is right for this one, too.
+    Shared,
     /// It has no wheel.
     Failed,
 }
 
-/// What became of one source.
+/// What became of one source for one target.
 #[derive(Clone, Debug, Serialize)]
 pub struct SourceResult {
     /// The SOURCE argument, without secrets.
     pub source: String,
+    /// The platform the wheel is for.
+    pub target: Target,
     /// How it ended.
     pub status: Status,
     /// The wheel in the output directory.
     pub wheel: Option<PathBuf>,
     /// The report of the step that built it.
     pub report: Option<Report>,
+    /// The target it was built for, if that is another one.
+    pub shared_from: Option<Target>,
     /// Why it has no wheel.
     pub failure: Option<BuildFailure>,
     /// Wall-clock seconds.
@@ -42,12 +49,14 @@ pub struct SourceResult {
 
 impl SourceResult {
     /// A source that failed.
-    pub fn failed(source: &str, failure: BuildFailure, seconds: f64) -> Self {
+    pub fn failed(source: &str, target: Target, failure: BuildFailure, seconds: f64) -> Self {
         Self {
             source: redact_urls(source),
+            target,
             status: Status::Failed,
             wheel: None,
             report: None,
+            shared_from: None,
             failure: Some(failure),
             seconds,
             replaced: false,
@@ -58,7 +67,7 @@ impl SourceResult {
 /// What became of all of them.
 #[derive(Clone, Debug)]
 pub struct BuildSummary {
-    /// In the order of the arguments.
+    /// In the order of the sources, and for each in that of the targets.
     pub results: Vec<SourceResult>,
     /// What went wrong with the lock file after the builds.
     pub lock_failure: Option<BuildFailure>,

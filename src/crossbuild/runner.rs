@@ -4,22 +4,25 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use super::executor::{Executor, Placement};
+use super::executor::Executor;
 use super::failure::{BuildFailure, BuildFailureClass};
 use super::interrupt::Interrupt;
 use super::lines::{Lines, last_lines};
+use super::placement::Placement;
 use super::progress::Task;
 use super::step::{OUT, WheelStep};
 use crate::client::{Client, ClientError, Event, Finished, Output};
+use crate::platform::Target;
 use crate::sdist::report::{Outcome, Report};
 use crate::sdist::{Failure, FailureClass};
 
 /// Log lines kept for a step that ends without saying why.
 const TAIL: usize = 30;
 
-/// Runs steps.
+/// Runs the steps for a target.
 pub(super) struct Runner {
-    executor: Executor,
+    executor: Arc<Executor>,
+    target: Target,
     placement: Placement,
     interrupt: Arc<Interrupt>,
     /// Show what backends print while they do.
@@ -37,12 +40,13 @@ pub(super) enum Ran {
 
 impl Runner {
     pub(super) fn new(
-        executor: Executor,
+        executor: Arc<Executor>,
+        target: Target,
         placement: Placement,
         interrupt: Arc<Interrupt>,
         follow: bool,
     ) -> Self {
-        Self { executor, placement, interrupt, follow }
+        Self { executor, target, placement, interrupt, follow }
     }
 
     /// Runs `step` to its end, or finds out how it ended before. `stage` says what it is to those who wait; they
@@ -77,7 +81,7 @@ impl Runner {
     }
 
     fn show(&self, event: Event<'_>, stage: &str, task: &Task) {
-        let remote = self.placement != Placement::Here;
+        let remote = matches!(self.placement, Placement::Remote(_));
         match event {
             Event::Executing => task.stage(stage),
             Event::Uploaded(uploaded) if remote && uploaded.bytes > 1 << 20 => {
@@ -125,12 +129,13 @@ impl Runner {
     fn blame(&self, error: ComplaintError) -> BuildFailure {
         let class = match error.kind.as_str() {
             "usage" => BuildFailureClass::InvalidSource,
-            _ if self.placement == Placement::Here => BuildFailureClass::LocalIo,
-            _ => BuildFailureClass::ExecutionFailed,
+            _ if matches!(self.placement, Placement::Remote(_)) => BuildFailureClass::ExecutionFailed,
+            _ => BuildFailureClass::LocalIo,
         };
-        match self.placement {
-            Placement::Here => BuildFailure::new(class, error.message),
-            Placement::Remote { .. } => BuildFailure::new(class, error.message).within("on the worker"),
+        let failure = BuildFailure::new(class, error.message);
+        match self.placement.whereabouts(self.target) {
+            Some(whereabouts) => failure.within(whereabouts),
+            None => failure,
         }
     }
 }
@@ -184,6 +189,7 @@ fn silent_end(finished: &Finished) -> Failure {
 
 #[cfg(test)]
 mod tests {
+    use super::super::placement::RemotePlacement;
     use super::*;
 
     fn finished(exit_code: i32, stdout: &str) -> Finished {
@@ -200,8 +206,9 @@ mod tests {
 
     fn interpret(placement: Placement, finished: Finished) -> Result<Ran, BuildFailure> {
         let never = || Err(BuildFailure::new(BuildFailureClass::ExecutionFailed, "not reached"));
-        let executor = Executor::start(Box::new(move |_| never()), &placement, Vec::new()).unwrap();
-        Runner::new(executor, placement, Interrupt::never(), false).interpret(finished)
+        let executor = Arc::new(Executor::start(Box::new(move |_| never()), None).unwrap());
+        let target = "linux_arm64".parse().unwrap();
+        Runner::new(executor, target, placement, Interrupt::never(), false).interpret(finished)
     }
 
     fn failure(exit_code: i32, stdout: &str) -> Failure {
@@ -233,11 +240,11 @@ mod tests {
             let text = format!(r#"{{"error": {{"kind": "{kind}", "message": "no"}}}}"#);
             interpret(placement, finished(1, &text)).unwrap_err()
         };
-        let remote = || Placement::Remote { python: None, properties: Vec::new() };
+        let remote = || Placement::Remote(RemotePlacement::default());
         assert_eq!(complain(Placement::Here, "host").class, BuildFailureClass::LocalIo);
         assert_eq!(complain(Placement::Here, "usage").class, BuildFailureClass::InvalidSource);
         let there = complain(remote(), "host");
         assert_eq!(there.class, BuildFailureClass::ExecutionFailed);
-        assert_eq!(there.message, "on the worker: no");
+        assert_eq!(there.message, "on the worker (linux_arm64): no");
     }
 }

@@ -70,12 +70,12 @@ impl Builder {
     /// `bin` of the default toolchain, and its version.
     fn toolchain(&self) -> Result<Option<(PathBuf, String)>, BuildFailure> {
         let Ok(rustc) = which::which("rustc") else { return Ok(None) };
-        let directory = self.cache.temporary_directory()?;
+        let directory = self.run.cache.temporary_directory()?;
         let ask = |arguments: &[&str]| -> Result<Option<String>, BuildFailure> {
             // Away from any project, whose rust-toolchain.toml is not meant for this one.
             let mut command = Command::new(&rustc);
             command.args(arguments).current_dir(directory.path()).stdin(Stdio::null());
-            let finished = self.interrupt.run(&mut command, |_| ())?;
+            let finished = self.run.interrupt.run(&mut command, |_| ())?;
             let text = String::from_utf8_lossy(&finished.stdout).trim().to_owned();
             Ok(finished.status.success().then_some(text))
         };
@@ -100,12 +100,12 @@ impl Builder {
             .parts("patch", customisation.patches.iter().map(|patch| patch.sha256.to_string()))
             .part("patch-strip", customisation.patch_strip.to_string())
             .finish();
-        self.cache.exclusively(key, || {
-            let destination = self.cache.crates(key);
+        self.run.cache.exclusively(key, || {
+            let destination = self.run.cache.crates(key);
             if destination.is_dir() {
                 return self.crate_tree(key, &destination).map(Some);
             }
-            let directory = self.cache.temporary_directory()?;
+            let directory = self.run.cache.temporary_directory()?;
             let source = unpack(&sdist.path, &directory.path().join("source"), &Limits::default())
                 .map_err(Failure::from)?;
             for patch in &customisation.patches {
@@ -118,14 +118,14 @@ impl Builder {
             task.stage("fetching crates");
             let vendored = directory.path().join("crates");
             self.vendor(sdist, &manifests, toolchain, &vendored)?;
-            self.cache.publish_directory(&vendored, &destination)?;
+            self.run.cache.publish_directory(&vendored, &destination)?;
             self.crate_tree(key, &destination).map(Some)
         })
     }
 
     /// The crates below `directory`, which nobody changes: their digests are taken once.
     fn crate_tree(&self, key: Sha256, directory: &Path) -> Result<InputRoot, BuildFailure> {
-        if let Some((files, _)) = self.cache.read::<Vec<CrateFile>>("crate-trees", key) {
+        if let Some((files, _)) = self.run.cache.read::<Vec<CrateFile>>("crate-trees", key) {
             let mut tree = InputRoot::default();
             for CrateFile { path, sha256, size_bytes, executable } in files {
                 let digest = blob_digest(sha256, size_bytes);
@@ -142,7 +142,7 @@ impl Builder {
                 size_bytes: digest.size_bytes,
                 executable,
             });
-            self.cache.write("crate-trees", key, &files.collect::<Vec<_>>())?;
+            self.run.cache.write("crate-trees", key, &files.collect::<Vec<_>>())?;
         }
         Ok(tree)
     }
@@ -156,7 +156,7 @@ impl Builder {
         toolchain: &Path,
         vendored: &Path,
     ) -> Result<(), BuildFailure> {
-        let neutral = self.cache.temporary_directory()?;
+        let neutral = self.run.cache.temporary_directory()?;
         let mut command = Command::new(toolchain.join("cargo"));
         command.args(["vendor", "--versioned-dirs"]).current_dir(neutral.path()).stdin(Stdio::null());
         // cargo starts rustc to learn about targets, and looks for it on PATH.
@@ -164,7 +164,7 @@ impl Builder {
         if manifests.iter().all(|manifest| manifest.with_file_name("Cargo.lock").exists()) {
             command.arg("--locked");
         }
-        if self.settings.offline {
+        if self.run.settings.offline {
             command.arg("--offline");
         }
         for (index, manifest) in manifests.iter().enumerate() {
@@ -172,7 +172,7 @@ impl Builder {
         }
         command.arg(vendored);
         let mut log = Vec::new();
-        let finished = self.interrupt.run(&mut command, |line| log.push(line.to_owned()))?;
+        let finished = self.run.interrupt.run(&mut command, |line| log.push(line.to_owned()))?;
         if !finished.status.success() {
             let message = format!("the crates of {} cannot be fetched", sdist.title());
             let evidence = log.into_iter().filter(|line| !line.trim().is_empty()).rev().take(10);

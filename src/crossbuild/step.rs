@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::cache::KeyBuilder;
-use super::executor::Placement;
 use super::failure::{BuildFailure, BuildFailureClass};
+use super::placement::Placement;
 use super::rust::RustInputs;
 use crate::client::{ClientError, InputRoot, Job};
 use crate::digest::{Digest, DigestFunction, Sha256};
@@ -74,7 +74,7 @@ pub struct WheelStep<'a> {
 pub(super) const OUT: &str = "out";
 
 /// What `PATH` is to workers that look for crosswheel, and for a Python, themselves.
-const WORKER_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+pub(super) const WORKER_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Tells a worker which crosswheel is meant, so that it can refuse to be another one, and keeps results of
 /// different versions apart (`execute::own_binary`).
@@ -97,7 +97,7 @@ impl WheelStep<'_> {
             environment: variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
             inputs,
             output_paths: vec![OUT.to_owned()],
-            platform: self.platform(placement),
+            platform: placement.platform(self.target),
             timeout: self.timeout.map(|seconds| Duration::from_secs(seconds).saturating_add(SLACK)),
             salt: self.salt(placement),
             skip_cache: false,
@@ -133,7 +133,7 @@ impl WheelStep<'_> {
         }
         for directory in &self.customisation.tool_directories {
             if *placement != Placement::Here {
-                return Err(cannot_travel(directory));
+                return Err(cannot_travel(directory, placement, self.target));
             }
             flag("--path", text(directory)?);
         }
@@ -162,35 +162,27 @@ impl WheelStep<'_> {
     fn python(&self, placement: &Placement) -> Result<String, BuildFailure> {
         let (major, minor, _) = self.interpreter.version;
         match placement {
-            Placement::Here => text(&self.interpreter.executable).map(str::to_owned),
-            Placement::Remote { python: Some(python), .. } => Ok(python.clone()),
-            Placement::Remote { python: None, .. } => Ok(format!("python{major}.{minor}")),
-        }
-    }
-
-    fn platform(&self, placement: &Placement) -> Vec<(String, String)> {
-        let own = [("Arch", self.target.arch.property()), ("OSFamily", "Linux")];
-        let own = own.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        match placement {
-            Placement::Here => own.into(),
-            Placement::Remote { properties, .. } => {
-                let is_given =
-                    |name: &str| properties.iter().any(|(given, _)| given.eq_ignore_ascii_case(name));
-                let own = own.into_iter().filter(|(name, _)| !is_given(name));
-                // `NAME=` leaves out one of ours.
-                let given = properties.iter().filter(|(_, value)| !value.is_empty()).cloned();
-                own.chain(given).collect()
+            Placement::Here | Placement::Root(_) => text(&self.interpreter.executable).map(str::to_owned),
+            Placement::Remote(remote) => {
+                Ok(remote.python.clone().unwrap_or_else(|| format!("python{major}.{minor}")))
             }
         }
     }
 
-    /// What decides the wheel and is not in the action otherwise: the Python and the Rust of this machine.
-    /// Compilers and libraries are not part of it; nor is what the workers have elsewhere.
+    /// What decides the wheel and is not in the action otherwise: the Python and the Rust of this machine, or what
+    /// is installed in the root file system. Compilers and libraries of this machine are not part of it; nor is what
+    /// the workers have elsewhere.
     fn salt(&self, placement: &Placement) -> Vec<u8> {
-        if *placement != Placement::Here {
-            return Vec::new();
-        }
-        let key = KeyBuilder::default().parts("rust", self.rust.iter().map(|rust| &rust.version));
+        let key = match placement {
+            Placement::Here => {
+                KeyBuilder::default().parts("rust", self.rust.iter().map(|rust| &rust.version))
+            }
+            Placement::Root(root) => {
+                let key = KeyBuilder::default().part("root", &root.stamp);
+                key.parts("cross compiler", &root.cross_compiler)
+            }
+            Placement::Remote(_) => return Vec::new(),
+        };
         with_interpreter(key, self.interpreter).finish().to_string().into_bytes()
     }
 
@@ -244,21 +236,38 @@ fn text(path: &Path) -> Result<&str, BuildFailure> {
     })
 }
 
-fn cannot_travel(directory: &Path) -> BuildFailure {
-    let message = format!(
-        "--path {} is a directory of this machine, and the build runs elsewhere",
-        directory.display()
-    );
-    BuildFailure::new(BuildFailureClass::InvalidSource, message)
-        .with_hint("install the tools on the workers, or build here, without --remote")
+fn cannot_travel(directory: &Path, placement: &Placement, target: Target) -> BuildFailure {
+    let directory = directory.display();
+    let (runs, hint) = match placement {
+        Placement::Root(root) => {
+            let root = root.directory.display();
+            (format!("for {target} runs in {root}"), "install the tools in there".to_owned())
+        }
+        Placement::Here | Placement::Remote(_) => (
+            "runs elsewhere".to_owned(),
+            "install the tools on the workers, or build here, without --remote".to_owned(),
+        ),
+    };
+    let message = format!("--path {directory} is a directory of this machine, and the build {runs}");
+    BuildFailure::new(BuildFailureClass::InvalidSource, message).with_hint(hint)
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::placement::RemotePlacement;
+    use super::super::target_root::TargetRoot;
     use super::*;
 
     fn remote() -> Placement {
-        Placement::Remote { python: None, properties: Vec::new() }
+        Placement::Remote(RemotePlacement::default())
+    }
+
+    fn root(stamp: &str) -> Placement {
+        Placement::Root(TargetRoot {
+            directory: "/srv/root".into(),
+            stamp: stamp.into(),
+            cross_compiler: None,
+        })
     }
 
     fn with_step<T>(customisation: &Customisation, use_step: impl Fn(&mut WheelStep) -> T) -> T {
@@ -340,25 +349,29 @@ mod tests {
             assert!(job.arguments.contains(&format!("--python=python{major}.{minor}")));
         });
         let tools = Customisation { tool_directories: vec!["/opt/tools".into()], ..Customisation::default() };
-        let refused = with_step(&tools, |step| step.job(&remote()).unwrap_err());
-        assert!(refused.message.contains("--path /opt/tools"), "{refused}");
+        for elsewhere in [remote(), root("")] {
+            let refused = with_step(&tools, |step| step.job(&elsewhere).unwrap_err());
+            assert!(refused.message.contains("--path /opt/tools"), "{refused}");
+        }
     }
 
     #[test]
-    fn properties_of_the_user_add_to_ours_or_replace_them() {
-        let with = |properties: &[(&str, &str)]| {
-            let properties =
-                properties.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-            let placement = Placement::Remote { python: None, properties };
-            with_step(&Customisation::default(), |step| step.job(&placement).unwrap().platform)
-        };
-        let names = |platform: Vec<(String, String)>| {
-            platform.into_iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>()
-        };
-        assert_eq!(with(&[]).len(), 2);
-        let replaced = names(with(&[("osfamily", "linux"), ("Pool", "big")]));
-        assert_eq!(replaced[1..], ["osfamily=linux", "Pool=big"]);
-        assert_eq!(names(with(&[("Arch", "")])), ["OSFamily=Linux"]);
+    fn in_a_root_file_system_the_python_is_the_one_in_there() {
+        let directory = tempfile::tempdir().unwrap();
+        with_step(&patched(directory.path()), |step| {
+            step.rust =
+                Some(RustInputs { toolchain: "/rust/bin".into(), version: "rustc 1".into(), crates: None });
+            let arguments = step.job(&root("")).unwrap().arguments;
+            let paths: Vec<_> = arguments.iter().filter(|argument| argument.contains("=/")).collect();
+            assert_eq!(paths, [&format!("--python={}", step.interpreter.executable.display())]);
+            let digest = |placement: &Placement| step.job(placement).unwrap().digest();
+            assert_eq!(digest(&root("one")), digest(&root("one")));
+            assert_ne!(digest(&root("one")), digest(&root("another")));
+            assert_ne!(digest(&root("one")), digest(&Placement::Here));
+            let Placement::Root(one) = root("one") else { panic!("it is one") };
+            let cross = TargetRoot { cross_compiler: Some("on".into()), ..one };
+            assert_ne!(digest(&Placement::Root(cross)), digest(&root("one")));
+        });
     }
 
     #[test]

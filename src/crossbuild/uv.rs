@@ -50,8 +50,10 @@ pub struct Uv {
 pub struct Question<'a> {
     /// PEP 508 requirements.
     pub requirements: &'a [String],
-    /// The Python the wheels are for.
+    /// The Python the wheels are for; it need not be on this machine.
     pub interpreter: &'a Interpreter,
+    /// The Python that uv itself starts with; whichever it finds if `None`.
+    pub python: Option<&'a Path>,
     /// The platform the wheels are for.
     pub target: Target,
     /// The glibc the wheels may need; none on other libcs.
@@ -138,14 +140,15 @@ impl Uv {
             .args(["pip", "compile", "-", "--format", "pylock.toml", "--no-header", "--quiet", "--no-build"])
             .args(["--python-version", &question.interpreter.version_text()])
             .args(["--python-platform", &platform(question.target, question.glibc)])
-            .arg("--python")
-            .arg(&question.interpreter.executable)
             .stdin(Stdio::from(input))
             .current_dir(directory)
             .env("NO_COLOR", "1")
             .env("UV_NO_PROGRESS", "1")
             .env("UV_PYTHON_DOWNLOADS", "never")
             .envs(certificates(|name| std::env::var_os(name).is_some()));
+        if let Some(python) = question.python {
+            command.arg("--python").arg(python);
+        }
         for constraint in &settings.constraints {
             command.arg("--constraints").arg(constraint);
         }

@@ -219,3 +219,62 @@ fn check_place(place: &Place, root: &Path) -> Result<(), CrossCompilerError> {
         Ok(_) => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(inside: &str, directory: bool) -> Place {
+        Place { host: "/".into(), inside: inside.into(), directory }
+    }
+
+    #[test]
+    fn a_place_is_at_the_top_or_there_and_empty() {
+        let root = tempfile::tempdir().unwrap();
+        fs_err::create_dir_all(root.path().join("usr/lib/empty")).unwrap();
+        fs_err::create_dir_all(root.path().join("usr/lib/full/of")).unwrap();
+        let check = |inside, directory| check_place(&place(inside, directory), root.path());
+        check("/lib64/ld-linux-x86-64.so.2", false).unwrap();
+        check("/usr/lib/empty", true).unwrap();
+        let missing = check("/usr/lib/x86_64-linux-gnu", true).unwrap_err().to_string();
+        let hint = format!("mkdir -p {}/usr/lib/x86_64-linux-gnu", root.path().display());
+        assert!(missing.ends_with(&hint), "{missing}");
+        let full = check("/usr/lib/full", true).unwrap_err();
+        assert!(matches!(full, CrossCompilerError::Occupied { .. }), "{full}");
+        let no_file = check("/usr/lib/loader.so", false).unwrap_err();
+        assert!(matches!(no_file, CrossCompilerError::NoPlace { .. }), "{no_file}");
+    }
+
+    #[test]
+    fn libraries_and_headers_are_those_of_the_root() {
+        let root = tempfile::tempdir().unwrap();
+        let libraries = Path::new("/usr/aarch64-linux-gnu/lib");
+        let of_the_root = || of_the_root(libraries, root.path(), "aarch64-linux-gnu");
+        assert!(matches!(of_the_root(), Err(CrossCompilerError::NoLibrary { .. })));
+        for file in ["usr/lib/aarch64-linux-gnu/libc.so", "usr/include/stdio.h"] {
+            let file = root.path().join(file);
+            fs_err::create_dir_all(file.parent().unwrap()).unwrap();
+            fs_err::write(file, "").unwrap();
+        }
+        let binds = of_the_root().unwrap();
+        assert_eq!(binds[0].host, root.path().join("usr/lib/aarch64-linux-gnu"));
+        assert_eq!(binds[0].inside, Path::new("/.crosswheel/native/usr/aarch64-linux-gnu/lib"));
+        assert!(binds.iter().all(|bind| !bind.writable));
+        // A compiler with nothing of its own there looks into the root anyway.
+        assert_eq!(super::of_the_root(Path::new("/opt/lib"), root.path(), "x").unwrap(), []);
+    }
+
+    #[test]
+    fn a_compiler_is_looked_up_on_this_host() {
+        let missing = CrossCompiler::find(Some("no-such-gcc"), Arch::Arm64, Path::new("/")).unwrap_err();
+        assert!(missing.to_string().contains("apt-get install gcc-aarch64-linux-gnu"), "{missing}");
+        let elsewhere = locate("/proc/self/exe", "x").unwrap_err();
+        assert!(matches!(elsewhere, CrossCompilerError::NotBelowUsr { .. }), "{elsewhere}");
+        let other = match Arch::host() {
+            Arch::Amd64 => Arch::Arm64,
+            Arch::Arm64 => Arch::Amd64,
+        };
+        let native = CrossCompiler::find(Some("cc"), other, Path::new("/")).unwrap_err();
+        assert!(matches!(native, CrossCompilerError::OtherMachine { .. }), "{native}");
+    }
+}

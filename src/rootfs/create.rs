@@ -12,7 +12,7 @@ use super::error::RootfsError;
 use super::furnish::furnish;
 use super::inside::Inside;
 use super::mmdebstrap::{Debian, follow};
-use super::oci::Layout;
+use super::oci::{Layout, Pass};
 use super::offer::Offer;
 use super::place::{Marker, Place};
 use super::unpack::{Kind, Unpacker};
@@ -161,13 +161,17 @@ fn unpack_image(
     unpacker: &mut Unpacker<'_>,
     log: &(dyn Fn(&str) + Sync),
 ) -> Result<String, RootfsError> {
-    let opened = Layout::open(layout)?;
+    let opened = Layout::at(layout);
     let image = opened.image(tag, arch)?;
-    opened.layers(&image, |digest, open| {
-        log(&format!("unpacking layer {digest}"));
+    opened.layers(&image, |pass, digest, archive| {
         let name = format!("layer {digest}");
-        unpacker.hide(&mut *open()?, &name)?;
-        unpacker.unpack(&mut *open()?, &name, Kind::Layer)
+        match pass {
+            Pass::First => {
+                log(&format!("unpacking {name}"));
+                unpacker.hide(archive, &name)
+            }
+            Pass::Second => unpacker.unpack(archive, &name, Kind::Layer),
+        }
     })?;
     Ok(format!("the image {} of {}", image.digest, layout.display()))
 }

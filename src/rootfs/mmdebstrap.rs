@@ -4,12 +4,15 @@
 use std::collections::VecDeque;
 use std::io::{self, BufRead, BufReader, Read};
 use std::os::fd::AsFd;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
 
 use crate::platform::Arch;
 
@@ -132,10 +135,9 @@ impl MmdebstrapError {
     }
 }
 
-/// A running mmdebstrap.
-pub(super) struct Run<'a> {
+/// A running mmdebstrap, in a process group of its own.
+pub(super) struct Run {
     child: Child,
-    interrupted: &'a AtomicBool,
 }
 
 impl Debian {
@@ -144,7 +146,7 @@ impl Debian {
         &self,
         arch: Arch,
         interrupted: &'a AtomicBool,
-    ) -> Result<(Run<'a>, Output<'a>, ChildStderr), MmdebstrapError> {
+    ) -> Result<(Run, Output<'a>, ChildStderr), MmdebstrapError> {
         let program = which::which("mmdebstrap").map_err(|_| MmdebstrapError::Missing)?;
         if !rustix::process::geteuid().is_root() {
             check_unprivileged().map_err(MmdebstrapError::Unprivileged)?;
@@ -154,11 +156,12 @@ impl Debian {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
+            .process_group(0)
             .spawn()
             .map_err(MmdebstrapError::Start)?;
         let stdout = child.stdout.take().expect("it was asked for");
         let stderr = child.stderr.take().expect("it was asked for");
-        Ok((Run { child, interrupted }, Output { stdout, interrupted }, stderr))
+        Ok((Run { child }, Output { stdout, interrupted }, stderr))
     }
 
     fn command(&self, program: &Path, arch: Arch) -> Command {
@@ -183,7 +186,7 @@ impl Debian {
     }
 }
 
-impl Run<'_> {
+impl Run {
     /// Waits for its end.
     pub(super) fn finish(mut self, lines: &VecDeque<String>) -> Result<(), MmdebstrapError> {
         let status = self.child.wait().map_err(MmdebstrapError::Start)?;
@@ -196,16 +199,14 @@ impl Run<'_> {
     }
 }
 
-impl Drop for Run<'_> {
-    /// It cleans up after itself when it is asked to end.
+impl Drop for Run {
+    /// It cleans up after itself when it is asked to end, but first waits for apt and tar, so these are asked, too.
     fn drop(&mut self) {
         if matches!(self.child.try_wait(), Ok(None)) {
-            if let Some(pid) = rustix::process::Pid::from_raw(self.child.id().cast_signed()) {
-                let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
-            }
+            let group = Pid::from_raw(self.child.id().cast_signed());
+            let _ = killpg(group, Signal::SIGTERM);
             let _ = self.child.wait();
         }
-        tracing::debug!(interrupted = self.interrupted.load(Ordering::Relaxed), "mmdebstrap has ended");
     }
 }
 

@@ -45,9 +45,16 @@ pub(super) struct Image {
     diff_ids: Vec<String>,
 }
 
+/// How often a layer was seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pass {
+    First,
+    Second,
+}
+
 impl Layout {
-    pub(super) fn open(directory: &Path) -> Result<Self, RootfsError> {
-        Ok(Self { directory: directory.to_owned() })
+    pub(super) fn at(directory: &Path) -> Self {
+        Self { directory: directory.to_owned() }
     }
 
     /// The image for Linux on `arch`, with `tag` if one is given.
@@ -80,27 +87,34 @@ impl Layout {
         found.pop().ok_or_else(|| self.no_image(format!("for linux/{}", arch.property()), search.others))
     }
 
-    /// Calls `act` with each layer of `image`, the lowest first: its digest, and what opens it, decompressed, from
-    /// its beginning. By then it is verified.
+    /// Calls `act` twice with each layer of `image`, the lowest first: with its digest and with its archive. Before
+    /// the first time the blob is verified, and before the second what is in it, too, by the image's configuration.
     pub(super) fn layers(
         &self,
         image: &Image,
-        mut act: impl FnMut(
-            &str,
-            &mut dyn FnMut() -> Result<Box<dyn Read>, RootfsError>,
-        ) -> Result<(), RootfsError>,
+        mut act: impl FnMut(Pass, &str, &mut dyn Read) -> Result<(), RootfsError>,
     ) -> Result<(), RootfsError> {
         for (index, layer) in image.layers.iter().enumerate() {
-            let digest = layer.digest().to_string();
             let blob = |problem| self.blob_problem(layer, problem);
-            let file = self.verified_layer(layer, image.diff_ids.get(index))?;
-            // The descriptor: what was verified, whatever becomes of the name.
-            let mut open = || {
-                let mut file = file.file().try_clone().map_err(|error| blob(BlobProblem::Io(error)))?;
-                file.seek(SeekFrom::Start(0)).map_err(|error| blob(BlobProblem::Io(error)))?;
-                decompressed(file).map_err(|error| blob(BlobProblem::Io(error)))
+            let io = |error| blob(BlobProblem::Io(error));
+            let digest = layer.digest().to_string();
+            // What was verified is read, whatever becomes of its name.
+            let file = self.verified_layer(layer)?;
+            let archive = || {
+                file.file().seek(SeekFrom::Start(0)).map_err(io)?;
+                decompressed(file.file()).map_err(io)
             };
-            act(&digest, &mut open)?;
+            let mut hashing = HashingReader::new(archive()?);
+            act(Pass::First, &digest, &mut hashing)?;
+            // What follows the end of the archive.
+            io::copy(&mut hashing, &mut io::sink()).map_err(io)?;
+            let found = hashing.finish().0.to_string();
+            if let Some(diff_id) = image.diff_ids.get(index)
+                && diff_id.strip_prefix("sha256:").is_some_and(|expected| expected != found)
+            {
+                return Err(blob(BlobProblem::DiffId { expected: diff_id.clone(), found }));
+            }
+            act(Pass::Second, &digest, &mut archive()?)?;
         }
         Ok(())
     }
@@ -181,7 +195,7 @@ impl Layout {
         serde_json::from_slice(&bytes).map_err(|error| blob(BlobProblem::Json(error.to_string())))
     }
 
-    fn verified_layer(&self, layer: &Descriptor, diff_id: Option<&String>) -> Result<File, RootfsError> {
+    fn verified_layer(&self, layer: &Descriptor) -> Result<File, RootfsError> {
         let blob = |problem| self.blob_problem(layer, problem);
         let name = layer.media_type().to_string();
         // Compressed how is told by the bytes themselves.
@@ -189,19 +203,9 @@ impl Layout {
             return Err(blob(BlobProblem::MediaType(name)));
         }
         let (file, expected) = self.open_blob(layer)?;
-        let io = |error| blob(BlobProblem::Io(error));
-        let (found, _) = Sha256::of_reader(file.file()).map_err(io)?;
+        let (found, _) = Sha256::of_reader(file.file()).map_err(|error| blob(BlobProblem::Io(error)))?;
         if found.to_string() != expected {
             return Err(blob(BlobProblem::Digest { found: found.to_string() }));
-        }
-        if let Some(diff_id) = diff_id {
-            file.file().seek(SeekFrom::Start(0)).map_err(io)?;
-            let mut hashing = HashingReader::new(decompressed(file.file()).map_err(io)?);
-            io::copy(&mut hashing, &mut io::sink()).map_err(io)?;
-            let found = hashing.finish().0.to_string();
-            if diff_id.strip_prefix("sha256:").is_some_and(|expected| expected != found) {
-                return Err(blob(BlobProblem::DiffId { expected: diff_id.clone(), found }));
-            }
         }
         Ok(file)
     }

@@ -36,6 +36,9 @@
 //! as uid 1000 (which is the caller outside) without capabilities. What it does *not* prevent: reading
 //! whatever the caller can read, and connecting to unix sockets that lie outside `/run` and `/tmp`.
 //!
+//! **Programs of another architecture** run in a root that names an emulator ([`RootFileSystem::Emulated`]): the
+//! nursery registers it with a binfmt_misc of its own. All that sets up a sandbox stays native.
+//!
 //! **Without** there are no fixed paths and no protection of the host's files beyond their permissions; it
 //! guards against accidents, not against malice. Daemons are found and killed, and sockets other than unix
 //! and netlink ones are refused by a seccomp filter.

@@ -470,6 +470,7 @@ impl Step<'_> {
             version: verified.version,
             tags: verified.tags.iter().map(ToString::to_string).collect(),
             pure: verified.pure,
+            native_sources: source.has_native_sources,
             sha256: verified.sha256,
             size_bytes: verified.size_bytes,
             glibc_floor: verified.glibc_floor,

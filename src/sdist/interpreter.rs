@@ -86,6 +86,9 @@ fn describe_attempts(attempts: &[(PathBuf, String)]) -> String {
 
 const QUERY: &str = include_str!("query_interpreter.py");
 
+/// The arguments with which any Python tells about itself.
+pub const QUESTION: [&str; 3] = ["-I", "-c", QUERY];
+
 impl Interpreter {
     /// Finds the interpreter `wanted` names: a path, a version (`3.12`, `3.12.1`) or a command
     /// (`python3.12`). Facts are cached under `cache`.
@@ -108,6 +111,15 @@ impl Interpreter {
             }
         }
         Err(InterpreterError::NotFound { wanted: wanted.to_owned(), attempts })
+    }
+
+    /// The interpreter that gave `answer` when it was started with [`QUESTION`], wherever that was.
+    ///
+    /// # Errors
+    /// What is wrong with the answer, or with the interpreter.
+    pub fn from_answer(answer: &[u8]) -> Result<Self, String> {
+        let found = read_answer(answer)?;
+        found.supported().map_err(|error| error.to_string())
     }
 
     /// The platform wheels of this interpreter are for.
@@ -151,7 +163,8 @@ impl Interpreter {
         }
     }
 
-    fn has_version(&self, wanted: &[u8]) -> bool {
+    /// Whether its version is `wanted`, as far as that says: any 3.11 is `[3, 11]`.
+    pub fn has_version(&self, wanted: &[u8]) -> bool {
         let (major, minor, micro) = self.version;
         wanted.iter().zip([major, minor, micro]).all(|(wanted, found)| *wanted == found)
     }
@@ -174,7 +187,7 @@ impl Interpreter {
 }
 
 /// `3.12` → `[3, 12]`; nothing for names such as `python3.12`.
-fn parse_version(text: &str) -> Option<Vec<u8>> {
+pub fn parse_version(text: &str) -> Option<Vec<u8>> {
     let parts: Option<Vec<u8>> = text.split('.').map(|part| part.parse().ok()).collect();
     parts.filter(|parts| parts.len() <= 3)
 }
@@ -273,7 +286,7 @@ fn is_elf(path: &Path) -> std::io::Result<bool> {
 /// Starts the interpreter and asks it about itself.
 fn query(path: &Path) -> Result<Interpreter, String> {
     let output = Command::new(path)
-        .args(["-I", "-c", QUERY])
+        .args(QUESTION)
         .env_remove("PYTHONHOME")
         .env_remove("PYTHONPATH")
         .stdin(Stdio::null())
@@ -284,7 +297,11 @@ fn query(path: &Path) -> Result<Interpreter, String> {
         let first = stderr.lines().find(|line| !line.trim().is_empty()).unwrap_or("no message").trim();
         return Err(format!("{}: {first}", output.status));
     }
-    serde_json::from_slice(&output.stdout).map_err(|error| format!("its answer cannot be read: {error}"))
+    read_answer(&output.stdout)
+}
+
+fn read_answer(answer: &[u8]) -> Result<Interpreter, String> {
+    serde_json::from_slice(answer).map_err(|error| format!("its answer cannot be read: {error}"))
 }
 
 fn write_entry(entry: &Path, interpreter: &Interpreter) -> std::io::Result<()> {

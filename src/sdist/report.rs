@@ -32,6 +32,9 @@ pub struct Report {
     pub tags: Vec<String>,
     /// `Root-Is-Purelib` and no ELF file inside.
     pub pure: bool,
+    /// Whether the sdist has sources that a compiler takes. Taken to be so if it is not said.
+    #[serde(default = "unless_said")]
+    pub native_sources: bool,
     /// SHA-256 of the wheel.
     pub sha256: Sha256,
     /// Size of the wheel in bytes.
@@ -67,6 +70,10 @@ pub struct Report {
     /// Remarks that are not errors, such as a platform tag without any ELF file.
     #[serde(default)]
     pub notes: Vec<String>,
+}
+
+fn unless_said() -> bool {
+    true
 }
 
 /// One wheel that was installed in the build's venv.

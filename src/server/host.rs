@@ -34,6 +34,7 @@ use super::settings::Settings;
 use super::storage::{CONNECTION_WINDOW, MAX_FRAME_BYTES, STREAM_WINDOW, StorageSettings};
 use super::wire::MAX_MESSAGE_BYTES;
 use crate::cas::{ActionCache, BlobStore, CompleteActionCache, DiskStore, StoreError, StoreSettings};
+use crate::digest::Sha256;
 use crate::execute::{
     CrossCompilerError, Execute, ExecuteCounters, ExecuteError, InputLimits, LocalExecutor, LocalSettings,
     OwnBinarySettings, OwnLoader, SharedFiles, TreeLimits, executor,
@@ -41,7 +42,7 @@ use crate::execute::{
 use crate::queue::{Pool, Queue, QueueError, QueueSettings, Timeouts};
 use crate::reapi::execution_server::ExecutionServer;
 use crate::reapi::longrunning::operations_server::OperationsServer;
-use crate::sandbox::{Isolation, OwnExecutable, SandboxError, Spawner};
+use crate::sandbox::{Isolation, OwnExecutable, RootFileSystem, SandboxError, Spawner};
 use crate::worker::local::LocalWorkers;
 
 /// Calls of one client at a time. Each action it waits for is one.
@@ -119,6 +120,22 @@ pub enum HostError {
 
     #[error("cannot {doing}: {source}")]
     Io { doing: &'static str, source: io::Error },
+}
+
+impl HostError {
+    /// The pool without which it could start, if it is about one.
+    pub fn pool(&self) -> Option<&str> {
+        match self {
+            Self::Root { pool, .. }
+            | Self::RootWithoutNamespaces { pool }
+            | Self::UnknownArch { pool, .. }
+            | Self::NoEmulation { pool, .. }
+            | Self::CrossCompiler { pool, .. }
+            | Self::NothingToCross { pool }
+            | Self::CrossCompilerFails { pool, .. } => Some(pool),
+            _ => None,
+        }
+    }
 }
 
 /// A running host. It ends when it is dropped, but better with [`Host::stop`].
@@ -310,7 +327,7 @@ fn executors(
         let own_binary = OwnBinarySettings {
             loader: loader.clone(),
             cross_compiler: cross_compiler.clone(),
-            ..own_binary(settings, &pool.name, own_executable)
+            ..own_binary(settings, &pool.name, root, own_executable)
         };
         let local = LocalSettings { root: root.clone(), network: settings.network, own_binary };
         let local = LocalExecutor::new(Arc::clone(&files), Arc::clone(spawner), local);
@@ -322,16 +339,25 @@ fn executors(
     Ok(Executors { of_pools, files, counters: all_counters })
 }
 
-fn own_binary(settings: &Settings, pool: &str, executable: &Path) -> OwnBinarySettings {
+fn own_binary(
+    settings: &Settings,
+    pool: &str,
+    root: &RootFileSystem,
+    executable: &Path,
+) -> OwnBinarySettings {
     let executable = executable.to_owned();
     match &settings.embedding {
         Some(embedding) => OwnBinarySettings {
             executable,
             loader: None,
             cross_compiler: None,
-            cache: Some(embedding.cache.clone()),
+            cache: Some(embedded_cache(&embedding.cache, root)),
             trusted: true,
-            visible_host_paths: embedding.visible_host_paths.clone(),
+            visible_host_paths: match root.directory() {
+                None => embedding.visible_host_paths.clone(),
+                // What is there under their names is another system's.
+                Some(_) => Vec::new(),
+            },
         },
         None => OwnBinarySettings {
             executable,
@@ -342,6 +368,17 @@ fn own_binary(settings: &Settings, pool: &str, executable: &Path) -> OwnBinarySe
             trusted: false,
             visible_host_paths: Vec::new(),
         },
+    }
+}
+
+/// The program's own, but for what is true of another root file system.
+fn embedded_cache(cache: &Path, root: &RootFileSystem) -> PathBuf {
+    match root.directory() {
+        None => cache.to_owned(),
+        Some(root) => {
+            let name = Sha256::of(root.as_os_str().as_encoded_bytes()).to_string();
+            cache.join("roots").join(&name[..16])
+        }
     }
 }
 

@@ -1,9 +1,13 @@
 //! BUILD files: platforms, constraints, toolchains. Knows nothing of registration.
 
 use super::emission::HEADER;
-use super::model::Model;
+use super::model::{BazelVersion, Model};
 use super::placement::{self, LIBC_UNSPECIFIED, PYTHON_UNSPECIFIED, Placement};
-use super::syntax::Call;
+use super::syntax::{Call, quote};
+
+/// The platform of builds that find no place. Bazel registers the platforms of a package in the order of their names, and
+/// those of a model begin with a letter.
+pub(super) const UNPLACED: &str = "~unplaced";
 
 /// The package's BUILD file.
 pub(super) fn build_file(model: &Model, placements: &[Placement]) -> String {
@@ -15,7 +19,15 @@ pub(super) fn build_file(model: &Model, placements: &[Placement]) -> String {
     }
     calls.push(Call::target("toolchain_type", "toolchain_type"));
     calls.extend(placements.iter().flat_map(platform));
-    file(&calls)
+    let mut text = format!("{HEADER}\nload(\":defs.bzl\", \"placement\")\n\n{}", body(&calls));
+    if model.versions.contains(&BazelVersion::V4_2) {
+        let nowhere = format!("{}:nowhere", model.unplaced_prefix());
+        let platform = Call::target("platform", UNPLACED).list("constraint_values", [nowhere]);
+        text += "\n# For Bazel 4; see unplaced/BUILD.bazel. Its name is the last of the package, as it has to be wherever all platforms\n";
+        text += "# are registered at once.\n";
+        text += &body(&[platform]);
+    }
+    text
 }
 
 /// A constraint setting, and its values in the order in which they first appear.
@@ -69,8 +81,8 @@ fn platform(place: &Placement) -> Vec<Call> {
     ]
 }
 
-/// The BUILD file of the package `unplaced`, for Bazels that have no optional toolchains: a platform that nothing
-/// asks for, and that has all our toolchains. To be registered last.
+/// The BUILD file of the package `unplaced`, for Bazels that have no optional toolchains: [`UNPLACED`] is a platform
+/// that nothing asks for, and that has all our toolchains. To be registered last.
 pub(super) fn unplaced_build_file(model: &Model, placements: &[Placement]) -> String {
     let package = model.label_prefix();
     let fallback = |name: String, toolchain_type: String| {
@@ -83,27 +95,23 @@ pub(super) fn unplaced_build_file(model: &Model, placements: &[Placement]) -> St
         public(),
         Call::target("constraint_setting", "place"),
         Call::target("constraint_value", "nowhere").text("constraint_setting", ":place"),
-        Call::target("platform", "unplaced").list("constraint_values", [":nowhere"]),
         Call::target("placement", "placement"),
-        fallback("unplaced_toolchain".into(), "toolchain_type".into()),
+        fallback("toolchain".into(), "toolchain_type".into()),
     ];
     for place in placements {
         let [_, registered, registered_toolchain, _] = placement::own_targets(&place.name);
         calls.push(fallback(registered_toolchain, registered));
     }
+    let defs = quote(&format!("{package}:defs.bzl"));
     format!(
-        "{HEADER}# Bazel 4 finds these where nothing else fits, so that the rules can say why.\n\nload(\"{package}:defs.bzl\", \
-         \"placement\")\n\n{}",
+        "{HEADER}#\n# Bazel 4 has no optional toolchains: it finds these where nothing else fits, so that the rules can say \
+         why.\n\nload({defs}, \"placement\")\n\n{}",
         body(&calls)
     )
 }
 
 fn public() -> Call {
     Call::new("package").list("default_visibility", ["//visibility:public"])
-}
-
-fn file(calls: &[Call]) -> String {
-    format!("{HEADER}\nload(\":defs.bzl\", \"placement\")\n\n{}", body(calls))
 }
 
 fn body(calls: &[Call]) -> String {

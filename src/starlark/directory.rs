@@ -138,8 +138,9 @@ impl PackageDirectory {
             fs_err::remove_file(&path).map_err(|error| self.failed("remove", &file, error))?;
             done.removed.push(file);
         }
-        // Ours if it is empty; whether it is, and is there at all, the system knows best.
-        for directory in DIRECTORIES.iter().filter(|directory| !directory.is_empty()) {
+        let emptied = done.removed.iter().filter_map(|file| Some(file.rsplit_once('/')?.0));
+        for directory in emptied.collect::<BTreeSet<_>>() {
+            // Not if there are others' files in it; the system knows best.
             let _ = fs_err::remove_dir(self.path.join(directory));
         }
         Ok(done)

@@ -87,10 +87,11 @@ pub enum ModelError {
     Twice { platform: String, what: String },
     #[error("platform `{0}` has a property without a name or a value")]
     EmptyProperty(String),
+    /// Bazel takes files for Latin-1, so that other characters arrive as something else.
     #[error(
-        "the property `{property}` of platform `{platform}` has a control character, for which there is no spelling"
+        "the property `{property}` of platform `{platform}` has a character that Bazel would not hand on: use ASCII"
     )]
-    ControlCharacter { platform: String, property: String },
+    PropertyCharacter { platform: String, property: String },
     /// The model file is not TOML, or has other keys or types.
     #[error("{0}")]
     File(String),
@@ -169,12 +170,10 @@ impl PlatformModel {
             if property.is_empty() || value.is_empty() {
                 return Err(ModelError::EmptyProperty(name.clone()));
             }
-            let unspeakable = |character: char| character.is_control() && !"\n\t".contains(character);
-            if property.chars().chain(value.chars()).any(unspeakable) {
-                return Err(ModelError::ControlCharacter {
-                    platform: name.clone(),
-                    property: property.escape_debug().to_string(),
-                });
+            let plain = |byte: u8| (b' '..=b'~').contains(&byte) || b"\n\t".contains(&byte);
+            if !property.bytes().chain(value.bytes()).all(plain) {
+                let property = property.escape_debug().to_string();
+                return Err(ModelError::PropertyCharacter { platform: name.clone(), property });
             }
             if !properties.insert(property) {
                 return Err(twice(format!("the property `{property}`")));

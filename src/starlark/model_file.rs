@@ -41,7 +41,7 @@ impl ModelFile {
                     let read = |entry: &toml::Value| platform(entry.as_table().ok_or_else(problem)?);
                     file.platforms = Some(tables.map(read).collect::<Result<_, _>>()?);
                 }
-                _ => return Err(unknown(key, "", &["package", "bazel-compat", "platform"])),
+                _ => return Err(unknown(key, "a model's ", &["package", "bazel-compat", "platform"])),
             }
         }
         Ok(file)

@@ -1,6 +1,7 @@
 //! How a workspace takes the package in: MODULE.bazel, WORKSPACE, .bazelrc, and the page that explains it. Knows
 //! nothing of what the targets are.
 
+use super::build_file::UNPLACED;
 use super::emission::{HEADER, MARKER};
 use super::model::{BazelVersion, Model};
 use super::placement::Placement;
@@ -13,6 +14,11 @@ impl Model {
     /// What precedes the colon in labels of the package's targets: `//platforms`.
     pub(super) fn label_prefix(&self) -> String {
         format!("//{}", self.package)
+    }
+
+    /// What precedes the colon in labels of the fallback for Bazel 4.
+    pub(super) fn unplaced_prefix(&self) -> String {
+        format!("//{}", self.file_path("unplaced"))
     }
 
     /// The path of a file of the package, from the workspace's root.
@@ -43,14 +49,14 @@ pub(super) fn module_file(model: &Model, places: &[Placement]) -> String {
 /// A macro, since WORKSPACE files cannot include others.
 pub(super) fn workspace_bzl(model: &Model, places: &[Placement]) -> String {
     let package = model.label_prefix();
-    let unplaced = format!("//{}", model.file_path("unplaced"));
+    let unplaced = model.unplaced_prefix();
     let line = |label: String| format!("        {},\n", quote(&label));
     let platforms: String = places.iter().map(|place| line(format!("{package}:{}", place.name))).collect();
     let fallback = if model.versions.contains(&BazelVersion::V4_2) {
         format!(
             "\n    # Bazel 4 has no optional toolchains. Last, so that nothing lands there that has another place.\n    \
              if not hasattr(config_common, \"toolchain_type\"):\n        \
-             native.register_execution_platforms(\"{unplaced}:unplaced\")\n        \
+             native.register_execution_platforms(\"{package}:{UNPLACED}\")\n        \
              native.register_toolchains(\"{unplaced}:all\")\n"
         )
     } else {

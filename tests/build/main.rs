@@ -1,8 +1,10 @@
 //! `crosswheel build` from the outside: sources, indexes, build requirements, locks, signals.
 
 mod packages;
+mod root;
 mod run;
 mod server;
+mod targets;
 
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
@@ -21,6 +23,7 @@ const APP: Project = Project {
     imports: &["tool"],
     sleeps: false,
     waits_for: "",
+    native_source: false,
 };
 
 /// An index with the sdist of `app` and a wheel of `tool`.

@@ -54,6 +54,8 @@ pub struct Project<'a> {
     pub sleeps: bool,
     /// A file of the host that must be there before the build ends, if not empty.
     pub waits_for: &'a str,
+    /// Whether it has a source file in C, of which its backend makes nothing.
+    pub native_source: bool,
 }
 
 impl Project<'_> {
@@ -85,7 +87,11 @@ impl Project<'_> {
         let metadata = format!("Metadata-Version: 2.1\nName: {}\nVersion: {}\n", self.name, self.version);
         let root = self.file_name().trim_end_matches(".tar.gz").to_owned();
         let mut archive = tar::Builder::new(flate2::write::GzEncoder::new(Vec::new(), Default::default()));
-        for (name, text) in [("PKG-INFO", metadata), ("pyproject.toml", pyproject), ("inner.py", backend)] {
+        let mut files = vec![("PKG-INFO", metadata), ("pyproject.toml", pyproject), ("inner.py", backend)];
+        if self.native_source {
+            files.push(("extension.c", "int none;\n".to_owned()));
+        }
+        for (name, text) in files {
             let mut header = tar::Header::new_gnu();
             header.set_size(text.len() as u64);
             header.set_mode(0o644);

@@ -9,6 +9,7 @@ use tempfile::TempDir;
 /// A directory per test: `home`, `cache`, `dist`, and whatever the test puts there.
 pub struct Place {
     directory: TempDir,
+    python: String,
     variables: Vec<(String, String)>,
 }
 
@@ -20,7 +21,7 @@ pub struct Run {
 }
 
 /// The real executable of a Python 3: shims and links do not survive a change of HOME.
-static PYTHON: LazyLock<String> = LazyLock::new(|| {
+pub static PYTHON: LazyLock<String> = LazyLock::new(|| {
     let script = "import sys; print(getattr(sys, '_base_executable', None) or sys.executable)";
     let output = Command::new("python3").args(["-c", script]).output().expect("the tests need python3");
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
@@ -57,7 +58,7 @@ impl Place {
         for name in ["home", "bin"] {
             fs_err::create_dir(directory.path().join(name)).unwrap();
         }
-        let place = Self { directory, variables: Vec::new() };
+        let place = Self { directory, python: PYTHON.clone(), variables: Vec::new() };
         // Every start of uv leaves a line behind.
         let log = place.path("uv.log");
         let script =
@@ -72,6 +73,11 @@ impl Place {
     /// Sets an environment variable for every run.
     pub fn set(&mut self, name: &str, value: &str) {
         self.variables.push((name.into(), value.into()));
+    }
+
+    /// Takes another Python than the tests usually do.
+    pub fn python(&mut self, python: &str) {
+        python.clone_into(&mut self.python);
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -106,7 +112,7 @@ impl Place {
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_crosswheel"));
         command
-            .args(["build", "--python", &PYTHON, "--out"])
+            .args(["build", "--python", &self.python, "--out"])
             .arg(self.path("dist"))
             .arg("--cache-dir")
             .arg(self.path("cache"))

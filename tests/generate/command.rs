@@ -88,7 +88,7 @@ fn what_is_no_longer_generated_is_removed() {
     fs_err::write(out.join("mine.bzl"), "# mine\n").unwrap();
     let written = generate(&out, &["--bazel-compat=7", "--bazel-compat=8", "--json"]).json();
     assert_eq!(written["removed"], json!(["crosswheel-4.2.bazelrc", "unplaced/BUILD.bazel"]));
-    assert_eq!(written["written"], json!(["README.md", "workspace.bzl"]));
+    assert_eq!(written["written"], json!(["BUILD.bazel", "README.md", "workspace.bzl"]));
     assert!(!out.join("unplaced").exists());
     assert!(out.join("mine.bzl").exists());
 }
@@ -136,7 +136,7 @@ fn mistakes_are_explained() {
         (&["--platform=linux_mips"][..], "unknown target `linux_mips`"),
         (&["--platform=linux_amd64", "--platform=linux_amd64"], "two targets `linux_amd64"),
         (&["--bazel-compat=5"], "`5` is no version of Bazel"),
-        (&["--model", file], "model.toml: `platforms` is none of keys"),
+        (&["--model", file], "model.toml: `platforms` is none of a model's keys"),
         (&["--model", "/nonexistent.toml"], "cannot read the model"),
         (&["--model", file, "--platform=linux_amd64"], "cannot be used with"),
         (&["--package=a b"], "`a b` is no path of a Bazel package"),

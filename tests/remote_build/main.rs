@@ -32,6 +32,7 @@ const APP: Project = Project {
     imports: &["tool"],
     sleeps: false,
     waits_for: "",
+    native_source: false,
 };
 
 /// A place with the sdist of `project` and a wheelhouse with `tool`; also the arguments that build it.
@@ -115,6 +116,39 @@ fn a_python_that_the_worker_does_not_have_is_named() {
     let run = build(&place, &arguments, &[&remote(&server), "--remote-python", "python3.99"]);
     assert_ne!(run.code, 0);
     run.says("on the worker").says("3.99");
+}
+
+#[test]
+fn a_python_that_is_only_on_the_workers_is_asked_there() {
+    let (mut place, arguments) = place_with(&APP);
+    place.python("3.99");
+    let server = Server::start(&place.path("server"), &[]);
+    build(&place, &arguments, &[&remote(&server)]).ended(2).says("there is no python3.99");
+    let run = build(&place, &arguments, &[&remote(&server), "--remote-python", &run::PYTHON]).ended(0);
+    run.says("built   app-1.0");
+}
+
+#[test]
+fn workers_that_are_not_of_the_platform_they_claim_are_found_out() {
+    let (place, arguments) = place_with(&APP);
+    let (host, other, arch) = match std::env::consts::ARCH {
+        "aarch64" => ("linux_arm64", "linux_amd64", "amd64"),
+        _ => ("linux_amd64", "linux_arm64", "arm64"),
+    };
+    let pool = format!("other,Arch={arch}");
+    let server = Server::start(&place.path("server"), &["--pool", "native", "--pool", &pool]);
+    let targets = ["--target", host, "--target", other, "--json"];
+    let remote = remote(&server);
+    let run = build(&place, &arguments, &[&[remote.as_str()][..], &targets].concat()).ended(2);
+    let results = &run.json()["results"];
+    assert_eq!(results[0]["status"], "built");
+    assert_eq!(results[1]["status"], "failed");
+    let message = results[1]["failure"]["message"].as_str().unwrap();
+    assert!(message.contains(&format!("is a Python of {host}, which cannot build for {other}")), "{message}");
+    // All would go to the same workers.
+    let property = format!("Arch={arch}");
+    let more = [&[remote.as_str(), "--remote-property", &property][..], &targets].concat();
+    build(&place, &arguments, &more).ended(2).says("leave it out");
 }
 
 #[test]

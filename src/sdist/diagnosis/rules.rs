@@ -39,6 +39,11 @@ pub const RULES: &[Rule] = &[
         pattern: r"'wheel', '--no-deps'.*'--quiet'(?:, '[^']*')*, '([^']+)'\]' (?:returned non-zero|died)|No matching distribution found for ([^\s;]+)",
         explain: |found| missing_requirement(capture(found)),
     },
+    // puccinialin, of which maturin makes use where it finds no Rust, says so before it tries to download one.
+    Rule {
+        pattern: r"^Rust not found, installing into a temporary directory",
+        explain: |_| missing_tool("cargo"),
+    },
     // The network.
     Rule {
         pattern: r"(?i)could not resolve (?:host|proxy)|temporary failure in name resolution|name or service not known|network is unreachable|failed to establish a new connection|getaddrinfo (?:failed|ENOTFOUND|EAI_AGAIN)|urlopen error|max retries exceeded with url|unable to access 'https?://|failed to download (?:from `https?://|any of the following)|dial tcp: lookup|failed to lookup address|attempting to make an HTTP request, but --offline|Could not resolve hostname|Subproject .* download failed|unable to update registry|no matching package named `[^`]+` found",
@@ -386,6 +391,7 @@ mod tests {
             ),
             ("Error: pg_config executable not found.", MissingSystemLibrary, "libpq-dev"),
             ("error: can't find Rust compiler", MissingTool, "cargo"),
+            ("Rust not found, installing into a temporary directory", MissingTool, "cargo"),
             ("../meson.build:1:0: ERROR: Unknown compiler(s): [['cc'], ['gcc']]", MissingTool, "gcc"),
             (
                 "fatal: unable to access 'https://example.org/a.git/': Could not resolve host: example.org",
