@@ -9,10 +9,13 @@ import os
 
 from crossbuild import action_results
 from harness.report import expect, expect_equal, tail
-from measure import wheel_in
+from measure import members, wheel_in
 
 MACHINES = {"amd64": b"\x3e\x00", "arm64": b"\xb7\x00"}  # ELF e_machine
+TAGS = {"amd64": "x86_64", "arm64": "aarch64"}
 MNEMONICS = {"pure": "PySdistBuild", "native": "PySdistNativeBuild"}
+# A pure one, and one whose wheel has machine code.
+SDISTS = {"pure": "cowsay", "native": "markupsafe"}
 ACTIONS = [(arch, mnemonic) for arch in MACHINES for mnemonic in MNEMONICS.values()]
 # More than this is what makes staging them file by file hurt.
 MANY = 2000
@@ -51,13 +54,16 @@ def adapter(run, bazel):
             run.note(f"{len(_paths(spawn)):,} input files each")
 
         with run.check("each makes the right wheel"):
-            # Made by crosswheel itself when it fetched the sdist.
-            reference = wheel_in(run.wheels, "cowsay-")
-            for spawn in spawns.values():
+            for (arch, mnemonic), spawn in spawns.items():
                 (directory,) = spawn["listedOutputs"]
                 name, wheel = wheel_in(os.path.join(os.path.realpath(bazel.path("bazel-out")), "..", directory))
-                expect_equal(name, reference[0], "name of the wheel")
-                expect(wheel == reference[1], f"{directory} does not have the bytes that crosswheel makes")
+                if mnemonic == MNEMONICS["pure"]:
+                    # Made by crosswheel itself when it fetched the sdist.
+                    expected, reference = wheel_in(run.wheels, "cowsay-")
+                    expect_equal(name, expected, "name of the wheel")
+                    expect(wheel == reference, f"{directory} does not have the bytes that crosswheel makes")
+                else:
+                    _check_machine_code(arch, name, wheel)
 
         with run.check("a second build is cached"):
             ran = server.figure("actions_started_total")
@@ -75,8 +81,16 @@ def adapter(run, bazel):
             _note_staging(run, "warm", before, _staged(server))
 
 
+def _check_machine_code(arch, name, wheel):
+    expect(name.endswith(f"-cp311-cp311-linux_{TAGS[arch]}.whl"), f"{name} is not the name of a wheel for {arch}")
+    modules = {path: data for path, data in members(wheel).items() if path.endswith(".so")}
+    expect(modules, f"{name} has no machine code")
+    for path, module in modules.items():
+        expect_equal(module[18:20], MACHINES[arch], f"ELF machine of {path} in {name}")
+
+
 def _build(bazel, server, flags=()):
-    targets = [f"//:cowsay_{kind}_{arch}" for arch in MACHINES for kind in MNEMONICS]
+    targets = [f"//:adapter_{kind}_{arch}" for arch in MACHINES for kind in MNEMONICS]
     build = bazel.build(*targets, server=server, flags=flags)
     expect_equal(build.code, 0, f"exit code of Bazel, which said:\n{tail(build.output)}\n")
     return build
