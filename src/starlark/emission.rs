@@ -21,6 +21,22 @@ pub(super) const HEADER: &str = concat!("# ", marker!(), "\n");
 /// The rules; the same for every model.
 const RULES: &str = include_str!("defs.bzl");
 
+/// Every path that there is a file for, whatever the model.
+pub(super) const PATHS: [&str; 9] = [
+    "BUILD.bazel",
+    "README.md",
+    "crosswheel-4.2.bazelrc",
+    "crosswheel.MODULE.bazel",
+    "crosswheel.bazelrc",
+    "defs.bzl",
+    "platforms.bzl",
+    UNPLACED_BUILD,
+    "workspace.bzl",
+];
+
+/// The one file of the package for builds that find no place.
+pub(super) const UNPLACED_BUILD: &str = "unplaced/BUILD.bazel";
+
 /// The files of a package.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Emission {
@@ -55,7 +71,7 @@ impl Emission {
         }
         if model.versions.contains(&BazelVersion::V4_2) {
             files.push(("crosswheel-4.2.bazelrc", registration::bazelrc_4_2(model)));
-            files.push(("unplaced/BUILD.bazel", build_file::unplaced_build_file(model, &places)));
+            files.push((UNPLACED_BUILD, build_file::unplaced_build_file(model, &places)));
         }
         files.sort();
         let file = |(path, text): (&str, String)| GeneratedFile { path: path.to_owned(), text };
@@ -95,4 +111,19 @@ fn platforms_bzl(model: &Model, places: &[Placement]) -> String {
         quote(&model.label_prefix()),
         print_items('[', ']', &structs, 0),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::ModelFile;
+    use super::*;
+
+    /// What is not in it would never be removed again.
+    #[test]
+    fn the_paths_are_those_of_a_package_for_every_bazel() {
+        let model = ModelFile::default().complete("p".into()).unwrap();
+        let emission = Emission::of(&model);
+        let paths: Vec<&str> = emission.files.iter().map(|file| file.path.as_str()).collect();
+        assert_eq!(paths, PATHS);
+    }
 }
