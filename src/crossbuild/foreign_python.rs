@@ -10,9 +10,8 @@ use super::lines::last_lines;
 use super::placement::Placement;
 use super::progress::Task;
 use super::run::Run;
-use super::step::WORKER_PATH;
 use crate::client::{ClientError, Finished, Job};
-use crate::platform::Target;
+use crate::platform::{SYSTEM_PATH, Target};
 use crate::sdist::interpreter::{Interpreter, QUESTION, parse_version};
 
 /// How long Python may take to start and answer, emulated and on a machine with much else to do.
@@ -61,7 +60,7 @@ fn question(program: &str, placement: &Placement, target: Target, again: bool) -
     };
     Job {
         arguments: [program].into_iter().chain(QUESTION).map(str::to_owned).collect(),
-        environment: [("PATH".to_owned(), WORKER_PATH.to_owned())].into(),
+        environment: [("PATH".to_owned(), SYSTEM_PATH.to_owned())].into(),
         platform: placement.platform(target),
         timeout: Some(TIMEOUT),
         salt: salt.finish().to_string().into_bytes(),

@@ -28,6 +28,7 @@ use super::stopwatch::Stopwatch;
 use super::unpacked_wheel::UnpackedWheel;
 use super::venv::python_in;
 use super::verify::{Expected, NativeExpectation, VerifiedWheel, verify};
+use super::wanted::Wanted;
 use super::wheel_refused::WheelRefused;
 use super::wheelhouse::GivenWheels;
 use super::workspace::Workspace;
@@ -74,6 +75,8 @@ pub struct WheelRequest {
     pub sandbox: Mode,
     /// Whether the wheel must hold compiled code.
     pub expect: Expect,
+    /// What else must be true of it.
+    pub wanted: Wanted,
     /// Where interpreters' facts and unpacked wheels are kept between builds.
     pub cache: PathBuf,
     /// Where the workspace is made; a directory of the cache when absent, so that files can be
@@ -117,6 +120,7 @@ pub fn build_wheel(
     output: &mut (dyn Write + Send),
 ) -> Result<Report, StepError> {
     check_target(request)?;
+    request.wanted.check_python(&request.interpreter).map_err(Failure::from)?;
     std::thread::scope(|scope| {
         let mut step = Step { request, cancellation, stopwatch: Stopwatch::start() };
         // Takes as long as everything before the backend, and needs none of it.
@@ -216,6 +220,8 @@ impl Step<'_> {
         self.cancellation.check()?;
         let project = Project::load(&source.root)?;
         project.check_python(&self.request.interpreter)?;
+        let (name, version) = (project.name.as_ref(), project.version.as_ref());
+        self.request.wanted.check_project(name, version).map_err(Failure::from)?;
         Ok(project)
     }
 
@@ -442,6 +448,9 @@ impl Step<'_> {
         let directory = environment.layout.host.join(Layout::OUT);
         let verified = verify(&directory, &built.reported_name, &expected)
             .map_err(|refused| diagnose_refusal(refused, &built.log))?;
+        // Not every sdist says before it is built.
+        let version = &verified.file_name.version;
+        request.wanted.check_project(Some(&verified.name), Some(version)).map_err(Failure::from)?;
         self.stopwatch.lap("verify");
         Ok(verified)
     }

@@ -29,6 +29,7 @@ pub mod unpacked_wheel;
 pub mod venv;
 pub mod venv_cache;
 pub mod verify;
+pub mod wanted;
 pub mod wheel_archive;
 pub mod wheel_metadata;
 pub mod wheel_refused;
