@@ -139,6 +139,10 @@ pub struct BuildArguments {
     )]
     rootfs: Vec<String>,
 
+    /// Build on every target, also what is taken to come out the same and is otherwise built once
+    #[arg(long, help_heading = "Builds")]
+    no_share: bool,
+
     /// Compile with a cross compiler of this machine where builds are emulated: Debian's aarch64-linux-gnu-gcc, or PROGRAM
     #[arg(
         long,
@@ -299,6 +303,7 @@ fn prepare(arguments: BuildArguments) -> Result<(BuildOptions, Executor), BuildF
         timeout: arguments.timeout,
         jobs,
         rebuild: arguments.rebuild,
+        no_share: arguments.no_share,
         refresh: arguments.refresh,
         lock: arguments.lock,
         update_lock: arguments.update_lock,

@@ -117,6 +117,7 @@ mod tests {
             timeout: None,
             jobs: 1,
             rebuild: false,
+            no_share: false,
             refresh: false,
             lock: None,
             update_lock: false,

@@ -57,6 +57,8 @@ pub struct BuildOptions {
     pub jobs: usize,
     /// Build sources even if their wheels are in the cache.
     pub rebuild: bool,
+    /// Build on every target, whatever could be shared.
+    pub no_share: bool,
     /// Ask indexes again.
     pub refresh: bool,
     /// The lock file.
