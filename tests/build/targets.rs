@@ -71,6 +71,26 @@ fn a_root_file_system_of_another_platform_is_refused() {
 }
 
 #[test]
+fn what_is_said_of_builds_that_there_are_none_of_is_refused() {
+    let (server, mut place) = (index_with_app(), Place::new());
+    let (host, other) = targets();
+    let index = server.index();
+    let arguments = ["app==1.0", "--index-url", &index];
+    let rootfs = format!("{other}=/no/such/root");
+    let run = place.build(&[&arguments[..], &["--rootfs", &rootfs]].concat()).ended(2);
+    assert!(run.stderr.contains(&format!("nothing is built for {other}")), "{}", run.stderr);
+    assert!(run.stderr.contains(&format!("add --target {other}")), "{}", run.stderr);
+    let run = place.build(&[&arguments[..], &["--cross-cc=no-such-gcc", "--target", host]].concat()).ended(2);
+    assert!(run.stderr.contains("--cross-cc is for emulated builds"), "{}", run.stderr);
+    let remote = ["--remote", "grpc://127.0.0.1:9", "--target", other, "--rootfs", &rootfs];
+    let run = place.build(&[&arguments[..], &remote].concat()).ended(2);
+    assert!(run.stderr.contains("--remote builds elsewhere"), "{}", run.stderr);
+    // The variable is for whichever run needs it.
+    place.set("CROSSWHEEL_ROOTFS", &rootfs);
+    place.build(&arguments).ended(0).says("built   app-1.0");
+}
+
+#[test]
 fn in_a_root_file_system_the_python_in_there_is_asked_and_builds() {
     let (server, mut place) = (index_with_app(), Place::new());
     let (host, _) = targets();
