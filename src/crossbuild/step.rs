@@ -167,7 +167,7 @@ impl WheelStep<'_> {
     }
 
     /// What decides the wheel and is not in the action otherwise: the Python and the Rust of this machine, or what
-    /// is installed in the root file system. Compilers and libraries of this machine are not part of it; nor is what
+    /// is installed in the root file system, its Python, and which cross compiler builds in it see. Compilers and libraries of this machine are not part of it; nor is what
     /// the workers have elsewhere.
     fn salt(&self, placement: &Placement) -> Vec<u8> {
         let key = match placement {
@@ -176,7 +176,8 @@ impl WheelStep<'_> {
             }
             Placement::Root(root) => {
                 let key = KeyBuilder::default().part("root", &root.stamp);
-                key.parts("cross compiler", &root.cross_compiler)
+                let program = self.interpreter.executable.to_string_lossy();
+                key.part("program", root.stamp_of(&program)).parts("cross compiler", &root.cross_compiler)
             }
             Placement::Remote(_) => return Vec::new(),
         };

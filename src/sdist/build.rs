@@ -20,6 +20,7 @@ use super::diagnosis::{diagnose, diagnose_refusal, failed_compilation};
 use super::environment::{EnvironmentPlan, FIXED_DIRECTORY};
 use super::failure::{Failure, FailureClass};
 use super::interpreter::Interpreter;
+use super::machine::mentions_machine;
 use super::patch::apply_patch;
 use super::project::Project;
 use super::report::{IsolationReport, Report, UsedRequirement};
@@ -168,6 +169,8 @@ struct BuildEnvironment {
     layout: Layout,
     venv: BuildVenv,
     installed: Vec<UnpackedWheel>,
+    /// See [`Report::mentions_machine`]; asked before anything of the project runs, which could change its sources.
+    mentions_machine: bool,
 }
 
 /// A wheel as the backend left it, unverified.
@@ -267,7 +270,8 @@ impl Step<'_> {
             let _ = writeln!(std::io::stderr(), "crosswheel: its environment is one of the cache: {venv}");
         }
         self.stopwatch.lap("venv");
-        Ok(BuildEnvironment { project, isolation, layout, venv, installed })
+        let mentions_machine = mentions_machine(&project);
+        Ok(BuildEnvironment { project, isolation, layout, venv, installed, mentions_machine })
     }
 
     /// Makes cargo take every crate from the vendored directory, and nothing from elsewhere.
@@ -480,6 +484,7 @@ impl Step<'_> {
             tags: verified.tags.iter().map(ToString::to_string).collect(),
             pure: verified.pure,
             native_sources: source.has_native_sources,
+            mentions_machine: environment.mentions_machine,
             sha256: verified.sha256,
             size_bytes: verified.size_bytes,
             glibc_floor: verified.glibc_floor,

@@ -15,6 +15,7 @@ pub mod environment;
 pub mod failure;
 mod hook_message;
 pub mod interpreter;
+mod machine;
 pub mod patch;
 pub mod project;
 mod removal;
