@@ -7,8 +7,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
 use super::failure::{BuildFailure, BuildFailureClass};
-use super::step::WORKER_PATH;
-use crate::platform::Target;
+use crate::platform::{SYSTEM_PATH, Target};
 use crate::rootfs::Offer;
 
 /// Files that change with what is installed: where package systems keep their lists, and what says which system
@@ -70,7 +69,7 @@ impl TargetRoot {
         if program.contains('/') {
             stamp.add(Path::new(program));
         } else {
-            for directory in WORKER_PATH.split(':') {
+            for directory in SYSTEM_PATH.split(':') {
                 stamp.add(&Path::new(directory).join(program));
             }
         }
