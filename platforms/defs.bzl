@@ -11,7 +11,7 @@ PySdistWheelInfo = provider(
     doc = "A wheel that is built from an sdist.",
     fields = {
         "directory": "File: the directory with the wheel under its real name, and the report.",
-        "glibc": "string: newest glibc the wheel may need, such as 2.36; None if that is the worker's.",
+        "glibc": "string: newest glibc the wheel may need, such as 2.36; None if that is the worker's, or with musl.",
         "name": "string: the project's name, normalised as in PEP 503.",
         "platform_tag": "string: how tags spell the platform of a wheel with compiled code, such as linux_aarch64.",
         "python": "string: the Python that builds, as crosswheel is told; None if that is the worker's Python 3.",
@@ -171,16 +171,25 @@ def _normalise(name):
     words = name.lower().replace("_", "-").replace(".", "-").split("-")
     return "-".join([word for word in words if word])
 
-def _python_tag(python):
-    parts = python.split(".") if python else []
-    if len(parts) < 2 or parts[0] != "3" or not parts[1].isdigit():
+def _minor_version(python):
+    """`3.11` of 3.11, 3.11.7, python3.11 and /usr/bin/python3.11; None for what does not tell."""
+    text = python.split("/")[-1]
+    if text.startswith("python"):
+        text = text[len("python"):]
+    elif "/" in python:
         return None
-    return "cp3" + parts[1]
+    parts = text.split(".")
+    if len(parts) < 2 or parts[0] != "3" or [part for part in parts if not part.isdigit()]:
+        return None
+    return "3." + parts[1]
+
+def _python_tag(version):
+    return "cp" + version.replace(".", "") if version else None
 
 # Wheels
 
 def _python(ctx, place):
-    """What to tell crosswheel of the Python, its version if that is known, and the files that come with it."""
+    """What to tell crosswheel of the Python, the minor version it must have, if any, and the files that come with it."""
     if ctx.attr.python and ctx.attr.interpreter:
         fail("python and interpreter contradict each other: give one of them")
     if ctx.attr.interpreter:
@@ -192,20 +201,22 @@ def _python(ctx, place):
         if not executable:
             fail("interpreter: %s is neither a program nor a single file" % _label_text(ctx.attr.interpreter.label))
         transitive = [runs.files] + ([runs.default_runfiles.files] if runs.default_runfiles else [])
-        return executable.path, None, depset([executable], transitive = transitive)
-    if place.python and ctx.attr.python and _python_tag(ctx.attr.python) not in [None, _python_tag(place.python)]:
+        return executable.path, place.python or None, depset([executable], transitive = transitive)
+    version = _minor_version(ctx.attr.python)
+    if place.python and version not in [None, place.python]:
         fail("python is %s, but the target platform %s:%s has Python %s" % (
             ctx.attr.python,
             PACKAGE,
             place.platform,
             place.python,
         ))
-    python = ctx.attr.python or place.python or None
-    return python, python, depset()
+    return ctx.attr.python or place.python or None, place.python or version, depset()
 
 def _glibc(ctx, place):
     if ctx.attr.glibc == "worker":
         return None
+    if ctx.attr.glibc and place.libc == "musl":
+        fail("glibc is %s, but the target platform %s:%s has musl" % (ctx.attr.glibc, PACKAGE, place.platform))
     if ctx.attr.glibc:
         return ctx.attr.glibc
     return place.libc[len("glibc-"):] if place.libc.startswith("glibc-") else None
@@ -251,6 +262,14 @@ def _py_sdist_wheel_impl(ctx):
         args.add("--python=" + python)
     if glibc:
         args.add("--glibc=" + glibc)
+
+    # What the provider says; whatever turns out to be something else is refused.
+    args.add("--expect-name=" + _normalise(name))
+    args.add("--expect-version=" + version)
+    if python_version:
+        args.add("--expect-python=" + python_version)
+    if place.libc:
+        args.add("--expect-libc=" + place.libc.split("-")[0])
     args.add_all(build_wheels, format_each = "--build-wheels=%s", expand_directories = False)
     args.add("--expect=" + ctx.attr.expect)
     args.add_all(ctx.files.patches, format_each = "--patch=%s")
@@ -304,7 +323,8 @@ py_sdist_wheel = rule(
     doc = """Builds the wheel of an sdist for the target platform, on an execution platform that is like it.
 
 One action, `crosswheel wheel`, whose output is a directory: the wheel under its real name, and report.json. The wheel
-is verified: name, version, tags, ELF machine, glibc. Nothing is fetched; what the build requires is in build_wheels.""",
+is verified: name, version, tags, ELF machine, glibc. Nothing is fetched; what the build requires is in build_wheels.
+For musl, only pure wheels are built so far.""",
     implementation = _py_sdist_wheel_impl,
     attrs = {
         "build_wheels": attr.label_list(
@@ -332,7 +352,8 @@ is verified: name, version, tags, ELF machine, glibc. Nothing is fetched; what t
         ),
         "interpreter": attr.label(
             allow_files = True,
-            doc = "The Python that builds, if it comes from this build and not from the worker.",
+            doc = "The Python that builds, if it comes from this build and not from the worker. " +
+                  "It must be the target platform's, if that names one.",
         ),
         "limits": attr.string_dict(
             doc = "Limits on the sdist: bytes, members, ratio, depth (see `crosswheel wheel --help`).",

@@ -38,12 +38,12 @@ fn python() -> String {
 fn build(place: &TempDir, out: &str, arguments: &[&str], code: i32) -> Vec<Value> {
     let rootfs = format!("{OTHER}={}", root().display());
     let output = Command::new(env!("CARGO_BIN_EXE_crosswheel"))
-        .args(["build", "--json", "--python", &python(), "--rootfs", &rootfs, "--cache-dir"])
+        .args(["build", "--json", "--python", &python(), "--cache-dir"])
         .arg(place.path().join("cache"))
         .arg("--out")
         .arg(place.path().join(out))
         .args(arguments)
-        .env_remove("CROSSWHEEL_ROOTFS")
+        .env("CROSSWHEEL_ROOTFS", &rootfs)
         .output()
         .unwrap();
     let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
@@ -101,6 +101,9 @@ fn what_is_pure_is_built_once_and_what_is_not_for_each_target() {
     for (alone, both) in [(&alone[0], &results[1]), (&alone[1], &results[3])] {
         assert_eq!(alone["report"]["sha256"], both["report"]["sha256"]);
     }
+    // And what one target shared can be built for it alone.
+    let shared = [sources[0], "--target", OTHER, "--lock", &lock];
+    assert_eq!(each(&build(&place, "shared", &shared, 0), "status"), ["built"]);
     let again = build(&place, "both", &both, 0);
     assert_eq!(each(&again, "status"), ["shared", "cached", "cached", "cached"]);
 }
@@ -120,6 +123,29 @@ fn a_pure_wheel_of_a_project_with_native_sources_is_built_for_each_target() {
     // Whoever wants native code must have it for each.
     let refused = build(&place, "dist", &[&arguments[..], &["--expect", "native"]].concat(), 19);
     assert_eq!(each(&refused, "status"), ["failed", "failed"]);
+}
+
+#[test]
+fn what_looks_at_the_machine_is_built_for_each_target_and_must_come_out_the_same() {
+    let place = tempfile::tempdir().unwrap();
+    let sdist = |project: Project| {
+        let sdist = place.path().join(project.file_name());
+        fs_err::write(&sdist, project.sdist()).unwrap();
+        sdist.to_str().unwrap().to_owned()
+    };
+    let looks =
+        sdist(Project { name: "looks", version: "1.0", looks_at_machine: true, ..Project::default() });
+    let plain = sdist(Project { name: "plain", version: "1.0", ..Project::default() });
+    let targets = ["--no-index", "--target", HOST, "--target", OTHER];
+    let results = build(&place, "dist", &[&[looks.as_str(), &plain], &targets[..]].concat(), 19);
+    assert_eq!(each(&results, "status"), ["built", "failed", "built", "shared"]);
+    let message = results[1]["failure"]["message"].as_str().unwrap();
+    assert!(message.contains("nothing in its name tells them apart"), "{message}");
+    // Whoever wants to be sure.
+    let all = [&[plain.as_str(), "--no-share"], &targets[..]].concat();
+    let results = build(&place, "dist", &all, 0);
+    assert_eq!(each(&results, "status"), ["cached", "built"]);
+    assert_eq!(results[0]["report"]["sha256"], results[1]["report"]["sha256"]);
 }
 
 #[test]

@@ -1,10 +1,10 @@
 //! `crosswheel rootfs`: roots from images and archives, made and checked by the program itself. (That from Debian's
 //! packages takes a mirror; only what happens without mmdebstrap is tested here.)
 
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use crosswheel::digest::Sha256;
 use serde_json::{Value, json};
@@ -31,11 +31,29 @@ impl Bench {
         self.directory.path().join(name)
     }
 
-    fn run(&self, arguments: &[&str]) -> Output {
+    fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_crosswheel"));
         command.arg("rootfs").args(arguments).arg("--json").current_dir(self.directory.path());
         command.env("CROSSWHEEL_CACHE_DIR", self.path("cache"));
-        command.output().unwrap()
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+
+    /// As [`Bench::command`], with a shell script in the place of mmdebstrap, and of what it takes for users who are
+    /// not root.
+    fn command_with_mmdebstrap(&self, script: &str, arguments: &[&str]) -> Command {
+        let programs = self.path("programs");
+        fs_err::create_dir_all(&programs).unwrap();
+        for (name, script) in [("mmdebstrap", script), ("fakechroot", ""), ("fakeroot", "")] {
+            fs_err::write(programs.join(name), format!("#!/bin/sh\nset -e\n{script}\n")).unwrap();
+            fs_err::set_permissions(programs.join(name), PermissionsExt::from_mode(0o755)).unwrap();
+        }
+        let mut command = self.command(arguments);
+        command.env("PATH", format!("{}:/usr/bin:/bin", programs.display()));
+        command
     }
 
     /// What a command that must succeed prints.
@@ -53,6 +71,7 @@ impl Bench {
         assert_eq!(self.names(), before, "a failed attempt left something");
         let document: Value = serde_json::from_slice(&output.stdout).unwrap();
         let error = &document["error"];
+        assert_eq!(error["kind"], "host");
         format!("{} | {}", error["message"].as_str().unwrap(), error["hint"].as_str().unwrap_or(""))
     }
 
@@ -408,4 +427,80 @@ fn without_mmdebstrap_there_is_a_hint() {
     for (option, value) in [("--include", "a;b"), ("--suite", "-x"), ("--arch", "mips")] {
         assert_eq!(bench.run(&["create", &format!("{option}={value}")]).status.code(), Some(2), "{option}");
     }
+}
+
+#[test]
+fn mmdebstrap_can_write_its_archive_to_the_end() {
+    let bench = Bench::new();
+    fs_err::write(bench.path("a.tar"), tar(&root_for(ARM64))).unwrap();
+    // More than a pipe holds.
+    let script = "cat a.tar; head -c 1000000 /dev/zero";
+    let output = bench.command_with_mmdebstrap(script, &["create", "root"]).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+
+    // What it says of itself counts.
+    let output = bench
+        .command_with_mmdebstrap("cat a.tar; echo E: disk on fire >&2; exit 3", &["create", "other"])
+        .output()
+        .unwrap();
+    let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(document["error"]["message"].as_str().unwrap().contains("disk on fire"), "{document}");
+    assert!(!bench.path("other").exists());
+}
+
+#[test]
+fn an_archive_that_is_not_whole_is_no_root() {
+    let bench = Bench::new();
+    let plain = tar(&root_for(ARM64));
+    // Without its end, and without the last member, an empty file.
+    let cut = plain.len() - 1024;
+    for length in [cut, cut - 512] {
+        fs_err::write(bench.path("cut.tar"), &plain[..length]).unwrap();
+        let failure = bench.failure(&["create", "--from", "cut.tar", "root"]);
+        assert!(failure.contains("some of it may be missing"), "{failure}");
+    }
+    let mut packed = gzip(&plain);
+    let checksum = packed.len() - 8;
+    packed[checksum] ^= 1;
+    fs_err::write(bench.path("bad.tar.gz"), packed).unwrap();
+    assert!(bench.failure(&["create", "--from", "bad.tar.gz", "root"]).contains("cannot read bad.tar.gz: "));
+}
+
+#[test]
+fn who_interrupts_gets_a_document_too() {
+    let bench = Bench::new();
+    let mut child = bench
+        .command_with_mmdebstrap("echo at work >&2; exec sleep 1000", &["create", "root"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    assert!(lines.any(|line| line.unwrap() == "at work"));
+    rustix::process::kill_process(rustix::process::Pid::from_child(&child), rustix::process::Signal::INT)
+        .unwrap();
+    // Until its end, or it could not write there.
+    lines.for_each(|line| drop(line.unwrap()));
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130));
+    let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(
+        document["error"],
+        json!({ "kind": "host", "message": "interrupted; nothing is left of it", "hint": null })
+    );
+    assert!(!bench.path("root").exists());
+}
+
+#[test]
+fn a_link_beside_the_root_is_in_the_way() {
+    let bench = Bench::new();
+    fs_err::write(bench.path("a.tar"), tar(&root_for(ARM64))).unwrap();
+    fs_err::create_dir(bench.path("elsewhere")).unwrap();
+    symlink("elsewhere", bench.path(".root.crosswheel-partial")).unwrap();
+    let failure = bench.failure(&["create", "--from", "a.tar", "root"]);
+    assert!(
+        failure.contains(".root.crosswheel-partial: it is no directory | see who has put it"),
+        "{failure}"
+    );
+    assert_eq!(fs_err::read_dir(bench.path("elsewhere")).unwrap().count(), 0);
 }

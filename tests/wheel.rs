@@ -755,6 +755,43 @@ fn a_machine_that_is_not_the_targets_builds_nothing() {
 }
 
 #[test]
+fn what_is_not_what_was_promised_is_refused() {
+    let bench = Bench::with_body("");
+    let python = bench.report(&[])["python_version"].as_str().unwrap().to_owned();
+    let minor = python.rsplit_once('.').unwrap().0;
+    fs_err::remove_dir_all(bench.path("out")).unwrap();
+    for (argument, problem) in [
+        ("--expect-name=other", "the sdist has the name `demo`, but `other` was asked for"),
+        ("--expect-version=2.0", "the sdist has the version `1.0`, but `2.0` was asked for"),
+        ("--expect-python=3.1", "the wheel must be for Python 3.1, but "),
+        ("--expect-libc=musl", "the wheel must be for systems with musl, but "),
+    ] {
+        let failure = bench.failure(19, &[argument]);
+        assert_eq!(failure["class"], "wheel-refused");
+        assert!(failure["message"].as_str().unwrap().contains(problem), "{failure}");
+    }
+    let promises = [
+        "--expect-name=DEMO",
+        "--expect-version=1",
+        "--expect-libc=glibc",
+        &format!("--expect-python={minor}"),
+    ];
+    bench.report(&promises);
+}
+
+/// Nothing of the sdist says what it is, so only the wheel can.
+#[test]
+fn a_project_that_nobody_knew_before_the_build_is_refused_then() {
+    let backend = BACKEND.replace("BODY", "");
+    let bench = Bench::with_files(&[("pyproject.toml", PYPROJECT), ("backend.py", &backend)]);
+    let failure = bench.failure(19, &["--expect-name=other"]);
+    assert!(failure["message"].as_str().unwrap().contains("the name `demo`"), "{failure}");
+    let failure = bench.failure(19, &["--expect-version=1.1"]);
+    assert!(failure["message"].as_str().unwrap().contains("the version `1.0`"), "{failure}");
+    bench.report(&["--expect-name=demo", "--expect-version=1.0"]);
+}
+
+#[test]
 fn the_report_is_the_document_of_standard_output_whatever_it_says() {
     let bench = Bench::with_body("if 'fail' in (config_settings or {}): raise ValueError('no')");
     let report = bench.path("reports/deep/report.json");

@@ -1,6 +1,7 @@
 """A `crosswheel serve` of our own: started on a free port with a store in a temporary directory, and always ended."""
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -10,6 +11,9 @@ import urllib.request
 
 from harness.processes import wait_until
 from harness.report import Failed, tail
+
+# `crosswheel_calls_total{method="...",code="OK"} 17`, or without labels
+_SAMPLE = re.compile(r"^(\w+)(?:\{(.*)\})? (\S+)$", re.MULTILINE)
 
 
 class Server:
@@ -97,6 +101,15 @@ class Server:
     def metrics(self):
         with urllib.request.urlopen(f"{self.http_address}/metrics", timeout=60) as answer:
             return answer.read().decode()
+
+    def figure(self, name, **labels):
+        """The sum of all samples of the metric `crosswheel_{name}` that have these labels."""
+        wanted = {f'{label}="{value}"' for label, value in labels.items()}
+        total = 0.0
+        for found, its_labels, value in _SAMPLE.findall(self.metrics()):
+            if found == f"crosswheel_{name}" and wanted <= set(its_labels.split(",")):
+                total += float(value)
+        return total
 
     def blob_path(self, sha256):
         """Where the store keeps a blob: Bazel's own layout of a disk cache."""

@@ -139,6 +139,10 @@ pub struct BuildArguments {
     )]
     rootfs: Vec<String>,
 
+    /// Build on every target, also what is taken to come out the same and is otherwise built once
+    #[arg(long, help_heading = "Builds")]
+    no_share: bool,
+
     /// Compile with a cross compiler of this machine where builds are emulated: Debian's aarch64-linux-gnu-gcc, or PROGRAM
     #[arg(
         long,
@@ -254,6 +258,10 @@ fn prepare(arguments: BuildArguments) -> Result<(BuildOptions, Executor), BuildF
     let remote = arguments.remote.resolve().map_err(invalid)?;
     let placement = remote.as_ref().map(|remote| remote.placement.clone());
     let cross_cc = arguments.cross_cc.as_deref().and_then(cross_cc);
+    let cross_compiler = cross_cc.as_ref().map(|compiler| match compiler {
+        CrossCc::Default => "on".to_owned(),
+        CrossCc::Program(program) => program.clone(),
+    });
     let executor = match remote {
         Some(_) if cross_cc.is_some() => {
             let message = "--cross-cc is for emulated builds on this machine, and --remote builds elsewhere";
@@ -293,12 +301,14 @@ fn prepare(arguments: BuildArguments) -> Result<(BuildOptions, Executor), BuildF
         patch_strip: arguments.patch_strip,
         targets: distinct(&arguments.targets),
         roots: roots(&arguments.rootfs).map_err(invalid)?,
-        cross_compiler: arguments.cross_cc.filter(|text| text != "off"),
+        roots_of_this_run: !is_of_variable(&arguments.rootfs),
+        cross_compiler,
         glibc: arguments.glibc,
         sandbox: arguments.sandbox,
         timeout: arguments.timeout,
         jobs,
         rebuild: arguments.rebuild,
+        no_share: arguments.no_share,
         refresh: arguments.refresh,
         lock: arguments.lock,
         update_lock: arguments.update_lock,
@@ -324,6 +334,11 @@ fn cross_cc(text: &str) -> Option<CrossCc> {
         }
         command => Some(CrossCc::Program(command.to_owned())),
     }
+}
+
+/// Whether these values of `--rootfs` are what the variable says, which is there for any run.
+fn is_of_variable(texts: &[String]) -> bool {
+    std::env::var("CROSSWHEEL_ROOTFS").is_ok_and(|variable| variable.split(';').eq(texts))
 }
 
 /// `TARGET=DIR`, one for each target.
@@ -406,4 +421,30 @@ fn details(failure: &BuildFailure) -> Vec<String> {
 fn print_document(results: &[SourceResult]) {
     let text = serde_json::to_string(&Document { results }).expect("results have only string keys");
     print(&text);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a command line means.
+    #[derive(clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        arguments: BuildArguments,
+    }
+
+    #[test]
+    fn a_cross_compiler_is_known_by_what_the_executor_starts() {
+        let compiler = |text: &str| {
+            let line = ["build", "a-1.tar.gz", "--cache-dir", "/no/such/cache", text];
+            let line = <Line as clap::Parser>::try_parse_from(line).unwrap();
+            prepare(line.arguments).unwrap().0.cross_compiler
+        };
+        let here = std::env::current_dir().unwrap();
+        assert_eq!(compiler("--cross-cc=tools/gcc"), Some(here.join("tools/gcc").display().to_string()));
+        assert_eq!(compiler("--cross-cc=some-gcc").as_deref(), Some("some-gcc"));
+        assert_eq!(compiler("--cross-cc").as_deref(), Some("on"));
+        assert_eq!(compiler("--cross-cc=off"), None);
+    }
 }

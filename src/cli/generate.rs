@@ -44,12 +44,16 @@ A model says the same as the flags:
   python = [\"3.11\"]
   exec-properties = { Pool = \"wheels\" }
 
+Properties take the place of the generated ones of the same name (in any case, and ISA that of
+Arch). With libc=musl, only pure wheels are built so far.
+
 The README.md that is written with them says how a workspace takes the files in.
 
 Exit codes:
   0  the files are there, or with --check: are as they would be written
   1  --check found differences; or something could not be read or written
-  2  the command line or the model makes no sense, or a file that was not generated is in the way")]
+  2  the command line or the model makes no sense, or a file that was not generated is in the way (BUILD, too:
+     Bazel would read BUILD.bazel instead)")]
 struct BazelArguments {
     /// The package's directory; other files in it are left alone
     #[arg(long, value_name = "DIR")]
@@ -101,7 +105,9 @@ impl From<DirectoryError> for Problem {
     fn from(error: DirectoryError) -> Self {
         match error {
             DirectoryError::Io { .. } => Self::Host(error.to_string()),
-            DirectoryError::NotOurs(_) | DirectoryError::NoFile(_) => Self::Usage(error.to_string()),
+            DirectoryError::NotOurs(_) | DirectoryError::Hidden { .. } | DirectoryError::NoFile(_) => {
+                Self::Usage(error.to_string())
+            }
         }
     }
 }

@@ -12,7 +12,7 @@ use serde_json::json;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use super::failure_text::{print_json, usage};
+use super::failure_text::{HOST, complaint, print_json, usage};
 use super::output::{complain, print};
 use crate::emulation::{Host, Obstacle, Support};
 use crate::platform::{Arch, Target};
@@ -37,7 +37,7 @@ Exit codes:
 pub struct RootfsArguments {
     #[command(subcommand)]
     command: RootfsCommand,
-    /// Print one JSON document
+    /// Print one JSON document; of a failure or an interruption, {"error": {...}}
     #[arg(long, global = true)]
     json: bool,
     /// The cache directory, in which roots are by default [default: crosswheel in the user's cache directory]
@@ -139,7 +139,7 @@ fn run_check(directory: &Path, json: bool) -> ExitCode {
             }
             exit_code(&found)
         }
-        Err(error) => fail(json, &error),
+        Err(error) => fail(json, &error.to_string(), error.hint()),
     }
 }
 
@@ -181,20 +181,21 @@ fn run_create(arguments: CreateArguments, destination: PathBuf, json: bool) -> E
             exit_code(&created.check)
         }
         Err(RootfsError::Interrupted) => {
-            complain("error: interrupted; nothing is left of it");
+            fail(json, "interrupted; nothing is left of it", None);
             let signal = interrupt.signal.load(Ordering::SeqCst);
             ExitCode::from(u8::try_from(128 + signal).unwrap_or(u8::MAX))
         }
-        Err(error) => fail(json, &error),
+        Err(error) => fail(json, &error.to_string(), error.hint()),
     }
 }
 
-fn fail(json: bool, error: &RootfsError) -> ExitCode {
-    let hint = error.hint();
+fn fail(json: bool, message: &str, hint: Option<String>) -> ExitCode {
     if json {
-        print_json(&json!({ "error": { "message": error.to_string(), "hint": hint } }));
+        let mut document = complaint(HOST, message);
+        document["error"]["hint"] = json!(hint);
+        print_json(&document);
     }
-    complain(&format!("error: {error}"));
+    complain(&format!("error: {message}"));
     if let Some(hint) = hint {
         complain(&format!("hint: {hint}"));
     }

@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use clap::builder::{OsStringValueParser, TypedValueParser};
+use pep440_rs::Version;
+use pep508_rs::PackageName;
 use serde::Serialize;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -27,6 +29,7 @@ use crate::sdist::failure::Failure;
 use crate::sdist::interpreter::Interpreter;
 use crate::sdist::report::{CompilerKind, CompilerReport, Outcome, Report};
 use crate::sdist::step_error::StepError;
+use crate::sdist::wanted::{LibcFamily, Wanted, WantedPython};
 use crate::sdist::wheelhouse::GivenWheels;
 
 const AFTER_HELP: &str = "\
@@ -62,6 +65,18 @@ pub struct WheelArguments {
     /// Whether the wheel must hold compiled code; auto refuses a pure wheel when the sdist has native sources and a compiler failed
     #[arg(long, value_enum, default_value_t)]
     expect: Expect,
+    /// Build nothing but this project
+    #[arg(long, value_name = "NAME")]
+    expect_name: Option<PackageName>,
+    /// Build nothing but this version of the project
+    #[arg(long, value_name = "VERSION")]
+    expect_version: Option<Version>,
+    /// Build with nothing but this version of Python, such as 3.11, whatever --python finds
+    #[arg(long, value_name = "VERSION")]
+    expect_python: Option<WantedPython>,
+    /// Build with nothing but a Python that runs on this C library
+    #[arg(long, value_enum, value_name = "LIBC")]
+    expect_libc: Option<LibcFamily>,
     /// Patch file for the sources; may be given several times
     #[arg(long = "patch", value_name = "FILE")]
     patches: Vec<PathBuf>,
@@ -309,6 +324,12 @@ fn request(arguments: WheelArguments, cache: PathBuf) -> Result<WheelRequest, St
         timeout: arguments.timeout.map(Duration::from_secs),
         sandbox: arguments.sandbox,
         expect: arguments.expect,
+        wanted: Wanted {
+            name: arguments.expect_name,
+            version: arguments.expect_version,
+            python: arguments.expect_python,
+            libc: arguments.expect_libc,
+        },
         cache,
         work: arguments.work_dir,
         keep_work: arguments.keep_work,

@@ -10,7 +10,7 @@ use std::time::Instant;
 use pep440_rs::Version;
 use pep508_rs::PackageName;
 
-use super::build_sdist::Built;
+use super::build_sdist::{Built, touches_pyproject};
 use super::builder::Builder;
 use super::credentials::redact_urls;
 use super::destination::Destination;
@@ -170,15 +170,23 @@ impl SourceBuild<'_> {
         let task = run.progress.task(self.label(index));
         let (source, sdist) = self.sdist(&task)?;
         let builder = self.targets.builder(index, &task)?;
-        let shareable = |done: &&Done| is_right_for(&done.report, run.options.expect, &builder.interpreter);
-        if let Some(done) = self.done.iter().find(shareable) {
+        let writes_lock = run.lock_to_write().is_some();
+        // What a patched pyproject.toml asks for only a build can tell the lock.
+        let may_share = !(run.options.no_share || writes_lock && touches_pyproject(&run.customisation));
+        let is_right =
+            |done: &&Done| may_share && is_right_for(&done.report, run.options.expect, &builder.interpreter);
+        if let Some(done) = self.done.iter().find(is_right) {
+            let locks = match writes_lock {
+                true => builder.locks_of_shared(&sdist, &run.customisation, &done.report, &task)?,
+                false => Vec::new(),
+            };
             return Ok(Delivered {
                 status: Status::Shared,
                 report: done.report.clone(),
                 wheel: done.published.clone(),
                 replaced: false,
                 shared_from: Some(done.target),
-                locks: Vec::new(),
+                locks,
             });
         }
         let built = builder.build_sdist(&sdist, &run.customisation, run.options.rebuild, &[&sdist], &task)?;

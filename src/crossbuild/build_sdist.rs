@@ -94,6 +94,21 @@ impl Builder {
         }
     }
 
+    /// Lock entries of `sdist` as if it had been built here, and not for another target, with `report`: what is shared
+    /// today may be built for this target alone tomorrow.
+    pub(super) fn locks_of_shared(
+        &self,
+        sdist: &Sdist,
+        customisation: &Customisation,
+        report: &Report,
+        task: &Task,
+    ) -> Result<Vec<LockedSdist>, BuildFailure> {
+        let mut asked = self.static_requirements(sdist, customisation)?;
+        self.add_requirements(&mut asked, &report.dynamic_requirements);
+        let resolution = self.resolve(&asked, &[sdist], task)?;
+        Ok(self.lock_entries(sdist, &resolution))
+    }
+
     /// Adds what the backend found missing to `asked`. A failure that is of another kind, or that has
     /// nothing new, is final.
     fn ask_for_more(
@@ -202,6 +217,6 @@ fn changed(path: &Path) -> BuildFailure {
         .with_hint("something changed it since; if it is in the cache, remove it there")
 }
 
-fn touches_pyproject(customisation: &Customisation) -> bool {
+pub(super) fn touches_pyproject(customisation: &Customisation) -> bool {
     customisation.patches.iter().any(|patch| patch.touches_pyproject)
 }

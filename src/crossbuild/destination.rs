@@ -39,8 +39,32 @@ pub(super) fn destinations(
         return Err(BuildFailure::new(BuildFailureClass::InvalidSource, message)
             .with_hint("leave it out: each target asks for its own"));
     }
+    refuse_unused(options, &targets)?;
     let place = |target| Destination { target, placement: place(options, cache, local, target) };
     Ok(targets.into_iter().map(place).collect())
+}
+
+/// Fails if something was said of builds that there are none of: it would be forgotten silently.
+fn refuse_unused(options: &BuildOptions, targets: &[Target]) -> Result<(), BuildFailure> {
+    let refuse = |message: String, hint: String| {
+        Err(BuildFailure::new(BuildFailureClass::InvalidSource, message).with_hint(hint))
+    };
+    let roots = options.roots.iter().filter(|_| options.roots_of_this_run);
+    if let Some((target, _)) = roots.clone().next().filter(|_| options.remote.is_some()) {
+        let message =
+            format!("--rootfs {target}=... is for builds on this machine, and --remote builds elsewhere");
+        let hint = "leave out one of them; pools of the server have root file systems of their own: `crosswheel serve --pool NAME=ROOTFS`";
+        return refuse(message, hint.into());
+    }
+    if let Some((target, _)) = roots.clone().find(|(target, _)| !targets.contains(target)) {
+        let message = format!("--rootfs {target}=... is given, and nothing is built for {target}");
+        return refuse(message, format!("add --target {target}"));
+    }
+    if options.cross_compiler.is_some() && targets.iter().all(|target| is_host(*target)) {
+        let message = "--cross-cc is for emulated builds, and nothing is built for another platform than this machine's";
+        return refuse(message.into(), format!("add --target {}", other()));
+    }
+    Ok(())
 }
 
 /// The platform of the Python that was asked for. One that is on the workers only is taken to be of a platform
@@ -88,6 +112,15 @@ fn is_host(target: Target) -> bool {
     target.arch == Arch::host()
 }
 
+/// The platform that is not this machine's.
+fn other() -> Target {
+    let arch = match Arch::host() {
+        Arch::Amd64 => Arch::Arm64,
+        Arch::Arm64 => Arch::Amd64,
+    };
+    Target { arch }
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::placement::RemotePlacement;
@@ -111,12 +144,14 @@ mod tests {
             patch_strip: 1,
             targets: targets.to_vec(),
             roots: Vec::new(),
+            roots_of_this_run: true,
             cross_compiler: None,
             glibc: None,
             sandbox: Mode::Auto,
             timeout: None,
             jobs: 1,
             rebuild: false,
+            no_share: false,
             refresh: false,
             lock: None,
             update_lock: false,
@@ -134,14 +169,6 @@ mod tests {
 
     fn host() -> Target {
         Target { arch: Arch::host() }
-    }
-
-    fn other() -> Target {
-        let arch = match Arch::host() {
-            Arch::Amd64 => Arch::Arm64,
-            Arch::Arm64 => Arch::Amd64,
-        };
-        Target { arch }
     }
 
     fn found(
@@ -182,6 +209,33 @@ mod tests {
         let off = BuildOptions { sandbox: Mode::Off, ..named };
         let failure = found(&off, local()).unwrap().remove(0).placement.unwrap_err();
         assert_eq!(failure.class, BuildFailureClass::InvalidSource);
+    }
+
+    #[test]
+    fn what_is_said_of_builds_that_there_are_none_of_is_refused() {
+        let message = |options: BuildOptions| {
+            let failure = found(&options, local()).unwrap_err();
+            assert_eq!(failure.class, BuildFailureClass::InvalidSource);
+            (failure.message, failure.hint.unwrap())
+        };
+        let roots = vec![(other(), "/no/such/root".into())];
+        let rootfs = BuildOptions { roots, ..options(&[]) };
+        let (said, hint) = message(rootfs.clone());
+        assert!(said.contains(&format!("nothing is built for {}", other())), "{said}");
+        assert_eq!(hint, format!("add --target {}", other()));
+        let remote = Some(RemotePlacement::default());
+        let (said, _) =
+            message(BuildOptions { remote: remote.clone(), targets: vec![other()], ..rootfs.clone() });
+        assert!(said.contains("--remote builds elsewhere"), "{said}");
+        // What is there for any run is there for those that need it.
+        found(&BuildOptions { roots_of_this_run: false, ..rootfs.clone() }, local()).unwrap();
+        found(&BuildOptions { roots_of_this_run: false, remote, ..rootfs.clone() }, local()).unwrap();
+        found(&BuildOptions { targets: vec![host(), other()], ..rootfs }, local()).unwrap();
+        let cross = BuildOptions { cross_compiler: Some("gcc".into()), ..options(&[]) };
+        let (said, hint) = message(cross.clone());
+        assert!(said.contains("--cross-cc"), "{said}");
+        assert_eq!(hint, format!("add --target {}", other()));
+        found(&BuildOptions { targets: vec![other()], ..cross }, local()).unwrap();
     }
 
     #[test]

@@ -10,9 +10,8 @@ use super::lines::last_lines;
 use super::placement::Placement;
 use super::progress::Task;
 use super::run::Run;
-use super::step::WORKER_PATH;
 use crate::client::{ClientError, Finished, Job};
-use crate::platform::Target;
+use crate::platform::{SYSTEM_PATH, Target};
 use crate::sdist::interpreter::{Interpreter, QUESTION, parse_version};
 
 /// How long Python may take to start and answer, emulated and on a machine with much else to do.
@@ -38,7 +37,8 @@ impl Run {
         let local = self.local.as_ref().ok();
         let program = program(&self.options.python, local, placement);
         task.stage(&format!("asking {program} of {target} about itself"));
-        let job = question(&program, placement, target, self.options.refresh);
+        let again = self.options.refresh || self.options.rebuild;
+        let job = question(&program, placement, target, again);
         let client = self.executor.client()?;
         let ended = client.run(&job, false, self.interrupt.cancellation(), |_| ());
         self.interrupt.check()?;
@@ -53,7 +53,9 @@ impl Run {
 /// The action that asks. In its key is what says that another Python may have come.
 fn question(program: &str, placement: &Placement, target: Target, again: bool) -> Job {
     let salt = match placement {
-        Placement::Root(root) => KeyBuilder::default().part("root", &root.stamp),
+        Placement::Root(root) => {
+            KeyBuilder::default().part("root", &root.stamp).part("program", root.stamp_of(program))
+        }
         Placement::Here | Placement::Remote(_) => {
             let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
             KeyBuilder::default().part("day", (now.as_secs() / DAY).to_string())
@@ -61,7 +63,7 @@ fn question(program: &str, placement: &Placement, target: Target, again: bool) -
     };
     Job {
         arguments: [program].into_iter().chain(QUESTION).map(str::to_owned).collect(),
-        environment: [("PATH".to_owned(), WORKER_PATH.to_owned())].into(),
+        environment: [("PATH".to_owned(), SYSTEM_PATH.to_owned())].into(),
         platform: placement.platform(target),
         timeout: Some(TIMEOUT),
         salt: salt.finish().to_string().into_bytes(),
@@ -226,6 +228,19 @@ mod tests {
         };
         assert_eq!(digest("one"), digest("one"));
         assert_ne!(digest("one"), digest("another"));
+    }
+
+    #[test]
+    fn a_python_that_became_another_is_asked_anew() {
+        let target = "linux_arm64".parse().unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let python = directory.path().join("python");
+        let digest = |leads_to: &str| {
+            let _ = fs_err::remove_file(&python);
+            std::os::unix::fs::symlink(leads_to, &python).unwrap();
+            question("/python", &root(directory.path(), ""), target, false).digest()
+        };
+        assert_ne!(digest("/opt/3.10/python"), digest("/opt/3.10.0/python"));
     }
 
     #[test]

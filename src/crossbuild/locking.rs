@@ -17,11 +17,14 @@ impl Run {
         self.lock.as_ref().filter(|_| !self.options.update_lock)
     }
 
+    /// The lock file that is written, if one is: one that does not rule.
+    pub(super) fn lock_to_write(&self) -> Option<&Path> {
+        self.options.lock.as_deref().filter(|_| self.lock_in_use().is_none())
+    }
+
     /// Writes the lock file if it is not the one that ruled.
     pub(super) fn write_lock(&self, entries: Vec<LockedSdist>) -> Result<(), BuildFailure> {
-        let Some(path) = self.options.lock.as_ref().filter(|_| self.lock_in_use().is_none()) else {
-            return Ok(());
-        };
+        let Some(path) = self.lock_to_write() else { return Ok(()) };
         let mut lock = self.lock.clone().unwrap_or_else(Lock::empty);
         lock.update(entries);
         if self.lock.as_ref() == Some(&lock) {

@@ -45,6 +45,8 @@ pub struct BuildOptions {
     pub targets: Vec<Target>,
     /// Root file systems in which the steps for a target run, if they run on this machine.
     pub roots: Vec<(Target, PathBuf)>,
+    /// Whether each of them is meant for this run, rather than for whichever needs it.
+    pub roots_of_this_run: bool,
     /// The compiler of this machine that emulated builds use, as the executor understands it; their own if `None`.
     pub cross_compiler: Option<String>,
     /// The newest glibc wheels may need.
@@ -57,6 +59,8 @@ pub struct BuildOptions {
     pub jobs: usize,
     /// Build sources even if their wheels are in the cache.
     pub rebuild: bool,
+    /// Build on every target, whatever could be shared.
+    pub no_share: bool,
     /// Ask indexes again.
     pub refresh: bool,
     /// The lock file.

@@ -10,7 +10,7 @@ use super::placement::Placement;
 use super::rust::RustInputs;
 use crate::client::{ClientError, InputRoot, Job};
 use crate::digest::{Digest, DigestFunction, Sha256};
-use crate::platform::{Glibc, Target};
+use crate::platform::{Glibc, SYSTEM_PATH, Target};
 use crate::sandbox::Mode;
 use crate::sdist::build::Expect;
 use crate::sdist::interpreter::Interpreter;
@@ -73,9 +73,6 @@ pub struct WheelStep<'a> {
 /// The directory of the exec root that a step puts its wheel into.
 pub(super) const OUT: &str = "out";
 
-/// What `PATH` is to workers that look for crosswheel, and for a Python, themselves.
-pub(super) const WORKER_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-
 /// Tells a worker which crosswheel is meant, so that it can refuse to be another one, and keeps results of
 /// different versions apart (`execute::own_binary`).
 const VERSION_VARIABLE: &str = "CROSSWHEEL_VERSION";
@@ -91,7 +88,7 @@ impl WheelStep<'_> {
     pub(super) fn job(&self, placement: &Placement) -> Result<Job, BuildFailure> {
         let mut inputs = InputRoot::default();
         let arguments = self.arguments(placement, &mut inputs)?;
-        let variables = [("PATH", WORKER_PATH), (VERSION_VARIABLE, env!("CARGO_PKG_VERSION"))];
+        let variables = [("PATH", SYSTEM_PATH), (VERSION_VARIABLE, env!("CARGO_PKG_VERSION"))];
         Ok(Job {
             arguments,
             environment: variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
@@ -170,7 +167,7 @@ impl WheelStep<'_> {
     }
 
     /// What decides the wheel and is not in the action otherwise: the Python and the Rust of this machine, or what
-    /// is installed in the root file system. Compilers and libraries of this machine are not part of it; nor is what
+    /// is installed in the root file system, its Python, and which cross compiler builds in it see. Compilers and libraries of this machine are not part of it; nor is what
     /// the workers have elsewhere.
     fn salt(&self, placement: &Placement) -> Vec<u8> {
         let key = match placement {
@@ -179,7 +176,8 @@ impl WheelStep<'_> {
             }
             Placement::Root(root) => {
                 let key = KeyBuilder::default().part("root", &root.stamp);
-                key.parts("cross compiler", &root.cross_compiler)
+                let program = self.interpreter.executable.to_string_lossy();
+                key.part("program", root.stamp_of(&program)).parts("cross compiler", &root.cross_compiler)
             }
             Placement::Remote(_) => return Vec::new(),
         };

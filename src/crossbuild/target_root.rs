@@ -1,12 +1,13 @@
 //! A root file system in which the steps for a target run, on this machine. Knows nothing of how it is made, nor of
 //! what makes programs of another architecture run.
 
+use std::ffi::{OsStr, OsString};
 use std::fmt::Write;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use super::failure::{BuildFailure, BuildFailureClass};
-use crate::platform::Target;
+use crate::platform::{SYSTEM_PATH, Target};
 use crate::rootfs::Offer;
 
 /// Files that change with what is installed: where package systems keep their lists, and what says which system
@@ -23,6 +24,9 @@ const INSTALLED: [&str; 6] = [
 /// Where a Python may be that no package system knows of.
 const PROGRAM_DIRECTORIES: [&str; 2] = ["usr/local/bin", "usr/bin"];
 
+/// As many links as the kernel follows.
+const MOST_LINKS: usize = 40;
+
 /// A root file system of a target's platform.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TargetRoot {
@@ -30,7 +34,7 @@ pub struct TargetRoot {
     pub directory: PathBuf,
     /// Changes when other programs are installed in it, or when it is another one.
     pub stamp: String,
-    /// The compiler of this machine that the executor gives to builds in it, as the user named it; its own if
+    /// The compiler of this machine that the executor gives to builds in it, as the executor is told; its own if
     /// `None`.
     pub cross_compiler: Option<String>,
 }
@@ -57,6 +61,19 @@ impl TargetRoot {
         let inside = path.strip_prefix("/").unwrap_or(path);
         // Where a link leads is another matter in there.
         fs_err::symlink_metadata(self.directory.join(inside)).is_ok()
+    }
+
+    /// Changes when `program`, a path or a command in it, becomes another one, wherever on the way there.
+    pub fn stamp_of(&self, program: &str) -> String {
+        let mut stamp = Stamp { root: &self.directory, text: String::new() };
+        if program.contains('/') {
+            stamp.add(Path::new(program));
+        } else {
+            for directory in SYSTEM_PATH.split(':') {
+                stamp.add(&Path::new(directory).join(program));
+            }
+        }
+        stamp.text
     }
 
     fn open(
@@ -94,24 +111,67 @@ impl TargetRoot {
 }
 
 fn stamp(root: &Path) -> String {
-    let mut text = root.display().to_string();
-    let mut add = |path: &Path| {
-        if let Ok(metadata) = fs_err::symlink_metadata(path) {
-            let changed = format!("{}.{}", metadata.mtime(), metadata.mtime_nsec());
-            // Writing to a text does not fail.
-            let _ = write!(text, "\n{} {} {changed}", path.display(), metadata.len());
-        }
-    };
-    INSTALLED.iter().for_each(|path| add(&root.join(path)));
+    let mut stamp = Stamp { root, text: root.display().to_string() };
+    INSTALLED.iter().for_each(|path| stamp.add(Path::new(path)));
     for directory in PROGRAM_DIRECTORIES {
         let entries = fs_err::read_dir(root.join(directory)).into_iter().flatten().flatten();
-        let is_python = |name: &std::ffi::OsStr| name.to_string_lossy().starts_with("python");
-        let mut pythons: Vec<PathBuf> =
-            entries.filter(|entry| is_python(&entry.file_name())).map(|entry| entry.path()).collect();
-        pythons.sort();
-        pythons.iter().for_each(|path| add(path));
+        let mut names: Vec<_> = entries.map(|entry| entry.file_name()).collect();
+        names.retain(|name| name.to_string_lossy().starts_with("python"));
+        names.sort();
+        names.iter().for_each(|name| stamp.add(&Path::new(directory).join(name)));
     }
-    text
+    stamp.text
+}
+
+/// What is known of files in a root file system without reading them.
+struct Stamp<'a> {
+    root: &'a Path,
+    text: String,
+}
+
+impl Stamp<'_> {
+    /// Adds the file that `path`, as seen in the root, leads to, and every link on the way there.
+    fn add(&mut self, path: &Path) {
+        let mut way = reversed(path);
+        let mut place = PathBuf::from("/");
+        let mut links = 0;
+        while let Some(name) = way.pop() {
+            if name == OsStr::new("..") {
+                place.pop();
+                continue;
+            }
+            let next = place.join(&name);
+            let on_host = self.root.join(next.strip_prefix("/").unwrap_or(&next));
+            let Ok(metadata) = fs_err::symlink_metadata(&on_host) else { return };
+            if metadata.is_dir() {
+                place = next;
+                continue;
+            }
+            // The time of the change tells files apart that were unpacked with times of an archive.
+            let modified = format!("{}.{}", metadata.mtime(), metadata.mtime_nsec());
+            let changed = format!("{}.{}", metadata.ctime(), metadata.ctime_nsec());
+            // Writing to a text does not fail.
+            let _ = write!(self.text, "\n{} {} {modified} {changed}", next.display(), metadata.len());
+            let Ok(target) = fs_err::read_link(&on_host) else { return };
+            links += 1;
+            if links > MOST_LINKS {
+                return;
+            }
+            if target.is_absolute() {
+                place = PathBuf::from("/");
+            }
+            way.extend(reversed(&target));
+        }
+    }
+}
+
+/// The names in a path, the last one first.
+fn reversed(path: &Path) -> Vec<OsString> {
+    let name = |component: Component| match component {
+        Component::Normal(_) | Component::ParentDir => Some(component.as_os_str().to_owned()),
+        Component::Prefix(_) | Component::RootDir | Component::CurDir => None,
+    };
+    path.components().rev().filter_map(name).collect()
 }
 
 #[cfg(test)]
@@ -173,5 +233,42 @@ mod tests {
         fs_err::create_dir_all(root.path().join("var/lib/dpkg")).unwrap();
         fs_err::write(root.path().join("var/lib/dpkg/status"), "Package: gcc\n").unwrap();
         assert_ne!(stamp(), with_python);
+    }
+
+    #[test]
+    fn a_program_that_becomes_another_changes_its_stamp_wherever_on_the_way() {
+        let root = root(Arch::Arm64);
+        let at = |path: &str| root.path().join(path);
+        let link = |target: &str, path: &str| {
+            let _ = fs_err::remove_file(at(path));
+            std::os::unix::fs::symlink(target, at(path)).unwrap();
+        };
+        for (directory, size) in [("opt/3.10/bin", 1), ("opt/3.11/bin", 2), ("usr/bin", 3), ("etc", 4)] {
+            fs_err::create_dir_all(at(directory)).unwrap();
+            fs_err::write(at(directory).join("python"), vec![b'x'; size]).unwrap();
+        }
+        link("3.10", "opt/current");
+        // Absolute, as seen in the root; and in more than one step.
+        link("/opt/current/bin/python", "etc/alternative");
+        link("../../etc/alternative", "usr/bin/python3");
+        let stamp = |program: &str| {
+            let root = TargetRoot::given(root.path(), target(Arch::Arm64)).unwrap();
+            (root.stamp_of(program), root.stamp)
+        };
+        let programs = ["python3", "/usr/bin/python3", "/opt/current/bin/python"];
+        let before = programs.map(stamp);
+        assert_eq!(programs.map(stamp), before);
+        assert!(before[0].0.contains("/opt/3.10/bin/python"), "{:?}", before[0]);
+        link("3.11", "opt/current");
+        for (program, before) in programs.iter().zip(before) {
+            let after = stamp(program);
+            assert!(after.0 != before.0 && after.1 != before.1, "{program}");
+        }
+        // Of a program that has not changed, what other links lead to says nothing.
+        assert_eq!(stamp("python").0, stamp("/usr/bin/python").0);
+        // A circle ends.
+        link("python3", "usr/bin/python3");
+        stamp("python3");
+        assert_eq!(stamp("no-such-program").0, "");
     }
 }

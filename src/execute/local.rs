@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -33,6 +33,23 @@ pub struct SharedFiles {
     pub(super) reader: InputReader,
     pub(super) trees: Trees,
     pub(super) scratch: Arc<Home>,
+    pub(super) staged: StagedEntries,
+}
+
+/// What the input roots of all actions so far held, and what of it had to be copied. Trees count what they make.
+#[derive(Debug, Default)]
+pub(super) struct StagedEntries {
+    pub wanted: AtomicU64,
+    pub copied: AtomicU64,
+}
+
+/// Files, directories and symlinks in the input roots of all actions so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InputEntries {
+    /// Of each action that was given its input root, all of them.
+    pub wanted: u64,
+    /// Those that had to be linked, copied or created for that. The others were there.
+    pub made: u64,
 }
 
 impl SharedFiles {
@@ -46,12 +63,21 @@ impl SharedFiles {
         };
         let scratch = home(&store.work_directory())?;
         let trees = Trees::new(Arc::clone(&store), home(&store.trees_directory())?, trees);
-        Ok(Self { reader: InputReader::new(Arc::clone(&store), inputs), trees, scratch, store })
+        let reader = InputReader::new(Arc::clone(&store), inputs);
+        Ok(Self { reader, trees, scratch, staged: StagedEntries::default(), store })
     }
 
     /// How input roots came about so far: those that were there, those put on top of others, those made in full.
     pub fn tree_uses(&self) -> [(TreeUse, u64); 3] {
         self.trees.uses()
+    }
+
+    /// How much there was to stage so far, and how much of it was not there already.
+    pub fn input_entries(&self) -> InputEntries {
+        InputEntries {
+            wanted: self.staged.wanted.load(Ordering::Relaxed),
+            made: self.trees.made_entries() + self.staged.copied.load(Ordering::Relaxed),
+        }
     }
 }
 

@@ -45,7 +45,7 @@ mod timestamps;
 pub use cross_compiler::{CrossCompiler, CrossCompilerError};
 pub use error::{ExecuteError, MissingInput};
 pub use input::{InputLimits, TreeLimits, TreeUse};
-pub use local::{LocalExecutor, LocalSettings, SharedFiles};
+pub use local::{InputEntries, LocalExecutor, LocalSettings, SharedFiles};
 pub use metrics::ExecuteCounters;
 pub use outputs::ABSOLUTE_SYMLINKS;
 pub use own_binary::OwnBinarySettings;

@@ -95,13 +95,17 @@ pub use super::cross_compiler::{CROSS_CC_VARIABLE, NATIVE_USR};
 pub const PRIVATE_CACHE_INSIDE: &str = "/tmp/crosswheel-cache";
 
 /// Options of `crosswheel wheel` that an action with the shared cache may use, besides [`PATH_OPTIONS`].
-pub const OPTIONS: [&str; 14] = [
+pub const OPTIONS: [&str; 18] = [
     "--python",
     "--cross-cc",
     "--build-wheels",
     "--target",
     "--glibc",
     "--expect",
+    "--expect-name",
+    "--expect-version",
+    "--expect-python",
+    "--expect-libc",
     "--patch-strip",
     "--config-setting",
     "--env",

@@ -6,6 +6,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use rustix::fs::{CWD, Mode, OFlags};
 
@@ -83,7 +84,9 @@ impl Room {
             make_directory(&room.kernels())?;
         } else {
             write_copies(&files.store, inputs, &room.own)?;
+            files.staged.copied.fetch_add(inputs.totals.entries, Ordering::Relaxed);
         }
+        files.staged.wanted.fetch_add(inputs.totals.entries, Ordering::Relaxed);
         room.make_directories(command)?;
         Ok(room)
     }

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::fmt;
 
 use super::Pool;
-use crate::platform::Arch;
+use crate::platform::{Arch, canonical_property_name};
 use crate::reapi::{Action, Command, Platform};
 
 /// What an action asks of its worker, as it was written.
@@ -42,7 +42,7 @@ impl Offer {
     pub(super) fn of(pool: &Pool) -> Self {
         let mut offered: HashMap<String, Vec<String>> = HashMap::new();
         for (name, value) in &pool.properties {
-            let name = canonical_name(name);
+            let name = canonical_property_name(name);
             let mut values: Vec<String> =
                 value.split(',').map(|part| canonical_value(&name, part.trim())).collect();
             if values.len() > 1 {
@@ -59,15 +59,10 @@ impl Offer {
     }
 
     fn has(&self, name: &str, value: &str) -> bool {
-        let name = canonical_name(name);
+        let name = canonical_property_name(name);
         let value = canonical_value(&name, value);
         self.0.get(&name).is_some_and(|offered| offered.iter().any(|offer| offer == "*" || *offer == value))
     }
-}
-
-fn canonical_name(name: &str) -> String {
-    let name = name.to_ascii_lowercase();
-    if name == "isa" { "arch".to_owned() } else { name }
 }
 
 fn canonical_value(canonical_name: &str, value: &str) -> String {
@@ -87,8 +82,8 @@ fn canonical_value(canonical_name: &str, value: &str) -> String {
 
 /// The architecture that `properties` name under either name, if it is one of ours.
 pub fn arch_of(properties: &[(String, String)]) -> Option<Arch> {
-    let values = properties.iter().filter(|(name, _)| canonical_name(name) == "arch").map(|(_, value)| value);
-    let mut parts = values.flat_map(|value| value.split(','));
+    let architectures = properties.iter().filter(|(name, _)| canonical_property_name(name) == "arch");
+    let mut parts = architectures.flat_map(|(_, value)| value.split(','));
     parts.find_map(|part| Arch::from_property(&canonical_value("arch", part.trim())))
 }
 

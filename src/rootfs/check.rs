@@ -66,7 +66,7 @@ pub fn check(root: &Path, host: HostSupport<'_>) -> Result<Check, RootfsError> {
     let mut findings = vec![architecture(&offer), emulation(&offer, host), libc(&offer)];
     findings.extend(python(&inside, &offer));
     findings.extend([c_compiler(&inside, &offer), cplusplus(&inside, &offer), shell(&inside)]);
-    findings.extend([mount_points(&inside), access(&inside)]);
+    findings.extend([mount_points(&inside), access(&inside, &offer)]);
     Ok(Check { root: root.to_owned(), offers: offer.properties(), findings })
 }
 
@@ -262,26 +262,61 @@ fn mount_points(inside: &Inside) -> Finding {
     )
 }
 
-/// Whoever can change a root can change what is built in it.
-fn access(inside: &Inside) -> Finding {
+/// Whoever can change a root can change what is built in it. Looks at what every build uses: where programs and
+/// libraries are, and the programs that start first. Sticky directories count, too: anybody can add to them.
+fn access(inside: &Inside, offer: &Offer) -> Finding {
     let own = rustix::process::geteuid().as_raw();
-    let mut open = Vec::new();
-    for path in ["", "bin", "sbin", "lib", "etc", "usr", "usr/bin", "usr/lib", "usr/local", "usr/local/bin"] {
-        if let Some(stat) = inside.stat(Path::new(path))
-            && (stat.st_mode & Mode::WOTH.as_raw_mode() != 0 || ![0, own].contains(&stat.st_uid))
-        {
-            open.push(format!("/{path}"));
-        }
-    }
+    let writable = (Mode::WGRP | Mode::WOTH).as_raw_mode();
+    let is_open = |path: &&String| {
+        inside
+            .stat(Path::new(path))
+            .is_some_and(|stat| stat.st_mode & writable != 0 || ![0, own].contains(&stat.st_uid))
+    };
+    let paths = paths_of_every_build(offer);
+    let open: Vec<_> = paths.iter().filter(is_open).map(|path| format!("/{path}")).collect();
     if open.is_empty() {
-        return works("access", "no other user of this host can change it");
+        return works(
+            "access",
+            "no other user of this host can change the shell, Python, or the directories of programs and libraries",
+        );
     }
     lacks(
         "access",
         Status::Limited,
         format!("other users of this host can change {}, and with that what is built", open.join(", ")),
-        "make it yours: chown -R, chmod o-w",
+        "make it yours: chown -R, chmod go-w",
     )
+}
+
+fn paths_of_every_build(offer: &Offer) -> Vec<String> {
+    let directories = [
+        "",
+        "bin",
+        "sbin",
+        "lib",
+        "lib64",
+        "etc",
+        "usr",
+        "usr/bin",
+        "usr/sbin",
+        "usr/lib",
+        "usr/lib64",
+        "usr/include",
+        "usr/local",
+        "usr/local/bin",
+        "usr/local/lib",
+    ];
+    let mut paths: Vec<String> = directories.map(str::to_owned).to_vec();
+    paths.push("bin/sh".to_owned());
+    if let Some(arch) = offer.arch {
+        paths.extend(["lib", "usr/lib"].map(|library| format!("{library}/{}-linux-gnu", arch.machine())));
+    }
+    for minor in &offer.python_minors {
+        let of_prefix =
+            |prefix| [format!("{prefix}/bin/python3.{minor}"), format!("{prefix}/lib/python3.{minor}")];
+        paths.extend(PREFIXES.into_iter().flat_map(of_prefix));
+    }
+    paths
 }
 
 #[cfg(test)]
@@ -303,6 +338,10 @@ mod tests {
     fn add(root: &Path, path: &str, contents: &[u8]) {
         let path = root.join(path);
         fs_err::create_dir_all(path.parent().unwrap()).unwrap();
+        // Whatever the umask is.
+        for parent in path.ancestors().skip(1).take_while(|parent| *parent != root) {
+            fs_err::set_permissions(parent, PermissionsExt::from_mode(0o755)).unwrap();
+        }
         fs_err::write(&path, contents).unwrap();
         fs_err::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
     }
@@ -351,6 +390,19 @@ mod tests {
         assert!(all.findings.iter().all(|finding| finding.status == Status::Works), "{:?}", all.findings);
         assert_eq!(all.offers[0], ("Arch".to_owned(), "arm64".to_owned()));
 
+        for (path, mode) in [
+            ("usr/bin", 0o777),
+            ("usr/lib", 0o1777),
+            ("usr/lib/aarch64-linux-gnu", 0o775),
+            ("usr/bin/python3.11", 0o775),
+            ("usr/bin/dash", 0o757),
+        ] {
+            let was = fs_err::metadata(root.join(path)).unwrap().permissions();
+            fs_err::set_permissions(root.join(path), PermissionsExt::from_mode(mode)).unwrap();
+            assert_eq!(status(&look(), "access"), Some(Status::Limited), "{path}");
+            fs_err::set_permissions(root.join(path), was).unwrap();
+        }
+        assert_eq!(status(&look(), "access"), Some(Status::Works));
         fs_err::set_permissions(root.join("usr/bin"), PermissionsExt::from_mode(0o777)).unwrap();
         fs_err::remove_dir(root.join("var/tmp")).unwrap();
         let worse = look();

@@ -31,6 +31,9 @@ pub enum RootfsError {
     /// Another process is making it.
     #[error("another `crosswheel rootfs create` is at work on {}", .0.display())]
     Busy(PathBuf),
+    /// Something that we cannot have made, where the new root is made.
+    #[error("cannot make a root in {}: it {problem}", .path.display())]
+    InTheWay { path: PathBuf, problem: &'static str },
     /// An archive that cannot be read.
     #[error("cannot read {archive}: {source}")]
     Archive {
@@ -137,6 +140,7 @@ impl RootfsError {
                 "--force replaces a root that crosswheel has made; end the servers that use it first".to_owned()
             }
             Self::NotOurs(path) => format!("choose another directory, or remove it yourself: {}", path.display()),
+            Self::InTheWay { path, .. } => format!("see who has put it there, and remove it: {}", path.display()),
             Self::Layout { .. } => {
                 "an image layout is a directory with index.json, such as `skopeo copy docker://debian oci:DIR:TAG` \
                  makes"

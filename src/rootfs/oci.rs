@@ -87,8 +87,9 @@ impl Layout {
         found.pop().ok_or_else(|| self.no_image(format!("for linux/{}", arch.property()), search.others))
     }
 
-    /// Calls `act` twice with each layer of `image`, the lowest first: with its digest and with its archive. Before
-    /// the first time the blob is verified, and before the second what is in it, too, by the image's configuration.
+    /// Calls `act` twice with each layer of `image`, the lowest first: with its digest and with its archive, which it
+    /// has to read to the end. Before the first time the blob is verified, and before the second what is in it, too, by
+    /// the image's configuration.
     pub(super) fn layers(
         &self,
         image: &Image,
@@ -106,8 +107,6 @@ impl Layout {
             };
             let mut hashing = HashingReader::new(archive()?);
             act(Pass::First, &digest, &mut hashing)?;
-            // What follows the end of the archive.
-            io::copy(&mut hashing, &mut io::sink()).map_err(io)?;
             let found = hashing.finish().0.to_string();
             if let Some(diff_id) = image.diff_ids.get(index)
                 && diff_id.strip_prefix("sha256:").is_some_and(|expected| expected != found)

@@ -8,7 +8,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use fs_err::File;
-use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::fs::{CWD, Mode, OFlags, RenameFlags, mkdirat, openat, renameat_with};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
@@ -59,11 +59,7 @@ impl Place {
         name.push(destination.file_name().unwrap_or_default());
         name.push(".crosswheel-partial");
         let workshop = parent.join(name);
-        let lock = loop {
-            if let Some(lock) = lock(&workshop, &destination)? {
-                break lock;
-            }
-        };
+        let lock = lock(&workshop, &destination)?;
         let place = Self { destination, workshop, lock };
         place.sweep().map_err(RootfsError::io("remove what was left in", &place.workshop))?;
         let root = place.root();
@@ -133,27 +129,56 @@ impl Drop for Place {
     }
 }
 
-/// Makes and locks the directory `workshop`; nothing if somebody has removed it meanwhile.
-fn lock(workshop: &Path, destination: &Path) -> Result<Option<File>, RootfsError> {
-    match fs_err::create_dir(workshop) {
-        Ok(()) => {}
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+/// Each time somebody else has to end their work on the same root at the wrong moment.
+const MOST_TRIES: usize = 100;
+
+/// Makes and locks the directory `workshop`.
+fn lock(workshop: &Path, destination: &Path) -> Result<File, RootfsError> {
+    for _ in 0..MOST_TRIES {
+        if let Some(lock) = try_lock(workshop, destination)? {
+            return Ok(lock);
+        }
+    }
+    Err(RootfsError::Busy(destination.to_owned()))
+}
+
+/// Nothing if somebody has removed it meanwhile. Its name is no secret, so whoever can write to the directory around it
+/// may have made it: one in which others could exchange the root for theirs is refused.
+fn try_lock(workshop: &Path, destination: &Path) -> Result<Option<File>, RootfsError> {
+    match mkdirat(CWD, workshop, Mode::RWXU) {
+        Ok(()) | Err(Errno::EXIST) => {}
         Err(error) => return Err(RootfsError::io("make the directory", workshop)(error)),
     }
-    let file = match File::open(workshop) {
-        Ok(file) => file,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+    let in_the_way = |problem| RootfsError::InTheWay { path: workshop.to_owned(), problem };
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let file = match openat(CWD, workshop, flags, Mode::empty()) {
+        Ok(directory) => File::from_parts(directory.into(), workshop),
+        Err(Errno::NOENT) => return Ok(None),
+        Err(Errno::LOOP | Errno::NOTDIR) => return Err(in_the_way("is no directory")),
         Err(error) => return Err(RootfsError::io("open", workshop)(error)),
     };
+    let locked = file.metadata().map_err(RootfsError::io("look at", workshop))?;
+    let own = rustix::process::geteuid().as_raw();
+    check_private(locked.uid(), locked.mode(), own).map_err(in_the_way)?;
     match file.file().try_lock() {
         Ok(()) => {}
         Err(std::fs::TryLockError::WouldBlock) => return Err(RootfsError::Busy(destination.to_owned())),
         Err(std::fs::TryLockError::Error(error)) => return Err(RootfsError::io("lock", workshop)(error)),
     }
-    let locked = file.metadata().map_err(RootfsError::io("look at", workshop))?;
     let same = fs_err::symlink_metadata(workshop)
         .is_ok_and(|there| (there.dev(), there.ino()) == (locked.dev(), locked.ino()));
     Ok(same.then_some(file))
+}
+
+/// Whether nobody but the user `own` can change what is in a directory of `owner` with `mode`.
+fn check_private(owner: u32, mode: u32, own: u32) -> Result<(), &'static str> {
+    if owner != own {
+        Err("belongs to another user")
+    } else if mode & 0o022 != 0 {
+        Err("can be changed by other users")
+    } else {
+        Ok(())
+    }
 }
 
 /// Whether a root may be put at `destination`.
@@ -252,12 +277,47 @@ mod tests {
     }
 
     #[test]
+    fn what_others_could_have_put_beside_the_root_is_not_worked_in() {
+        let parent = tempfile::tempdir().unwrap();
+        let destination = parent.path().join("root");
+        let workshop = parent.path().join(".root.crosswheel-partial");
+        let place = Place::new(&destination, false).unwrap();
+        assert_eq!(fs_err::metadata(&workshop).unwrap().mode() & 0o777, 0o700);
+        drop(place);
+
+        let refused = || {
+            let error = Place::new(&destination, false).unwrap_err();
+            assert!(matches!(error, RootfsError::InTheWay { .. }), "{error}");
+            assert!(error.hint().unwrap().contains(".root.crosswheel-partial"));
+            error.to_string()
+        };
+        fs_err::create_dir(parent.path().join("elsewhere")).unwrap();
+        for target in ["elsewhere", "nowhere"] {
+            fs_err::os::unix::fs::symlink(target, &workshop).unwrap();
+            assert!(refused().ends_with("it is no directory"), "{}", refused());
+            fs_err::remove_file(&workshop).unwrap();
+        }
+        fs_err::write(&workshop, "x").unwrap();
+        assert!(refused().ends_with("it is no directory"), "{}", refused());
+        fs_err::remove_file(&workshop).unwrap();
+        for mode in [0o777, 0o770] {
+            fs_err::create_dir_all(workshop.join("root")).unwrap();
+            fs_err::set_permissions(&workshop, PermissionsExt::from_mode(mode)).unwrap();
+            assert!(refused().ends_with("it can be changed by other users"), "{}", refused());
+            assert!(workshop.join("root").exists());
+        }
+        assert_eq!(check_private(7, 0o40700, 8), Err("belongs to another user"));
+        assert_eq!(check_private(7, 0o40755, 7), Ok(()));
+    }
+
+    #[test]
     fn what_a_crash_left_is_swept_and_what_is_at_work_is_not() {
         let parent = tempfile::tempdir().unwrap();
         let destination = parent.path().join("root");
         let workshop = parent.path().join(".root.crosswheel-partial");
         fs_err::create_dir_all(workshop.join("root/half")).unwrap();
         fs_err::create_dir_all(workshop.join("removed/7/half")).unwrap();
+        fs_err::set_permissions(&workshop, PermissionsExt::from_mode(0o755)).unwrap();
         let place = Place::new(&destination, false).unwrap();
         assert_eq!(names(&place.root()), [""; 0]);
         let error = Place::new(&destination, false).unwrap_err();

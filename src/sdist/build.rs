@@ -20,6 +20,7 @@ use super::diagnosis::{diagnose, diagnose_refusal, failed_compilation};
 use super::environment::{EnvironmentPlan, FIXED_DIRECTORY};
 use super::failure::{Failure, FailureClass};
 use super::interpreter::Interpreter;
+use super::machine::mentions_machine;
 use super::patch::apply_patch;
 use super::project::Project;
 use super::report::{IsolationReport, Report, UsedRequirement};
@@ -28,6 +29,7 @@ use super::stopwatch::Stopwatch;
 use super::unpacked_wheel::UnpackedWheel;
 use super::venv::python_in;
 use super::verify::{Expected, NativeExpectation, VerifiedWheel, verify};
+use super::wanted::Wanted;
 use super::wheel_refused::WheelRefused;
 use super::wheelhouse::GivenWheels;
 use super::workspace::Workspace;
@@ -74,6 +76,8 @@ pub struct WheelRequest {
     pub sandbox: Mode,
     /// Whether the wheel must hold compiled code.
     pub expect: Expect,
+    /// What else must be true of it.
+    pub wanted: Wanted,
     /// Where interpreters' facts and unpacked wheels are kept between builds.
     pub cache: PathBuf,
     /// Where the workspace is made; a directory of the cache when absent, so that files can be
@@ -117,6 +121,7 @@ pub fn build_wheel(
     output: &mut (dyn Write + Send),
 ) -> Result<Report, StepError> {
     check_target(request)?;
+    request.wanted.check_python(&request.interpreter).map_err(Failure::from)?;
     std::thread::scope(|scope| {
         let mut step = Step { request, cancellation, stopwatch: Stopwatch::start() };
         // Takes as long as everything before the backend, and needs none of it.
@@ -164,6 +169,8 @@ struct BuildEnvironment {
     layout: Layout,
     venv: BuildVenv,
     installed: Vec<UnpackedWheel>,
+    /// See [`Report::mentions_machine`]; asked before anything of the project runs, which could change its sources.
+    mentions_machine: bool,
 }
 
 /// A wheel as the backend left it, unverified.
@@ -216,6 +223,8 @@ impl Step<'_> {
         self.cancellation.check()?;
         let project = Project::load(&source.root)?;
         project.check_python(&self.request.interpreter)?;
+        let (name, version) = (project.name.as_ref(), project.version.as_ref());
+        self.request.wanted.check_project(name, version).map_err(Failure::from)?;
         Ok(project)
     }
 
@@ -261,7 +270,8 @@ impl Step<'_> {
             let _ = writeln!(std::io::stderr(), "crosswheel: its environment is one of the cache: {venv}");
         }
         self.stopwatch.lap("venv");
-        Ok(BuildEnvironment { project, isolation, layout, venv, installed })
+        let mentions_machine = mentions_machine(&project);
+        Ok(BuildEnvironment { project, isolation, layout, venv, installed, mentions_machine })
     }
 
     /// Makes cargo take every crate from the vendored directory, and nothing from elsewhere.
@@ -442,6 +452,9 @@ impl Step<'_> {
         let directory = environment.layout.host.join(Layout::OUT);
         let verified = verify(&directory, &built.reported_name, &expected)
             .map_err(|refused| diagnose_refusal(refused, &built.log))?;
+        // Not every sdist says before it is built.
+        let version = &verified.file_name.version;
+        request.wanted.check_project(Some(&verified.name), Some(version)).map_err(Failure::from)?;
         self.stopwatch.lap("verify");
         Ok(verified)
     }
@@ -471,6 +484,7 @@ impl Step<'_> {
             tags: verified.tags.iter().map(ToString::to_string).collect(),
             pure: verified.pure,
             native_sources: source.has_native_sources,
+            mentions_machine: environment.mentions_machine,
             sha256: verified.sha256,
             size_bytes: verified.size_bytes,
             glibc_floor: verified.glibc_floor,

@@ -10,11 +10,11 @@ use std::str::FromStr;
 use nix::unistd::{AccessFlags, access};
 
 use super::build::WheelRequest;
-use super::environment::{SYSTEM_PATH, quoted};
+use super::environment::quoted;
 use super::interpreter::{Interpreter, machine_of, stamp};
 use super::report::{CompilerKind, CompilerReport};
 use crate::digest::Sha256;
-use crate::platform::Arch;
+use crate::platform::{Arch, SYSTEM_PATH};
 
 /// A compiler that runs natively and compiles for the architecture of an interpreter that may run emulated.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -6,6 +6,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use super::project::Project;
+use crate::platform::SYSTEM_PATH;
 
 /// 1980-01-01T00:00:00Z: the earliest time a zip archive can hold (facts of backends: 0 is clamped
 /// to 1980 by most and to 2016 by one).
@@ -14,8 +15,6 @@ pub const DEFAULT_SOURCE_DATE_EPOCH: u64 = 315_532_800;
 /// Where the paths of the workspace seem to be in debug information, whatever they really are.
 /// With namespaces this is also where they are.
 pub const FIXED_DIRECTORY: &str = "/crosswheel";
-
-pub(super) const SYSTEM_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// What the environment of a build is made from. All paths are as the build sees them.
 pub struct EnvironmentPlan<'a> {

@@ -35,6 +35,9 @@ pub struct Report {
     /// Whether the sdist has sources that a compiler takes. Taken to be so if it is not said.
     #[serde(default = "unless_said")]
     pub native_sources: bool,
+    /// Whether code of the sdist that runs at build time mentions the machine. Taken to be so if it is not said.
+    #[serde(default = "unless_said")]
+    pub mentions_machine: bool,
     /// SHA-256 of the wheel.
     pub sha256: Sha256,
     /// Size of the wheel in bytes.

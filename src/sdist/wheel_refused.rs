@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use super::elf::ElfError;
 use super::failure::{Failure, FailureClass};
+use super::wanted::LibcFamily;
 use super::wheel_archive::WheelArchiveError;
 use super::wheel_metadata::RecordMismatch;
 use crate::platform::{Glibc, Target};
@@ -24,6 +25,36 @@ pub enum WheelRefused {
         found: Target,
         /// The interpreter.
         python: PathBuf,
+    },
+    /// The interpreter is of another version of Python than the wheel is to be for.
+    #[error("the wheel must be for Python {wanted}, but Python at `{}` is {found}", .python.display())]
+    WrongPython {
+        /// The interpreter.
+        python: PathBuf,
+        /// Its version.
+        found: String,
+        /// The version the wheel must be for.
+        wanted: String,
+    },
+    /// The interpreter runs on another C library than the wheel is to be for.
+    #[error("the wheel must be for systems with {wanted}, but Python at `{}` runs on {found}", .python.display())]
+    WrongLibc {
+        /// The interpreter.
+        python: PathBuf,
+        /// The C library it runs on.
+        found: LibcFamily,
+        /// The C library the wheel must be for.
+        wanted: LibcFamily,
+    },
+    /// The sdist is of another project, or of another version of it.
+    #[error("the sdist has the {what} `{found}`, but `{wanted}` was asked for")]
+    WrongProject {
+        /// `name` or `version`.
+        what: &'static str,
+        /// What it is.
+        found: String,
+        /// What it was to be.
+        wanted: String,
     },
     /// It is not a wheel that can be read.
     #[error(transparent)]
@@ -181,6 +212,17 @@ impl WheelRefused {
                 "run this step on a machine, or in a root file system, of the target's architecture (for an action: \
                  on an execution platform with the target's constraints), or give an interpreter of it with --python"
             }
+            Self::WrongPython { .. } => {
+                "give an interpreter of that version with --python (for an action: run it where there is one)"
+            }
+            Self::WrongLibc { .. } => {
+                "run this step on a machine, or in a root file system, with that C library (for an action: on \
+                 workers that offer it as `libc`)"
+            }
+            Self::WrongProject { .. } => {
+                "take the sdist that was meant, or say what it is: --expect-name and --expect-version, which are \
+                 `project` and `version` of a py_sdist_wheel"
+            }
             Self::NotOneWheel { found } if found.is_empty() => {
                 "the backend reported success without a wheel; its log may say why"
             }
@@ -200,7 +242,11 @@ impl WheelRefused {
                  system, set SETUPTOOLS_SCM_PRETEND_VERSION or the like to the sdist's version"
             }
             Self::Identity { .. } => "the backend built another project than the one in the sdist",
-            Self::Incompatible { .. } | Self::Elf { source: ElfError::Musl(_), .. } => {
+            Self::Elf { source: ElfError::Musl(_), .. } => {
+                "so far, wheels with compiled code are built for systems with glibc only: build on one, and leave \
+                 prebuilt files for others out of the wheel"
+            }
+            Self::Incompatible { .. } => {
                 "build with the Python, architecture and C library of the target; check for options such as \
                  --plat-name or --python-tag in the project's configuration"
             }

@@ -8,10 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::emission::{Emission, GeneratedFile, MARKER};
-
-/// Directories in which there may be files of ours.
-const DIRECTORIES: [&str; 2] = ["", "unplaced"];
+use super::emission::{Emission, GeneratedFile, MARKER, PATHS, UNPLACED_BUILD};
 
 /// Files that mark the root of a Bazel workspace.
 const WORKSPACE_FILES: [&str; 4] = ["MODULE.bazel", "REPO.bazel", "WORKSPACE.bazel", "WORKSPACE"];
@@ -63,6 +60,11 @@ pub enum DirectoryError {
         "{0} was not generated, so it is not overwritten; generate into another directory, or overwrite it with --force"
     )]
     NotOurs(PathBuf),
+    #[error(
+        "{} was not generated, and Bazel would no longer read it beside a BUILD.bazel; generate into another directory, \
+         or hide it with --force", .build.display()
+    )]
+    Hidden { build: PathBuf },
     #[error("{0} is not a file, so it cannot be generated")]
     NoFile(PathBuf),
 }
@@ -115,15 +117,20 @@ impl PackageDirectory {
     /// generated once. Files that were not generated are left alone, or overwritten if `force` says so.
     ///
     /// # Errors
-    /// [`DirectoryError::NotOurs`] before anything is written; [`DirectoryError::Io`] perhaps in between.
+    /// [`DirectoryError::NotOurs`] and [`DirectoryError::Hidden`] before anything is written; [`DirectoryError::Io`]
+    /// perhaps in between.
     pub fn write(&self, emission: &Emission, force: bool) -> Result<Written, DirectoryError> {
         let mut done = Written::default();
         let mut to_write = Vec::new();
         for file in &emission.files {
             match self.read(&file.path)? {
                 Some(bytes) if bytes == file.text.as_bytes() => done.unchanged.push(file.path.clone()),
-                Some(bytes) if !force && !is_ours(&bytes) => {
+                Some(bytes) if !force && !self.is_ours(&file.path, &bytes) => {
                     return Err(DirectoryError::NotOurs(self.path.join(&file.path)));
+                }
+                None if !force => {
+                    self.check_hides_nothing(&file.path)?;
+                    to_write.push(file);
                 }
                 _ => to_write.push(file),
             }
@@ -146,6 +153,16 @@ impl PackageDirectory {
         Ok(done)
     }
 
+    /// Of `BUILD` and `BUILD.bazel`, Bazel reads only the latter.
+    fn check_hides_nothing(&self, file: &str) -> Result<(), DirectoryError> {
+        let path = self.path.join(file);
+        let hidden = path.with_file_name("BUILD");
+        if path.ends_with("BUILD.bazel") && hidden.is_file() {
+            return Err(DirectoryError::Hidden { build: hidden });
+        }
+        Ok(())
+    }
+
     fn write_file(&self, file: &GeneratedFile) -> Result<(), DirectoryError> {
         let path = self.path.join(&file.path);
         let attempt = |error| self.failed("write", &file.path, error);
@@ -163,30 +180,22 @@ impl PackageDirectory {
         Ok(())
     }
 
-    /// Files of ours that `emission` does not have.
+    /// Files of ours that `emission` does not have: only what can be generated was, whatever else has our mark.
     fn superfluous(&self, emission: &Emission) -> Result<Vec<String>, DirectoryError> {
         let generated: BTreeSet<&str> = emission.files.iter().map(|file| file.path.as_str()).collect();
         let mut superfluous = Vec::new();
-        for directory in DIRECTORIES {
-            let entries = match fs_err::read_dir(self.path.join(directory)) {
-                Ok(entries) => entries,
-                Err(error) if is_absent(&error) => continue,
-                Err(error) => return Err(self.failed("read", directory, error)),
-            };
-            for entry in entries {
-                let entry = entry.map_err(|error| self.failed("read", directory, error))?;
-                let name = entry.file_name();
-                // All names of ours are plain.
-                let Some(name) = name.to_str() else { continue };
-                let path = if directory.is_empty() { name.to_owned() } else { format!("{directory}/{name}") };
-                let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
-                if is_file && !generated.contains(path.as_str()) && self.begins_as_ours(&path)? {
-                    superfluous.push(path);
-                }
+        for path in PATHS.into_iter().filter(|path| !generated.contains(path)) {
+            let found = fs_err::symlink_metadata(self.path.join(path));
+            if found.is_ok_and(|found| found.is_file()) && self.begins_as_ours(path)? {
+                superfluous.push(path.to_owned());
             }
         }
-        superfluous.sort();
         Ok(superfluous)
+    }
+
+    /// Whether a whole package was generated where ours has a file of its own.
+    fn is_of_another(&self, file: &str) -> bool {
+        file == UNPLACED_BUILD && self.path.join(file).with_file_name("defs.bzl").exists()
     }
 
     /// Whether the file is one of ours; of foreign ones, which may be large, no more is read than that takes.
@@ -196,7 +205,13 @@ impl PackageDirectory {
         let mut beginning = Vec::new();
         let opened = fs_err::File::open(self.path.join(file)).map_err(attempt)?;
         opened.take(256).read_to_end(&mut beginning).map_err(attempt)?;
-        Ok(is_ours(&beginning))
+        Ok(self.is_ours(file, &beginning))
+    }
+
+    /// Whether `bytes`, the beginning of `file`, are ours to change.
+    fn is_ours(&self, file: &str, bytes: &[u8]) -> bool {
+        let first = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
+        String::from_utf8_lossy(first).contains(MARKER) && !self.is_of_another(file)
     }
 
     fn read(&self, file: &str) -> Result<Option<Vec<u8>>, DirectoryError> {
@@ -229,9 +244,4 @@ fn resolved(path: &Path) -> std::io::Result<PathBuf> {
 
 fn is_absent(error: &std::io::Error) -> bool {
     error.kind() == ErrorKind::NotFound
-}
-
-fn is_ours(bytes: &[u8]) -> bool {
-    let first = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
-    String::from_utf8_lossy(first).contains(MARKER)
 }

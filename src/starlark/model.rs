@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
-use crate::platform::{InvalidLibc, InvalidTarget, Libc, Target};
+use crate::platform::{InvalidLibc, InvalidTarget, Libc, Target, canonical_property_name};
 
 /// A Bazel package with platforms and rules.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,6 +83,11 @@ pub enum ModelError {
          first; tell them apart by libc or python, or leave one out"
     )]
     SameConstraints(String, String),
+    #[error(
+        "the platforms `{0}` and `{1}` have different C libraries, but ask workers for the same, so that either's builds would \
+         run where the other's do; let `libc` be asked for, or another property that tells the workers apart"
+    )]
+    SameWorkers(String, String),
     #[error("platform `{platform}` has {what} twice")]
     Twice { platform: String, what: String },
     #[error("platform `{0}` has a property without a name or a value")]
@@ -175,7 +180,7 @@ impl PlatformModel {
                 let property = property.escape_debug().to_string();
                 return Err(ModelError::PropertyCharacter { platform: name.clone(), property });
             }
-            if !properties.insert(property) {
+            if !properties.insert(canonical_property_name(property)) {
                 return Err(twice(format!("the property `{property}`")));
             }
         }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::model::{ModelError, PlatformModel, PythonVersion};
-use crate::platform::{Arch, Libc, Target};
+use crate::platform::{Arch, Libc, Target, canonical_property_name};
 
 /// A constraint value that a platform without a C library has.
 pub(super) const LIBC_UNSPECIFIED: &str = "libc_unspecified";
@@ -77,7 +77,8 @@ pub(super) fn all_constraints(placements: &[Placement]) -> Vec<String> {
     labels.into_iter().collect()
 }
 
-/// Sorted by name. The same model makes the same bytes.
+/// Sorted by name; the model's own take the place of those that workers would take for the same. The same model makes
+/// the same bytes.
 fn properties(model: &PlatformModel, python: Option<PythonVersion>) -> Vec<(String, String)> {
     let mut all = BTreeMap::from([
         ("Arch".to_owned(), model.target.arch.property().to_owned()),
@@ -89,6 +90,9 @@ fn properties(model: &PlatformModel, python: Option<PythonVersion>) -> Vec<(Stri
     if let Some(python) = python.filter(|_| model.python_property) {
         all.insert("python".to_owned(), python.to_string());
     }
+    let given: BTreeSet<String> =
+        model.properties.iter().map(|(name, _)| canonical_property_name(name)).collect();
+    all.retain(|name, _| !given.contains(&canonical_property_name(name)));
     all.extend(model.properties.iter().cloned());
     all.into_iter().collect()
 }
@@ -133,6 +137,23 @@ pub(super) fn check(models: &[PlatformModel]) -> Result<(), ModelError> {
     for placement in &all {
         if let Some(other) = constraints.insert(&placement.constraints, &placement.name) {
             return Err(ModelError::SameConstraints(other.clone(), placement.name.clone()));
+        }
+    }
+    check_workers(&all)
+}
+
+/// Whether workers are asked for something else where the C library is another.
+fn check_workers(all: &[Placement]) -> Result<(), ModelError> {
+    let asked = |placement: &Placement| -> BTreeMap<String, String> {
+        let properties = placement.properties.iter();
+        properties.map(|(name, value)| (canonical_property_name(name), value.clone())).collect()
+    };
+    let with_libc = || all.iter().filter(|placement| placement.libc.is_some());
+    for (index, one) in with_libc().enumerate() {
+        for other in with_libc().skip(index + 1) {
+            if one.libc != other.libc && asked(one) == asked(other) {
+                return Err(ModelError::SameWorkers(one.name.clone(), other.name.clone()));
+            }
         }
     }
     Ok(())

@@ -24,6 +24,7 @@ const APP: Project = Project {
     sleeps: false,
     waits_for: "",
     native_source: false,
+    looks_at_machine: false,
 };
 
 /// An index with the sdist of `app` and a wheel of `tool`.

@@ -20,7 +20,7 @@ def build_wheel(directory, config_settings=None, metadata_directory=None):
     module = NAME.replace("-", "_")
     info = "%s-%s.dist-info" % (module, VERSION)
     files = {
-        module + ".py": "",
+        module + ".py": MACHINE,
         info + "/METADATA": "Metadata-Version: 2.1\nName: %s\nVersion: %s\n%s"
             % (NAME, VERSION, "".join("Requires-Dist: %s\n" % r for r in REQUIRES_DIST)),
         info + "/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
@@ -56,6 +56,8 @@ pub struct Project<'a> {
     pub waits_for: &'a str,
     /// Whether it has a source file in C, of which its backend makes nothing.
     pub native_source: bool,
+    /// Whether its one module is made for the machine that builds it, of which the wheel's name says nothing.
+    pub looks_at_machine: bool,
 }
 
 impl Project<'_> {
@@ -71,7 +73,7 @@ impl Project<'_> {
     pub fn sdist(&self) -> Vec<u8> {
         let list = |texts: &[&str]| format!("{texts:?}");
         let backend = format!(
-            "NAME = {:?}\nVERSION = {:?}\nDYNAMIC = {}\nREQUIRES_DIST = {}\nIMPORTS = {}\nSLEEPS = {}\nWAITS_FOR = {:?}\n{BACKEND}",
+            "NAME = {:?}\nVERSION = {:?}\nDYNAMIC = {}\nREQUIRES_DIST = {}\nIMPORTS = {}\nSLEEPS = {}\nWAITS_FOR = {:?}\nimport os\nMACHINE = {}\n{BACKEND}",
             self.name,
             self.version,
             list(self.dynamic),
@@ -79,6 +81,7 @@ impl Project<'_> {
             list(self.imports),
             if self.sleeps { "True" } else { "False" },
             self.waits_for,
+            if self.looks_at_machine { "'# %s' % os.uname().machine" } else { "''" },
         );
         let pyproject = format!(
             "[build-system]\nrequires = {}\nbuild-backend = \"inner\"\nbackend-path = [\".\"]\n",

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::packages::Project;
 use crate::root::root_with_python;
-use crate::run::Place;
+use crate::run::{PYTHON, Place};
 use crate::{APP, index_with_app};
 
 /// The target of this machine, and another.
@@ -71,6 +71,26 @@ fn a_root_file_system_of_another_platform_is_refused() {
 }
 
 #[test]
+fn what_is_said_of_builds_that_there_are_none_of_is_refused() {
+    let (server, mut place) = (index_with_app(), Place::new());
+    let (host, other) = targets();
+    let index = server.index();
+    let arguments = ["app==1.0", "--index-url", &index];
+    let rootfs = format!("{other}=/no/such/root");
+    let run = place.build(&[&arguments[..], &["--rootfs", &rootfs]].concat()).ended(2);
+    assert!(run.stderr.contains(&format!("nothing is built for {other}")), "{}", run.stderr);
+    assert!(run.stderr.contains(&format!("add --target {other}")), "{}", run.stderr);
+    let run = place.build(&[&arguments[..], &["--cross-cc=no-such-gcc", "--target", host]].concat()).ended(2);
+    assert!(run.stderr.contains("--cross-cc is for emulated builds"), "{}", run.stderr);
+    let remote = ["--remote", "grpc://127.0.0.1:9", "--target", other, "--rootfs", &rootfs];
+    let run = place.build(&[&arguments[..], &remote].concat()).ended(2);
+    assert!(run.stderr.contains("--remote builds elsewhere"), "{}", run.stderr);
+    // The variable is for whichever run needs it.
+    place.set("CROSSWHEEL_ROOTFS", &rootfs);
+    place.build(&arguments).ended(0).says("built   app-1.0");
+}
+
+#[test]
 fn in_a_root_file_system_the_python_in_there_is_asked_and_builds() {
     let (server, mut place) = (index_with_app(), Place::new());
     let (host, _) = targets();
@@ -127,4 +147,40 @@ fn requirements_follow_the_markers_of_the_target() {
         assert_eq!(used[0]["name"], "tool");
         assert_eq!(used.as_array().unwrap().len(), 1);
     }
+}
+
+#[test]
+fn a_python_that_becomes_another_builds_anew() {
+    let (server, mut place) = (index_with_app(), Place::new());
+    let (host, _) = targets();
+    let (_directory, root) = root_with_python();
+    let python = fs_err::canonicalize(&*PYTHON).unwrap();
+    let copy = |name: &&str| {
+        let place = root.join("opt").join(name).join("bin");
+        fs_err::create_dir_all(&place).unwrap();
+        fs_err::copy(&python, place.join("python")).unwrap();
+    };
+    let link = |target: &str, name: &str| {
+        let _ = fs_err::remove_file(root.join(name));
+        std::os::unix::fs::symlink(target, root.join(name)).unwrap();
+    };
+    ["one", "two"].iter().for_each(copy);
+    link("one", "opt/current");
+    place.python("/opt/current/bin/python");
+    let rootfs = format!("{host}={}", root.display());
+    let arguments = ["app==1.0", "--index-url", &server.index(), "--target", host, "--rootfs", &rootfs];
+    place.build(&arguments).ended(0).says("built   app-1.0");
+    place.build(&arguments).ended(0).says("cached  app-1.0");
+    link("two", "opt/current");
+    place.build(&arguments).ended(0).says("built   app-1.0");
+    place.build(&arguments).ended(0).says("cached  app-1.0");
+    // Whatever a script starts is known to the script alone, until it is asked again.
+    let script = root.join("opt/python");
+    fs_err::write(&script, "#!/bin/sh\nexec /opt/current/bin/python \"$@\"\n").unwrap();
+    fs_err::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    place.python("/opt/python");
+    place.build(&arguments).ended(0).says("cached  app-1.0");
+    fs_err::remove_file(root.join("opt/current")).unwrap();
+    place.build(&arguments).ended(0).says("cached  app-1.0");
+    place.build(&[&arguments[..], &["--rebuild"]].concat()).ended(2).says("there is no /opt/python");
 }

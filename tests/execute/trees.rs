@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::thread;
 
-use crosswheel::execute::{TreeLimits, TreeUse};
+use crosswheel::execute::{InputEntries, TreeLimits, TreeUse};
 use crosswheel::sandbox::Mode;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -116,6 +116,8 @@ fn a_warm_tree_is_used_again_and_a_changed_one_costs_its_difference() {
     check(&scene, &root);
     check(&scene, &root);
     assert_eq!(uses(&scene), [1, 0, 1]);
+    // The root, 20 directories and 400 files, of which the second action found all.
+    assert_eq!(scene.files.input_entries(), InputEntries { wanted: 842, made: 421 });
     let before = count_inodes(&scene.store.trees_directory());
     for change in 0..3 {
         check(&scene, &root.clone().file("7/7", &format!("changed {change}")));
@@ -123,6 +125,11 @@ fn a_warm_tree_is_used_again_and_a_changed_one_costs_its_difference() {
     assert_eq!(uses(&scene), [1, 3, 1]);
     // A root, a directory and a file each.
     assert_eq!(count_inodes(&scene.store.trees_directory()) - before, 9);
+    assert_eq!(scene.files.input_entries().made - 421, 9);
+    // A handful is copied each time.
+    check(&scene, &Root::of(&[("few", "x")]));
+    check(&scene, &Root::of(&[("few", "x")]));
+    assert_eq!(scene.files.input_entries().made - 421, 9 + 2 * 2);
     // One that has nothing in common is made in full.
     check(&scene, &Root::of(&[("other", "x")]).large());
     assert_eq!(uses(&scene), [1, 3, 2]);

@@ -93,6 +93,39 @@ fn what_is_no_longer_generated_is_removed() {
     assert!(out.join("mine.bzl").exists());
 }
 
+/// A copy of one of our files is its maker's, and so is a whole package in the place of one of our files.
+#[test]
+fn what_was_generated_for_something_else_stays() {
+    let workspace = workspace();
+    let out = workspace.path().join("p");
+    let nested = out.join("unplaced");
+    generate(&out, &["--bazel-compat=7"]);
+    fs_err::copy(out.join("workspace.bzl"), out.join("mine.bzl")).unwrap();
+    assert_eq!(generate(&nested, &["--bazel-compat=8"]).code, 0);
+    let written = generate(&out, &["--bazel-compat=8", "--json"]).json();
+    assert_eq!(written["removed"], json!(["workspace.bzl"]));
+    assert!(out.join("mine.bzl").exists());
+    assert_eq!(generate(&nested, &["--bazel-compat=8", "--check"]).code, 0);
+    let refused = generate(&out, &["--bazel-compat=4.2"]);
+    assert_eq!(refused.code, 2);
+    assert!(refused.stderr.contains("unplaced/BUILD.bazel was not generated"), "{}", refused.stderr);
+}
+
+#[test]
+fn a_build_file_of_the_other_name_is_not_hidden() {
+    let workspace = workspace();
+    let out = workspace.path().join("p");
+    fs_err::create_dir(&out).unwrap();
+    fs_err::write(out.join("BUILD"), "exports_files([\"mine\"])\n").unwrap();
+    let refused = generate(&out, &[]);
+    assert_eq!(refused.code, 2);
+    let expected = "p/BUILD was not generated, and Bazel would no longer read it beside a BUILD.bazel";
+    assert!(refused.stderr.contains(expected), "{}", refused.stderr);
+    assert_eq!(fs_err::read_dir(&out).unwrap().count(), 1, "nothing else was written either");
+    assert_eq!(generate(&out, &["--force"]).code, 0);
+    assert_eq!(generate(&out, &["--bazel-compat=8"]).code, 0, "it is hidden already");
+}
+
 #[test]
 fn a_file_that_was_not_generated_is_not_overwritten() {
     let workspace = workspace();

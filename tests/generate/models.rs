@@ -8,9 +8,10 @@ use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 use proptest::strategy::ValueTree;
+use serde_json::json;
 
 use crate::interpreter::Package;
-use crate::major;
+use crate::{emission, major, model};
 
 fn libc() -> impl Strategy<Value = Option<Libc>> {
     let glibc = (any::<u32>(), any::<u32>()).prop_map(|(major, minor)| Libc::Glibc(Glibc { major, minor }));
@@ -154,6 +155,22 @@ fn what_makes_no_model_is_refused() {
         (["linux_amd64,python=3.9,python=3.9", "linux_arm64"], "has Python 3.9 twice"),
         (["linux_amd64,Pool=", "linux_arm64"], "without a name or a value"),
         (["linux_amd64,Pool=a,Pool=b", "linux_arm64"], "has the property `Pool` twice"),
+        (["linux_amd64,Pool=a,pool=b", "linux_arm64"], "has the property `pool` twice"),
+        (["linux_amd64,arch=a,ISA=b", "linux_arm64"], "has the property `ISA` twice"),
+        (
+            [
+                "linux_amd64,name=a,libc=glibc-2.36,libc-property=off",
+                "linux_amd64,name=b,libc=musl,libc-property=off",
+            ],
+            "the platforms `a` and `b` have different C libraries, but ask workers for the same",
+        ),
+        (
+            [
+                "linux_amd64,name=a,libc=glibc-2.36,LIBC=x,Pool=y",
+                "linux_amd64,name=b,libc=musl,Libc=x,pool=y",
+            ],
+            "the platforms `a` and `b` have different C libraries",
+        ),
         (["linux_amd64,Pool=a\u{7}", "linux_arm64"], "would not hand on"),
         (["linux_amd64,Pool=é", "linux_arm64"], "would not hand on"),
     ] {
@@ -181,4 +198,25 @@ fn what_makes_no_model_is_refused() {
     }
     assert!(ModelFile::parse("bazel-compat = []").unwrap().complete("p".into()).is_err());
     assert!(ModelFile::parse("platform = []").unwrap().complete("p".into()).is_err());
+}
+
+/// Workers compare names without regard to case, and take ISA for Arch.
+#[test]
+fn a_property_of_the_model_takes_the_place_of_the_usual_one() {
+    for (line, expected) in [
+        ("linux_arm64,arch=amd64", json!({ "OSFamily": "Linux", "arch": "amd64" })),
+        ("linux_arm64,ISA=arm-a64,osfamily=linux", json!({ "ISA": "arm-a64", "osfamily": "linux" })),
+        ("linux_arm64,libc=musl,LibC=x", json!({ "Arch": "arm64", "LibC": "x", "OSFamily": "Linux" })),
+        ("linux_arm64,python=3.11,Python=x", json!({ "Arch": "arm64", "OSFamily": "Linux", "Python": "x" })),
+    ] {
+        let package = Package::load(&emission(&[line]), "platforms", 7).unwrap();
+        let (_, platform) =
+            package.notes["BUILD.bazel"].iter().find(|(_, target)| target["kind"] == "platform").unwrap();
+        assert_eq!(platform["values"]["exec_properties"], expected, "{line}");
+    }
+    // What tells workers apart may be any property.
+    model(&[
+        "linux_amd64,name=a,libc=glibc-2.36,libc-property=off,Pool=a",
+        "linux_amd64,name=b,libc=musl,libc-property=off,Pool=b",
+    ]);
 }

@@ -52,6 +52,11 @@ fn argv(script: &str) -> Vec<String> {
     serde_json::from_value(action(script)["argv"].clone()).unwrap()
 }
 
+/// The argument that begins with this option.
+fn has(script: &str, option: &str) -> Option<String> {
+    argv(script).into_iter().find(|argument| argument.starts_with(&format!("{option}=")))
+}
+
 #[test]
 fn a_wheel_is_one_action_as_workers_want_it() {
     assert_eq!(
@@ -65,6 +70,9 @@ fn a_wheel_is_one_action_as_workers_want_it() {
                 "--report=bazel-out/bin/pkg/wheel/report.json",
                 "--target=linux_arm64",
                 "--glibc=2.36",
+                "--expect-name=some-name-x",
+                "--expect-version=1.0",
+                "--expect-libc=glibc",
                 "--expect=auto",
                 "--sandbox=required",
                 "--quiet",
@@ -109,6 +117,10 @@ wheel(
             "--target=linux_arm64",
             "--python=3.11",
             "--glibc=2.28",
+            "--expect-name=some-name-x",
+            "--expect-version=1.0",
+            "--expect-python=3.11",
+            "--expect-libc=glibc",
             "--build-wheels=w/setuptools-75-py3-none-any.whl",
             "--build-wheels=w/wheel-1-py3-none-any.whl",
             "--build-wheels=bazel-out/bin/wheelhouse",
@@ -160,9 +172,6 @@ fn the_worker_s_cache_is_for_these_options() {
 
 #[test]
 fn the_platform_says_which_c_library_and_python() {
-    let has = |script: &str, option: &str| {
-        argv(script).into_iter().find(|argument| argument.starts_with(&format!("{option}=")))
-    };
     assert_eq!(has("wheel(glibc = 'worker')", "--glibc"), None);
     assert_eq!(has("wheel(found = MUSL)", "--glibc"), None);
     assert_eq!(has("wheel(found = PYTHON)", "--python").unwrap(), "--python=3.12");
@@ -170,11 +179,39 @@ fn the_platform_says_which_c_library_and_python() {
         has("wheel(found = PYTHON, python = 'python3.12')", "--python").unwrap(),
         "--python=python3.12"
     );
-    let error = noted("wheel(found = PYTHON, python = '3.11')", "action").unwrap_err();
-    assert!(
-        error.contains("python is 3.11, but the target platform //platforms:py has Python 3.12"),
-        "{error}"
-    );
+    assert_eq!(has("wheel(glibc = 'worker')", "--expect-libc").unwrap(), "--expect-libc=glibc");
+    assert_eq!(has("wheel(found = MUSL)", "--expect-libc").unwrap(), "--expect-libc=musl");
+    assert_eq!(has("wheel(found = PYTHON)", "--expect-libc"), None);
+    let error = noted("wheel(found = MUSL, glibc = '2.28')", "action").unwrap_err();
+    assert!(error.contains("glibc is 2.28, but the target platform //platforms:alpine has musl"), "{error}");
+}
+
+/// A wheel of another Python than the platform's would be taken for one of that.
+#[test]
+fn no_other_python_than_the_platform_s_builds() {
+    for other in ["3.11", "3.11.7", "python3.11", "/usr/bin/python3.11"] {
+        let error = noted(&format!("wheel(found = PYTHON, python = '{other}')"), "action").unwrap_err();
+        let expected = format!("python is {other}, but the target platform //platforms:py has Python 3.12");
+        assert!(error.contains(&expected), "{error}");
+    }
+    // What cannot be told from here is for the step to refuse.
+    for values in [
+        "python = '3'",
+        "python = 'pypy'",
+        "python = '/opt/python3/bin/python'",
+        "python = '/opt/3.11'",
+        "python = 'python3.12'",
+        "interpreter = file_target(file('py/bin/python3.11'))",
+    ] {
+        let script = format!("wheel(found = PYTHON, {values})");
+        assert_eq!(has(&script, "--expect-python").as_deref(), Some("--expect-python=3.12"), "{values}");
+        assert_eq!(noted(&script, "info").unwrap()["python_tag"], "cp312", "{values}");
+    }
+    // Where the platform leaves it open, what is claimed of the wheel must hold all the same.
+    let script = "wheel(python = '/usr/bin/python3.11')";
+    assert_eq!(has(script, "--expect-python").unwrap(), "--expect-python=3.11");
+    assert_eq!(noted(script, "info").unwrap()["python_tag"], "cp311");
+    assert_eq!(has("wheel()", "--expect-python"), None);
 }
 
 #[test]
@@ -220,6 +257,8 @@ fn name_and_version_come_from_the_file_name_or_the_attributes() {
     let script = "wheel(src = file_target(file('downloaded')), project = 'Cow_Say', version = '6')";
     let info = noted(script, "info").unwrap();
     assert_eq!((&info["name"], &info["version"]), (&json!("cow-say"), &json!("6")));
+    assert_eq!(has(script, "--expect-name").unwrap(), "--expect-name=cow-say");
+    assert_eq!(has(script, "--expect-version").unwrap(), "--expect-version=6");
 }
 
 #[test]

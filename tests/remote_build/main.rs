@@ -33,6 +33,7 @@ const APP: Project = Project {
     sleeps: false,
     waits_for: "",
     native_source: false,
+    looks_at_machine: false,
 };
 
 /// A place with the sdist of `project` and a wheelhouse with `tool`; also the arguments that build it.

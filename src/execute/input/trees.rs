@@ -129,6 +129,8 @@ pub struct Trees {
     sums: Arc<Sums>,
     /// In the order of [`TreeUse`].
     uses: [AtomicU64; 3],
+    /// Files, directories and symlinks of all layers so far.
+    made_entries: AtomicU64,
     state: Mutex<State>,
 }
 
@@ -164,7 +166,15 @@ const CANDIDATES: usize = 3;
 
 impl Trees {
     pub fn new(store: Arc<DiskStore>, home: Arc<Home>, limits: TreeLimits) -> Self {
-        Self { store, home, limits, sums: Arc::default(), uses: Default::default(), state: Mutex::default() }
+        Self {
+            store,
+            home,
+            limits,
+            sums: Arc::default(),
+            uses: Default::default(),
+            made_entries: AtomicU64::new(0),
+            state: Mutex::default(),
+        }
     }
 
     /// The tree of an input root, which stays as it is as long as it is held.
@@ -181,6 +191,11 @@ impl Trees {
     pub fn uses(&self) -> [(TreeUse, u64); 3] {
         [TreeUse::Warm, TreeUse::Difference, TreeUse::Full]
             .map(|tree_use| (tree_use, self.uses[tree_use as usize].load(Ordering::Relaxed)))
+    }
+
+    /// How many files, directories and symlinks had to be made for trees so far.
+    pub fn made_entries(&self) -> u64 {
+        self.made_entries.load(Ordering::Relaxed)
     }
 
     /// Whether there is a tree of `root`, and it is not what it was.
@@ -272,6 +287,7 @@ impl Trees {
         write: impl FnOnce(&Path) -> Result<(), ExecuteError>,
     ) -> Result<Arc<Tree>, ExecuteError> {
         let _pins = pin_files(&self.store, needed)?;
+        let entries = held.entries;
         let unfinished = self.home.new_path();
         let layer = self.home.new_path();
         let made = write(&unfinished).and_then(|()| {
@@ -285,6 +301,7 @@ impl Trees {
             let gone = std::io::Error::from(std::io::ErrorKind::NotFound);
             ExecuteError::io(format!("look at the input tree {layer:?}"))(gone)
         })?;
+        self.made_entries.fetch_add(entries, Ordering::Relaxed);
         let (root, home) = (Arc::clone(root), Arc::clone(&self.home));
         Ok(Arc::new(Tree { root, layer, base, identity, _held: held, home }))
     }

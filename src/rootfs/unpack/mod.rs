@@ -3,30 +3,39 @@
 //! of a name is never followed. Knows nothing of where archives come from.
 //!
 //! Roots serve builds that run as one user, so owners are ignored (everything belongs to whoever unpacks it, and no
-//! other user of the host can change it), and so are setuid and setgid bits, extended attributes and device nodes.
+//! other user of the host can write to it, but for directories with the sticky bit, such as `/tmp`), and so are setuid
+//! and setgid bits, extended attributes and device nodes.
 
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
 
 use rustix::fs::{
     AtFlags, FileType, Mode, OFlags, Timespec, Timestamps, fchmod, futimens, linkat, mkdirat, openat, statat,
     symlinkat,
 };
 use rustix::io::Errno;
-use tar::{Archive, Entry, EntryType};
+use tar::EntryType;
 
+use self::members::{Member, Problem, Reading, for_each, plain_path};
 use super::error::{MemberProblem, RootfsError};
 use super::inside::{Inside, set_mode};
 use super::removal::Bin;
 
+mod members;
+
 /// More than any root has, and less than would fill most disks.
 const MOST_BYTES: u64 = 64 << 30;
 const MOST_MEMBERS: u64 = 5_000_000;
+/// Over all archives: layers are read twice, and there is more in them than the contents of files.
+const MOST_READ_BYTES: u64 = 4 * MOST_BYTES;
+/// Who else may write: the group and all others.
+const OTHER_WRITERS: u32 = 0o022;
+const STICKY: u32 = 0o1000;
 
 /// A file of this name says that everything below its directory in the layers below is gone (OCI image spec, layer).
 const OPAQUE: &[u8] = b".wh..wh..opq";
@@ -54,17 +63,20 @@ pub(super) struct Unpacker<'a> {
     pub members: u64,
     /// Device nodes, FIFOs and sockets, which were left out.
     pub special_files: u64,
+    /// Bytes that may still be read of archives.
+    may_read: u64,
 }
 
 impl<'a> Unpacker<'a> {
     pub(super) fn new(inside: &'a Inside, bin: Bin, interrupted: &'a AtomicBool) -> Self {
-        Self { inside, bin, interrupted, bytes: 0, members: 0, special_files: 0 }
+        Self { inside, bin, interrupted, bytes: 0, members: 0, special_files: 0, may_read: MOST_READ_BYTES }
     }
 
-    /// Removes what the whiteouts in `layer` hide. They mean the layers below, wherever in a layer they stand, so all
-    /// of them come before the rest of it.
+    /// Reads `layer` to its end and removes what the whiteouts in it hide. They mean the layers below, wherever in a
+    /// layer they stand, so all of them come before the rest of it.
     pub(super) fn hide(&mut self, layer: &mut dyn Read, name: &str) -> Result<(), RootfsError> {
-        for_each(layer, name, self.interrupted, |path, _| {
+        let reading = self.reading(layer, name, Kind::Layer);
+        self.may_read -= for_each(reading, |path, _| {
             let Some((parent, own)) = split(path) else { return Ok(()) };
             match own.as_bytes() {
                 OPAQUE => self.hide_all(parent),
@@ -72,7 +84,16 @@ impl<'a> Unpacker<'a> {
                 own if own.starts_with(WHITEOUT) => self.hide_one(parent, &own[WHITEOUT.len()..]),
                 _ => Ok(()),
             }
-        })
+        })?;
+        Ok(())
+    }
+
+    fn reading<'r>(&self, tar: &'r mut dyn Read, name: &'r str, kind: Kind) -> Reading<'r>
+    where
+        'a: 'r,
+    {
+        let must_end = kind == Kind::Plain;
+        Reading { tar, name, interrupted: self.interrupted, most_bytes: self.may_read, must_end }
     }
 
     fn hide_one(&mut self, parent: &Path, hidden: &[u8]) -> Result<(), Problem> {
@@ -105,10 +126,11 @@ impl<'a> Unpacker<'a> {
         Ok(())
     }
 
-    /// Unpacks `tar`, which errors call `name`, over what is there.
+    /// Reads `tar`, which errors call `name`, to its end and unpacks it over what is there.
     pub(super) fn unpack(&mut self, tar: &mut dyn Read, name: &str, kind: Kind) -> Result<(), RootfsError> {
-        let (interrupted, start) = (self.interrupted, self.members);
-        for_each(tar, name, interrupted, |path, entry| {
+        let start = self.members;
+        let reading = self.reading(tar, name, kind);
+        self.may_read -= for_each(reading, |path, entry| {
             self.members += 1;
             if self.members > MOST_MEMBERS {
                 return Err(Problem::TooMuch(format!("{MOST_MEMBERS} files")));
@@ -123,12 +145,7 @@ impl<'a> Unpacker<'a> {
         Ok(())
     }
 
-    fn place(
-        &mut self,
-        parent: &Path,
-        name: &Path,
-        entry: &mut Entry<'_, &mut dyn Read>,
-    ) -> Result<(), Problem> {
+    fn place(&mut self, parent: &Path, name: &Path, entry: &mut Member<'_, '_>) -> Result<(), Problem> {
         match entry.header().entry_type() {
             EntryType::Directory => self.make_directory(parent, name, entry),
             EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => {
@@ -157,12 +174,7 @@ impl<'a> Unpacker<'a> {
         Ok(parent)
     }
 
-    fn make_directory(
-        &mut self,
-        parent: &Path,
-        name: &Path,
-        entry: &Entry<'_, &mut dyn Read>,
-    ) -> Result<(), Problem> {
+    fn make_directory(&mut self, parent: &Path, name: &Path, entry: &Member<'_, '_>) -> Result<(), Problem> {
         let parent = self.inside.make_directories(parent)?;
         match statat(&parent, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Directory => {}
@@ -173,17 +185,14 @@ impl<'a> Unpacker<'a> {
             Err(Errno::NOENT) => mkdirat(&parent, name, Mode::RWXU)?,
             Err(error) => return Err(error.into()),
         }
+        let mode = mode_of(entry, 0o755) & 0o1777;
+        let mode = if mode & STICKY == 0 { mode & !OTHER_WRITERS } else { mode };
         // Whoever unpacks has to get in again, and builds have to read.
-        Ok(set_mode(parent.as_fd(), name, mode_of(entry, 0o755) & 0o1777 | 0o700)?)
+        Ok(set_mode(parent.as_fd(), name, mode | 0o700)?)
     }
 
-    fn write_file(
-        &mut self,
-        parent: &Path,
-        name: &Path,
-        entry: &mut Entry<'_, &mut dyn Read>,
-    ) -> Result<(), Problem> {
-        let mode = mode_of(entry, 0o644) & 0o777 | 0o400;
+    fn write_file(&mut self, parent: &Path, name: &Path, entry: &mut Member<'_, '_>) -> Result<(), Problem> {
+        let mode = mode_of(entry, 0o644) & 0o777 & !OTHER_WRITERS | 0o400;
         let seconds =
             entry.header().mtime().ok().and_then(|seconds| i64::try_from(seconds).ok()).unwrap_or(0);
         let parent = self.make_way(parent, name)?;
@@ -209,12 +218,7 @@ impl<'a> Unpacker<'a> {
         Ok(futimens(&file, &Timestamps { last_access: time, last_modification: time })?)
     }
 
-    fn make_link(
-        &mut self,
-        parent: &Path,
-        name: &Path,
-        entry: &Entry<'_, &mut dyn Read>,
-    ) -> Result<(), Problem> {
+    fn make_link(&mut self, parent: &Path, name: &Path, entry: &Member<'_, '_>) -> Result<(), Problem> {
         let target = entry.link_name_bytes().ok_or(MemberProblem::LinkEscapes)?;
         let target = plain_path(&target).ok_or(MemberProblem::LinkEscapes)?;
         let (target_parent, target_name) = split(&target).ok_or(MemberProblem::LinkEscapes)?;
@@ -230,86 +234,12 @@ impl<'a> Unpacker<'a> {
     }
 }
 
-/// Why a member could not be unpacked; [`for_each`] knows which it was.
-enum Problem {
-    Member(MemberProblem),
-    Archive(io::Error),
-    TooMuch(String),
-}
-
-impl From<MemberProblem> for Problem {
-    fn from(problem: MemberProblem) -> Self {
-        Self::Member(problem)
-    }
-}
-
-impl From<Errno> for Problem {
-    fn from(error: Errno) -> Self {
-        Self::Member(MemberProblem::Write(error))
-    }
-}
-
-/// Calls `act` for every member with its name, in which no part is empty, `.` or `..`.
-fn for_each<'r>(
-    tar: &'r mut dyn Read,
-    name: &str,
-    interrupted: &AtomicBool,
-    mut act: impl FnMut(&Path, &mut Entry<'_, &'r mut dyn Read>) -> Result<(), Problem>,
-) -> Result<(), RootfsError> {
-    let unreadable = |source: io::Error| match interrupted.load(Ordering::Relaxed) {
-        true => RootfsError::Interrupted,
-        false => RootfsError::Archive { archive: name.to_owned(), source },
-    };
-    let mut archive = Archive::new(tar);
-    for entry in archive.entries().map_err(unreadable)? {
-        if interrupted.load(Ordering::Relaxed) {
-            return Err(RootfsError::Interrupted);
-        }
-        let mut entry = entry.map_err(unreadable)?;
-        let bytes = entry.path_bytes().into_owned();
-        let member = |problem| RootfsError::Member {
-            archive: name.to_owned(),
-            member: String::from_utf8_lossy(&bytes).into_owned(),
-            problem,
-        };
-        let sparse = |key: &str| key.starts_with("GNU.sparse.");
-        if let Some(extensions) = entry.pax_extensions().map_err(unreadable)? {
-            for extension in extensions.flatten() {
-                if extension.key().is_ok_and(sparse) {
-                    return Err(member(MemberProblem::Sparse));
-                }
-            }
-        }
-        let path = plain_path(&bytes).ok_or_else(|| member(MemberProblem::Escapes))?;
-        act(&path, &mut entry).map_err(|problem| match problem {
-            Problem::Member(problem) => member(problem),
-            Problem::Archive(source) => unreadable(source),
-            Problem::TooMuch(limit) => RootfsError::TooMuch { archive: name.to_owned(), limit },
-        })?;
-    }
-    Ok(())
-}
-
-/// A name as a relative path without empty parts and `.`; none if there is a `..` in it. (What else is wrong with a
-/// name the kernel says.)
-fn plain_path(name: &[u8]) -> Option<PathBuf> {
-    let mut path = PathBuf::new();
-    for part in name.split(|byte| *byte == b'/') {
-        match part {
-            b"" | b"." => {}
-            b".." => return None,
-            part => path.push(OsStr::from_bytes(part)),
-        }
-    }
-    Some(path)
-}
-
 /// The directory and the name in it; none for the root itself.
 fn split(path: &Path) -> Option<(&Path, &OsStr)> {
     Some((path.parent()?, path.file_name()?))
 }
 
-fn mode_of(entry: &Entry<'_, &mut dyn Read>, default: u32) -> u32 {
+fn mode_of(entry: &Member<'_, '_>, default: u32) -> u32 {
     entry.header().mode().unwrap_or(default)
 }
 

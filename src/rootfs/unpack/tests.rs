@@ -2,16 +2,29 @@
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::path::PathBuf;
 
 use proptest::prelude::*;
 
+use super::members::MOST_DESCRIPTION_BYTES;
 use super::*;
 
 /// A member with any name at all; `Builder` would refuse some.
 fn member(tar: &mut Vec<u8>, kind: EntryType, name: &[u8], link: &[u8], contents: &[u8]) {
+    member_with_mode(tar, kind, 0o6755, name, link, contents);
+}
+
+fn member_with_mode(
+    tar: &mut Vec<u8>,
+    kind: EntryType,
+    mode: u32,
+    name: &[u8],
+    link: &[u8],
+    contents: &[u8],
+) {
     let mut header = tar::Header::new_gnu();
     header.set_entry_type(kind);
-    header.set_mode(0o6755);
+    header.set_mode(mode);
     header.set_size(contents.len() as u64);
     let gnu = header.as_gnu_mut().unwrap();
     gnu.name[..name.len()].copy_from_slice(name);
@@ -21,6 +34,9 @@ fn member(tar: &mut Vec<u8>, kind: EntryType, name: &[u8], link: &[u8], contents
     tar.extend_from_slice(contents);
     tar.resize(tar.len().next_multiple_of(512), 0);
 }
+
+/// What an archive ends with.
+const END: [u8; 1024] = [0; 1024];
 
 /// A root in a directory in which something else lies, too.
 struct Scene {
@@ -42,11 +58,21 @@ impl Scene {
     }
 
     fn unpack(&self, layers: &[Vec<u8>], kind: Kind) -> Result<u64, RootfsError> {
+        self.unpack_within(layers, kind, MOST_READ_BYTES, &AtomicBool::new(false))
+    }
+
+    fn unpack_within(
+        &self,
+        layers: &[Vec<u8>],
+        kind: Kind,
+        most: u64,
+        interrupted: &AtomicBool,
+    ) -> Result<u64, RootfsError> {
         let inside = Inside::open(&self.at("")).unwrap();
         let parent: OwnedFd = fs_err::File::open(self.directory.path()).unwrap().into_parts().0.into();
-        let interrupted = AtomicBool::new(false);
         let bin = Bin::new(parent.as_fd(), "bin").unwrap();
-        let mut unpacker = Unpacker::new(&inside, bin, &interrupted);
+        let mut unpacker = Unpacker::new(&inside, bin, interrupted);
+        unpacker.may_read = most;
         for layer in layers {
             if kind == Kind::Layer {
                 unpacker.hide(&mut layer.as_slice(), "layer")?;
@@ -84,6 +110,7 @@ fn members_become_what_they_are_without_privileges() {
     member(&mut tar, EntryType::Char, b"dev/null", b"", b"");
     member(&mut tar, EntryType::Fifo, b"dev/initctl", b"", b"");
     member(&mut tar, EntryType::Regular, b".wh.x", b"", b"a name like any other");
+    tar.extend(END);
     assert_eq!(scene.unpack(&[tar], Kind::Plain).unwrap(), 2);
     let su = fs_err::metadata(scene.at("usr/bin/su")).unwrap();
     assert_eq!((su.permissions().mode() & 0o7777, su.nlink(), su.mtime()), (0o755, 2, 0));
@@ -179,6 +206,134 @@ fn a_file_in_pieces_is_refused_and_so_is_an_archive_that_ends_early() {
         scene.unpack(&[b"no tar archive at all, but some text".repeat(30)], Kind::Plain),
         Err(RootfsError::Archive { .. })
     ));
+}
+
+#[test]
+fn an_archive_without_an_end_was_cut_between_members_and_a_layer_has_a_digest() {
+    let mut tar = Vec::new();
+    member(&mut tar, EntryType::Regular, b"file", b"", b"1");
+    for cut in [tar.clone(), Vec::new()] {
+        let error = Scene::new().unpack(&[cut], Kind::Plain).unwrap_err();
+        assert!(error.to_string().contains("some of it may be missing"), "{error}");
+    }
+    Scene::new().unpack(std::slice::from_ref(&tar), Kind::Layer).unwrap();
+    // One block is enough, as many programs have it.
+    tar.extend(&END[..512]);
+    Scene::new().unpack(&[tar], Kind::Plain).unwrap();
+}
+
+/// An error where checksums are compared.
+struct BadEnd;
+
+impl Read for BadEnd {
+    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+        Err(io::Error::other("bad checksum"))
+    }
+}
+
+#[test]
+fn what_follows_the_last_member_is_read_and_its_errors_are_told() {
+    let scene = Scene::new();
+    let inside = Inside::open(&scene.at("")).unwrap();
+    let parent: OwnedFd = fs_err::File::open(scene.directory.path()).unwrap().into_parts().0.into();
+    let interrupted = AtomicBool::new(false);
+    let bin = Bin::new(parent.as_fd(), "bin").unwrap();
+    let mut unpacker = Unpacker::new(&inside, bin, &interrupted);
+    let error = unpacker.unpack(&mut END.chain(BadEnd), "archive", Kind::Plain).unwrap_err();
+    assert_eq!(error.to_string(), "cannot read archive: bad checksum");
+    // Longer than what may be between two members.
+    let mut padding = io::repeat(0).take(MOST_DESCRIPTION_BYTES * 2);
+    unpacker.unpack(&mut padding, "archive", Kind::Plain).unwrap();
+    assert_eq!(padding.limit(), 0);
+}
+
+#[test]
+fn long_names_are_read_and_endless_ones_are_not() {
+    let long = [b"d/".repeat(60).as_slice(), &b"n".repeat(200)].concat();
+    let unpack = |kind: u8, length: usize| {
+        let scene = Scene::new();
+        let mut tar = Vec::new();
+        let contents = match kind {
+            b'L' if length < 1000 => [long.as_slice(), b"\0"].concat(),
+            b'L' => b"n/".repeat(length),
+            _ => {
+                let value = b"c".repeat(length);
+                [format!("{} comment=", length + 17).as_bytes(), &value, b"\n"].concat()
+            }
+        };
+        // What is not looked at does not count.
+        member(&mut tar, EntryType::Symlink, b"link", b"x", &vec![0; 3 << 20]);
+        member(&mut tar, EntryType::new(kind), b"long", b"", &contents);
+        member(&mut tar, EntryType::Regular, b"file", b"", b"1");
+        tar.extend(END);
+        let plain = scene.unpack(std::slice::from_ref(&tar), Kind::Plain).map_err(|error| error.to_string());
+        let layer = Scene::new().unpack(&[tar], Kind::Layer).map_err(|error| error.to_string());
+        assert_eq!(plain, layer);
+        plain
+    };
+    for kind in [b'L', b'x', b'g'] {
+        assert_eq!(unpack(kind, 500), Ok(0), "{}", char::from(kind));
+        let error = unpack(kind, 2 << 20).unwrap_err();
+        assert_eq!(error, "layer holds more than 1 MiB that describe one member", "{}", char::from(kind));
+    }
+    let error = unpack(b'K', 2 << 20).unwrap_err();
+    assert_eq!(error, "layer holds more than 1 MiB that describe one member");
+}
+
+#[test]
+fn a_sparse_file_of_old_has_its_holes_and_does_not_stretch_the_limits() {
+    let mut tar = Vec::new();
+    let mut header = tar::Header::new_gnu();
+    header.set_entry_type(EntryType::GNUSparse);
+    header.set_mode(0o644);
+    header.set_size(512);
+    let gnu = header.as_gnu_mut().unwrap();
+    gnu.name[..6].copy_from_slice(b"sparse");
+    gnu.sparse[0].offset.copy_from_slice(b"00020000000\0");
+    gnu.sparse[0].numbytes.copy_from_slice(b"00000001000\0");
+    gnu.realsize.copy_from_slice(b"00020001000\0");
+    header.set_cksum();
+    tar.extend_from_slice(header.as_bytes());
+    tar.extend([1; 512]);
+    let scene = Scene::new();
+    scene.unpack(&[[tar.as_slice(), &END].concat()], Kind::Plain).unwrap();
+    let contents = fs_err::read(scene.at("sparse")).unwrap();
+    assert_eq!((contents.len(), contents[0], contents[4 << 20]), ((4 << 20) + 512, 0, 1));
+
+    member(&mut tar, EntryType::new(b'L'), b"long", b"", &vec![b'n'; 3 << 20]);
+    let error = Scene::new().unpack(&[tar], Kind::Layer).unwrap_err();
+    assert!(matches!(error, RootfsError::TooMuch { .. }), "{error}");
+}
+
+#[test]
+fn archives_are_read_no_further_than_the_limit_and_until_somebody_interrupts() {
+    let mut tar = Vec::new();
+    member(&mut tar, EntryType::Regular, b"file", b"", &vec![0; 1 << 20]);
+    let scene = Scene::new();
+    let never = AtomicBool::new(false);
+    let most = 3 * tar.len() as u64 + 1;
+    scene.unpack_within(std::slice::from_ref(&tar), Kind::Layer, most, &never).unwrap();
+    // Already when it is only looked for whiteouts.
+    let error = scene.unpack_within(&[tar.clone(), tar.clone()], Kind::Layer, most, &never).unwrap_err();
+    assert!(matches!(error, RootfsError::TooMuch { .. }), "{error}");
+    let error = Scene::new().unpack_within(&[tar.clone()], Kind::Layer, 1000, &never).unwrap_err();
+    assert!(matches!(error, RootfsError::TooMuch { .. }), "{error}");
+    let error = scene.unpack_within(&[tar], Kind::Layer, most, &AtomicBool::new(true)).unwrap_err();
+    assert!(matches!(error, RootfsError::Interrupted), "{error}");
+}
+
+#[test]
+fn nobody_else_may_write_but_where_everybody_may() {
+    let scene = Scene::new();
+    let mut tar = Vec::new();
+    member_with_mode(&mut tar, EntryType::Directory, 0o2777, b"usr", b"", b"");
+    member_with_mode(&mut tar, EntryType::Directory, 0o1777, b"tmp", b"", b"");
+    member_with_mode(&mut tar, EntryType::Regular, 0o777, b"usr/program", b"", b"");
+    member_with_mode(&mut tar, EntryType::Regular, 0o664, b"usr/text", b"", b"");
+    tar.extend(END);
+    scene.unpack(&[tar], Kind::Plain).unwrap();
+    let mode = |path: &str| fs_err::metadata(scene.at(path)).unwrap().permissions().mode() & 0o7777;
+    assert_eq!(["usr", "tmp", "usr/program", "usr/text"].map(mode), [0o755, 0o1777, 0o755, 0o644]);
 }
 
 /// Every file below `root` with its contents, and every directory with none.

@@ -244,7 +244,11 @@ impl<'l> Layout<'l> {
 }
 
 fn is_native_source(path: &str) -> bool {
-    const SUFFIXES: [&str; 9] = ["c", "cc", "cpp", "cxx", "pyx", "pxd", "rs", "s", "asm"];
+    const SUFFIXES: [&str; 31] = [
+        "c", "cc", "cpp", "cxx", "c++", "pyx", "pxd", "pxi", "rs", "s", "asm", "f", "for", "ftn", "f77",
+        "f90", "f95", "f03", "f08", "pyf", "go", "cu", "m", "mm", "i", "swg", "swift", "zig", "nim", "cppm",
+        "ixx",
+    ];
     let name = path.rsplit('/').next().unwrap_or(path);
     name.rsplit_once('.')
         .is_some_and(|(_, suffix)| SUFFIXES.iter().any(|known| suffix.eq_ignore_ascii_case(known)))
@@ -300,7 +304,9 @@ mod tests {
 
     #[test]
     fn native_sources_are_known_by_their_suffix() {
-        for name in ["a/b.c", "a/b.PYX", "a/b.rs", "a/.c", "a/b.S"] {
+        for name in
+            ["a/b.c", "a/b.PYX", "a/b.rs", "a/.c", "a/b.S", "a/b.f90", "a/b.F", "a/b.go", "a/b.cu", "a/b.mm"]
+        {
             assert!(is_native_source(name), "{name}");
         }
         for name in ["a/b.h", "a/c", "a.c/b", "a/b.cs"] {

@@ -90,7 +90,8 @@ pub struct SourceTree {
     pub bytes: u64,
     /// SHA-256 of the archive file.
     pub sha256: Sha256,
-    /// Some member's suffix is `.c`, `.cc`, `.cpp`, `.cxx`, `.pyx`, `.pxd`, `.rs`, `.s` or `.asm`, in any case.
+    /// Some member's suffix is one of sources that a compiler takes (C, C++, Cython, Rust, Fortran, Go, CUDA, …), in any
+    /// case.
     pub has_native_sources: bool,
 }
 

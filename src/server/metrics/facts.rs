@@ -137,9 +137,15 @@ impl Collector for TreeFacts {
             };
             (kind, count)
         });
+        let mut show = Show(encoder);
         let help =
             "Input roots by what it took to get them: there already, with some changes, or made in full";
-        Show(encoder).counters("input_roots", help, "made", uses)
+        show.counters("input_roots", help, "made", uses)?;
+        let entries = self.0.input_entries();
+        let help = "Files, directories and symlinks in the input roots of all actions";
+        show.counter("input_entries", help, entries.wanted)?;
+        let help = "Those of them that had to be made, because no earlier input root had them";
+        show.counter("input_entries_made", help, entries.made)
     }
 }
 
