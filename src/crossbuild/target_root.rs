@@ -8,11 +8,12 @@ use std::path::{Component, Path, PathBuf};
 
 use super::failure::{BuildFailure, BuildFailureClass};
 use crate::platform::{SYSTEM_PATH, Target};
-use crate::rootfs::Offer;
+use crate::rootfs::{MARKER, Offer};
 
-/// Files that change with what is installed: where package systems keep their lists, and what says which system
-/// it is.
-const INSTALLED: [&str; 6] = [
+/// Files that change with what is installed: where package systems keep their lists, what says which system it is, and
+/// what `crosswheel rootfs create` leaves, as images may have the same times, and lists of no length, whatever they hold.
+const INSTALLED: [&str; 7] = [
+    MARKER,
     "etc/os-release",
     "usr/lib/os-release",
     "var/lib/dpkg/status",
@@ -232,7 +233,10 @@ mod tests {
         assert_ne!(with_python, bare);
         fs_err::create_dir_all(root.path().join("var/lib/dpkg")).unwrap();
         fs_err::write(root.path().join("var/lib/dpkg/status"), "Package: gcc\n").unwrap();
-        assert_ne!(stamp(), with_python);
+        let with_gcc = stamp();
+        assert_ne!(with_gcc, with_python);
+        fs_err::write(root.path().join(MARKER), "{}").unwrap();
+        assert_ne!(stamp(), with_gcc);
     }
 
     #[test]
