@@ -9,7 +9,7 @@
 //! | 3 | [`client`], [`queue`], [`worker`] |
 //! | 2 | [`execute`], [`sdist`], [`starlark`] |
 //! | 1 | [`cas`], [`remote`], [`rootfs`], [`sandbox`] |
-//! | 0 | [`digest`], [`emulation`], [`platform`], [`reapi`] |
+//! | 0 | [`digest`], [`emulation`], [`finding`], [`platform`], [`reapi`] |
 
 // They panic when nobody reads.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
@@ -22,6 +22,7 @@ pub mod digest;
 pub mod doctor;
 pub mod emulation;
 pub mod execute;
+pub mod finding;
 pub mod platform;
 pub mod queue;
 pub mod reapi;

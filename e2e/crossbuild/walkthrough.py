@@ -1,5 +1,11 @@
-"""README's way from an empty workspace to two wheels, as it is written there."""
+"""README's way from an empty workspace to two wheels, as it is written there.
 
+All five commands are read. The first and the fourth are run as they stand; the second names the root that the run has made
+already, so only its flags are tried; the server gets the third's pools, on the run's own root and a free port; and the
+fifth must list what was built.
+"""
+
+import glob
 import os
 import re
 import shlex
@@ -41,7 +47,17 @@ def walkthrough(run, bazel):
         generated = call([run.binary, *generate[1:]], cwd=workspace)
         expect_equal(generated.code, 0, f"exit code of {commands[0]}, which said:\n{tail(generated.output)}\n")
 
-    with run.server() as server, bazel.beside("walkthrough", workspace) as other:
+    with run.check("the README's commands: the root and the server"):
+        create = shlex.split(commands[1])
+        expect_equal(create[:3], ["crosswheel", "rootfs", "create"], "the second command")
+        # It is not made once more: an archive that is not there is looked for when all flags were understood.
+        refused = call([run.binary, *create[1:], "--from=no-such.tar", os.path.join(workspace, "root")], cwd=workspace)
+        expect_equal(refused.code, 1, f"exit code of {commands[1]} from nothing, which said:\n{refused.output}\n")
+        serve = shlex.split(commands[2].rstrip("& "))
+        expect_equal(serve[:2], ["crosswheel", "serve"], "the third command")
+        pools = [re.sub(r"=\$HOME/.*", f"={run.arm64_root}", word) for word in serve[2:]]
+
+    with run.server(pools) as server, bazel.beside("walkthrough", workspace) as other:
         with run.check("the README's workspace: built, one wheel for each platform"):
             build = shlex.split(commands[3])
             expect_equal(build[:2], ["bazel", "build"], "the fourth command")
@@ -55,6 +71,13 @@ def walkthrough(run, bazel):
                 file_name, module = WHEELS["markupsafe"](machine)
                 expected[file_name] = {module: machine}
             expect_equal({wheel.file_name: wheel.machines() for wheel in found}, expected, "wheels and modules")
+
+        with run.check("the README's workspace: listed"):
+            listing = shlex.split(commands[4])
+            expect_equal(listing[0], "ls", "the fifth command")
+            listed = {os.path.basename(path) for path in glob.glob(other.path(listing[1]))}
+            shown = {os.path.basename(line) for line in re.findall(r"^bazel-out/\S+", text, re.MULTILINE)}
+            expect_equal(listed, shown, "wheels that the command lists, and that the README shows")
 
 
 def write(path, text):

@@ -6,10 +6,8 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::failure_text;
-use super::output::{complain, print};
-use crate::doctor::{
-    BinfmtRegistration, Finding, Status, examine, mount_overlay_in_new_namespace, other_arch, register_binfmt,
-};
+use super::output::{complain, print, print_finding};
+use crate::doctor::{BinfmtRegistration, Status, examine, mount_overlay_in_new_namespace, register_binfmt};
 use crate::platform::Arch;
 
 /// Check this host: Pythons, compilers, uv, namespaces, overlayfs, emulation, disk.
@@ -71,7 +69,7 @@ pub fn run(arguments: DoctorArguments) -> ExitCode {
 
 fn register(arch: &str, json: bool) -> ExitCode {
     let arch = match arch {
-        "" => other_arch(),
+        "" => Arch::host().other(),
         name => match Arch::from_property(name).or_else(|| Arch::from_machine(name)) {
             Some(arch) => arch,
             None => {
@@ -102,17 +100,5 @@ fn print_registration(registered: &BinfmtRegistration) {
         print(
             "It lasts until the machine restarts; the package qemu-user-static registers it at every start.",
         );
-    }
-}
-
-fn print_finding(finding: &Finding) {
-    let mark = match finding.status {
-        Status::Works => "works  ",
-        Status::Limited => "limited",
-        Status::Broken => "BROKEN ",
-    };
-    print(&format!("{mark}  {}: {}", finding.subject, finding.found));
-    if let Some(mend) = &finding.mend {
-        print(&format!("         mend: {mend}"));
     }
 }

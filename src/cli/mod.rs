@@ -11,6 +11,7 @@ mod rootfs;
 mod sandbox_init;
 mod sandbox_run;
 mod serve;
+mod signals;
 mod store;
 mod wheel;
 

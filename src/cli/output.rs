@@ -3,6 +3,8 @@
 
 use std::io::Write;
 
+use crate::finding::{Finding, Status};
+
 /// Prints `text` and a line break on standard output.
 pub(super) fn print(text: &str) {
     let mut stdout = std::io::stdout().lock();
@@ -12,4 +14,17 @@ pub(super) fn print(text: &str) {
 /// Prints `text` and a line break on standard error.
 pub(super) fn complain(text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{text}");
+}
+
+/// Prints what was found, and what mends it, on standard output.
+pub(super) fn print_finding(finding: &Finding) {
+    let mark = match finding.status {
+        Status::Works => "works  ",
+        Status::Limited => "limited",
+        Status::Broken => "BROKEN ",
+    };
+    print(&format!("{mark}  {}: {}", finding.subject, finding.found));
+    if let Some(mend) = &finding.mend {
+        print(&format!("         mend: {mend}"));
+    }
 }

@@ -3,22 +3,19 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use clap::{Args, Subcommand, ValueEnum};
 use indicatif::HumanBytes;
 use serde_json::json;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-use signal_hook::iterator::Signals;
 
 use super::failure_text::{HOST, complaint, print_json, usage};
-use super::output::{complain, print};
+use super::output::{complain, print, print_finding};
+use super::signals::{end_on_signals, exit_code_of};
 use crate::emulation::{Host, Obstacle, Support};
 use crate::platform::{Arch, Target};
-use crate::rootfs::{
-    Check, Created, Debian, Finding, Request, RootfsError, Source, Status, check, create, packages,
-};
+use crate::rootfs::{Check, Created, Debian, Request, RootfsError, Source, check, create, packages};
 
 /// Make and check root file systems, which actions of other architectures run in.
 #[derive(Args)]
@@ -154,14 +151,16 @@ fn run_create(arguments: CreateArguments, destination: PathBuf, json: bool) -> E
         }),
     };
     let request = Request { arch: arguments.arch.into(), source, destination, force: arguments.force };
-    let interrupt = match interrupt_on_signals() {
-        Ok(interrupt) => interrupt,
+    let interrupted = Arc::new(AtomicBool::new(false));
+    let to_set = Arc::clone(&interrupted);
+    let signal = match end_on_signals(GRACE, move || to_set.store(true, Ordering::SeqCst)) {
+        Ok(signal) => signal,
         Err(error) => {
             return super::failure_text::internal(json, &format!("cannot listen for signals: {error}"));
         }
     };
     let started = Instant::now();
-    match create(&request, &host_support, &interrupt.interrupted, &complain) {
+    match create(&request, &host_support, &interrupted, &complain) {
         Ok(created) => {
             if json {
                 print_json(&json!({
@@ -182,8 +181,7 @@ fn run_create(arguments: CreateArguments, destination: PathBuf, json: bool) -> E
         }
         Err(RootfsError::Interrupted) => {
             fail(json, "interrupted; nothing is left of it", None);
-            let signal = interrupt.signal.load(Ordering::SeqCst);
-            ExitCode::from(u8::try_from(128 + signal).unwrap_or(u8::MAX))
+            ExitCode::from(exit_code_of(signal.load(Ordering::SeqCst)))
         }
         Err(error) => fail(json, &error.to_string(), error.hint()),
     }
@@ -240,18 +238,6 @@ fn print_check(check: &Check) {
     print(if check.is_usable() { "Wheels can be built in it." } else { "Wheels cannot be built in it yet." });
 }
 
-fn print_finding(finding: &Finding) {
-    let mark = match finding.status {
-        Status::Works => "works  ",
-        Status::Limited => "limited",
-        Status::Broken => "BROKEN ",
-    };
-    print(&format!("{mark}  {}: {}", finding.subject, finding.found));
-    if let Some(mend) = &finding.mend {
-        print(&format!("         mend: {mend}"));
-    }
-}
-
 /// How this host runs programs for `arch`.
 fn host_support(arch: Arch) -> Result<String, (String, String)> {
     match Host::this().support(arch) {
@@ -269,31 +255,6 @@ fn host_support(arch: Arch) -> Result<String, (String, String)> {
 
 /// How long cleaning up may take before it is left to the next attempt.
 const GRACE: Duration = Duration::from_secs(10);
-
-/// The first signal that asks for an end, if there was one.
-#[derive(Default)]
-struct Interrupt {
-    interrupted: AtomicBool,
-    signal: AtomicI32,
-}
-
-/// A second signal does not wait.
-fn interrupt_on_signals() -> std::io::Result<Arc<Interrupt>> {
-    let interrupt = Arc::new(Interrupt::default());
-    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
-    let shared = Arc::clone(&interrupt);
-    std::thread::Builder::new().name("signals".into()).spawn(move || {
-        let Some(signal) = signals.forever().next() else { return };
-        shared.signal.store(signal, Ordering::SeqCst);
-        shared.interrupted.store(true, Ordering::SeqCst);
-        let deadline = Instant::now() + GRACE;
-        while Instant::now() < deadline && signals.pending().next().is_none() {
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        std::process::exit(128 + signal);
-    })?;
-    Ok(interrupt)
-}
 
 /// A value that cannot be mistaken for an option, nor break a line.
 fn plain_word(text: &str) -> Result<String, String> {

@@ -6,19 +6,18 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use clap::Args;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use pep440_rs::Version;
 use pep508_rs::PackageName;
 use serde::Serialize;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-use signal_hook::iterator::Signals;
 use tempfile::TempDir;
 
 use super::failure_text;
 use super::output::{complain, print};
+use super::signals::{end_on_signals, exit_code_of};
 use crate::platform::{Glibc, Target};
 use crate::sandbox::Mode;
 use crate::sandbox::{Cancellation, Cancelled};
@@ -142,7 +141,8 @@ pub fn run(mut arguments: WheelArguments) -> ExitCode {
     let quiet = arguments.quiet;
     let answer = Answer { json: arguments.json, report: arguments.report.take(), quiet };
     let cancellation = Arc::new(Cancellation::default());
-    let signal = match cancel_on_signals(&cancellation) {
+    let to_cancel = Arc::clone(&cancellation);
+    let signal = match end_on_signals(GRACE, move || to_cancel.cancel()) {
         Ok(signal) => signal,
         Err(error) => return answer.internal(&format!("cannot listen for signals: {error}")),
     };
@@ -264,10 +264,6 @@ fn interrupted(signal: &AtomicI32) -> ExitCode {
     ExitCode::from(exit_code_of(signal.load(Ordering::SeqCst)))
 }
 
-fn exit_code_of(signal: i32) -> u8 {
-    128_u8.saturating_add(u8::try_from(signal).unwrap_or(0))
-}
-
 /// Fails if somebody wants another crosswheel than this. Workers of our own look at it, too; others start
 /// whichever they have.
 fn check_version() -> Result<(), String> {
@@ -345,23 +341,3 @@ fn key_value(text: &str) -> Result<(String, String), String> {
 
 /// How long the build may take to notice a signal.
 const GRACE: Duration = Duration::from_secs(4);
-
-/// Ends the build on the first signal; what it was is kept for the exit code. A build that does not notice,
-/// for unpacking something huge, say, or waiting for an interpreter that does not answer, is left to the next
-/// one to sweep up; a second signal does not wait for it.
-fn cancel_on_signals(cancellation: &Arc<Cancellation>) -> std::io::Result<Arc<AtomicI32>> {
-    let received = Arc::new(AtomicI32::new(0));
-    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
-    let (shared, cancellation) = (Arc::clone(&received), Arc::clone(cancellation));
-    std::thread::Builder::new().name("signals".into()).spawn(move || {
-        let Some(signal) = signals.forever().next() else { return };
-        shared.store(signal, Ordering::SeqCst);
-        cancellation.cancel();
-        let deadline = Instant::now() + GRACE;
-        while Instant::now() < deadline && signals.pending().next().is_none() {
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        std::process::exit(exit_code_of(signal).into());
-    })?;
-    Ok(received)
-}

@@ -114,11 +114,7 @@ fn is_host(target: Target) -> bool {
 
 /// The platform that is not this machine's.
 fn other() -> Target {
-    let arch = match Arch::host() {
-        Arch::Amd64 => Arch::Arm64,
-        Arch::Arm64 => Arch::Amd64,
-    };
-    Target { arch }
+    Target { arch: Arch::host().other() }
 }
 
 #[cfg(test)]

@@ -247,12 +247,7 @@ mod tests {
     fn what_is_no_python_of_the_target_is_refused() {
         let local = local();
         let own = serde_json::to_vec(&local).unwrap();
-        let other = Target {
-            arch: match local.target().arch {
-                crate::platform::Arch::Amd64 => crate::platform::Arch::Arm64,
-                crate::platform::Arch::Arm64 => crate::platform::Arch::Amd64,
-            },
-        };
+        let other = Target { arch: local.target().arch.other() };
         let placement = remote(None);
         let ask = |target, exit_code, stdout: &[u8], wanted: &str| {
             let place = Place { program: "python3", placement: &placement, target };

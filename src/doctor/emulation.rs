@@ -7,14 +7,6 @@ use crate::emulation::{
 use crate::platform::Arch;
 use crate::sandbox::{Mode, OwnExecutable, Sandbox};
 
-/// The architecture that this host is not.
-pub fn other_arch() -> Arch {
-    match Arch::host() {
-        Arch::Amd64 => Arch::Arm64,
-        Arch::Arm64 => Arch::Amd64,
-    }
-}
-
 /// Whether programs for `arch` run here, in pools with a root file system of that architecture.
 pub(super) fn emulation(arch: Arch) -> Finding {
     let subject = format!("{} emulation", arch.property());

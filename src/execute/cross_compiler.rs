@@ -403,10 +403,7 @@ mod tests {
         assert!(missing.to_string().contains("apt-get install gcc-aarch64-linux-gnu"), "{missing}");
         let elsewhere = locate("/proc/self/exe", "x").unwrap_err();
         assert!(matches!(elsewhere, CrossCompilerError::NotBelowUsr { .. }), "{elsewhere}");
-        let other = match Arch::host() {
-            Arch::Amd64 => Arch::Arm64,
-            Arch::Arm64 => Arch::Amd64,
-        };
+        let other = Arch::host().other();
         let native = CrossCompiler::find(Some("cc"), other, Path::new("/")).unwrap_err();
         assert!(matches!(native, CrossCompilerError::OtherMachine { .. }), "{native}");
     }

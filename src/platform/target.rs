@@ -61,6 +61,14 @@ impl Arch {
         [Self::Amd64, Self::Arm64].into_iter().find(|arch| arch.elf_machine() == machine)
     }
 
+    /// The architecture of ours that this one is not.
+    pub fn other(self) -> Self {
+        match self {
+            Self::Amd64 => Self::Arm64,
+            Self::Arm64 => Self::Amd64,
+        }
+    }
+
     /// `e_machine` of ELF files for this architecture (62 `EM_X86_64`, 183 `EM_AARCH64`).
     pub fn elf_machine(self) -> u16 {
         match self {

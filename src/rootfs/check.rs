@@ -9,31 +9,8 @@ use serde::Serialize;
 use super::error::RootfsError;
 use super::inside::Inside;
 use super::offer::Offer;
+use crate::finding::{Finding, Status};
 use crate::platform::{Arch, Libc};
-
-/// How a root fares.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Status {
-    /// As it should be.
-    Works,
-    /// Some builds are not possible, or not safe.
-    Limited,
-    /// Not even a pure wheel can be built.
-    Broken,
-}
-
-/// One thing that was looked at.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Finding {
-    /// What, such as `C compiler`.
-    pub subject: &'static str,
-    pub status: Status,
-    /// What was found, in plain words.
-    pub found: String,
-    /// What mends it.
-    pub mend: Option<String>,
-}
 
 /// All that was found out.
 #[derive(Clone, Debug, Serialize)]
@@ -70,27 +47,13 @@ pub fn check(root: &Path, host: HostSupport<'_>) -> Result<Check, RootfsError> {
     Ok(Check { root: root.to_owned(), offers: offer.properties(), findings })
 }
 
-fn works(subject: &'static str, found: impl Into<String>) -> Finding {
-    Finding { subject, status: Status::Works, found: found.into(), mend: None }
-}
-
-fn lacks(
-    subject: &'static str,
-    status: Status,
-    found: impl Into<String>,
-    mend: impl Into<String>,
-) -> Finding {
-    Finding { subject, status, found: found.into(), mend: Some(mend.into()) }
-}
-
 const AGAIN: &str = "make it again: crosswheel rootfs create --force DIR";
 
 fn architecture(offer: &Offer) -> Finding {
     match offer.arch {
-        Some(arch) => works("architecture", arch.property()),
-        None => lacks(
+        Some(arch) => Finding::works("architecture", arch.property()),
+        None => Finding::broken(
             "architecture",
-            Status::Broken,
             "there is no program (/bin/sh, /usr/bin/env, /bin/busybox, /bin/bash) for amd64 or arm64",
             AGAIN,
         ),
@@ -100,25 +63,24 @@ fn architecture(offer: &Offer) -> Finding {
 fn emulation(offer: &Offer, host: HostSupport<'_>) -> Finding {
     let subject = "on this host";
     let Some(arch) = offer.arch else {
-        return lacks(subject, Status::Limited, "unknown, like the architecture", AGAIN);
+        return Finding::limited(subject, "unknown, like the architecture", AGAIN);
     };
     match host(arch) {
-        Ok(how) => works(subject, how),
+        Ok(how) => Finding::works(subject, how),
         // It may have been made for another host.
-        Err((problem, mend)) => lacks(subject, Status::Limited, problem, mend),
+        Err((problem, mend)) => Finding::limited(subject, problem, mend),
     }
 }
 
 fn libc(offer: &Offer) -> Finding {
     match offer.libc {
-        Some(Libc::Musl) => lacks(
+        Some(Libc::Musl) => Finding::limited(
             "C library",
-            Status::Limited,
             "musl; crosswheel builds wheels with compiled code for glibc",
             "use a root with glibc, such as Debian's",
         ),
-        Some(libc) => works("C library", libc.to_string()),
-        None => lacks("C library", Status::Broken, "neither glibc nor musl; no Python can start", AGAIN),
+        Some(libc) => Finding::works("C library", libc.to_string()),
+        None => Finding::broken("C library", "neither glibc nor musl; no Python can start", AGAIN),
     }
 }
 
@@ -128,12 +90,7 @@ const PREFIXES: [&str; 2] = ["usr", "usr/local"];
 fn python(inside: &Inside, offer: &Offer) -> Vec<Finding> {
     let mend = "apt's packages: --include python3";
     if offer.python_minors.is_empty() {
-        return vec![lacks(
-            "Python",
-            Status::Broken,
-            "there is no python3.X in /usr/bin or /usr/local/bin",
-            mend,
-        )];
+        return vec![Finding::broken("Python", "there is no python3.X in /usr/bin or /usr/local/bin", mend)];
     }
     let exists = |path: &dyn Fn(&str, u8) -> String, minor: u8| {
         PREFIXES.iter().any(|prefix| inside.has_file(Path::new(&path(prefix, minor))))
@@ -147,29 +104,27 @@ fn python(inside: &Inside, offer: &Offer) -> Vec<Finding> {
         |minors: &[u8]| minors.iter().map(|minor| format!("3.{minor}")).collect::<Vec<_>>().join(", ");
     if usable.is_empty() {
         let found = format!("{}, without a standard library", names(&offer.python_minors));
-        return vec![lacks("Python", Status::Broken, found, mend)];
+        return vec![Finding::broken("Python", found, mend)];
     }
-    let mut findings = vec![works("Python", names(&usable))];
+    let mut findings = vec![Finding::works("Python", names(&usable))];
     let missing = |path: &dyn Fn(&str, u8) -> String, minors: &[u8]| -> Vec<u8> {
         minors.iter().copied().filter(|minor| !exists(path, *minor)).collect()
     };
     let old: Vec<u8> = usable.iter().copied().filter(|minor| *minor < 12).collect();
     let without = missing(&distutils, &old);
     if !without.is_empty() {
-        findings.push(lacks(
+        findings.push(Finding::limited(
             "distutils",
-            Status::Limited,
             format!("missing for {}; old setup.py files import it", names(&without)),
             "apt's packages: python3-distutils",
         ));
     }
     let without = missing(&header, &usable);
     findings.push(if without.is_empty() {
-        works("Python.h", format!("for {}", names(&usable)))
+        Finding::works("Python.h", format!("for {}", names(&usable)))
     } else {
-        lacks(
+        Finding::limited(
             "Python.h",
-            Status::Limited,
             format!("missing for {}; no extension can be compiled for it", names(&without)),
             "apt's packages: libpython3-dev",
         )
@@ -181,9 +136,8 @@ fn c_compiler(inside: &Inside, offer: &Offer) -> Finding {
     let machine = offer.arch.map_or("", Arch::machine);
     let names = ["cc", "gcc", "clang", &format!("{machine}-linux-gnu-gcc")];
     let limited = |found: String| {
-        lacks(
+        Finding::limited(
             "C compiler",
-            Status::Limited,
             format!("{found}; only pure wheels can be built, unless a cross compiler is used"),
             "apt's packages: gcc libc6-dev",
         )
@@ -203,7 +157,7 @@ fn c_compiler(inside: &Inside, offer: &Offer) -> Finding {
     ];
     let missing: Vec<_> = needs.iter().filter(|(_, there)| !there).map(|(name, _)| *name).collect();
     if missing.is_empty() {
-        works("C compiler", compiler)
+        Finding::works("C compiler", compiler)
     } else {
         limited(format!("{compiler}, which needs {}", missing.join(", ")))
     }
@@ -212,13 +166,10 @@ fn c_compiler(inside: &Inside, offer: &Offer) -> Finding {
 fn cplusplus(inside: &Inside, offer: &Offer) -> Finding {
     let own = format!("{}-linux-gnu-g++", offer.arch.map_or("", Arch::machine));
     match program(inside, &["c++", "g++", "clang++", &own]) {
-        Some(compiler) => works("C++ compiler", compiler),
-        None => lacks(
-            "C++ compiler",
-            Status::Limited,
-            "there is none of c++, g++ and clang++",
-            "apt's packages: g++",
-        ),
+        Some(compiler) => Finding::works("C++ compiler", compiler),
+        None => {
+            Finding::limited("C++ compiler", "there is none of c++, g++ and clang++", "apt's packages: g++")
+        }
     }
 }
 
@@ -235,11 +186,10 @@ fn program(inside: &Inside, names: &[&str]) -> Option<String> {
 
 fn shell(inside: &Inside) -> Finding {
     if inside.has_file(Path::new("bin/sh")) {
-        return works("shell", "/bin/sh");
+        return Finding::works("shell", "/bin/sh");
     }
-    lacks(
+    Finding::limited(
         "shell",
-        Status::Limited,
         "there is no /bin/sh; compilers and configure scripts are often started by one",
         "apt's packages: dash",
     )
@@ -250,13 +200,12 @@ fn mount_points(inside: &Inside) -> Finding {
     let missing: Vec<_> =
         points.into_iter().filter(|point| !inside.has_directory(Path::new(point))).collect();
     if missing.is_empty() {
-        return works("mount points", "/proc, /dev, /sys, /tmp, /run and /var/tmp");
+        return Finding::works("mount points", "/proc, /dev, /sys, /tmp, /run and /var/tmp");
     }
     let missing: Vec<_> = missing.iter().map(|point| format!("/{point}")).collect();
     let commands: Vec<_> = missing.iter().map(|point| format!("DIR{point}")).collect();
-    lacks(
+    Finding::limited(
         "mount points",
-        Status::Limited,
         format!("{} missing; the sandbox cannot give builds one of their own", missing.join(", ")),
         format!("mkdir -p {}", commands.join(" ")),
     )
@@ -275,14 +224,13 @@ fn access(inside: &Inside, offer: &Offer) -> Finding {
     let paths = paths_of_every_build(offer);
     let open: Vec<_> = paths.iter().filter(is_open).map(|path| format!("/{path}")).collect();
     if open.is_empty() {
-        return works(
+        return Finding::works(
             "access",
             "no other user of this host can change the shell, Python, or the directories of programs and libraries",
         );
     }
-    lacks(
+    Finding::limited(
         "access",
-        Status::Limited,
         format!("other users of this host can change {}, and with that what is built", open.join(", ")),
         "make it yours: chown -R, chmod go-w",
     )

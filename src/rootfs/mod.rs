@@ -15,7 +15,7 @@ mod place;
 mod removal;
 mod unpack;
 
-pub use check::{Check, Finding, HostSupport, Status, check};
+pub use check::{Check, HostSupport, check};
 pub use create::{Created, Request, Source, create};
 pub use error::{BlobProblem, MemberProblem, RootfsError};
 pub use inside::resolve;

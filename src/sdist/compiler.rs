@@ -2,7 +2,6 @@
 //! a report says of the one that was used. Knows nothing of what is compiled.
 
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::str::FromStr;
@@ -11,7 +10,7 @@ use nix::unistd::{AccessFlags, access};
 
 use super::build::WheelRequest;
 use super::environment::quoted;
-use super::interpreter::{Interpreter, machine_of, stamp};
+use super::interpreter::{Interpreter, keep, machine_of, stamp};
 use super::report::{CompilerKind, CompilerReport};
 use crate::digest::Sha256;
 use crate::platform::{Arch, SYSTEM_PATH};
@@ -49,7 +48,7 @@ impl FromStr for CrossCompiler {
 
     /// `PROGRAM FLAGS…`, quoted as for a shell; a program without a slash is looked for in PATH.
     fn from_str(text: &str) -> Result<Self, CrossCompilerError> {
-        let mut words = split_words(text).ok_or_else(|| CrossCompilerError::Malformed(text.to_owned()))?;
+        let mut words = shlex::split(text).ok_or_else(|| CrossCompilerError::Malformed(text.to_owned()))?;
         if words.first().is_none_or(String::is_empty) {
             return Err(CrossCompilerError::Malformed(text.to_owned()));
         }
@@ -149,7 +148,7 @@ pub(super) fn used(request: &WheelRequest) -> Option<CompilerReport> {
         return Some(CompilerReport { kind: CompilerKind::Cross, program: text(&cross.program), version });
     }
     let command = of_user.map_or(interpreter.cc.as_str(), String::as_str);
-    let name = split_words(command)?.into_iter().next()?;
+    let name = shlex::split(command)?.into_iter().next()?;
     let program = find(&name, request)?;
     let emulated = interpreter.is_emulated();
     // Scripts are run by a shell of the same root file system as Python.
@@ -203,55 +202,8 @@ fn version(program: &Path, cache: &Path) -> Option<String> {
         return None;
     }
     // A cache that cannot be written costs time, not correctness.
-    let _ = keep(&entry, &line);
+    let _ = keep(&entry, line.as_bytes());
     Some(line)
-}
-
-fn keep(entry: &Path, line: &str) -> std::io::Result<()> {
-    let directory = entry.parent().unwrap_or(Path::new("."));
-    fs_err::create_dir_all(directory)?;
-    let mut file = tempfile::NamedTempFile::new_in(directory)?;
-    file.write_all(line.as_bytes())?;
-    file.persist(entry)?;
-    Ok(())
-}
-
-/// The words of a command line, quoted as for a shell; none if a quotation does not end.
-fn split_words(text: &str) -> Option<Vec<String>> {
-    let mut words = Vec::new();
-    let mut word: Option<String> = None;
-    let mut characters = text.chars();
-    while let Some(character) = characters.next() {
-        match character {
-            '\'' => {
-                let word = word.get_or_insert_default();
-                loop {
-                    match characters.next()? {
-                        '\'' => break,
-                        inner => word.push(inner),
-                    }
-                }
-            }
-            '"' => {
-                let word = word.get_or_insert_default();
-                loop {
-                    match characters.next()? {
-                        '"' => break,
-                        '\\' => match characters.next()? {
-                            escaped @ ('"' | '\\' | '$' | '`') => word.push(escaped),
-                            other => word.extend(['\\', other]),
-                        },
-                        inner => word.push(inner),
-                    }
-                }
-            }
-            '\\' => word.get_or_insert_default().push(characters.next()?),
-            space if space.is_whitespace() => words.extend(word.take()),
-            other => word.get_or_insert_default().push(other),
-        }
-    }
-    words.extend(word);
-    Some(words)
 }
 
 #[cfg(test)]
@@ -329,13 +281,6 @@ mod tests {
     }
 
     #[test]
-    fn words_are_split_as_a_shell_does() {
-        let words = |text: &str| split_words(text).unwrap();
-        assert_eq!(words(r#" a 'b c'd "e\" \f" \g\  "" "#), ["a", "b cd", r#"e" \f"#, "g ", ""]);
-        assert_eq!(split_words("a \"b"), None);
-    }
-
-    #[test]
     fn a_version_is_asked_for_once_for_each_file() {
         let (directory, cache) = (tools(&[]), tempfile::tempdir().unwrap());
         let program = directory.path().join("cc");
@@ -361,12 +306,12 @@ mod tests {
         #[test]
         fn what_is_quoted_stays_one_word(words in prop::collection::vec("\\PC+", 1..4)) {
             let line = words.iter().cloned().map(quoted).collect::<Vec<_>>().join(" ");
-            prop_assert_eq!(split_words(&line), Some(words));
+            prop_assert_eq!(shlex::split(&line), Some(words));
         }
 
         #[test]
-        fn splitting_never_panics(text in "\\PC*") {
-            let _ = split_words(&text);
+        fn no_text_makes_it_panic(text in "\\PC*") {
+            let _ = text.parse::<CrossCompiler>();
         }
     }
 }

@@ -181,7 +181,7 @@ impl Interpreter {
         }
         let found = query(path)?;
         // A cache that cannot be written costs time, not correctness.
-        let _ = write_entry(&entry, &found);
+        let _ = serde_json::to_vec(&found).map_err(Into::into).and_then(|bytes| keep(&entry, &bytes));
         Ok(found)
     }
 }
@@ -304,11 +304,12 @@ fn read_answer(answer: &[u8]) -> Result<Interpreter, String> {
     serde_json::from_slice(answer).map_err(|error| format!("its answer cannot be read: {error}"))
 }
 
-fn write_entry(entry: &Path, interpreter: &Interpreter) -> std::io::Result<()> {
+/// Puts a file into the cache, whole or not at all.
+pub(super) fn keep(entry: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let directory = entry.parent().unwrap_or(Path::new("."));
     fs_err::create_dir_all(directory)?;
     let mut file = tempfile::NamedTempFile::new_in(directory)?;
-    file.write_all(&serde_json::to_vec(interpreter)?)?;
+    file.write_all(bytes)?;
     file.persist(entry)?;
     Ok(())
 }

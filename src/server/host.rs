@@ -42,7 +42,7 @@ use crate::execute::{
 use crate::queue::{Pool, Queue, QueueError, QueueSettings, Timeouts};
 use crate::reapi::execution_server::ExecutionServer;
 use crate::reapi::longrunning::operations_server::OperationsServer;
-use crate::sandbox::{Isolation, OwnExecutable, RootFileSystem, SandboxError, Spawner};
+use crate::sandbox::{Isolation, OwnExecutable, SandboxError, Spawner};
 use crate::worker::local::LocalWorkers;
 
 /// Calls of one client at a time. Each action it waits for is one.
@@ -325,10 +325,19 @@ fn executors(
         if has_own_roots { OwnLoader::of(own_executable).map_err(HostError::OwnLoader)? } else { None };
     for OfferedPool { pool, root, cross_compiler, .. } in offered {
         let own_binary = OwnBinarySettings {
+            executable: own_executable.to_owned(),
             loader: loader.clone(),
             cross_compiler: cross_compiler.clone(),
-            ..own_binary(settings, root, own_executable)
-                .map_err(|source| HostError::Root { pool: pool.name.clone(), source })?
+            cache: Some(
+                remembered::place(&remembered_in(settings), root)
+                    .map_err(|source| HostError::Root { pool: pool.name.clone(), source })?,
+            ),
+            trusted: settings.embedding.is_some(),
+            visible_host_paths: match &settings.embedding {
+                Some(embedding) if root.directory().is_none() => embedding.visible_host_paths.clone(),
+                // In a root file system, what is there under their names is another system's.
+                _ => Vec::new(),
+            },
         };
         let local = LocalSettings { root: root.clone(), network: settings.network, own_binary };
         let local = LocalExecutor::new(Arc::clone(&files), Arc::clone(spawner), local);
@@ -340,34 +349,13 @@ fn executors(
     Ok(Executors { of_pools, files, counters: all_counters })
 }
 
-fn own_binary(
-    settings: &Settings,
-    root: &RootFileSystem,
-    executable: &Path,
-) -> io::Result<OwnBinarySettings> {
-    let executable = executable.to_owned();
-    Ok(match &settings.embedding {
-        Some(embedding) => OwnBinarySettings {
-            executable,
-            loader: None,
-            cross_compiler: None,
-            cache: Some(remembered::place(&embedding.cache, root)?),
-            trusted: true,
-            visible_host_paths: match root.directory() {
-                None => embedding.visible_host_paths.clone(),
-                // What is there under their names is another system's.
-                Some(_) => Vec::new(),
-            },
-        },
-        None => OwnBinarySettings {
-            executable,
-            loader: None,
-            cross_compiler: None,
-            cache: Some(remembered::place(&settings.store.join("crosswheel"), root)?),
-            trusted: false,
-            visible_host_paths: Vec::new(),
-        },
-    })
+/// Where actions that run crosswheel keep what they remember: with what `crosswheel build` remembers, if it is that which
+/// we are part of.
+fn remembered_in(settings: &Settings) -> PathBuf {
+    match &settings.embedding {
+        Some(embedding) => embedding.cache.clone(),
+        None => settings.store.join("crosswheel"),
+    }
 }
 
 /// All services, and who tells whether they are ready.

@@ -82,13 +82,10 @@ impl Emulation {
             mend,
         };
         let root = root_file_system(settings);
-        let support = emulation::Host::this().support(arch);
-        let (Some(directory), false) = (&settings.root, support == Support::Native) else {
-            // What this host itself is made of runs, as we do.
-            return Ok(Self { root, emulator: None });
-        };
-        let (root, emulator, mend) = match support {
-            Support::Native => unreachable!("it was looked at above"),
+        // What this host itself is made of runs, as we do.
+        let Some(directory) = &settings.root else { return Ok(Self { root, emulator: None }) };
+        let (root, emulator, mend) = match emulation::Host::this().support(arch) {
+            Support::Native => return Ok(Self { root, emulator: None }),
             Support::Registered { interpreter, .. } => {
                 (root, file_name(&interpreter), register_by_hand(arch))
             }

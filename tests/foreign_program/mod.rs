@@ -12,10 +12,7 @@ pub const EXIT_CODE: u8 = 7;
 
 /// The architecture that this machine is not.
 pub fn foreign_arch() -> Arch {
-    match Arch::host() {
-        Arch::Amd64 => Arch::Arm64,
-        Arch::Arm64 => Arch::Amd64,
-    }
+    Arch::host().other()
 }
 
 /// The emulator for it, without which these tests fail.

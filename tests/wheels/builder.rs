@@ -194,11 +194,7 @@ pub fn library_with_memcpy() -> Vec<u8> {
 
 /// The header of an object file for another machine than this.
 pub fn foreign_object() -> Vec<u8> {
-    let other = match Arch::host() {
-        Arch::Amd64 => Arch::Arm64,
-        Arch::Arm64 => Arch::Amd64,
-    };
-    object_header(other.elf_machine())
+    object_header(Arch::host().other().elf_machine())
 }
 
 /// The header of an object file for the machine with this number.

@@ -151,10 +151,7 @@ fn tags_in_wheel_must_be_those_of_the_file_name() {
 fn tags_must_fit_the_target_and_the_interpreter() {
     let (major, minor, _) = PYTHON.version;
     let own = format!("cp{major}{minor}");
-    let (machine, other) = match Arch::host() {
-        Arch::Amd64 => ("x86_64", "aarch64"),
-        Arch::Arm64 => ("aarch64", "x86_64"),
-    };
+    let (machine, other) = (Arch::host().machine(), Arch::host().other().machine());
     let older = format!("cp{major}{}", minor - 1);
     let refused = [
         (format!("{older}-{older}-linux_{machine}"), "is for another Python"),
