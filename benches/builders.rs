@@ -136,7 +136,7 @@ struct Subject {
 
 impl Bench {
     fn prepare(directory: &Path, python: &str) -> Result<Self> {
-        let facts = crosswheel::sdist::interpreter::Interpreter::find(python, directory)?;
+        let facts = crosswheel::packaging::interpreter::Interpreter::find(python, directory)?;
         let tools = directory.join("tools");
         succeed(Command::new(&facts.executable).args(["-m", "venv"]).arg(&tools))?;
         let pip = tools.join("bin/pip");
@@ -191,10 +191,10 @@ impl Bench {
         }
         let tree = directory.join("tree");
         fs_err::create_dir_all(&tree)?;
-        let limits = crosswheel::sdist::archive::Limits::default();
-        let source = crosswheel::sdist::archive::unpack(&sdist, &tree.join("unpacked"), &limits)?;
+        let limits = crosswheel::archive::Limits::default();
+        let source = crosswheel::archive::unpack(&sdist, &tree.join("unpacked"), &limits)?;
         let pyproject = fs_err::read(source.root.join("pyproject.toml")).ok();
-        let system = crosswheel::sdist::project::BuildSystem::parse(pyproject.as_deref())?;
+        let system = crosswheel::step::source::project::BuildSystem::parse(pyproject.as_deref())?;
         ensure!(sdist.exists(), "{name} has no sdist");
         Ok(Subject {
             sdist,

@@ -69,7 +69,7 @@ struct Subject {
 impl Subject {
     fn prepare(directory: &Path, options: &Options) -> Result<Self> {
         let python =
-            crosswheel::sdist::interpreter::Interpreter::find(&options.python, directory)?.executable;
+            crosswheel::packaging::interpreter::Interpreter::find(&options.python, directory)?.executable;
         let mut subject =
             Self { directory: directory.to_owned(), python, sdist: PathBuf::new(), wheels: Vec::new() };
         let built = succeed(

@@ -12,7 +12,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
-use crosswheel::sdist::archive::{Limits, unpack};
+use crosswheel::archive::{Limits, unpack};
 
 /// First argument of this program when it is the crosswheel column itself.
 const UNPACK_ONCE: &str = "--unpack-once";

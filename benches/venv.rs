@@ -14,10 +14,10 @@ use std::time::{Duration, Instant};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use crosswheel::digest::Sha256;
-use crosswheel::platform::WheelFileName;
-use crosswheel::sdist::interpreter::Interpreter;
-use crosswheel::sdist::venv::Venv;
-use crosswheel::sdist::wheel_store::WheelStore;
+use crosswheel::packaging::interpreter::Interpreter;
+use crosswheel::packaging::wheel_name::WheelFileName;
+use crosswheel::step::venv::virtual_environment::Venv;
+use crosswheel::step::venv::wheel_store::WheelStore;
 use zip::ZipWriter;
 use zip::write::SimpleFileOptions;
 

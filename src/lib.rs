@@ -5,31 +5,34 @@
 //! | floor | rooms |
 //! |---|---|
 //! | 5 | [`cli`] |
-//! | 4 | [`crossbuild`], [`doctor`], [`server`] |
+//! | 4 | [`build`], [`doctor`], [`server`] |
 //! | 3 | [`client`], [`queue`], [`worker`] |
-//! | 2 | [`execute`], [`sdist`], [`starlark`] |
-//! | 1 | [`cas`], [`remote`], [`rootfs`], [`sandbox`] |
-//! | 0 | [`digest`], [`emulation`], [`finding`], [`platform`], [`reapi`] |
+//! | 2 | [`execute`], [`starlark`], [`step`] |
+//! | 1 | [`archive`], [`cas`], [`packaging`], [`rootfs`], [`sandbox`] |
+//! | 0 | [`cancellation`], [`digest`], [`emulation`], [`finding`], [`platform`], [`reapi`], [`remote`] |
 
 // They panic when nobody reads.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
+pub mod archive;
+pub mod build;
+pub mod cancellation;
 pub mod cas;
 pub mod cli;
 pub mod client;
-pub mod crossbuild;
 pub mod digest;
 pub mod doctor;
 pub mod emulation;
 pub mod execute;
 pub mod finding;
+pub mod packaging;
 pub mod platform;
 pub mod queue;
 pub mod reapi;
 pub mod remote;
 pub mod rootfs;
 pub mod sandbox;
-pub mod sdist;
 pub mod server;
 pub mod starlark;
+pub mod step;
 pub mod worker;

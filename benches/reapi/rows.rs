@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, ensure};
 use bytes::Bytes;
 use crosswheel::digest::Digest;
-use crosswheel::reapi::{self, bytestream, longrunning};
+use crosswheel::reapi;
+use crosswheel::reapi::{bytestream, longrunning};
 use prost::Message as _;
 
 use crate::endpoint::Endpoint;

@@ -27,7 +27,7 @@ mod zipfile;
 
 use std::path::Path;
 
-use crosswheel::sdist::archive::Limits;
+use crosswheel::archive::Limits;
 use libfuzzer_sys::arbitrary::{Result, Unstructured};
 use libfuzzer_sys::fuzz_target;
 

@@ -7,7 +7,8 @@ use std::io::{self, Read};
 use bytes::Bytes;
 use fastcdc::v2020::{Normalization, StreamCDC};
 
-use super::{BlobStore, StoreError};
+use super::error::StoreError;
+use super::traits::BlobStore;
 use crate::digest::{Digest, DigestFunction};
 
 /// Chunks are written to the store when so many bytes of them have come together.
@@ -159,7 +160,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::cas::{DiskStore, StoreSettings};
+    use crate::cas::disk::{DiskStore, StoreSettings};
 
     fn noise(length: usize) -> Vec<u8> {
         let mut state = 1_u64;

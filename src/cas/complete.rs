@@ -12,8 +12,9 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use prost::Message;
 
+use super::error::StoreError;
 use super::recent::Recent;
-use super::{ActionCache, BlobStore, StoreError};
+use super::traits::{ActionCache, BlobStore};
 use crate::digest::{Digest, InvalidBlobDigest};
 use crate::reapi::{self, ActionResult, Directory, Tree};
 
@@ -396,7 +397,7 @@ fn encoded(result: &ActionResult) -> Bytes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cas::{DiskStore, StoreSettings};
+    use crate::cas::disk::{DiskStore, StoreSettings};
     use crate::digest::DigestFunction;
 
     type Meanwhile = Box<dyn FnOnce() + Send>;

@@ -8,7 +8,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use parking_lot::{Condvar, Mutex};
 
-use super::{BlobStore, DiskStore, StoreError};
+use super::disk::DiskStore;
+use super::error::StoreError;
+use super::traits::BlobStore;
 use crate::digest::Digest;
 
 /// Larger blobs are fetched as streams, straight onto the disk.
@@ -192,7 +194,7 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
     use super::*;
-    use crate::cas::StoreSettings;
+    use crate::cas::disk::StoreSettings;
     use crate::digest::DigestFunction;
 
     /// A store that counts what is read from it.

@@ -9,14 +9,14 @@ use serde::Serialize;
 use super::executor::{Embedded, Executor};
 use super::output::{complain, print};
 use super::remote::RemoteArguments;
-use crate::crossbuild::{
+use crate::build::{
     BuildFailure, BuildFailureClass, BuildOptions, IndexFlags, Layer, SourceResult, Status, build,
 };
 use crate::platform::{Arch, Glibc, Target};
 use crate::sandbox::Mode;
-use crate::sdist::build::Expect;
-use crate::sdist::report::CompilerKind;
 use crate::server::settings::CrossCc;
+use crate::step::build::Expect;
+use crate::step::report::CompilerKind;
 
 const AFTER_HELP: &str = "\
 Examples:

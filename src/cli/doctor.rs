@@ -7,7 +7,8 @@ use clap::Args;
 
 use super::failure_text;
 use super::output::{complain, print, print_finding};
-use crate::doctor::{BinfmtRegistration, Status, examine, mount_overlay_in_new_namespace, register_binfmt};
+use crate::doctor::{BinfmtRegistration, examine, mount_overlay_in_new_namespace, register_binfmt};
+use crate::finding::Status;
 use crate::platform::Arch;
 
 /// Check this host: Pythons, compilers, uv, namespaces, overlayfs, emulation, disk.

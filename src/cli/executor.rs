@@ -8,9 +8,9 @@ use std::time::Duration;
 use tokio::runtime::{Handle, Runtime};
 
 use super::remote::Remote;
+use crate::build::{BuildFailure, BuildFailureClass, Connect, Reached, Surroundings};
 use crate::cas::{BlobStore, RemoteStore, StoreError};
 use crate::client::{Client, ClientError, ClientSettings};
-use crate::crossbuild::{BuildFailure, BuildFailureClass, Connect, Reached, Surroundings};
 use crate::platform::{Arch, Target};
 use crate::remote::{connect, in_process};
 use crate::sandbox::{Mode, OwnExecutable};

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use serde::Serialize;
 
 use super::output::{complain, print};
-use crate::sdist::Failure;
+use crate::step::Failure;
 
 /// The exit codes of building a wheel, for `--help`.
 pub const EXIT_CODES: &str = "\
@@ -80,7 +80,7 @@ fn report(json: bool, kind: &str, message: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sdist::FailureClass;
+    use crate::step::FailureClass;
 
     #[test]
     fn every_class_stands_in_the_help_with_its_code() {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use crate::crossbuild::RemotePlacement;
+use crate::build::RemotePlacement;
 use crate::remote::{Address, ConnectSettings, Header};
 
 /// Where builds run, if not here.

@@ -18,18 +18,18 @@ use tempfile::TempDir;
 use super::failure_text;
 use super::output::{complain, print};
 use super::signals::{end_on_signals, exit_code_of};
+use crate::archive::Limits;
+use crate::cancellation::{Cancellation, Cancelled};
+use crate::packaging::interpreter::Interpreter;
 use crate::platform::{Glibc, Target};
 use crate::sandbox::Mode;
-use crate::sandbox::{Cancellation, Cancelled};
-use crate::sdist::archive::Limits;
-use crate::sdist::build::{Expect, WheelRequest, build_wheel, publish};
-use crate::sdist::compiler::CrossCompiler;
-use crate::sdist::failure::Failure;
-use crate::sdist::interpreter::Interpreter;
-use crate::sdist::report::{CompilerKind, CompilerReport, Outcome, Report};
-use crate::sdist::step_error::StepError;
-use crate::sdist::wanted::{LibcFamily, Wanted, WantedPython};
-use crate::sdist::wheelhouse::GivenWheels;
+use crate::step::Failure;
+use crate::step::backend::compiler::CrossCompiler;
+use crate::step::build::{Expect, WheelRequest, build_wheel, publish};
+use crate::step::error::StepError;
+use crate::step::promise::{LibcFamily, Wanted, WantedPython};
+use crate::step::report::{CompilerKind, CompilerReport, Outcome, Report};
+use crate::step::venv::wheelhouse::GivenWheels;
 
 const AFTER_HELP: &str = "\
 Examples:

@@ -94,8 +94,8 @@ impl Job {
 mod tests {
     use prost::Message;
 
-    use super::super::input_root::Content;
     use super::*;
+    use crate::client::input_root::Content;
     use crate::digest::DigestFunction;
 
     fn message<M: Message + Default>(digest: Option<&crate::reapi::Digest>, blobs: &Blobs) -> M {

@@ -1,9 +1,9 @@
 //! Programs of other architectures: whether pools for them are possible here, and how the kernel is taught.
 
-use super::Finding;
 use crate::emulation::{
     BINFMT_MISC, Emulator, Host, Registered, RegistrationError, Support, register, runs_here,
 };
+use crate::finding::Finding;
 use crate::platform::Arch;
 use crate::sandbox::{Mode, OwnExecutable, Sandbox};
 

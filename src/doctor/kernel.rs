@@ -8,7 +8,7 @@ use nix::sched::{CloneFlags, unshare};
 use nix::sys::statvfs::statvfs;
 use nix::unistd::{getegid, geteuid};
 
-use super::Finding;
+use crate::finding::Finding;
 use crate::sandbox::{Mode, OwnExecutable, Sandbox};
 
 const GIBIBYTE: u64 = 1 << 30;

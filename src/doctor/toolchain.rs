@@ -4,8 +4,8 @@ use std::ffi::OsStr;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use super::Finding;
-use crate::sdist::interpreter::Interpreter;
+use crate::finding::Finding;
+use crate::packaging::interpreter::Interpreter;
 
 const PYTHON_MINORS: std::ops::RangeInclusive<u8> = 8..=15;
 

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::magic;
+use super::emulator::magic;
 use crate::platform::Arch;
 
 /// A registered interpreter and what it is used for.

@@ -3,7 +3,10 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use super::{BINFMT_MISC, Emulator, Entry, emulator_names, is_executable, program_interpreter};
+use super::elf::program_interpreter;
+use super::emulator::{Emulator, emulator_names, is_executable};
+use super::entry::Entry;
+use super::register::BINFMT_MISC;
 use crate::platform::Arch;
 
 /// The first kernel in which a user namespace can have a binfmt_misc of its own.
@@ -174,8 +177,8 @@ mod tests {
 
     use tempfile::TempDir;
 
-    use super::super::entry::tests::AARCH64;
     use super::*;
+    use crate::emulation::entry::tests::AARCH64;
 
     /// A host of amd64 with these entries and these programs.
     fn host(kernel: &str, entries: &[(&str, &str)], programs: &[(&str, &[u8])]) -> (TempDir, Host) {
@@ -201,7 +204,7 @@ mod tests {
 
     /// An ELF program without program headers, so without a loader.
     fn static_program() -> Vec<u8> {
-        let mut header = super::super::magic(Arch::Amd64).to_vec();
+        let mut header = crate::emulation::emulator::magic(Arch::Amd64).to_vec();
         header.resize(64, 0);
         header
     }

@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 
-use super::magic;
+use super::emulator::magic;
 use crate::platform::Arch;
 
 /// Where the file is seen in memory when it runs: below that no page can be had, by default.
@@ -72,7 +72,7 @@ mod tests {
     fn it_is_a_program_without_a_loader_for_each_architecture() {
         for arch in [Arch::Amd64, Arch::Arm64] {
             let file = smallest_program_file(arch).unwrap();
-            assert_eq!(super::super::program_interpreter(&file).unwrap(), None);
+            assert_eq!(crate::emulation::elf::program_interpreter(&file).unwrap(), None);
             let header = fs_err::read(&file).unwrap();
             assert_eq!(u16::from_le_bytes([header[18], header[19]]), arch.elf_machine());
         }

@@ -6,7 +6,8 @@ use std::path::Path;
 
 use nix::mount::{MsFlags, mount};
 
-use super::{Emulator, Host, registered_name};
+use super::emulator::{Emulator, registered_name};
+use super::host::Host;
 
 /// Where the kernel's own binfmt_misc belongs.
 pub const BINFMT_MISC: &str = "/proc/sys/fs/binfmt_misc";

@@ -9,7 +9,7 @@ use crate::reapi::command::OutputDirectoryFormat;
 
 /// What to run and what to keep of it.
 #[derive(Debug, Clone)]
-pub(super) struct Command {
+pub(crate) struct Command {
     /// Not empty, and neither is the first.
     pub argv: Vec<String>,
     pub environment: BTreeMap<String, String>,
@@ -23,7 +23,7 @@ pub(super) struct Command {
 
 /// An output the client expects.
 #[derive(Debug, Clone)]
-pub(super) struct Output {
+pub(crate) struct Output {
     /// As the client spells it, relative to the working directory; results name it like this.
     pub name: String,
     /// Relative to the input root.
@@ -43,7 +43,7 @@ pub(super) enum OutputKind {
 
 /// Which node properties the client wants of outputs.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct OutputProperties {
+pub(crate) struct OutputProperties {
     pub mtime: bool,
     pub unix_mode: bool,
 }

@@ -18,7 +18,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use super::loaded_files::LoadedFiles;
+use super::own_binary::loaded_files::LoadedFiles;
 use crate::platform::Arch;
 use crate::rootfs::resolve;
 use crate::sandbox::Bind;

@@ -10,20 +10,21 @@ use std::time::{Duration, Instant};
 
 use super::command::Command;
 use super::error::ExecuteError;
+use super::exec_root::{Means, Room};
 use super::input::{InputDirectory, InputLimits, InputReader, TreeLimits, TreeUse, Trees};
 use super::logs::{Log, LogReader};
 use super::outputs::{self, Left};
-use super::own_binary::{self, OwnBinary, OwnBinarySettings};
+use super::own_binary::wheel_action as own_binary;
+use super::own_binary::wheel_action::{OwnBinary, OwnBinarySettings};
 use super::resource_usage::{ResourceUsage, duration};
-use super::room::{Means, Room};
 use super::scratch::Home;
-use super::{Execute, Executed, Observer, Stage, Work};
+use super::work::{Execute, Executed, Observer, Stage, Work};
+use crate::cancellation::Cancellation;
 use crate::cas::DiskStore;
 use crate::digest::Digest;
 use crate::reapi::{ActionResult, ExecutedActionMetadata};
 use crate::sandbox::{
-    Bind, Cancellation, Exit, NetworkIsolation, Outcome, ProgramFault, RootFileSystem, SandboxError, Spawner,
-    Spec,
+    Bind, Exit, NetworkIsolation, Outcome, ProgramFault, RootFileSystem, SandboxError, Spawner, Spec,
 };
 
 /// What the executors of all pools share: the store, the trees made of it, and room for running actions.

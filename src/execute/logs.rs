@@ -10,7 +10,7 @@ use bytes::Bytes;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use super::{Observer, OutputStream};
+use super::work::{Observer, OutputStream};
 use crate::cas::{BlobStore, DiskStore, StoreError};
 use crate::digest::{Digest, DigestFunction, Hasher};
 

@@ -7,7 +7,7 @@ use std::path::Path;
 /// A path below the input root or the working directory, without `.`, `..` and empty names. The empty one is the
 /// directory itself.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub(super) struct ExecPath(String);
+pub(crate) struct ExecPath(String);
 
 impl ExecPath {
     /// Reads what a client sent. `a//b/`, `./a/b` and `a/b` are the same path.

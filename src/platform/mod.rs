@@ -2,19 +2,13 @@
 //! target names (`linux_arm64`), wheel tags, ELF machines.
 //! Knows nothing of builds, sockets or files.
 
-mod compatible_tags;
 mod libc;
 mod property;
-mod tag;
 mod target;
-mod wheel_name;
 
-pub use compatible_tags::CompatibleTags;
 pub use libc::{InvalidLibc, Libc};
 pub use property::canonical_property_name;
-pub use tag::{InvalidTag, Tag};
 pub use target::{Arch, Glibc, InvalidGlibc, InvalidTarget, Target};
-pub use wheel_name::{InvalidWheelName, WheelFileName};
 
 /// `PATH` where nobody says otherwise: of builds, and of actions whose worker looks for crosswheel, and for a Python,
 /// itself. One for all, so that both find the same programs.

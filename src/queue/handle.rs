@@ -8,11 +8,16 @@ use parking_lot::{Condvar, Mutex};
 use tokio::sync::{Notify, watch};
 use uuid::Uuid;
 
+use super::error::{QueueError, Refusal};
+use super::operation::{CancelReason, OperationName};
 use super::operation::{Outcome, Snapshot, Submission};
 use super::output::ActionOutput;
 use super::platform::{Offer, Shortfall, Unsatisfiable};
+use super::pool::{Pool, Timeouts};
+use super::retention::Retained;
+use super::slot::Slot;
 use super::state::{Moment, OperationNumber, State};
-use super::{CancelReason, OperationName, Pool, QueueError, Refusal, Retained, Slot, Statistics, Timeouts};
+use super::statistics::Statistics;
 use crate::reapi::ActionResult;
 
 /// Bounds of the queue.
@@ -186,7 +191,7 @@ impl Queue {
         self.shared.with(|state, _| state.delete(state.find(name)?))
     }
 
-    /// The output of a running action, or of one that ended not long ago ([`Progress`](super::Progress) names
+    /// The output of a running action, or of one that ended not long ago ([`Progress`](super::operation::Progress) names
     /// it).
     pub fn output(&self, id: Uuid) -> Option<Arc<ActionOutput>> {
         self.shared.with(|state, _| state.output(id))

@@ -5,7 +5,8 @@ use std::time::{Duration, SystemTime};
 
 use uuid::Uuid;
 
-use super::{Refusal, Requirements};
+use super::error::Refusal;
+use super::platform::Requirements;
 use crate::digest::Digest;
 use crate::execute::{ExecuteError, Executed, Stage as RunStage};
 use crate::reapi::{Action, ActionResult, Command, RequestMetadata};

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::fmt;
 
-use super::Pool;
+use super::pool::Pool;
 use crate::platform::{Arch, canonical_property_name};
 use crate::reapi::{Action, Command, Platform};
 

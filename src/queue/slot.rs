@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use super::Pool;
 use super::handle::Shared;
 use super::operation::Outcome;
 use super::output::ActionOutput;
+use super::pool::Pool;
 use super::ready::TaskNumber;
 use super::state::{Assigned, Moment};
+use crate::cancellation::Cancellation;
 use crate::execute::{Observer, OutputStream, Stage, Work};
-use crate::sandbox::Cancellation;
 
 /// Where one action at a time may run.
 #[derive(Debug)]

@@ -12,15 +12,18 @@ use std::time::{Instant, SystemTime};
 use tokio::sync::watch;
 use uuid::Uuid;
 
+use super::error::Refusal;
+use super::handle::QueueSettings;
+use super::operation::{CancelReason, OperationName};
 use super::operation::{Identity, Outcome, Progress, Snapshot, Stage, Submission};
 use super::output::ActionOutput;
+use super::pool::Pool;
 use super::ready::{Place, ReadyQueue, TaskNumber};
 use super::retention::Retention;
 use super::statistics::{PoolStatistics, Statistics};
-use super::{CancelReason, OperationName, Pool, QueueSettings, Refusal};
+use crate::cancellation::Cancellation;
 use crate::digest::Digest;
 use crate::execute::{Stage as RunStage, Work};
-use crate::sandbox::Cancellation;
 
 /// Numbers that grow with every operation.
 pub(super) type OperationNumber = u64;

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use super::error::Refusal;
+use super::operation::CancelReason;
 use super::operation::Outcome;
-use super::{CancelReason, Pool, Refusal};
+use super::pool::Pool;
 
 /// The queue at one moment, and all it has done since it was made (`…_total`).
 #[derive(Debug, Clone, Default)]

@@ -271,8 +271,8 @@ fn paths_of_every_build(offer: &Offer) -> Vec<String> {
 mod tests {
     use std::os::unix::fs::PermissionsExt;
 
-    use super::super::furnish::furnish;
     use super::*;
+    use crate::rootfs::furnish::furnish;
 
     const PROGRAM: &[u8] = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x03\0\xb7\0";
 

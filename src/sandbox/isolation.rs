@@ -95,7 +95,7 @@ pub struct PreparedSandbox {
 
 impl Sandbox {
     /// Finds out what this host allows by building a sandbox without a command in it, which takes as long as
-    /// starting a command. `init_executable` is a program that calls [`run_init`](super::run_init) when its
+    /// starting a command. `init_executable` is a program that calls [`run_init`](super::init::run) when its
     /// only argument is `sandbox-init`: ours.
     ///
     /// The answer holds for all later commands: one that cannot have it any more is an error and is not run

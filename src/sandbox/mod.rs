@@ -46,7 +46,6 @@
 //! Control groups are not used: they are not delegated on many build hosts, and a pid namespace kills as
 //! reliably.
 
-mod cancellation;
 mod error;
 mod init;
 mod isolation;
@@ -59,7 +58,6 @@ mod spec;
 mod tree;
 mod view;
 
-pub use cancellation::{Cancellation, Cancelled};
 pub use error::{ProgramFault, SandboxError};
 pub use init::run as run_init;
 pub use isolation::{Isolation, Mode, NetworkIsolation, PreparedSandbox, Sandbox};

@@ -25,7 +25,7 @@ pub struct Spec {
     /// possible.
     pub root: RootFileSystem,
     /// Mounted in this order, after the root and before `binds`. Impossible without namespaces and where
-    /// [`Isolation::overlays`](super::Isolation::overlays) is false.
+    /// [`Isolation::overlays`](super::isolation::Isolation::overlays) is false.
     pub overlays: Vec<Overlay>,
     /// Mounted in this order, so that a later one may lie within an earlier one. Without namespaces only
     /// binds whose two paths are the same are possible, and `writable: false` is not enforced.

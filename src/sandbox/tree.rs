@@ -137,7 +137,7 @@ impl ProcessTree {
         Killer { control: Arc::clone(&self.control) }
     }
 
-    /// A directory descriptor per overlay of the [`Spec`](super::Spec), in its order: the merged tree as the
+    /// A directory descriptor per overlay of the [`Spec`](super::spec::Spec), in its order: the merged tree as the
     /// command leaves it. It stays readable after the command has ended and its mounts are gone, until it
     /// is closed; what was mounted inside the overlay is not seen through it.
     pub fn overlay_directories(&self) -> &[OwnedFd] {

@@ -9,9 +9,9 @@ use futures_util::future::BoxFuture;
 use prost::Message;
 use tonic::body::Body;
 
-use super::content_addressable_storage::chunking;
-use super::request_metadata::log_call;
-use super::wire;
+use super::storage::content_addressable_storage::chunking;
+use super::transport::request_metadata::log_call;
+use super::transport::wire;
 use crate::digest::DigestFunction;
 use crate::reapi::{
     ActionCacheUpdateCapabilities, CacheCapabilities, ExecutionCapabilities, FastCdc2020Params,
@@ -28,11 +28,11 @@ pub struct CapabilitiesSettings {
     pub priorities: std::ops::RangeInclusive<i32>,
     /// Names of node properties that inputs may have and outputs are given.
     pub node_properties: Vec<String>,
-    /// As in [`StorageSettings`](super::StorageSettings).
+    /// As in [`StorageSettings`](super::storage::settings::StorageSettings).
     pub update_action_results: bool,
-    /// As in [`StorageSettings`](super::StorageSettings).
+    /// As in [`StorageSettings`](super::storage::settings::StorageSettings).
     pub max_blob_bytes: Option<u64>,
-    /// As in [`StorageSettings`](super::StorageSettings).
+    /// As in [`StorageSettings`](super::storage::settings::StorageSettings).
     pub max_batch_bytes: u64,
     /// Whether actions may have symbolic links with absolute targets in their inputs and outputs.
     pub absolute_symlinks: bool,

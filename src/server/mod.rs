@@ -1,43 +1,27 @@
 //! The services of the Remote Execution API on a socket. Knows nothing of files and processes.
 
-mod action_cache;
-mod byte_stream;
-mod calls;
 mod capabilities;
-mod content_addressable_storage;
 mod descriptors;
 mod execution;
 mod host;
-mod http;
-mod listener;
-mod log_stream;
-mod malformed;
-mod metrics;
-mod offered;
-mod operation_filter;
-mod operation_message;
-mod operations;
-mod readiness;
-mod remembered;
-mod request_metadata;
+mod monitoring;
 pub mod settings;
-mod status;
 mod storage;
-mod trial;
-mod wire;
-mod zstandard;
+mod transport;
 
-pub use action_cache::ActionCacheService;
-pub use byte_stream::ByteStreamService;
 pub use capabilities::{CapabilitiesService, CapabilitiesSettings};
-pub use content_addressable_storage::ContentAddressableStorageService;
+pub use execution::log_stream::LogStreams;
+pub use execution::operations::OperationsService;
 pub use execution::{ExecutionService, ExecutionSettings};
-pub use host::{Host, HostError, Summary};
-pub use http::HttpServer;
-pub use listener::{Address, InvalidAddress, ListenError, Listening};
-pub use log_stream::LogStreams;
-pub use malformed::{RefuseMalformed, RefusingMalformed};
-pub use operations::OperationsService;
-pub use request_metadata::{REQUEST_METADATA_HEADER, request_metadata};
-pub use storage::{CONNECTION_WINDOW, MAX_BATCH_BYTES, MAX_FRAME_BYTES, STREAM_WINDOW, StorageSettings};
-pub use wire::MAX_MESSAGE_BYTES;
+pub use host::machine::{Host, HostError, Summary};
+pub use monitoring::http::HttpServer;
+pub use storage::action_cache::ActionCacheService;
+pub use storage::byte_stream::ByteStreamService;
+pub use storage::content_addressable_storage::ContentAddressableStorageService;
+pub use storage::settings::{
+    CONNECTION_WINDOW, MAX_BATCH_BYTES, MAX_FRAME_BYTES, STREAM_WINDOW, StorageSettings,
+};
+pub use transport::listener::{Address, InvalidAddress, ListenError, Listening};
+pub use transport::malformed::{RefuseMalformed, RefusingMalformed};
+pub use transport::request_metadata::{REQUEST_METADATA_HEADER, request_metadata};
+pub use transport::wire::MAX_MESSAGE_BYTES;

@@ -115,8 +115,8 @@ fn platforms_bzl(model: &Model, places: &[Placement]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::ModelFile;
     use super::*;
+    use crate::starlark::model_file::ModelFile;
 
     /// What is not in it would never be removed again.
     #[test]

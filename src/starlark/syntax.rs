@@ -92,7 +92,7 @@ pub(super) fn print_items(open: char, close: char, items: &[String], indent: usi
 }
 
 /// A string literal. `text` has no control characters but tabs and line breaks, for which
-/// [`ModelError`](super::ModelError) sees: no other escape means the same in all Starlarks.
+/// [`ModelError`](super::model::ModelError) sees: no other escape means the same in all Starlarks.
 pub(super) fn quote(text: &str) -> String {
     let mut literal = String::with_capacity(text.len() + 2);
     literal.push('"');

@@ -23,7 +23,7 @@ use std::path::Path;
 use arm64_root::root;
 use client::{Client, command, end};
 use crosswheel::digest::{Digest, DigestFunction};
-use crosswheel::execute::own_binary::{VERSION, VERSION_VARIABLE};
+use crosswheel::execute::own_binary::wheel_action::{VERSION, VERSION_VARIABLE};
 use crosswheel::reapi::Tree;
 use process::Server;
 use prost::Message;

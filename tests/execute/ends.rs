@@ -5,9 +5,9 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
+use crosswheel::cancellation::Cancellation;
 use crosswheel::execute::{ExecuteError, ResourceUsage, Stage};
 use crosswheel::reapi::protobuf;
-use crosswheel::sandbox::Cancellation;
 
 use crate::scene::{Root, Scene, Watcher, sh};
 

@@ -5,10 +5,10 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
+use crosswheel::cancellation::Cancellation;
 use crosswheel::digest::Digest;
 use crosswheel::execute::{ExecuteError, Observer, OutputStream, Stage};
 use crosswheel::reapi::{Command, Directory, DirectoryNode, FileNode, SymlinkNode};
-use crosswheel::sandbox::Cancellation;
 use fs_err::File;
 
 use crate::scene::{FUNCTION, Root, Scene, output_file, sh};

@@ -1,7 +1,9 @@
 //! Actions that run crosswheel itself.
 
 use crosswheel::execute::ExecuteError;
-use crosswheel::execute::own_binary::{CACHE_INSIDE, PRIVATE_CACHE_INSIDE, VERSION, VERSION_VARIABLE};
+use crosswheel::execute::own_binary::wheel_action::{
+    CACHE_INSIDE, PRIVATE_CACHE_INSIDE, VERSION, VERSION_VARIABLE,
+};
 use crosswheel::reapi::Command;
 use crosswheel::reapi::command::EnvironmentVariable;
 

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
+use crosswheel::cancellation::Cancellation;
 use crosswheel::cas::{BlobStore, DiskStore, StoreSettings};
 use crosswheel::digest::{Digest, DigestFunction};
 use crosswheel::execute::{
@@ -16,7 +17,7 @@ use crosswheel::reapi::command::EnvironmentVariable;
 use crosswheel::reapi::{
     Action, Command, Directory, DirectoryNode, FileNode, NodeProperties, OutputFile, SymlinkNode, Tree,
 };
-use crosswheel::sandbox::{Cancellation, Mode, RootFileSystem, Sandbox, Spawner};
+use crosswheel::sandbox::{Mode, RootFileSystem, Sandbox, Spawner};
 use prost::Message;
 use tempfile::TempDir;
 

@@ -1,7 +1,8 @@
 //! Requests that are not what they must be.
 
 use crosswheel::digest::{Digest, DigestFunction};
-use crosswheel::reapi::{self, Action, ExecuteRequest, digest_function};
+use crosswheel::reapi;
+use crosswheel::reapi::{Action, ExecuteRequest, digest_function};
 use proptest::prelude::*;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;

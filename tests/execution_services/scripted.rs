@@ -3,12 +3,12 @@
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
+use crosswheel::cancellation::Cancellation;
 use crosswheel::digest::DigestFunction;
 use crosswheel::execute::{
     Execute, ExecuteError, Executed, MissingInput, Observer, OutputStream, Stage, Work,
 };
 use crosswheel::reapi::ActionResult;
-use crosswheel::sandbox::Cancellation;
 use tokio::sync::mpsc::UnboundedSender;
 
 /// Commands: `exit CODE`, `wait` (for what the test says), `panic`, `missing`, `invalid`, `broken`, `time-out`.

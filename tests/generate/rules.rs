@@ -1,6 +1,6 @@
 //! What the rules do, with stand-ins for what Bazel gives them.
 
-use crosswheel::execute::own_binary;
+use crosswheel::execute::own_binary::wheel_action as own_binary;
 use serde_json::{Value as Json, json};
 
 use crate::both;

@@ -1,6 +1,6 @@
 //! Archives that would fill disk or memory.
 
-use crosswheel::sdist::archive::Limits;
+use crosswheel::archive::Limits;
 
 use crate::scene::{accepted, refused, refused_within};
 use crate::tarball::{BLOCK, Entry, directory, file, gnu_long, gzip, hardlink, pax, symlink, tar, unended};

@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::MetadataExt as _;
 
-use crosswheel::sdist::archive::{Limits, unpack};
+use crosswheel::archive::{Limits, unpack};
 
 use crate::scene::{Scene, accepted, at};
 use crate::tarball::{Entry, GNU, V7, directory, entry, file, gzip, hardlink, pax, tar};

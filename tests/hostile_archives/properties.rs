@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crosswheel::sdist::archive::{ArchiveError, Limits, SourceTree};
+use crosswheel::archive::{ArchiveError, Limits, SourceTree};
 use proptest::collection::vec;
 use proptest::prelude::*;
 

@@ -4,10 +4,8 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use crosswheel::sdist::Failure;
-use crosswheel::sdist::archive::{
-    ArchiveError, Limits, SourceTree, TopLevelFiles, read_top_level_files, unpack,
-};
+use crosswheel::archive::{ArchiveError, Limits, SourceTree, TopLevelFiles, read_top_level_files, unpack};
+use crosswheel::step::Failure;
 use tempfile::TempDir;
 
 /// `place/archive`, and `place/outer/destination` between files that nothing may touch.

@@ -67,8 +67,8 @@ fn the_report_names_the_compiler_of_machine_code() {
     let mut older = serde_json::json!({ "built": pure });
     let fields = older["built"].as_object_mut().unwrap();
     assert!(fields.remove("emulated").is_some() && fields.remove("compiler").is_some());
-    let outcome: crosswheel::sdist::report::Outcome = serde_json::from_value(older).unwrap();
-    let crosswheel::sdist::report::Outcome::Built(report) = outcome else { panic!() };
+    let outcome: crosswheel::step::report::Outcome = serde_json::from_value(older).unwrap();
+    let crosswheel::step::report::Outcome::Built(report) = outcome else { panic!() };
     assert!(!report.emulated && report.compiler.is_none());
 
     let bench = compiling();

@@ -134,7 +134,7 @@ fn a_build_cancelled_before_its_backend_is_known_is_killed_all_the_same() {
             network: false,
         })
         .unwrap();
-    let cancellation = crosswheel::sandbox::Cancellation::default();
+    let cancellation = crosswheel::cancellation::Cancellation::default();
     cancellation.cancel();
     cancellation.watch(tree.killer());
     assert!(tree.wait(None).unwrap().killed);

@@ -1,6 +1,6 @@
 //! Archives that are no sound wheels are refused when they are opened.
 
-use crosswheel::sdist::wheel_archive::WheelArchive;
+use crosswheel::packaging::wheel_archive::WheelArchive;
 use proptest::prelude::*;
 use zip::CompressionMethod;
 

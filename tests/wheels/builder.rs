@@ -8,8 +8,9 @@ use std::sync::LazyLock;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use crosswheel::digest::Sha256;
-use crosswheel::platform::{Arch, WheelFileName};
-use crosswheel::sdist::interpreter::Interpreter;
+use crosswheel::packaging::interpreter::Interpreter;
+use crosswheel::packaging::wheel_name::WheelFileName;
+use crosswheel::platform::Arch;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 

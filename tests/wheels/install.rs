@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crosswheel::digest::Sha256;
-use crosswheel::sdist::unpacked_wheel::UnpackedWheel;
-use crosswheel::sdist::venv::{Venv, VenvError};
-use crosswheel::sdist::wheel_metadata::Record;
-use crosswheel::sdist::wheel_store::WheelStore;
+use crosswheel::packaging::wheel_metadata::Record;
+use crosswheel::step::venv::unpacked_wheel::UnpackedWheel;
+use crosswheel::step::venv::virtual_environment::{Venv, VenvError};
+use crosswheel::step::venv::wheel_store::WheelStore;
 
 use crate::builder::{PYTHON, WheelBuilder, native_tag};
 

@@ -1,8 +1,8 @@
 //! What a set of wheels leaves unmet, following extras and markers.
 
-use crosswheel::sdist::requirements::missing;
-use crosswheel::sdist::unpacked_wheel::UnpackedWheel;
-use crosswheel::sdist::wheel_store::WheelStore;
+use crosswheel::step::venv::unmet_requirements::missing;
+use crosswheel::step::venv::unpacked_wheel::UnpackedWheel;
+use crosswheel::step::venv::wheel_store::WheelStore;
 
 use crate::builder::{PYTHON, WheelBuilder};
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use crosswheel::digest::Sha256;
-use crosswheel::sdist::wheel_store::WheelStore;
+use crosswheel::step::venv::wheel_store::WheelStore;
 
 use crate::builder::{PYTHON, WheelBuilder};
 

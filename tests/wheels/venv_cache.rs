@@ -6,10 +6,10 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, SystemTime};
 
-use crosswheel::sdist::interpreter::Interpreter;
-use crosswheel::sdist::unpacked_wheel::UnpackedWheel;
-use crosswheel::sdist::venv_cache::{CachedVenv, VenvCache, VenvPlan};
-use crosswheel::sdist::wheel_store::WheelStore;
+use crosswheel::packaging::interpreter::Interpreter;
+use crosswheel::step::venv::unpacked_wheel::UnpackedWheel;
+use crosswheel::step::venv::venv_cache::{CachedVenv, VenvCache, VenvPlan};
+use crosswheel::step::venv::wheel_store::WheelStore;
 
 use crate::builder::{PYTHON, WheelBuilder};
 

@@ -1,8 +1,8 @@
 //! Which built wheels are handed on, and which are refused with what explanation.
 
 use crosswheel::platform::{Arch, Target};
-use crosswheel::sdist::verify::{Expected, NativeExpectation, VerifiedWheel, verify};
-use crosswheel::sdist::{Failure, FailureClass};
+use crosswheel::step::verify::verified_wheel::{Expected, NativeExpectation, VerifiedWheel, verify};
+use crosswheel::step::{Failure, FailureClass};
 
 use crate::builder::{
     PYTHON, WheelBuilder, foreign_object, library_with_memcpy, native_tag, object_header, shared_library,

@@ -13,8 +13,9 @@ use serde::Serialize;
 
 use super::files::{hash_of, io};
 use super::layout::{Key, Kind, Shard, TREES};
-use super::{lock, results};
-use crate::cas::StoreError;
+use super::results;
+use super::store::lock;
+use crate::cas::error::StoreError;
 
 /// What [`verify_store`] found.
 #[derive(Debug, Default, Serialize)]
@@ -247,7 +248,8 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::cas::{ActionCache, BlobStore, DiskStore, StoreSettings};
+    use crate::cas::disk::store::{DiskStore, StoreSettings};
+    use crate::cas::traits::{ActionCache, BlobStore};
     use crate::digest::DigestFunction;
     use crate::reapi::ActionResult;
 

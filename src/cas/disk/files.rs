@@ -17,7 +17,7 @@ use super::clock::Clock;
 use super::index::{Entry, Index, Inode, Table, TableMut};
 use super::layout::{Key, Kind, Name, Shard, TEMPORARY};
 use super::watch::Watch;
-use crate::cas::StoreError;
+use crate::cas::error::StoreError;
 use crate::digest::{Digest, Hasher};
 
 /// Files larger than this are renamed away before they are deleted, as that takes long and would keep others

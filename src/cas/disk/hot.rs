@@ -4,7 +4,7 @@
 use parking_lot::Mutex;
 
 use super::layout::Key;
-use crate::cas::Recent;
+use crate::cas::recent::Recent;
 
 const PARTS: usize = 16;
 

@@ -13,9 +13,9 @@ use rustix::io::Errno;
 use super::files::{EXECUTABLE, Files, PLAIN, Temporary, io};
 use super::index::Inode;
 use super::layout::Key;
+use super::store::{Core, DiskStore};
 use super::writing::{in_parallel, write_failed};
-use super::{Core, DiskStore};
-use crate::cas::StoreError;
+use crate::cas::error::StoreError;
 use crate::digest::Digest;
 
 /// The mode of a file made of a blob.

@@ -9,9 +9,9 @@ use rustix::io::Errno;
 
 use super::files::io;
 use super::layout::Key;
+use super::store::{Core, DiskStore};
 use super::writing::in_parallel;
-use super::{Core, DiskStore};
-use crate::cas::StoreError;
+use crate::cas::error::StoreError;
 use crate::digest::Digest;
 
 /// Larger blobs are not kept in memory.

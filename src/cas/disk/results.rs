@@ -7,13 +7,13 @@ use std::sync::Arc;
 use prost::Message;
 use rustix::io::Errno;
 
+use super::eviction::Room;
 use super::files::{Temporary, io};
 use super::index::Entry;
 use super::layout::Key;
-use super::room::Room;
+use super::store::{Core, DiskStore};
 use super::writing::write_failed;
-use super::{Core, DiskStore};
-use crate::cas::StoreError;
+use crate::cas::error::StoreError;
 use crate::digest::Digest;
 use crate::reapi::ActionResult;
 
@@ -45,7 +45,7 @@ pub(super) fn unseal(bytes: &[u8]) -> Result<ActionResult, &'static str> {
 }
 
 impl DiskStore {
-    /// As [`ActionCache::get`](crate::cas::ActionCache::get), without a copy of one that is in memory.
+    /// As [`ActionCache::get`](crate::cas::traits::ActionCache::get), without a copy of one that is in memory.
     pub fn result(
         &self,
         instance_name: &str,

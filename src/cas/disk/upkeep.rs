@@ -9,13 +9,13 @@ use std::time::{Duration, Instant};
 use parking_lot::{Condvar, Mutex};
 use rustix::fs::{AtFlags, Timespec, Timestamps, UTIME_OMIT, utimensat};
 
+use super::eviction::Room;
 use super::files::{Files, io};
 use super::index::Inode;
 use super::layout::{Key, Shard};
-use super::room::Room;
 use super::sweep::sweep;
 use super::watch::Event;
-use crate::cas::StoreError;
+use crate::cas::error::StoreError;
 
 /// How often last uses are noted in the times of the files.
 const RECORD_EVERY: Duration = Duration::from_secs(3600);

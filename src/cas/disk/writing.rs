@@ -8,12 +8,12 @@ use bytes::Bytes;
 use rustix::fs::{CWD, Mode, chmodat};
 use rustix::io::Errno;
 
+use super::eviction::{Reservation, Room};
 use super::files::{Files, PLAIN, Temporary, io};
 use super::index::Entry;
 use super::layout::Key;
-use super::room::{Reservation, Room};
-use super::{Core, DiskStore};
-use crate::cas::StoreError;
+use super::store::{Core, DiskStore};
+use crate::cas::error::StoreError;
 use crate::digest::{Digest, Hasher};
 
 /// Fewer items than this are not worth a thread.
@@ -148,7 +148,7 @@ impl Upload {
 }
 
 impl DiskStore {
-    /// As [`BlobStore::write_from`](crate::cas::BlobStore::write_from). Of a blob that is there already, nothing is
+    /// As [`BlobStore::write_from`](crate::cas::traits::BlobStore::write_from). Of a blob that is there already, nothing is
     /// read from `source`.
     pub(super) fn write_stream(&self, digest: &Digest, source: &mut dyn Read) -> Result<(), StoreError> {
         if self.contains(digest)? {

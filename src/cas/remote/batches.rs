@@ -7,8 +7,8 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use tonic::{Code, Status};
 
-use super::{COMPRESS_FROM, Link, ZSTD_LEVEL, failed, may_pass, refused};
-use crate::cas::StoreError;
+use super::store::{COMPRESS_FROM, Link, ZSTD_LEVEL, failed, may_pass, refused};
+use crate::cas::error::StoreError;
 use crate::digest::{Digest, DigestFunction};
 use crate::reapi::{
     self, BatchReadBlobsRequest, BatchUpdateBlobsRequest, FindMissingBlobsRequest, batch_read_blobs_response,

@@ -8,8 +8,8 @@ use tokio::runtime::Handle;
 use tonic::{Status, Streaming};
 
 use super::batches::wrong_bytes;
-use super::{Link, StreamFailure, may_pass, read_failed, refused, stream_failure};
-use crate::cas::StoreError;
+use super::store::{Link, StreamFailure, may_pass, read_failed, refused, stream_failure};
+use crate::cas::error::StoreError;
 use crate::digest::{Digest, Hasher};
 use crate::reapi::bytestream::{ReadRequest, ReadResponse};
 use crate::remote::Backoff;

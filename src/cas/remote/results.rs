@@ -2,8 +2,9 @@
 
 use tonic::Code;
 
-use super::{RemoteStore, failed, refused};
-use crate::cas::{ActionCache, StoreError};
+use super::store::{RemoteStore, failed, refused};
+use crate::cas::error::StoreError;
+use crate::cas::traits::ActionCache;
 use crate::digest::Digest;
 use crate::reapi::action_cache_client::ActionCacheClient;
 use crate::reapi::{ActionResult, GetActionResultRequest, UpdateActionResultRequest};

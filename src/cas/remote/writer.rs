@@ -11,8 +11,8 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Status};
 
-use super::{Link, ZSTD_LEVEL, failed, may_pass, refused};
-use crate::cas::StoreError;
+use super::store::{Link, ZSTD_LEVEL, failed, may_pass, refused};
+use crate::cas::error::StoreError;
 use crate::digest::{Digest, Hasher};
 use crate::reapi::bytestream::{QueryWriteStatusRequest, WriteRequest};
 use crate::remote::Backoff;

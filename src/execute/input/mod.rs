@@ -23,7 +23,8 @@ mod trees;
 
 pub(super) use copies::write_copies;
 pub(super) use directory::{Entry, InputDirectory};
-pub use read::InputLimits;
 pub(super) use read::InputReader;
 pub(super) use trees::{Tree, Trees};
+
+pub use read::InputLimits;
 pub use trees::{TreeLimits, TreeUse};

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use bytes::Bytes;
 use prost::encoding::encode_varint;
 
-use super::{Destination, Node};
+use super::collect::{Destination, Node};
 use crate::cas::{BlobStore, DiskStore};
 use crate::digest::{Digest, DigestFunction};
 use crate::execute::command::{Command, Output};

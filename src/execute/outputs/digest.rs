@@ -12,13 +12,13 @@ use parking_lot::Mutex;
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, fstat, openat2};
 use rustix::io::Errno;
 
-use super::{FoundFile, Left, io_error};
+use super::collect::{FoundFile, Left, io_error};
+use crate::cancellation::Cancellation;
 use crate::cas::{BlobStore, DiskStore, StoreError};
 use crate::digest::{Digest, DigestFunction};
 use crate::execute::error::ExecuteError;
 use crate::execute::input::Entry;
 use crate::execute::path::ExecPath;
-use crate::sandbox::Cancellation;
 
 /// Bytes that are worth another thread.
 const PER_THREAD: u64 = 2 << 20;

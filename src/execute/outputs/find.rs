@@ -10,7 +10,7 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
-use super::{Destination, FoundFile, Left, Node, NodeProperties, io_error, refused};
+use super::collect::{Destination, FoundFile, Left, Node, NodeProperties, io_error, refused};
 use crate::execute::command::{Output, OutputKind, OutputProperties};
 use crate::execute::error::ExecuteError;
 use crate::reapi;

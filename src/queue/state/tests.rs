@@ -7,7 +7,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::digest::DigestFunction;
 use crate::execute::ExecuteError;
-use crate::queue::{Requirements, Retained};
+use crate::queue::platform::Requirements;
+use crate::queue::retention::Retained;
 use crate::reapi::{Action, ActionResult, Command};
 
 const SECOND: Duration = Duration::from_secs(1);

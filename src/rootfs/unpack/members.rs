@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rustix::io::Errno;
 use tar::{Archive, Entry, EntryType};
 
-use super::super::error::{MemberProblem, RootfsError};
+use crate::rootfs::error::{MemberProblem, RootfsError};
 
 /// Most bytes that describe one member: its header, long names and extended attributes, all of which are read into
 /// memory. What real archives have is a few KiB.

@@ -11,10 +11,10 @@ use nix::sys::signal::Signal;
 use nix::unistd::{Pid, dup2_stderr, getpid};
 use rustix::io::DupFlags;
 
-use super::Life;
 use super::command::Start;
 use super::namespaces::Ground;
 use super::root::Unfinished;
+use super::serve::Life;
 use super::step::{Failure, Step};
 use super::supervise::{self, Realm};
 use super::system::{self, SingleThreaded, Stack};

@@ -6,12 +6,12 @@ use std::time::Duration;
 use prost::Message;
 use tonic::Status;
 
-use super::super::status;
 use crate::cas::{BlobStore, StoreError};
 use crate::digest::{Digest, DigestFunction};
 use crate::execute::{ExecuteError, MissingInput};
 use crate::queue::{Requirements, Submission};
 use crate::reapi::{Action, Command, ExecuteRequest, RequestMetadata, protobuf};
+use crate::server::transport::status;
 
 /// The largest `Action` or `Command` that is read. They are held in memory while the action waits; real ones are a
 /// few kilobytes, and clients put long argument lists into files.

@@ -7,8 +7,8 @@ use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
 use tonic::Status;
 
-use super::super::operation_message::{Audience, operation};
 use super::inlining::Inlining;
+use super::operation_message::{Audience, operation};
 use crate::queue::Subscription;
 use crate::reapi::longrunning::Operation;
 

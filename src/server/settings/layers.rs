@@ -7,7 +7,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::entries::{ENTRIES, Entry};
-use super::{SettingsError, unknown_key};
+use super::host_settings::{SettingsError, unknown_key};
 
 /// Where a value was written.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,7 +4,10 @@ use std::fmt::Write;
 
 use toml::Value;
 
-use super::{ENTRIES, LogFormat, Origin, Settings, value};
+use super::entries::ENTRIES;
+use super::host_settings::{LogFormat, Settings};
+use super::layers::Origin;
+use super::value;
 
 /// All settings with the place they came from, if they are not defaults.
 pub(super) fn to_toml(settings: &Settings) -> String {

@@ -6,7 +6,7 @@ use std::fs::FileType;
 use std::path::Path;
 
 use super::mounts::Access;
-use super::{below_old_root, show};
+use super::template::{below_old_root, show};
 use crate::sandbox::init::step::{Failure, Step};
 use crate::sandbox::message::{Mount, Root};
 use crate::sandbox::view::PRIVATE_DIRECTORIES;

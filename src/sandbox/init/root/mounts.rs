@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use nix::mount::{MsFlags, mount};
 
-use super::below_old_root;
+use super::template::below_old_root;
 use crate::sandbox::init::step::{Failure, Step};
 use crate::sandbox::init::system;
 

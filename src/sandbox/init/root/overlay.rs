@@ -9,7 +9,7 @@ use nix::unistd::chdir;
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 
 use super::mounts::{mount_fresh, mount_tmpfs};
-use super::{OLD_ROOT, below_old_root, make_mount_point};
+use super::template::{OLD_ROOT, below_old_root, make_mount_point};
 use crate::sandbox::init::step::{Failure, Step};
 use crate::sandbox::message::OverlayMount;
 

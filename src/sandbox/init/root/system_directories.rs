@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use nix::mount::MsFlags;
 
 use super::mounts::{Access, Depth, bind, mount_fresh, mount_tmpfs, protect};
-use super::{OLD_ROOT, below_old_root, make_mount_point};
+use super::template::{OLD_ROOT, below_old_root, make_mount_point};
 use crate::sandbox::init::step::{Failure, Step};
 
 /// A `/proc` of the new pid namespace, with `settings` read-only; the host's, and a note, where the kernel

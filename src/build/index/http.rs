@@ -1,0 +1,303 @@
+//! Reading from servers: one agent, a few retries, credentials for the host they belong to only.
+//! Also reads `file:` URLs, so that callers need not care. Knows nothing of indexes or wheels.
+
+use std::io::{Read, Write};
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine;
+use tempfile::NamedTempFile;
+use ureq::ResponseExt;
+use ureq::config::RedirectAuthHeaders;
+use ureq::tls::{RootCerts, TlsConfig};
+use url::Url;
+
+use super::credentials::{Credentials, without_login};
+use crate::build::failure::{BuildFailure, BuildFailureClass};
+use crate::build::interrupt::Interrupt;
+use crate::digest::{HashingWriter, Sha256};
+
+/// Index pages above this are not index pages. PyPI's largest has some 40 MiB.
+const PAGE_LIMIT: u64 = 256 << 20;
+const ATTEMPTS: u32 = 4;
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+
+/// Reads from http, https and file URLs.
+#[derive(Debug)]
+pub struct Http {
+    agent: ureq::Agent,
+    credentials: Arc<Credentials>,
+    interrupt: Arc<Interrupt>,
+    offline: bool,
+}
+
+/// A document and where it really came from.
+#[derive(Debug)]
+pub struct Page {
+    /// The URL after redirects, without user information; relative links start here.
+    pub url: Url,
+    /// The whole body.
+    pub body: Vec<u8>,
+}
+
+/// A file that was fetched and hashed on the way.
+#[derive(Debug)]
+pub struct Fetched {
+    /// The complete file, not yet in its place.
+    pub file: NamedTempFile,
+    /// SHA-256 of its bytes.
+    pub sha256: Sha256,
+}
+
+/// A document that is about to be read.
+struct Opened {
+    reader: Box<dyn Read>,
+    /// After redirects, without user information.
+    url: Url,
+    length: Option<u64>,
+}
+
+/// Why something could not be read. URLs in here carry no user information.
+#[derive(Debug, thiserror::Error)]
+pub enum FetchError {
+    /// `--offline`, and not in the cache.
+    #[error("{url} is not in the cache, and the network is off (--offline)")]
+    Offline {
+        /// What was wanted.
+        url: Url,
+    },
+    /// The server said no.
+    #[error("{url}: the server answered {status}")]
+    Status {
+        /// What was wanted.
+        url: Url,
+        /// The HTTP status code.
+        status: u16,
+    },
+    /// The network failed, after retries.
+    #[error("{url}: {reason}")]
+    Transport {
+        /// What was wanted.
+        url: Url,
+        /// What the network layer says.
+        reason: String,
+    },
+    /// The bytes are not the ones that were promised.
+    #[error(transparent)]
+    HashMismatch(Box<HashMismatch>),
+    /// A page above the limit.
+    #[error("{url} is larger than {PAGE_LIMIT} bytes, which no index page is")]
+    TooLarge {
+        /// What was wanted.
+        url: Url,
+    },
+    /// Neither http, https nor file.
+    #[error("{url} cannot be fetched: only http, https and file URLs can")]
+    Scheme {
+        /// What was wanted.
+        url: Url,
+    },
+    /// The local side failed.
+    #[error(transparent)]
+    Local(#[from] std::io::Error),
+    /// A signal came.
+    #[error(transparent)]
+    Interrupted(BuildFailure),
+}
+
+/// Bytes that are not the ones that were promised.
+#[derive(Debug, thiserror::Error)]
+#[error("{url} has sha256 {found}, but {expected} was expected")]
+pub struct HashMismatch {
+    /// What was wanted.
+    pub url: Url,
+    /// The digest an index, a lock file or the user gave.
+    pub expected: Sha256,
+    /// The digest of what came.
+    pub found: Sha256,
+}
+
+impl From<HashMismatch> for FetchError {
+    fn from(mismatch: HashMismatch) -> Self {
+        Self::HashMismatch(Box::new(mismatch))
+    }
+}
+
+impl FetchError {
+    /// Whether the server itself says that there is no such document.
+    pub fn is_not_found(&self) -> bool {
+        match self {
+            Self::Status { status, .. } => matches!(status, 404 | 410),
+            Self::Local(error) => error.kind() == std::io::ErrorKind::NotFound,
+            _ => false,
+        }
+    }
+
+    fn is_transient(&self) -> bool {
+        match self {
+            Self::Status { status, .. } => matches!(status, 408 | 429 | 500..),
+            Self::Transport { .. } => true,
+            _ => false,
+        }
+    }
+
+    fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Offline { .. } => Some("run once without --offline"),
+            Self::Status { status: 401 | 403, .. } => {
+                Some("give credentials in ~/.netrc, UV_INDEX_<NAME>_USERNAME/_PASSWORD or the index URL")
+            }
+            Self::HashMismatch(_) => {
+                Some("the file was changed or damaged on the way; do not use it before you know which")
+            }
+            _ => None,
+        }
+    }
+}
+
+impl From<FetchError> for BuildFailure {
+    fn from(error: FetchError) -> Self {
+        let (hint, message) = (error.hint(), error.to_string());
+        if let FetchError::Interrupted(failure) = error {
+            return failure;
+        }
+        let failure = Self::new(BuildFailureClass::FetchFailed, message);
+        match hint {
+            Some(hint) => failure.with_hint(hint),
+            None => failure,
+        }
+    }
+}
+
+impl Http {
+    /// A reader that answers requests with `credentials` and stops at `interrupt`. Proxies come from
+    /// the usual environment variables, trusted certificates from the platform or `SSL_CERT_FILE`.
+    pub fn new(credentials: Arc<Credentials>, interrupt: Arc<Interrupt>, offline: bool) -> Self {
+        let config = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .user_agent(concat!("crosswheel/", env!("CARGO_PKG_VERSION")))
+            .redirect_auth_headers(RedirectAuthHeaders::SameHost)
+            .timeout_connect(Some(Duration::from_secs(15)))
+            .timeout_recv_response(Some(Duration::from_secs(60)))
+            .timeout_per_read(Some(Duration::from_secs(60)))
+            .tls_config(TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build())
+            .build();
+        Self { agent: config.new_agent(), credentials, interrupt, offline }
+    }
+
+    /// Who may read from where.
+    pub fn credentials(&self) -> &Credentials {
+        &self.credentials
+    }
+
+    /// The document at `url`.
+    pub fn page(&self, url: &Url, accept: &str) -> Result<Page, FetchError> {
+        self.with_retries(|| {
+            let mut opened = self.open(url, accept)?;
+            let mut body = Vec::new();
+            opened
+                .reader
+                .by_ref()
+                .take(PAGE_LIMIT + 1)
+                .read_to_end(&mut body)
+                .map_err(|error| transport(url, &error))?;
+            if body.len() as u64 > PAGE_LIMIT {
+                return Err(FetchError::TooLarge { url: without_login(url) });
+            }
+            Ok(Page { url: opened.url, body })
+        })
+    }
+
+    /// Fetches the file at `url` into a new file from `temporary` and checks its hash. `on_progress`
+    /// is told how many bytes have come, and of how many if the server says so.
+    pub fn download(
+        &self,
+        url: &Url,
+        expected: Option<Sha256>,
+        temporary: impl Fn() -> std::io::Result<NamedTempFile>,
+        mut on_progress: impl FnMut(u64, Option<u64>),
+    ) -> Result<Fetched, FetchError> {
+        self.with_retries(|| {
+            let Opened { mut reader, length, .. } = self.open(url, "*/*")?;
+            let mut writer = HashingWriter::new(temporary()?);
+            let mut buffer = vec![0; 1 << 17];
+            let mut received = 0;
+            loop {
+                self.interrupt.check().map_err(FetchError::Interrupted)?;
+                let count = reader.read(&mut buffer).map_err(|error| transport(url, &error))?;
+                if count == 0 {
+                    break;
+                }
+                writer.write_all(&buffer[..count])?;
+                received += count as u64;
+                on_progress(received, length);
+            }
+            let (mut file, sha256, _) = writer.finish();
+            file.flush()?;
+            match expected {
+                Some(expected) if expected != sha256 => {
+                    Err(HashMismatch { url: without_login(url), expected, found: sha256 }.into())
+                }
+                _ => Ok(Fetched { file, sha256 }),
+            }
+        })
+    }
+
+    fn with_retries<T>(&self, mut attempt: impl FnMut() -> Result<T, FetchError>) -> Result<T, FetchError> {
+        let mut pause = FIRST_PAUSE;
+        for _ in 1..ATTEMPTS {
+            self.interrupt.check().map_err(FetchError::Interrupted)?;
+            match attempt() {
+                Err(error) if error.is_transient() => {}
+                result => return result,
+            }
+            std::thread::sleep(pause);
+            pause *= 2;
+        }
+        attempt()
+    }
+
+    fn open(&self, url: &Url, accept: &str) -> Result<Opened, FetchError> {
+        match url.scheme() {
+            "file" => {
+                let path = url.to_file_path().map_err(|()| FetchError::Scheme { url: without_login(url) })?;
+                let file = fs_err::File::open(path)?;
+                let length = file.metadata().ok().map(|metadata| metadata.len());
+                Ok(Opened { reader: Box::new(file), url: url.clone(), length })
+            }
+            "http" | "https" if self.offline => Err(FetchError::Offline { url: without_login(url) }),
+            "http" | "https" => self.request(url, accept),
+            _ => Err(FetchError::Scheme { url: without_login(url) }),
+        }
+    }
+
+    fn request(&self, url: &Url, accept: &str) -> Result<Opened, FetchError> {
+        let url = self.credentials.absorb(url);
+        let mut request = self.agent.get(url.as_str()).header("Accept", accept);
+        if accept == "*/*" {
+            // A transparently unpacked .tar.gz would not be the file whose hash is known.
+            request = request.header("Accept-Encoding", "identity");
+        }
+        if let Some(login) = self.credentials.for_url(&url) {
+            let pair = format!("{}:{}", login.username, login.password);
+            let encoded = base64::engine::general_purpose::STANDARD.encode(pair);
+            request = request.header("Authorization", format!("Basic {encoded}"));
+        }
+        let response = request.call().map_err(|error| FetchError::Transport {
+            url: url.clone(),
+            reason: self.credentials.redact(&error.to_string()),
+        })?;
+        let status = response.status().as_u16();
+        if status != 200 {
+            return Err(FetchError::Status { url, status });
+        }
+        let final_url = response.get_uri().to_string().parse().unwrap_or(url);
+        let length = response.body().content_length();
+        let reader = response.into_body().into_with_config().limit(u64::MAX).reader();
+        Ok(Opened { reader: Box::new(reader), url: without_login(&final_url), length })
+    }
+}
+
+fn transport(url: &Url, error: &std::io::Error) -> FetchError {
+    FetchError::Transport { url: without_login(url), reason: format!("the connection broke off: {error}") }
+}

@@ -1,0 +1,121 @@
+//! Getting sdists: from a file, a URL or an index, checked by hash wherever one is known.
+//! Knows nothing of what is done with them.
+
+use std::path::PathBuf;
+
+use pep440_rs::Version;
+use pep508_rs::PackageName;
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+use super::sdists::Sdist;
+use super::source::Source;
+use crate::build::cache::{FRESH, KeyBuilder};
+use crate::build::failure::{BuildFailure, BuildFailureClass};
+use crate::build::index::download::file_name_of;
+use crate::build::index::http::{FetchError, HashMismatch};
+use crate::build::index::simple_api::IndexSdist;
+use crate::build::progress::Task;
+use crate::build::run::Run;
+use crate::digest::Sha256;
+
+/// Where a pinned version, or a URL without a hash, was found to lead.
+#[derive(Serialize, Deserialize)]
+struct Located {
+    url: Url,
+    sha256: Option<Sha256>,
+}
+
+impl Run {
+    /// The sdist `source` names.
+    pub(crate) fn acquire(&self, source: Source, task: &Task) -> Result<Sdist, BuildFailure> {
+        match source {
+            Source::File(path) => self.sdists.open(&path, None, None),
+            Source::Url { url, sha256 } => {
+                self.fetched_sdist(&self.http.credentials().absorb(&url), sha256, task)
+            }
+            Source::Pinned { name, version } => self.indexed_version(&name, Some(&version), task),
+        }
+    }
+
+    /// The sdist of `version` of `name`, looked up in the index unless that was done a moment ago.
+    pub(crate) fn indexed_version(
+        &self,
+        name: &PackageName,
+        version: Option<&Version>,
+        task: &Task,
+    ) -> Result<Sdist, BuildFailure> {
+        let shown = version.map_or_else(|| name.to_string(), |version| format!("{name}=={version}"));
+        let mut key = KeyBuilder::default()
+            .part("sdist", &shown)
+            .parts("index", self.settings.indexes.iter().map(Url::as_str));
+        for place in &self.settings.find_links {
+            key = key.part("find-links", place.stamp()?);
+        }
+        let key = key.finish();
+        if let Some(located) = self.remembered_location(key) {
+            return self.fetched_sdist(&located.url, located.sha256, task);
+        }
+        task.stage("looking up the sdist");
+        let sdists = self.index.sdists(name)?;
+        let wanted = |sdist: &&IndexSdist| version.is_none_or(|version| sdist.version == *version);
+        let Some(found) = sdists.iter().find(wanted) else {
+            let others: Vec<String> = sdists.iter().take(10).map(|sdist| sdist.version.to_string()).collect();
+            let failure =
+                BuildFailure::new(BuildFailureClass::FetchFailed, format!("there is no sdist of {shown}"));
+            return Err(match others.as_slice() {
+                [] => failure.with_hint("no index or find-links has any sdist of it"),
+                others => failure.with_hint(format!("there are sdists of {}", others.join(", "))),
+            });
+        };
+        let sdist = self.indexed_sdist(found, task)?;
+        let located = Located { url: found.file.url.clone(), sha256: Some(sdist.sha256) };
+        self.cache.write("locations", key, &located)?;
+        Ok(sdist)
+    }
+
+    /// An sdist the index told us of.
+    pub(crate) fn indexed_sdist(&self, sdist: &IndexSdist, task: &Task) -> Result<Sdist, BuildFailure> {
+        self.fetched_sdist(&sdist.file.url, sdist.file.sha256, task)
+    }
+
+    /// The sdist at `url`. A URL that promises no hash is trusted to hold the same for a while.
+    pub(crate) fn fetched_sdist(
+        &self,
+        url: &Url,
+        sha256: Option<Sha256>,
+        task: &Task,
+    ) -> Result<Sdist, BuildFailure> {
+        if let ("file", Ok(path)) = (url.scheme(), url.to_file_path()) {
+            let found = self.sdists.digest(&path)?;
+            if let Some(expected) = sha256.filter(|expected| *expected != found) {
+                return Err(FetchError::from(HashMismatch { url: url.clone(), expected, found }).into());
+            }
+            return self.sdists.open(&path, Some(found), Some(url.clone()));
+        }
+        let file_name = file_name_of(url)?;
+        let key = KeyBuilder::default().part("url", url.as_str()).finish();
+        let known = sha256.or_else(|| self.remembered_location(key)?.sha256);
+        let (path, found) = self.fetch(url, known, &file_name, task)?;
+        if known.is_none() {
+            self.cache.write("locations", key, &Located { url: url.clone(), sha256: Some(found) })?;
+        }
+        self.sdists.open(&path, Some(found), Some(url.clone()))
+    }
+
+    /// A file in the cache, fetched if it is not there.
+    pub(crate) fn fetch(
+        &self,
+        url: &Url,
+        sha256: Option<Sha256>,
+        file_name: &str,
+        task: &Task,
+    ) -> Result<(PathBuf, Sha256), BuildFailure> {
+        self.downloads.fetch(url, sha256, file_name, |received, total| task.bytes(file_name, received, total))
+    }
+
+    fn remembered_location(&self, key: Sha256) -> Option<Located> {
+        let (located, age) = self.cache.read::<Located>("locations", key)?;
+        (self.settings.offline || (age < FRESH && !self.options.refresh)).then_some(located)
+    }
+}

@@ -1,0 +1,195 @@
+//! Sdists on disk: their digests and what they say about themselves, each worked out once.
+//! Knows nothing of where an sdist comes from or what is done with it.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use pep440_rs::Version;
+use pep508_rs::PackageName;
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+use crate::archive::{Limits, read_top_level_files};
+use crate::build::cache::{Cache, KeyBuilder};
+use crate::build::failure::BuildFailure;
+use crate::build::index::simple_api::sdist_name_and_version;
+use crate::digest::Sha256;
+use crate::packaging::core_metadata::CoreMetadata;
+use crate::step::Failure;
+use crate::step::source::project::BuildSystem;
+
+/// A file that changed less than this ago may change again without its times showing it.
+const SETTLED: Duration = Duration::from_millis(100);
+
+/// An sdist that is here and can be read.
+#[derive(Clone, Debug)]
+pub struct Sdist {
+    /// The file.
+    pub path: PathBuf,
+    /// SHA-256 of the file.
+    pub sha256: Sha256,
+    /// Where it was fetched from, without user information; none for a file of the user's.
+    pub url: Option<Url>,
+    /// What it says about itself.
+    pub facts: SdistFacts,
+}
+
+/// What an sdist says about itself.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SdistFacts {
+    /// The project, from PKG-INFO or else from the file's name.
+    pub name: Option<PackageName>,
+    /// The version, from PKG-INFO or else from the file's name.
+    pub version: Option<Version>,
+    /// `build-system.requires` (PEP 518), or why it cannot be read.
+    pub requires: Result<Vec<String>, Failure>,
+}
+
+impl Sdist {
+    /// The project's name, or else the file's.
+    pub fn name(&self) -> String {
+        let file_name = || self.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        self.facts.name.as_ref().map_or_else(file_name, ToString::to_string)
+    }
+
+    /// `name version`, as messages show it.
+    pub fn title(&self) -> String {
+        match &self.facts.version {
+            Some(version) => format!("{} {version}", self.name()),
+            None => self.name(),
+        }
+    }
+}
+
+/// Reads sdists and remembers what it has read.
+#[derive(Debug)]
+pub struct Sdists {
+    cache: Arc<Cache>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct DigestEntry {
+    stamp: String,
+    sha256: Sha256,
+}
+
+impl Sdists {
+    /// Remembers in `cache`.
+    pub fn new(cache: Arc<Cache>) -> Self {
+        Self { cache }
+    }
+
+    /// The sdist at `path`; `sha256` if the caller has checked it already.
+    pub fn open(&self, path: &Path, sha256: Option<Sha256>, url: Option<Url>) -> Result<Sdist, BuildFailure> {
+        let path = fs_err::canonicalize(path)?;
+        let sha256 = match sha256 {
+            Some(sha256) => sha256,
+            None => self.digest(&path)?,
+        };
+        let file_name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let key = KeyBuilder::default()
+            .part("crosswheel", env!("CARGO_PKG_VERSION"))
+            .part("sdist", sha256.to_string())
+            .part("file name", &file_name)
+            .finish();
+        if let Some((facts, _)) = self.cache.read("sdists", key) {
+            return Ok(Sdist { path, sha256, url, facts });
+        }
+        let facts = read_facts(&path, &file_name)?;
+        self.cache.write("sdists", key, &facts)?;
+        Ok(Sdist { path, sha256, url, facts })
+    }
+
+    /// SHA-256 of the file at `path`, from memory if the file has not changed since.
+    pub fn digest(&self, path: &Path) -> Result<Sha256, BuildFailure> {
+        let path = fs_err::canonicalize(path)?;
+        let key = KeyBuilder::default().part("path", path.as_os_str().as_encoded_bytes()).finish();
+        let before = fs_err::metadata(&path)?;
+        if let Some((entry, _)) = self.cache.read::<DigestEntry>("digests", key)
+            && entry.stamp == stamp(&before)
+        {
+            return Ok(entry.sha256);
+        }
+        let (sha256, _) = Sha256::of_file(&path)?;
+        let after = fs_err::metadata(&path)?;
+        let changed = after.modified().ok().into_iter().chain(ctime(&after)).max();
+        let settled = changed
+            .and_then(|changed| SystemTime::now().duration_since(changed).ok())
+            .is_some_and(|age| age > SETTLED);
+        if settled && stamp(&before) == stamp(&after) {
+            self.cache.write("digests", key, &DigestEntry { stamp: stamp(&after), sha256 })?;
+        }
+        Ok(sha256)
+    }
+}
+
+fn ctime(metadata: &std::fs::Metadata) -> Option<SystemTime> {
+    let seconds = u64::try_from(metadata.ctime()).ok()?;
+    let nanoseconds = u64::try_from(metadata.ctime_nsec()).ok()?;
+    SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds) + Duration::from_nanos(nanoseconds))
+}
+
+/// Every write changes the ctime, which no program can set back.
+fn stamp(metadata: &std::fs::Metadata) -> String {
+    format!(
+        "{}:{} {} {}.{} {}.{}",
+        metadata.dev(),
+        metadata.ino(),
+        metadata.len(),
+        metadata.mtime(),
+        metadata.mtime_nsec(),
+        metadata.ctime(),
+        metadata.ctime_nsec()
+    )
+}
+
+fn read_facts(path: &Path, file_name: &str) -> Result<SdistFacts, BuildFailure> {
+    let top = read_top_level_files(path, &["pyproject.toml", "PKG-INFO"], &Limits::default())
+        .map_err(Failure::from)?;
+    let file = |name: &str| top.files.get(name).map(Vec::as_slice);
+    // PKG-INFO that cannot be read is the step's to complain about; a name is good for messages.
+    let metadata = file("PKG-INFO").and_then(|bytes| CoreMetadata::parse(bytes).ok());
+    let (name, version) = match metadata {
+        Some(metadata) => (Some(metadata.name), Some(metadata.version)),
+        None => sdist_name_and_version(file_name).unzip(),
+    };
+    let requires = BuildSystem::parse(file("pyproject.toml"))
+        .map(|system| system.requires.iter().map(ToString::to_string).collect())
+        .map_err(Failure::from);
+    Ok(SdistFacts { name, version, requires })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sdists() -> (tempfile::TempDir, Sdists) {
+        let directory = tempfile::tempdir().unwrap();
+        let cache = Arc::new(Cache::open(&directory.path().join("cache")).unwrap());
+        (directory, Sdists::new(cache))
+    }
+
+    #[test]
+    fn a_digest_follows_the_file() {
+        let (directory, sdists) = sdists();
+        let file = directory.path().join("file");
+        for content in ["one", "two", "three"] {
+            fs_err::write(&file, content).unwrap();
+            assert_eq!(sdists.digest(&file).unwrap(), Sha256::of(content.as_bytes()));
+            std::thread::sleep(2 * SETTLED);
+            assert_eq!(sdists.digest(&file).unwrap(), Sha256::of(content.as_bytes()));
+            assert_eq!(sdists.digest(&file).unwrap(), Sha256::of(content.as_bytes()));
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_no_archive_is_refused_as_one() {
+        let (directory, sdists) = sdists();
+        let file = directory.path().join("a-1.0.tar.gz");
+        fs_err::write(&file, "not an archive").unwrap();
+        let failure = sdists.open(&file, None, None).unwrap_err();
+        assert_eq!(failure.class.exit_code(), crate::step::FailureClass::ArchiveRefused.exit_code());
+    }
+}

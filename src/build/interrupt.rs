@@ -1,0 +1,246 @@
+//! Ctrl-C, SIGTERM and SIGHUP: whatever was started is ended, nothing half-written stays behind.
+//!
+//! One thread waits for signals and owns the ending; everybody else asks [`Interrupt::check`]
+//! between steps and starts processes through [`Interrupt::run`] only, so that there is never a
+//! child this thread does not know of. What runs elsewhere is cancelled by [`Interrupt::cancellation`].
+//! Knows nothing of what the children do.
+
+use std::collections::BTreeSet;
+use std::io::{ErrorKind, Read};
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::sys::signal::{Signal, killpg};
+use nix::sys::wait::{Id, WaitPidFlag, waitid};
+use nix::unistd::Pid;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use tokio_util::sync::CancellationToken;
+
+use super::failure::{BuildFailure, BuildFailureClass};
+use super::resolve::lines::Lines;
+
+/// How long children may take to end after SIGTERM, before SIGKILL.
+const GRACE: Duration = Duration::from_secs(5);
+/// How long our own threads may take to notice once no child is left, and executors to end what they run.
+const OWN_GRACE: Duration = Duration::from_secs(4);
+
+/// The state shared by the thread that waits for signals and those that build.
+#[derive(Debug, Default)]
+pub struct Interrupt {
+    /// The first signal that arrived, 0 before that.
+    signal: AtomicI32,
+    /// Cancelled with it.
+    cancellation: CancellationToken,
+    children: Mutex<BTreeSet<i32>>,
+    /// Held while a file outside the run's temporary directory is written.
+    publishing: Mutex<()>,
+}
+
+/// What a child process left behind.
+#[derive(Debug)]
+pub struct Finished {
+    /// How it ended.
+    pub status: ExitStatus,
+    /// All of its standard output.
+    pub stdout: Vec<u8>,
+}
+
+impl Interrupt {
+    /// An interrupt no signal triggers.
+    #[cfg(test)]
+    pub fn never() -> Arc<Self> {
+        Arc::default()
+    }
+
+    /// Takes over SIGHUP, SIGINT and SIGTERM for the rest of the process. If the run does not end by itself
+    /// after a signal, `run_directory` is removed and the process exits.
+    pub fn install(run_directory: PathBuf) -> std::io::Result<Arc<Self>> {
+        let interrupt = Arc::new(Self::default());
+        let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM])?;
+        let shared = Arc::clone(&interrupt);
+        std::thread::Builder::new().name("signals".into()).spawn(move || {
+            if let Some(signal) = signals.forever().next() {
+                shared.signal.store(signal, Ordering::SeqCst);
+                shared.cancellation.cancel();
+                shared.end_children(&mut signals);
+                std::thread::sleep(OWN_GRACE);
+                // Still here: some thread waits for a peer that does not answer.
+                let _publishing = lock(&shared.publishing);
+                let _ = fs_err::remove_dir_all(&run_directory);
+                std::process::exit(128 + signal);
+            }
+        })?;
+        Ok(interrupt)
+    }
+
+    /// The exit code the process owes a signal: 128 + its number, 130 for SIGINT.
+    pub fn exit_code(&self) -> Option<u8> {
+        match self.signal.load(Ordering::SeqCst) {
+            0 => None,
+            signal => u8::try_from(128 + signal).ok(),
+        }
+    }
+
+    /// Fails once a signal has arrived.
+    pub fn check(&self) -> Result<(), BuildFailure> {
+        match self.exit_code() {
+            None => Ok(()),
+            Some(_) => Err(BuildFailure::new(BuildFailureClass::Interrupted, "the run was interrupted")),
+        }
+    }
+
+    /// Is cancelled when a signal arrives.
+    pub fn cancellation(&self) -> &CancellationToken {
+        &self.cancellation
+    }
+
+    /// Keeps the process from being ended half-way through `write`.
+    pub fn publishing<T>(&self, write: impl FnOnce() -> T) -> T {
+        let _guard = lock(&self.publishing);
+        write()
+    }
+
+    /// Runs `command` to its end with its standard output captured and each line of its standard
+    /// error handed to `on_line`. Bytes that are not UTF-8 are replaced.
+    pub fn run(
+        &self,
+        command: &mut Command,
+        on_line: impl FnMut(&str) + Send,
+    ) -> Result<Finished, BuildFailure> {
+        let program = command.get_program().to_string_lossy().into_owned();
+        let failed = |what: &str, error: std::io::Error| {
+            BuildFailure::new(BuildFailureClass::LocalIo, format!("cannot {what} `{program}`: {error}"))
+        };
+        let mut child = self.spawn(command.stdout(Stdio::piped()).stderr(Stdio::piped()), failed)?;
+        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+        let captured = std::thread::scope(|scope| {
+            scope.spawn(move || {
+                if let Some(stderr) = stderr {
+                    each_line(stderr, on_line);
+                }
+            });
+            let mut captured = Vec::new();
+            stdout.map_or(Ok(0), |mut stdout| stdout.read_to_end(&mut captured)).map(|_| captured)
+        });
+        let status = self.reap(&mut child).map_err(|error| failed("wait for", error))?;
+        self.check()?;
+        Ok(Finished { status, stdout: captured.map_err(|error| failed("read from", error))? })
+    }
+
+    /// Starts a child, unless a signal has already ended the run.
+    fn spawn(
+        &self,
+        command: &mut Command,
+        failed: impl Fn(&str, std::io::Error) -> BuildFailure,
+    ) -> Result<Child, BuildFailure> {
+        // A group of its own: Ctrl-C in a terminal reaches it through us, once, and in order.
+        command.process_group(0);
+        let mut children = lock(&self.children);
+        self.check()?;
+        let mut attempts = 0;
+        let child = loop {
+            match command.spawn() {
+                // Just written, and another thread's child has not yet closed what it inherited.
+                Err(error) if error.kind() == ErrorKind::ExecutableFileBusy && attempts < 20 => attempts += 1,
+                started => break started.map_err(|error| failed("start", error))?,
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        };
+        children.insert(process_id(&child));
+        Ok(child)
+    }
+
+    /// Waits for the end of `child` without freeing its process id while others may signal it.
+    fn reap(&self, child: &mut Child) -> std::io::Result<ExitStatus> {
+        let pid = process_id(child);
+        let ended = WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT;
+        while let Err(Errno::EINTR) = waitid(Id::Pid(Pid::from_raw(pid)), ended) {}
+        lock(&self.children).remove(&pid);
+        child.wait()
+    }
+
+    /// SIGTERM to every child and what is in its group; SIGKILL after the grace period or a second signal.
+    fn end_children(&self, signals: &mut Signals) {
+        for &pid in lock(&self.children).iter() {
+            let _ = killpg(Pid::from_raw(pid), Signal::SIGTERM);
+        }
+        let deadline = Instant::now() + GRACE;
+        while !lock(&self.children).is_empty() {
+            if Instant::now() >= deadline || signals.pending().next().is_some() {
+                for &pid in lock(&self.children).iter() {
+                    let _ = killpg(Pid::from_raw(pid), Signal::SIGKILL);
+                }
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+/// Hands each line to `on_line`.
+fn each_line(mut reader: impl Read, mut on_line: impl FnMut(&str)) {
+    let mut lines = Lines::default();
+    let mut buffer = [0; 8 << 10];
+    while let Ok(count @ 1..) = reader.read(&mut buffer) {
+        lines.add(&buffer[..count], &mut on_line);
+    }
+    lines.finish(on_line);
+}
+
+fn process_id(child: &Child) -> i32 {
+    i32::try_from(child.id()).expect("process ids on Linux are below 2^22")
+}
+
+/// The data is consistent after every statement, so a panic elsewhere does not spoil it.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn output_and_lines_of_a_child_are_kept_apart() {
+        let mut lines = Vec::new();
+        let mut command = Command::new("sh");
+        command.args(["-c", "echo out; echo one >&2; printf 'two\\r' >&2; exit 3"]);
+        let finished = Interrupt::never().run(&mut command, |line| lines.push(line.to_owned())).unwrap();
+        assert_eq!(finished.stdout, b"out\n");
+        assert_eq!(finished.status.code(), Some(3));
+        assert_eq!(lines, ["one", "two"]);
+    }
+
+    #[test]
+    fn an_endless_line_comes_in_pieces() {
+        let mut lengths = Vec::new();
+        let mut command = Command::new("sh");
+        command.args(["-c", "head -c 200000 /dev/zero >&2; echo x >&2"]);
+        Interrupt::never().run(&mut command, |line| lengths.push(line.len())).unwrap();
+        assert_eq!(lengths, [65536, 65536, 65536, 200_001 - 3 * 65536]);
+    }
+
+    #[test]
+    fn nothing_is_started_after_a_signal() {
+        let interrupt = Interrupt::never();
+        interrupt.signal.store(SIGINT, Ordering::SeqCst);
+        let directory = tempfile::tempdir().unwrap();
+        let marker = directory.path().join("started");
+        let failure = interrupt.run(Command::new("touch").arg(&marker), |_| ()).unwrap_err();
+        assert_eq!(failure.class, BuildFailureClass::Interrupted);
+        assert!(!marker.exists());
+        assert_eq!(interrupt.exit_code(), Some(130));
+    }
+
+    #[test]
+    fn a_program_that_does_not_exist_is_named() {
+        let failure = Interrupt::never().run(&mut Command::new("/no/such/program"), |_| ()).unwrap_err();
+        assert!(failure.message.contains("/no/such/program"), "{failure}");
+    }
+}

@@ -1,0 +1,107 @@
+//! What the user wants done with every source, and what of it must be checked before anything starts.
+//! Knows nothing of the flags that say it.
+
+use std::path::PathBuf;
+
+use pep508_rs::{Requirement, VerbatimUrl};
+
+use super::failure::{BuildFailure, BuildFailureClass};
+use super::inputs::sdists::Sdists;
+use super::settings::index_settings::IndexFlags;
+use super::steps::wheel_step::{Customisation, Patch};
+use super::targets::placement::RemotePlacement;
+use crate::platform::{Glibc, Target};
+use crate::sandbox::Mode;
+use crate::step::build::Expect;
+
+/// What the user wants done with every source.
+#[derive(Clone, Debug)]
+pub struct BuildOptions {
+    /// The Python to build with: a version, a command or a path.
+    pub python: String,
+    /// The directory for wheels.
+    pub out: PathBuf,
+    /// The cache directory.
+    pub cache_directory: PathBuf,
+    /// The workers that steps run on, if not on this machine.
+    pub remote: Option<RemotePlacement>,
+    /// Where packages come from, as far as flags say.
+    pub index: IndexFlags,
+    /// Changes to the builds of the sources.
+    pub build_requires: Vec<String>,
+    /// `KEY=VALUE` for the backends' `config_settings`.
+    pub config_settings: Vec<String>,
+    /// `KEY=VALUE` for the backends' environment.
+    pub env: Vec<String>,
+    /// Directories of tools for the backends' PATH.
+    pub tool_directories: Vec<PathBuf>,
+    /// Whether wheels must hold compiled code.
+    pub expect: Expect,
+    /// Patch files.
+    pub patches: Vec<PathBuf>,
+    /// Leading path components to strip from the names in patches.
+    pub patch_strip: usize,
+    /// The platforms, in the order in which their results are wanted; if there are none, the interpreter's.
+    pub targets: Vec<Target>,
+    /// Root file systems in which the steps for a target run, if they run on this machine.
+    pub roots: Vec<(Target, PathBuf)>,
+    /// Whether each of them is meant for this run, rather than for whichever needs it.
+    pub roots_of_this_run: bool,
+    /// The compiler of this machine that emulated builds use, as the executor understands it; their own if `None`.
+    pub cross_compiler: Option<String>,
+    /// The newest glibc wheels may need.
+    pub glibc: Option<Glibc>,
+    /// How much isolation there must be.
+    pub sandbox: Mode,
+    /// Seconds a backend may take.
+    pub timeout: Option<u64>,
+    /// How many sources are built at a time.
+    pub jobs: usize,
+    /// Build sources even if their wheels are in the cache.
+    pub rebuild: bool,
+    /// Build on every target, whatever could be shared.
+    pub no_share: bool,
+    /// Ask indexes again.
+    pub refresh: bool,
+    /// The lock file.
+    pub lock: Option<PathBuf>,
+    /// Resolve anew and rewrite the lock file.
+    pub update_lock: bool,
+    /// Show the backends' output.
+    pub verbose: bool,
+}
+
+impl BuildOptions {
+    /// What they change about the builds of the sources.
+    pub(super) fn customisation(&self, sdists: &Sdists) -> Result<Customisation, BuildFailure> {
+        for requirement in &self.build_requires {
+            if let Err(error) = requirement.parse::<Requirement<VerbatimUrl>>() {
+                return Err(invalid(format!("--build-requires `{requirement}`: {}", error.message)));
+            }
+        }
+        for (flag, values) in [("--config-setting", &self.config_settings), ("--env", &self.env)] {
+            if let Some(value) = values.iter().find(|value| !value.contains('=')) {
+                return Err(invalid(format!("{flag} `{value}` is not of the form KEY=VALUE")));
+            }
+        }
+        let patch = |path: &PathBuf| -> Result<Patch, BuildFailure> {
+            let path = fs_err::canonicalize(path)?;
+            let bytes = fs_err::read(&path)?;
+            let touches_pyproject = bytes.windows(14).any(|window| window == b"pyproject.toml");
+            Ok(Patch { sha256: sdists.digest(&path)?, path, touches_pyproject })
+        };
+        Ok(Customisation {
+            build_requires: self.build_requires.clone(),
+            config_settings: self.config_settings.clone(),
+            env: self.env.clone(),
+            tool_directories: self.tool_directories.clone(),
+            expect: self.expect,
+            patches: self.patches.iter().map(patch).collect::<Result<_, _>>()?,
+            patch_strip: self.patch_strip,
+        })
+    }
+}
+
+fn invalid(message: String) -> BuildFailure {
+    BuildFailure::new(BuildFailureClass::InvalidSource, message)
+}

@@ -1,0 +1,59 @@
+//! When the lock file rules and when it is written.
+//! Knows nothing of its format.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use super::build_requirements::Resolution;
+use super::lock::{Lock, LockedSdist};
+use crate::build::builder::Builder;
+use crate::build::failure::BuildFailure;
+use crate::build::inputs::sdists::Sdist;
+use crate::build::run::Run;
+
+impl Run {
+    /// The lock that decides what is installed, if one does.
+    pub(crate) fn lock_in_use(&self) -> Option<&Lock> {
+        self.lock.as_ref().filter(|_| !self.options.update_lock)
+    }
+
+    /// The lock file that is written, if one is: one that does not rule.
+    pub(crate) fn lock_to_write(&self) -> Option<&Path> {
+        self.options.lock.as_deref().filter(|_| self.lock_in_use().is_none())
+    }
+
+    /// Writes the lock file if it is not the one that ruled.
+    pub(crate) fn write_lock(&self, entries: Vec<LockedSdist>) -> Result<(), BuildFailure> {
+        let Some(path) = self.lock_to_write() else { return Ok(()) };
+        let mut lock = self.lock.clone().unwrap_or_else(Lock::empty);
+        lock.update(entries);
+        if self.lock.as_ref() == Some(&lock) {
+            return Ok(());
+        }
+        let directory =
+            path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        self.interrupt.publishing(|| {
+            let temporary =
+                tempfile::Builder::new().prefix(".crosswheel-").tempfile_in(directory)?.into_temp_path();
+            fs_err::write(&temporary, lock.to_text())?;
+            fs_err::set_permissions(&temporary, std::fs::Permissions::from_mode(0o644))?;
+            temporary.persist(path).map_err(|error| BuildFailure::from(error.error))
+        })
+    }
+}
+
+impl Builder {
+    /// Lock entries of `sdist`, built with `resolution`, and of those built for it.
+    pub(crate) fn lock_entries(&self, sdist: &Sdist, resolution: &Resolution) -> Vec<LockedSdist> {
+        let entry = LockedSdist {
+            name: sdist.name(),
+            version: sdist.facts.version.clone(),
+            sha256: sdist.sha256,
+            url: sdist.url.as_ref().map(ToString::to_string),
+            python: self.setting.python.clone(),
+            target: self.target,
+            requirements: resolution.wheels.iter().map(|wheel| wheel.locked()).collect(),
+        };
+        [std::slice::from_ref(&entry), &resolution.built].concat()
+    }
+}

@@ -1,0 +1,9 @@
+//! Build requirements: from what an sdist asks for to wheels on disk, by way of uv and of the lock file.
+//! Knows nothing of how steps run.
+
+pub(super) mod build_requirements;
+pub(super) mod lines;
+pub(super) mod lock;
+pub(super) mod lock_use;
+pub(super) mod pylock;
+pub(super) mod uv;

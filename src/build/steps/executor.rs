@@ -1,0 +1,163 @@
+//! Who runs steps: a server of the Remote Execution API, in this process or elsewhere. Knows nothing of how it is
+//! reached: whoever started us does.
+
+use std::path::PathBuf;
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::thread::JoinHandle;
+
+use crate::build::failure::{BuildFailure, BuildFailureClass};
+use crate::client::{Client, ClientError};
+use crate::platform::Target;
+
+/// Reaches the executor. Is told what it must offer if it is within this process.
+pub type Connect = Box<dyn FnOnce(Surroundings) -> Result<Reached, BuildFailure> + Send>;
+
+/// What an executor within this process must offer to steps.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Surroundings {
+    /// Directories of this machine that they must see, even below those that are otherwise private to them.
+    pub visible_paths: Vec<PathBuf>,
+    /// The root file system in which those for a target run. Those for the others see this machine's.
+    pub roots: Vec<(Target, PathBuf)>,
+}
+
+/// An executor that can be used.
+pub struct Reached {
+    /// What talks to it.
+    pub client: Client,
+    /// Targets it can do nothing for, and why.
+    pub refused: Vec<(Target, BuildFailure)>,
+}
+
+/// A connection. One within this process is made while other things are done, and is waited for in any case; one
+/// to elsewhere, which may take long to fail, is made when it is needed.
+pub(crate) struct Executor {
+    connecting: Mutex<Option<Connecting>>,
+    reached: OnceLock<Result<Reached, BuildFailure>>,
+}
+
+enum Connecting {
+    Later(Connect),
+    Now(JoinHandle<Result<Reached, BuildFailure>>),
+}
+
+impl Executor {
+    /// Starts the executor within this process, which must have these surroundings; or gets ready to connect to one
+    /// elsewhere.
+    pub(crate) fn start(connect: Connect, surroundings: Option<Surroundings>) -> std::io::Result<Self> {
+        let connecting = match surroundings {
+            Some(surroundings) => {
+                let thread = std::thread::Builder::new().name("connect".into());
+                Connecting::Now(thread.spawn(move || connect(surroundings))?)
+            }
+            None => Connecting::Later(connect),
+        };
+        Ok(Self { connecting: Mutex::new(Some(connecting)), reached: OnceLock::new() })
+    }
+
+    /// The connection, for steps of any target; waits for it.
+    pub(crate) fn client(&self) -> Result<&Client, BuildFailure> {
+        Ok(&self.reached()?.client)
+    }
+
+    /// Fails if the executor can do nothing for `target`; waits for the connection.
+    pub(crate) fn check(&self, target: Target) -> Result<(), BuildFailure> {
+        let refused = self.reached()?.refused.iter().find(|(of, _)| *of == target);
+        refused.map_or(Ok(()), |(_, failure)| Err(failure.clone()))
+    }
+
+    fn reached(&self) -> Result<&Reached, BuildFailure> {
+        let wait = || match self.take().expect("it is taken once, in here, before the end") {
+            Connecting::Later(connect) => connect(Surroundings::default()),
+            Connecting::Now(thread) => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+        };
+        self.reached.get_or_init(wait).as_ref().map_err(Clone::clone)
+    }
+
+    fn take(&self) -> Option<Connecting> {
+        self.connecting.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+impl Drop for Executor {
+    fn drop(&mut self) {
+        if let Some(Connecting::Now(thread)) = self.take() {
+            // Nobody needs it any more, nor wants to know whether it could be had.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl From<ClientError> for BuildFailure {
+    fn from(error: ClientError) -> Self {
+        let class = match &error {
+            ClientError::Changed(_) => BuildFailureClass::FetchFailed,
+            ClientError::Cancelled => BuildFailureClass::Interrupted,
+            ClientError::Input(_) | ClientError::Io(_) => BuildFailureClass::LocalIo,
+            _ => BuildFailureClass::ExecutionFailed,
+        };
+        let message = match &error {
+            ClientError::Changed(path) => {
+                format!("{} is not the file whose hash was checked", path.display())
+            }
+            other => other.to_string(),
+        };
+        let failure = Self::new(class, message);
+        match hint(&error) {
+            Some(hint) => failure.with_hint(hint),
+            None => failure,
+        }
+    }
+}
+
+/// What to do about an error of the executor's.
+fn hint(error: &ClientError) -> Option<&'static str> {
+    let ClientError::Call { code, .. } = error else {
+        return match error {
+            ClientError::Changed(_) => {
+                Some("something changed it since; if it is in the cache, remove it there")
+            }
+            ClientError::Lost { .. } => {
+                Some("is the server still running? --remote-patience SECONDS waits longer for it")
+            }
+            ClientError::Unsuitable(_) => Some("give the address of a server that executes actions"),
+            ClientError::OutputDamaged { .. } => {
+                Some("build with --rebuild; if that does not help, the server's storage is damaged")
+            }
+            ClientError::OutputGone { .. } => Some("build again; the server's storage may be too small"),
+            _ => None,
+        };
+    };
+    match code {
+        tonic::Code::Unauthenticated | tonic::Code::PermissionDenied => {
+            Some("give what the server wants to see with --remote-header NAME=VALUE")
+        }
+        tonic::Code::FailedPrecondition => Some(
+            "if no worker fits, --remote-property NAME=VALUE sets what the action asks for beside Arch and OSFamily",
+        ),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_that_fails_fails_every_step_in_the_same_words() {
+        for surroundings in [Some(Surroundings::default()), None] {
+            let refuse = |_| Err(BuildFailure::new(BuildFailureClass::ExecutionFailed, "nobody is there"));
+            let executor = Executor::start(Box::new(refuse), surroundings).unwrap();
+            for _ in 0..2 {
+                assert_eq!(executor.client().unwrap_err().message, "nobody is there");
+                let target = "linux_arm64".parse().unwrap();
+                assert_eq!(executor.check(target).unwrap_err().message, "nobody is there");
+            }
+        }
+    }
+
+    #[test]
+    fn what_nobody_needs_is_not_connected_to() {
+        drop(Executor::start(Box::new(|_| panic!("it is")), None).unwrap());
+    }
+}

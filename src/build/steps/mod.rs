@@ -1,0 +1,6 @@
+//! The actions that make wheels: what one is told, what it needs of this machine, and who runs it.
+
+pub(super) mod executor;
+pub(super) mod runner;
+pub(super) mod rust;
+pub(super) mod wheel_step;

@@ -1,0 +1,250 @@
+//! Runs steps through the executor, and tells what came of them. Knows nothing of what a step is for.
+
+use std::sync::Arc;
+
+use serde::Deserialize;
+
+use super::executor::Executor;
+use super::wheel_step::{OUT, WheelStep};
+use crate::build::failure::{BuildFailure, BuildFailureClass};
+use crate::build::interrupt::Interrupt;
+use crate::build::progress::Task;
+use crate::build::resolve::lines::{Lines, last_lines};
+use crate::build::targets::placement::Placement;
+use crate::client::{Client, ClientError, Event, Finished, Output};
+use crate::platform::Target;
+use crate::step::report::{Outcome, Report};
+use crate::step::{Failure, FailureClass};
+
+/// Log lines kept for a step that ends without saying why.
+const TAIL: usize = 30;
+
+/// Runs the steps for a target.
+pub(crate) struct Runner {
+    executor: Arc<Executor>,
+    target: Target,
+    placement: Placement,
+    interrupt: Arc<Interrupt>,
+    /// Show what backends print while they do.
+    follow: bool,
+}
+
+/// What came of a step.
+#[derive(Debug)]
+pub(crate) enum Ran {
+    /// A wheel, still with the executor.
+    Built { report: Box<Report>, wheel: Output, cached: bool },
+    /// The step's own failure.
+    Failed(Failure),
+}
+
+impl Runner {
+    pub(crate) fn new(
+        executor: Arc<Executor>,
+        target: Target,
+        placement: Placement,
+        interrupt: Arc<Interrupt>,
+        follow: bool,
+    ) -> Self {
+        Self { executor, target, placement, interrupt, follow }
+    }
+
+    /// Runs `step` to its end, or finds out how it ended before. `stage` says what it is to those who wait; they
+    /// get to see each line of the backend's output, too. A step that fails is a [`Ran`]; errors are ours.
+    pub(crate) fn run(
+        &self,
+        step: &WheelStep,
+        rebuild: bool,
+        stage: &str,
+        task: &Task,
+    ) -> Result<Ran, BuildFailure> {
+        let mut job = step.job(&self.placement)?;
+        job.skip_cache = rebuild;
+        let mut lines = Lines::default();
+        let cancelled = self.interrupt.cancellation();
+        let ended = self.client()?.run(&job, self.follow, cancelled, |event| match event {
+            Event::Stderr(bytes) => lines.add(bytes, |line| task.output(line)),
+            other => self.show(other, stage, task),
+        });
+        lines.finish(|line| task.output(line));
+        self.interrupt.check()?;
+        match ended {
+            Ok(finished) => self.interpret(finished),
+            Err(ClientError::TimedOut(message)) => Ok(Ran::Failed(timed_out(&message, step.timeout))),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The connection to the executor.
+    pub(crate) fn client(&self) -> Result<&Client, BuildFailure> {
+        self.executor.client()
+    }
+
+    fn show(&self, event: Event<'_>, stage: &str, task: &Task) {
+        let remote = matches!(self.placement, Placement::Remote(_));
+        match event {
+            Event::Executing => task.stage(stage),
+            Event::Uploaded(uploaded) if remote && uploaded.bytes > 1 << 20 => {
+                task.stage(&format!("sent {:.1} MiB", uploaded.bytes as f64 / f64::from(1 << 20)));
+            }
+            Event::StillQueued(waited) => {
+                task.stage(&format!("{stage}: waiting for a worker since {} s", waited.as_secs()));
+            }
+            Event::Queued if remote => task.stage(&format!("{stage}: queued")),
+            Event::Reconnecting(reason) => {
+                task.stage(&format!("{stage}: the executor does not answer ({reason}); trying again"));
+            }
+            Event::Restarted(reason) => task.stage(&format!("{stage}: starting again, as {reason}")),
+            Event::Queued | Event::Uploaded(_) | Event::Stderr(_) => {}
+        }
+    }
+
+    fn interpret(&self, finished: Finished) -> Result<Ran, BuildFailure> {
+        let outcome = match serde_json::from_slice(&finished.stdout) {
+            Ok(outcome) => outcome,
+            Err(_) => match serde_json::from_slice::<Complaint>(&finished.stdout) {
+                Ok(complaint) => return Err(self.blame(complaint.error)),
+                Err(_) => return Ok(Ran::Failed(silent_end(&finished))),
+            },
+        };
+        match outcome {
+            Outcome::Failed(failure) => Ok(Ran::Failed(failure)),
+            Outcome::Built(report) => {
+                let path = format!("{OUT}/{}", report.file_name);
+                let is_wheel =
+                    |output: &Output| output.path == path && output.digest.hex() == report.sha256.to_string();
+                let cached = finished.cached;
+                match finished.outputs.into_iter().find(is_wheel) {
+                    Some(wheel) => Ok(Ran::Built { report, wheel, cached }),
+                    None => Err(BuildFailure::new(
+                        BuildFailureClass::ExecutionFailed,
+                        format!("the executor did not return {}, which was built", report.file_name),
+                    )),
+                }
+            }
+        }
+    }
+
+    /// The failure of a step that could not work where it was.
+    fn blame(&self, error: ComplaintError) -> BuildFailure {
+        let class = match error.kind.as_str() {
+            "usage" => BuildFailureClass::InvalidSource,
+            _ if matches!(self.placement, Placement::Remote(_)) => BuildFailureClass::ExecutionFailed,
+            _ => BuildFailureClass::LocalIo,
+        };
+        let failure = BuildFailure::new(class, error.message);
+        match self.placement.whereabouts(self.target) {
+            Some(whereabouts) => failure.within(whereabouts),
+            None => failure,
+        }
+    }
+}
+
+/// What `crosswheel wheel --json` prints when there is no outcome.
+#[derive(Deserialize)]
+struct Complaint {
+    error: ComplaintError,
+}
+
+#[derive(Deserialize)]
+struct ComplaintError {
+    /// `usage` for a command line that makes no sense, `host` for a fault of the machine.
+    kind: String,
+    message: String,
+}
+
+fn timed_out(message: &str, timeout: Option<u64>) -> Failure {
+    let failure = Failure::new(FailureClass::Timeout, format!("the executor ended the build: {message}"));
+    match timeout {
+        Some(_) => failure.with_hint("allow more time with --timeout SECONDS"),
+        None => {
+            failure.with_hint("ask for more time than the executor gives by itself with --timeout SECONDS")
+        }
+    }
+}
+
+/// The failure of a step that did not print its outcome.
+fn silent_end(finished: &Finished) -> Failure {
+    let (class, how) = match finished.exit_code {
+        // As shells, and workers, have it.
+        code @ 129..=165 => (FailureClass::Killed, format!("was killed by signal {}", code - 128)),
+        127 => (FailureClass::MissingTool, "was not found on the worker".to_owned()),
+        code => (FailureClass::BackendError, format!("ended with exit code {code}")),
+    };
+    let mut message = format!("`crosswheel wheel` {how} and did not say why");
+    if !finished.message.is_empty() {
+        message = format!("`crosswheel wheel` {how}: {}", finished.message);
+    }
+    let evidence = last_lines(&finished.stderr_tail, TAIL);
+    let failure = Failure { evidence, ..Failure::new(class, message) };
+    match finished.exit_code {
+        127 => failure.with_hint(concat!(
+            "install crosswheel ",
+            env!("CARGO_PKG_VERSION"),
+            " on the workers, in a directory such as /usr/local/bin"
+        )),
+        _ => failure,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::build::targets::placement::RemotePlacement;
+
+    fn finished(exit_code: i32, stdout: &str) -> Finished {
+        Finished {
+            exit_code,
+            stdout: stdout.to_owned().into(),
+            stderr_tail: "last words\n".into(),
+            outputs: Vec::new(),
+            cached: false,
+            message: String::new(),
+            result: Default::default(),
+        }
+    }
+
+    fn interpret(placement: Placement, finished: Finished) -> Result<Ran, BuildFailure> {
+        let never = || Err(BuildFailure::new(BuildFailureClass::ExecutionFailed, "not reached"));
+        let executor = Arc::new(Executor::start(Box::new(move |_| never()), None).unwrap());
+        let target = "linux_arm64".parse().unwrap();
+        Runner::new(executor, target, placement, Interrupt::never(), false).interpret(finished)
+    }
+
+    fn failure(exit_code: i32, stdout: &str) -> Failure {
+        match interpret(Placement::Here, finished(exit_code, stdout)) {
+            Ok(Ran::Failed(failure)) => failure,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_steps_own_failure_is_handed_on() {
+        let text = r#"{"failed": {"class": "timeout", "message": "too slow"}}"#;
+        assert_eq!(failure(17, text).class, FailureClass::Timeout);
+    }
+
+    #[test]
+    fn a_step_that_dies_silently_is_a_failure_with_its_last_words() {
+        let killed = failure(137, "");
+        assert_eq!(killed.class, FailureClass::Killed);
+        assert!(killed.message.contains("signal 9"), "{killed}");
+        assert_eq!(killed.evidence, ["last words"]);
+        assert_eq!(failure(1, "not json").class, FailureClass::BackendError);
+        assert!(failure(127, "").hint.unwrap().contains("install crosswheel"));
+    }
+
+    #[test]
+    fn a_step_that_cannot_work_there_says_whose_fault_that_is() {
+        let complain = |placement, kind: &str| {
+            let text = format!(r#"{{"error": {{"kind": "{kind}", "message": "no"}}}}"#);
+            interpret(placement, finished(1, &text)).unwrap_err()
+        };
+        let remote = || Placement::Remote(RemotePlacement::default());
+        assert_eq!(complain(Placement::Here, "host").class, BuildFailureClass::LocalIo);
+        assert_eq!(complain(Placement::Here, "usage").class, BuildFailureClass::InvalidSource);
+        let there = complain(remote(), "host");
+        assert_eq!(there.class, BuildFailureClass::ExecutionFailed);
+        assert_eq!(there.message, "on the worker (linux_arm64): no");
+    }
+}

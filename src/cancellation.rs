@@ -1,0 +1,50 @@
+//! Ending work from outside: whoever wants its end is on another thread than the work.
+//! Knows nothing of what the work is.
+
+use std::sync::{Mutex, PoisonError};
+
+use crate::sandbox::Killer;
+
+/// Shared by whoever works and whoever may end the work.
+#[derive(Debug, Default)]
+pub struct Cancellation {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    cancelled: bool,
+    running: Option<Killer>,
+}
+
+/// What ran was ended from outside.
+#[derive(Debug, thiserror::Error)]
+#[error("interrupted")]
+pub struct Cancelled;
+
+impl Cancellation {
+    /// Ends the work: kills what runs now, and keeps anything else from starting.
+    pub fn cancel(&self) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.cancelled = true;
+        if let Some(killer) = state.running.take() {
+            killer.kill();
+        }
+    }
+
+    /// Fails once the work was cancelled; asked between steps.
+    pub fn check(&self) -> Result<(), Cancelled> {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.cancelled { Err(Cancelled) } else { Ok(()) }
+    }
+
+    /// Names the process tree to kill on cancellation; kills it at once if that has happened.
+    pub fn watch(&self, killer: Killer) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.cancelled {
+            killer.kill();
+        } else {
+            state.running = Some(killer);
+        }
+    }
+}

@@ -1,0 +1,396 @@
+//! How much may be in the store, and what goes when that is too much: what was used least recently, but nothing
+//! that is pinned or was just used. Knows nothing of who writes.
+
+use std::ffi::CStr;
+use std::ops::Deref;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use rustix::fs::{AtFlags, statat};
+
+use super::files::Files;
+use super::index::{Entry, Inode, space_of};
+use super::layout::{Key, Shard};
+use super::store::StoreSettings;
+use super::upkeep::Bell;
+use crate::cas::error::StoreError;
+use crate::digest::Digest;
+
+/// How long the free space of the disk is taken to be what it was, less what we wrote.
+const FREE_SPACE_HOLDS: Duration = Duration::from_secs(1);
+
+/// Room in the store.
+#[derive(Debug)]
+pub(super) struct Room {
+    limits: Option<Limits>,
+    min_free: u64,
+    keep_after_use: Duration,
+    /// Space that is being written to.
+    reserved: AtomicU64,
+    free: Mutex<FreeSpace>,
+    /// Held by whoever evicts: two at a time would evict twice as much.
+    evicting: Mutex<()>,
+    evicted_files: AtomicU64,
+    evicted_bytes: AtomicU64,
+    pub bell: Bell,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Limits {
+    max: u64,
+    high: u64,
+    low: u64,
+}
+
+#[derive(Debug)]
+struct FreeSpace {
+    asked: Option<Instant>,
+    /// Bytes we may still write before asking again.
+    left: u64,
+}
+
+/// Room for one file, until it is dropped: by then the file counts by itself.
+#[derive(Debug)]
+pub(super) struct Reservation<R: Deref<Target = Room>> {
+    room: R,
+    space: u64,
+}
+
+/// What stands in the way of a write.
+enum Lack {
+    Store {
+        used: u64,
+        max: u64,
+    },
+    Disk {
+        free: u64,
+    },
+    /// The file would not fit if there were no other.
+    EmptyStore {
+        max: u64,
+    },
+    /// Likewise, of the whole disk.
+    EmptyDisk {
+        size: u64,
+    },
+}
+
+/// How much to evict.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Goal {
+    /// Bytes of space without which nothing is gained: if so much may not go, nothing does.
+    pub least: u64,
+    /// Bytes of space that are to be free if so much may go.
+    pub wanted: u64,
+    /// To free the disk: files that others link to are left, as removing our name frees nothing.
+    pub disk: bool,
+}
+
+/// A file that may go.
+struct Candidate {
+    last_use: u32,
+    space: u64,
+    key: Key,
+    linked: Linked,
+}
+
+/// What the index knows of who else links to the inodes of a file.
+#[derive(Debug, Clone, Copy)]
+struct Linked {
+    inode: Inode,
+    has_variant: bool,
+    /// Of each inode.
+    space: u64,
+}
+
+impl Room {
+    pub fn new(settings: &StoreSettings) -> Self {
+        let limits = settings.max_bytes.map(|max| {
+            let part = |percent: u8| u64::try_from(u128::from(max) * u128::from(percent.min(100)) / 100);
+            let high = part(settings.high_water_percent).unwrap_or(max);
+            let low = part(settings.low_water_percent).unwrap_or(max).min(high);
+            Limits { max, high, low }
+        });
+        Self {
+            limits,
+            min_free: settings.min_free_bytes,
+            keep_after_use: settings.keep_after_use,
+            reserved: AtomicU64::new(0),
+            free: Mutex::new(FreeSpace { asked: None, left: 0 }),
+            evicting: Mutex::new(()),
+            evicted_files: AtomicU64::new(0),
+            evicted_bytes: AtomicU64::new(0),
+            bell: Bell::default(),
+        }
+    }
+
+    /// Files and bytes evicted since the start.
+    pub fn evicted(&self) -> (u64, u64) {
+        (self.evicted_files.load(Relaxed), self.evicted_bytes.load(Relaxed))
+    }
+
+    /// Makes room for a blob, evicting others if need be. What could not be written if the store were empty is refused
+    /// before anything goes: the size is what a client claims.
+    pub fn reserve<R: Deref<Target = Self>>(
+        room: R,
+        files: &Files,
+        digest: &Digest,
+    ) -> Result<Reservation<R>, StoreError> {
+        let space = space_of(digest.size_bytes);
+        if let Some(lack) = room.never_fits(files, space) {
+            return Err(room.refusal(digest, &lack));
+        }
+        let add = |reserved: u64| reserved.checked_add(space);
+        if room.reserved.fetch_update(Relaxed, Relaxed, add).is_err() {
+            return Err(room.refusal(digest, &Lack::EmptyDisk { size: u64::MAX }));
+        }
+        let reservation = Reservation { room, space };
+        let room = &*reservation.room;
+        if let Some(lack) = room.lack(files, space) {
+            let _one_at_a_time = room.evicting.lock();
+            if room.lack(files, space).is_some() {
+                room.evict_for(files, space, &lack)?;
+                *room.free.lock() = FreeSpace { asked: None, left: 0 };
+            }
+            if let Some(lack) = room.lack(files, space) {
+                return Err(room.refusal(digest, &lack));
+            }
+        }
+        if room.limits.is_some_and(|limits| room.used(files) > limits.high) {
+            room.bell.ring();
+        }
+        Ok(reservation)
+    }
+
+    /// Evicts down to the low water mark if the high one is passed. For the background.
+    pub fn tidy(&self, files: &Files) -> Result<(), StoreError> {
+        let Some(limits) = self.limits else { return Ok(()) };
+        if self.used(files) > limits.high {
+            let _one_at_a_time = self.evicting.lock();
+            self.evict(files, Goal::as_far_as_may_be(self.used(files).saturating_sub(limits.low)))?;
+        }
+        Ok(())
+    }
+
+    /// Evicts until no more than `max` bytes of disk are taken, as far as may be.
+    pub fn prune(&self, files: &Files, max: u64) -> Result<(), StoreError> {
+        for shard in Shard::all() {
+            drop(files.list(shard)?);
+        }
+        let _one_at_a_time = self.evicting.lock();
+        self.evict(files, Goal::as_far_as_may_be(self.used(files).saturating_sub(max)))
+    }
+
+    fn used(&self, files: &Files) -> u64 {
+        files.index.space().saturating_add(self.reserved.load(Relaxed))
+    }
+
+    /// Whether `space` is more than there can ever be.
+    fn never_fits(&self, files: &Files, space: u64) -> Option<Lack> {
+        if let Some(Limits { max, .. }) = self.limits
+            && space > max
+        {
+            return Some(Lack::EmptyStore { max });
+        }
+        {
+            let free = self.free.lock();
+            if free.asked.is_some() && free.left >= space {
+                return None;
+            }
+        }
+        let status = rustix::fs::fstatvfs(&files.root).ok()?;
+        let size = status.f_blocks.saturating_mul(status.f_frsize);
+        (size.saturating_sub(self.min_free) < space).then_some(Lack::EmptyDisk { size })
+    }
+
+    /// `space` is reserved already.
+    fn lack(&self, files: &Files, space: u64) -> Option<Lack> {
+        if let Some(Limits { max, .. }) = self.limits {
+            let used = self.used(files);
+            if used > max {
+                return Some(Lack::Store { used: used.saturating_sub(space), max });
+            }
+        }
+        let mut free = self.free.lock();
+        let now = Instant::now();
+        let fresh = free.asked.is_some_and(|asked| now.duration_since(asked) < FREE_SPACE_HOLDS);
+        if !fresh || free.left < space {
+            // A file system that cannot say how full it is has no limit we could keep.
+            let status = rustix::fs::fstatvfs(&files.root).ok()?;
+            let available = status.f_bavail.saturating_mul(status.f_frsize);
+            *free = FreeSpace { asked: Some(now), left: available.saturating_sub(self.min_free) };
+            if free.left < space {
+                return Some(Lack::Disk { free: available });
+            }
+        }
+        free.left -= space;
+        None
+    }
+
+    fn evict_for(&self, files: &Files, space: u64, lack: &Lack) -> Result<(), StoreError> {
+        let goal = match lack {
+            Lack::Store { max, .. } => {
+                let low = self.limits.map_or(0, |limits| limits.low);
+                let used = self.used(files);
+                // What everybody writes at the moment may be more than the low water mark.
+                let wanted = used.saturating_sub(low.max(space));
+                Goal { least: used.saturating_sub(*max), wanted, disk: false }
+            }
+            Lack::Disk { free } => {
+                let short = self.min_free.saturating_add(space).saturating_sub(*free);
+                // Some more, so that not every write has to.
+                Goal { least: short, wanted: short.saturating_add(files.index.space() / 50), disk: true }
+            }
+            Lack::EmptyStore { .. } | Lack::EmptyDisk { .. } => return Ok(()),
+        };
+        self.evict(files, goal)
+    }
+
+    fn refusal(&self, digest: &Digest, lack: &Lack) -> StoreError {
+        let kept = humantime::format_duration(self.keep_after_use);
+        let reason = match lack {
+            Lack::Store { used, max } => format!(
+                "{used} of at most {max} bytes are taken, and running actions need them or they were used in \
+                 the last {kept}; raise the limit of the store (max-bytes), or keep blobs for less time \
+                 (keep-after-use)"
+            ),
+            Lack::Disk { free } => format!(
+                "the disk has {free} bytes left, {} are to stay free (min-free-bytes), and nothing can be \
+                 evicted that was not used in the last {kept}; make room on that disk, or put the store on \
+                 another one",
+                self.min_free
+            ),
+            Lack::EmptyStore { max } => format!(
+                "it would not fit if it were the only one: the store may take {max} bytes; raise its limit \
+                 (max-bytes)"
+            ),
+            Lack::EmptyDisk { size } => format!(
+                "it would not fit if it were the only one: the disk has {size} bytes, of which {} are to stay \
+                 free (min-free-bytes); put the store on a larger disk",
+                self.min_free
+            ),
+        };
+        StoreError::NoRoom { digest: *digest, reason }
+    }
+
+    /// Removes what was used least recently until as much is free as is wanted, if so much may go; nothing if not even
+    /// the least that is asked for may.
+    pub fn evict(&self, files: &Files, goal: Goal) -> Result<(), StoreError> {
+        let Some(newest) = self.newest_to_go(files, goal)? else { return Ok(()) };
+        let Goal { wanted, disk, .. } = goal;
+        let mut freed = 0;
+        for older in [true, false] {
+            // First what is older than the limit, then what is as old, as far as needed.
+            for shard in Shard::all() {
+                if freed >= wanted {
+                    break;
+                }
+                let victims: Vec<[u8; 32]> = files
+                    .list(shard)?
+                    .iter()
+                    .filter(
+                        |entry| if older { entry.last_use() < newest } else { entry.last_use() == newest },
+                    )
+                    .map(|entry| entry.hash())
+                    .collect();
+                for hash in victims {
+                    if freed >= wanted {
+                        break;
+                    }
+                    let key = Key { kind: shard.kind, function: shard.function, hash };
+                    freed += self.evict_one(files, &key, newest, disk)?;
+                }
+                files.bury();
+            }
+        }
+        tracing::debug!(freed, wanted, "evicted");
+        Ok(())
+    }
+
+    /// The last use of the newest file that has to go; none if nothing has to, or not enough may.
+    fn newest_to_go(&self, files: &Files, goal: Goal) -> Result<Option<u32>, StoreError> {
+        let keep = u32::try_from(self.keep_after_use.as_secs()).unwrap_or(u32::MAX);
+        let horizon = files.clock.now().saturating_sub(keep);
+        let mut candidates: Vec<Candidate> = Vec::new();
+        for shard in Shard::all() {
+            let table = files.list(shard)?;
+            let old = table.iter().filter(|entry| entry.last_use() <= horizon);
+            let free = old.filter(|entry| !table.is_pinned(&entry.hash()));
+            candidates.extend(free.map(|entry| Candidate {
+                last_use: entry.last_use(),
+                space: entry.space(),
+                key: Key { kind: shard.kind, function: shard.function, hash: entry.hash() },
+                linked: Linked::of(entry),
+            }));
+        }
+        candidates.sort_unstable_by_key(|candidate| candidate.last_use);
+        let mut sum: u64 = 0;
+        let mut newest = None;
+        for Candidate { last_use, space, key, linked } in candidates {
+            if sum >= goal.wanted {
+                break;
+            }
+            let freed = if goal.disk { linked.freed(files, &key) } else { space };
+            if freed > 0 {
+                sum = sum.saturating_add(freed);
+                newest = Some(last_use);
+            }
+        }
+        Ok(newest.filter(|_| sum >= goal.least))
+    }
+
+    fn evict_one(&self, files: &Files, key: &Key, newest: u32, disk: bool) -> Result<u64, StoreError> {
+        let mut table = files.table_mut(key)?;
+        let Some(entry) = table.get(&key.hash) else { return Ok(0) };
+        if entry.last_use() > newest || table.is_pinned(&key.hash) {
+            return Ok(0);
+        }
+        let freed = if disk { Linked::of(entry).freed(files, key) } else { entry.space() };
+        if disk && freed == 0 {
+            return Ok(0);
+        }
+        let Some(entry) = table.remove(&key.hash) else { return Ok(0) };
+        if let Err(error) = files.delete(key, &entry) {
+            // It lies there still, and will be found by the next start.
+            tracing::warn!(%error, file = key.name().as_str(), "cannot evict a file of the store");
+        }
+        self.evicted_files.fetch_add(1, Relaxed);
+        self.evicted_bytes.fetch_add(entry.size(), Relaxed);
+        Ok(freed)
+    }
+}
+
+impl Goal {
+    fn as_far_as_may_be(wanted: u64) -> Self {
+        Self { least: 0, wanted, disk: false }
+    }
+}
+
+impl Linked {
+    fn of(entry: &Entry) -> Self {
+        Self { inode: entry.inode(), has_variant: entry.has_variant(), space: space_of(entry.size()) }
+    }
+
+    /// Bytes that the disk has more of once our names of the file are gone.
+    fn freed(self, files: &Files, key: &Key) -> u64 {
+        let ours_alone = |name: &CStr| {
+            let status = statat(&files.root, name, AtFlags::SYMLINK_NOFOLLOW);
+            status.is_ok_and(|status| status.st_nlink <= 1)
+        };
+        let mut freed = 0;
+        if self.inode == Inode::Free || ours_alone(key.name().as_c_str()) {
+            freed += self.space;
+        }
+        if self.has_variant && ours_alone(key.variant().as_c_str()) {
+            freed += self.space;
+        }
+        freed
+    }
+}
+
+impl<R: Deref<Target = Room>> Drop for Reservation<R> {
+    fn drop(&mut self) {
+        self.room.reserved.fetch_sub(self.space, Relaxed);
+    }
+}

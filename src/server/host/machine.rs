@@ -1,0 +1,457 @@
+//! One machine as a complete endpoint of the Remote Execution API: puts the store, the executors, the queue and
+//! the services together. Knows what fits to what, and nothing of how any of it works.
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tonic::body::Body;
+use tonic::server::NamedService;
+use tonic::service::{Routes, RoutesBuilder};
+use tonic::transport::{Channel, Server};
+
+use super::pools::OfferedPool;
+use super::step_cache as remembered;
+use crate::cas::{ActionCache, BlobStore, CompleteActionCache, DiskStore, StoreError, StoreSettings};
+use crate::execute::{
+    CrossCompilerError, Execute, ExecuteCounters, ExecuteError, InputLimits, LocalExecutor, LocalSettings,
+    OwnBinarySettings, OwnLoader, SharedFiles, TreeLimits, executor,
+};
+use crate::queue::{Pool, Queue, QueueError, QueueSettings, Timeouts};
+use crate::reapi::execution_server::ExecutionServer;
+use crate::reapi::longrunning::operations_server::OperationsServer;
+use crate::sandbox::{Isolation, OwnExecutable, SandboxError, Spawner};
+use crate::server::capabilities::{CapabilitiesService, CapabilitiesSettings};
+use crate::server::descriptors;
+use crate::server::execution::log_stream::LogStreams;
+use crate::server::execution::operations::OperationsService;
+use crate::server::execution::{ExecutionService, ExecutionSettings};
+use crate::server::monitoring::http::HttpServer;
+use crate::server::monitoring::metrics::Metrics;
+use crate::server::monitoring::readiness::Readiness;
+use crate::server::settings::Settings;
+use crate::server::storage::action_cache::ActionCacheService;
+use crate::server::storage::byte_stream::ByteStreamService;
+use crate::server::storage::content_addressable_storage::ContentAddressableStorageService;
+use crate::server::storage::settings::{CONNECTION_WINDOW, MAX_FRAME_BYTES, STREAM_WINDOW, StorageSettings};
+use crate::server::transport::calls::CallLayer;
+use crate::server::transport::listener::{Address, Connections, Door, ListenError, Listener, Listening};
+use crate::server::transport::malformed::RefuseMalformed;
+use crate::server::transport::wire::MAX_MESSAGE_BYTES;
+use crate::worker::local::LocalWorkers;
+
+/// Calls of one client at a time. Each action it waits for is one.
+const CONCURRENT_STREAMS: u32 = 1 << 14;
+
+/// Calls a client may break off before we have looked at them. A build that is interrupted does so with all of
+/// its calls, which must not look like an attack.
+const PENDING_RESETS: usize = 1 << 13;
+
+/// Bytes of the headers of a call, request metadata included.
+const HEADERS: u32 = 256 << 10;
+
+/// A client that has said nothing for so long is asked whether it is still there, and is gone if it does not
+/// answer in time.
+const KEEPALIVE: Duration = Duration::from_secs(60);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How long clients have, once no action runs any more, to fetch their answers.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// Why a host cannot start, or does not end well.
+#[derive(Debug, thiserror::Error)]
+pub enum HostError {
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+
+    #[error("cannot open the store: {0}")]
+    Store(#[from] StoreError),
+
+    #[error("cannot set up the sandbox: {0}")]
+    Sandbox(#[from] SandboxError),
+
+    #[error("cannot make room for actions: {0}")]
+    Execute(#[from] ExecuteError),
+
+    #[error("cannot make a queue: {0}")]
+    Queue(#[from] QueueError),
+
+    #[error("pool `{pool}`: cannot look at its root file system: {source}")]
+    Root { pool: String, source: io::Error },
+
+    #[error(
+        "pool `{pool}`: its actions could not see the root file system it is to have, as there are no namespaces \
+         here; `crosswheel doctor` says why"
+    )]
+    RootWithoutNamespaces { pool: String },
+
+    #[error(
+        "pool `{pool}`: found no program in {} that shows its architecture; give the property Arch, as in \
+         Arch=arm64, or another root",
+        .root.display()
+    )]
+    UnknownArch { pool: String, root: PathBuf },
+
+    #[error("pool `{pool}`: its programs are for {arch}, and cannot run here: {problem}. To mend it: {mend}")]
+    NoEmulation { pool: String, arch: &'static str, problem: String, mend: String },
+
+    #[error("pool `{pool}`: {source}")]
+    CrossCompiler { pool: String, source: CrossCompilerError },
+
+    #[error("pool `{pool}`: its programs run natively, so no cross compiler is needed: leave out cross-cc")]
+    NothingToCross { pool: String },
+
+    #[error("pool `{pool}`: the cross compiler does not work in {}: {problem}", .root.display())]
+    CrossCompilerFails { pool: String, root: PathBuf, problem: String },
+
+    #[error("cannot find what crosswheel needs to start in another root file system: {0}")]
+    OwnLoader(io::Error),
+
+    #[error("cannot describe the services: {0}")]
+    Reflection(#[from] tonic_reflection::server::Error),
+
+    #[error("the server ended: {0}")]
+    Serve(#[from] tonic::transport::Error),
+
+    #[error("cannot {doing}: {source}")]
+    Io { doing: &'static str, source: io::Error },
+}
+
+impl HostError {
+    /// The pool without which it could start, if it is about one.
+    pub fn pool(&self) -> Option<&str> {
+        match self {
+            Self::Root { pool, .. }
+            | Self::RootWithoutNamespaces { pool }
+            | Self::UnknownArch { pool, .. }
+            | Self::NoEmulation { pool, .. }
+            | Self::CrossCompiler { pool, .. }
+            | Self::NothingToCross { pool }
+            | Self::CrossCompilerFails { pool, .. } => Some(pool),
+            _ => None,
+        }
+    }
+}
+
+/// A running host. It ends when it is dropped, but better with [`Host::stop`].
+#[derive(Debug)]
+pub struct Host {
+    door: Door,
+    readiness: Readiness,
+    metrics: Arc<Metrics>,
+    summary: Summary,
+    workers: LocalWorkers,
+    store: Arc<DiskStore>,
+    stop: oneshot::Sender<()>,
+    serving: JoinHandle<Result<(), tonic::transport::Error>>,
+}
+
+/// What a host turned out to be.
+#[derive(Debug, Clone)]
+pub struct Summary {
+    pub store: PathBuf,
+    /// Most bytes of blobs in it.
+    pub max_bytes: Option<u64>,
+    /// With everything they offer.
+    pub pools: Vec<Pool>,
+    /// For each pool the program that runs its programs, where the processor does not.
+    pub emulators: Vec<Option<String>>,
+    /// What stands between actions and this machine.
+    pub isolation: Isolation,
+}
+
+impl Host {
+    /// Starts a host that nobody but this process can reach yet. Needs a Tokio runtime. `own_executable` is a
+    /// `crosswheel`: it sets up sandboxes, and is what actions get that run crosswheel.
+    ///
+    /// # Errors
+    /// [`HostError`] for what the settings want and this machine does not have.
+    pub async fn start(settings: &Settings, own_executable: OwnExecutable) -> Result<Self, HostError> {
+        let spawner = Arc::new(Spawner::detect(settings.sandbox, own_executable.clone())?);
+        let offered = settings.pools.iter().map(|pool| OfferedPool::find(pool, &spawner));
+        let offered: Vec<OfferedPool> = offered.collect::<Result<_, _>>()?;
+        let store = Arc::new(DiskStore::open(&store_settings(settings))?);
+        let results = Arc::new(CompleteActionCache::new(Arc::clone(&store)));
+        let metrics = Arc::new(Metrics::new());
+
+        let Executors { of_pools, files, counters } =
+            executors(settings, &offered, &spawner, &store, &metrics, own_executable.file())?;
+        let pools: Vec<Pool> = offered.iter().map(|offered| offered.pool.clone()).collect();
+        let (queue, slots) = Queue::new(pools.clone(), queue_settings(settings))?;
+        let queue = Arc::new(queue);
+        let action_cache: Arc<dyn ActionCache> = Arc::clone(&results) as _;
+        let execute = |pool: &Pool| Arc::clone(&of_pools[&pool.name]);
+        let workers = LocalWorkers::start(Arc::clone(&queue), slots, execute, &action_cache)
+            .map_err(|source| HostError::Io { doing: "start workers", source })?;
+        metrics.watch(&store, &queue, &files, counters);
+
+        let (routes, readiness) = routes(settings, &store, results, &queue)?;
+        let connections = Connections::new();
+        let door = connections.door();
+        let (stop, stopped) = oneshot::channel();
+        let server = server().layer(CallLayer::new(Arc::clone(&metrics.calls))).layer(RefuseMalformed);
+        let serving =
+            tokio::spawn(server.serve_with_incoming_shutdown(routes, connections.into_stream(), async {
+                // Whether it is said or the host is dropped is all the same.
+                let _ = stopped.await;
+            }));
+        readiness.set(true).await;
+        let summary = Summary {
+            store: settings.store.clone(),
+            max_bytes: settings.max_bytes,
+            pools,
+            emulators: offered.into_iter().map(|offered| offered.emulator).collect(),
+            isolation: spawner.isolation().clone(),
+        };
+        Ok(Self { door, readiness, metrics, summary, workers, store, stop, serving })
+    }
+
+    /// A channel to the services without a socket. It stays usable as long as the host runs.
+    pub fn connect(&self) -> Channel {
+        self.door.connect()
+    }
+
+    /// Lets others in at these addresses until what is returned is dropped; also says where it really listens.
+    ///
+    /// # Errors
+    /// The first address where that is not possible; then it listens nowhere.
+    pub async fn listen(&self, addresses: &[Address]) -> Result<(Listening, Vec<Address>), ListenError> {
+        let mut listeners = Vec::new();
+        for address in addresses {
+            listeners.push(Listener::bind(address).await?);
+        }
+        let actual = listeners.iter().map(|listener| listener.address().clone()).collect();
+        Ok((self.door.listen(listeners), actual))
+    }
+
+    /// Serves metrics and health over HTTP until what is returned is dropped.
+    ///
+    /// # Errors
+    /// If it cannot listen there.
+    pub async fn listen_http(&self, address: &Address) -> Result<HttpServer, ListenError> {
+        HttpServer::start(address, Arc::clone(&self.metrics), self.readiness.clone()).await
+    }
+
+    /// Its blobs, for who shares the process.
+    pub fn store(&self) -> Arc<DiskStore> {
+        Arc::clone(&self.store)
+    }
+
+    /// What it turned out to be.
+    pub fn summary(&self) -> &Summary {
+        &self.summary
+    }
+
+    /// The actions it has, and had.
+    pub fn queue(&self) -> &Queue {
+        self.workers.queue()
+    }
+
+    /// Ends the host: no new actions; those that run or wait may go on for `grace`, or until `kill` is there, and
+    /// are killed then.
+    ///
+    /// # Errors
+    /// [`HostError::Serve`] if the server had ended before.
+    pub async fn stop(self, grace: Duration, kill: impl Future<Output = ()>) -> Result<(), HostError> {
+        self.readiness.set(false).await;
+        tokio::select! {
+            () = self.workers.queue().drain() => {}
+            () = tokio::time::sleep(grace) => tracing::warn!(?grace, "killing the actions that still run"),
+            () = kill => tracing::warn!("killing the actions that still run"),
+        }
+        // Returns when nothing of them is left.
+        let workers = self.workers;
+        let killed = tokio::task::spawn_blocking(move || drop(workers)).await;
+        let _ = self.stop.send(());
+        let served = tokio::time::timeout(FAREWELL, self.serving).await;
+        let panicked = |error| HostError::Io { doing: "end", source: io::Error::other(error) };
+        killed.map_err(panicked)?;
+        match served {
+            Ok(served) => Ok(served.map_err(panicked)??),
+            // Somebody still listens, to the health service for example.
+            Err(_) => Ok(()),
+        }
+    }
+}
+
+fn store_settings(settings: &Settings) -> StoreSettings {
+    StoreSettings {
+        directory: settings.store.clone(),
+        max_bytes: settings.max_bytes,
+        high_water_percent: settings.high_water_mark,
+        low_water_percent: settings.low_water_mark,
+        min_free_bytes: settings.min_free_bytes,
+        keep_after_use: settings.keep_after_use,
+        fsync: settings.fsync,
+    }
+}
+
+fn queue_settings(settings: &Settings) -> QueueSettings {
+    QueueSettings {
+        timeouts: Timeouts { default: settings.default_timeout, maximum: settings.max_timeout },
+        max_queued: settings.max_queued_actions,
+        grace: settings.unattended_grace,
+        ..QueueSettings::default()
+    }
+}
+
+/// What runs actions, and what is known about it.
+struct Executors {
+    of_pools: HashMap<String, Arc<dyn Execute>>,
+    files: Arc<SharedFiles>,
+    counters: Vec<(String, Arc<ExecuteCounters>)>,
+}
+
+fn executors(
+    settings: &Settings,
+    offered: &[OfferedPool],
+    spawner: &Arc<Spawner>,
+    store: &Arc<DiskStore>,
+    metrics: &Metrics,
+    own_executable: &Path,
+) -> Result<Executors, HostError> {
+    let tree_limits = TreeLimits::for_store(settings.max_bytes);
+    let files = SharedFiles::open(Arc::clone(store), InputLimits::default(), tree_limits)?;
+    let files = Arc::new(files);
+    let mut of_pools: HashMap<String, Arc<dyn Execute>> = HashMap::new();
+    let mut all_counters = Vec::new();
+    let has_own_roots = offered.iter().any(|offered| offered.root.directory().is_some());
+    let loader =
+        if has_own_roots { OwnLoader::of(own_executable).map_err(HostError::OwnLoader)? } else { None };
+    for OfferedPool { pool, root, cross_compiler, .. } in offered {
+        let own_binary = OwnBinarySettings {
+            executable: own_executable.to_owned(),
+            loader: loader.clone(),
+            cross_compiler: cross_compiler.clone(),
+            cache: Some(
+                remembered::place(&remembered_in(settings), root)
+                    .map_err(|source| HostError::Root { pool: pool.name.clone(), source })?,
+            ),
+            trusted: settings.embedding.is_some(),
+            visible_host_paths: match &settings.embedding {
+                Some(embedding) if root.directory().is_none() => embedding.visible_host_paths.clone(),
+                // In a root file system, what is there under their names is another system's.
+                _ => Vec::new(),
+            },
+        };
+        let local = LocalSettings { root: root.clone(), network: settings.network, own_binary };
+        let local = LocalExecutor::new(Arc::clone(&files), Arc::clone(spawner), local);
+        let counters = Arc::new(ExecuteCounters::default());
+        let measured = metrics.measure(executor(local, Arc::clone(&counters)), &pool.name);
+        of_pools.insert(pool.name.clone(), measured);
+        all_counters.push((pool.name.clone(), counters));
+    }
+    Ok(Executors { of_pools, files, counters: all_counters })
+}
+
+/// Where actions that run crosswheel keep what they remember: with what `crosswheel build` remembers, if it is that which
+/// we are part of.
+fn remembered_in(settings: &Settings) -> PathBuf {
+    match &settings.embedding {
+        Some(embedding) => embedding.cache.clone(),
+        None => settings.store.join("crosswheel"),
+    }
+}
+
+/// All services, and who tells whether they are ready.
+fn routes(
+    settings: &Settings,
+    store: &Arc<DiskStore>,
+    results: Arc<CompleteActionCache>,
+    queue: &Arc<Queue>,
+) -> Result<(Routes, Readiness), HostError> {
+    let storage = StorageSettings {
+        max_blob_bytes: None,
+        max_batch_bytes: settings.max_batch_bytes,
+        idle_upload_timeout: settings.upload_idle_timeout,
+        update_action_results: settings.update_action_result,
+    };
+    let capabilities = CapabilitiesSettings {
+        execution: true,
+        priorities: i32::MIN..=i32::MAX,
+        node_properties: ["mtime", "unix_mode"].map(str::to_owned).to_vec(),
+        update_action_results: settings.update_action_result,
+        max_blob_bytes: storage.max_blob_bytes,
+        max_batch_bytes: storage.max_batch_bytes,
+        absolute_symlinks: true,
+    };
+    let blobs: Arc<dyn BlobStore> = Arc::clone(store) as _;
+    let execution = ExecutionService::new(
+        Arc::clone(queue),
+        Arc::clone(&blobs),
+        Arc::clone(&results) as _,
+        ExecutionSettings::default(),
+    );
+    let mut services = Services::default();
+    services.add(CapabilitiesService::new(&capabilities));
+    services.add(ContentAddressableStorageService::new(Arc::clone(&blobs), &storage));
+    let logs = LogStreams::new(Arc::clone(queue));
+    services.add(ByteStreamService::new(Arc::clone(store), &storage).with_logs(logs));
+    services.add(ActionCacheService::new(results, blobs, &storage));
+    services.add(ExecutionServer::new(execution).max_decoding_message_size(MAX_MESSAGE_BYTES));
+    services.add(OperationsServer::new(OperationsService::new(Arc::clone(queue))));
+    services.add_health_and_reflection()
+}
+
+/// Services, and their names.
+#[derive(Default)]
+struct Services {
+    routes: RoutesBuilder,
+    names: Vec<String>,
+}
+
+impl Services {
+    fn add<S>(&mut self, service: S)
+    where
+        S: tower::Service<http::Request<Body>, Error = Infallible>
+            + NamedService
+            + Clone
+            + Send
+            + Sync
+            + 'static,
+        S::Response: axum::response::IntoResponse,
+        S::Future: Send + 'static,
+    {
+        self.names.push(S::NAME.to_owned());
+        self.routes.add_service(service);
+    }
+
+    /// Tells clients that ask what the services are, in both versions of the protocol, and whether they are ready.
+    fn add_health_and_reflection(mut self) -> Result<(Routes, Readiness), HostError> {
+        let (health, health_service) = tonic_health::server::health_reporter();
+        let readiness = Readiness::new(health, self.names.clone());
+        self.add(health_service);
+        let builder = || {
+            let files = descriptors::FILES.into_iter();
+            let names = self.names.iter().map(String::as_str);
+            let names = names
+                .chain(["grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection"]);
+            let builder = tonic_reflection::server::Builder::configure();
+            let builder =
+                files.fold(builder, |builder, files| builder.register_encoded_file_descriptor_set(files));
+            names.fold(builder, |builder, name| builder.with_service_name(name))
+        };
+        let (v1, v1alpha) = (builder().build_v1()?, builder().build_v1alpha()?);
+        self.routes.add_service(v1);
+        self.routes.add_service(v1alpha);
+        Ok((self.routes.routes().prepare(), readiness))
+    }
+}
+
+/// HTTP/2 for blobs of many megabytes and thousands of clients that wait.
+fn server() -> Server {
+    Server::builder()
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_frame_size(MAX_FRAME_BYTES)
+        .max_concurrent_streams(CONCURRENT_STREAMS)
+        .http2_max_pending_accept_reset_streams(Some(PENDING_RESETS))
+        .http2_max_header_list_size(HEADERS)
+        .http2_keepalive_interval(Some(KEEPALIVE))
+        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+}

@@ -1,0 +1,152 @@
+//! What the pools of a server turn out to be: what they offer, and what their actions see. Knows nothing of how
+//! actions run.
+
+use std::path::{Path, PathBuf};
+
+use super::machine::HostError;
+use super::trial;
+use crate::emulation::{self, Support};
+use crate::execute::CrossCompiler;
+use crate::platform::Arch;
+use crate::queue::{Pool, arch_of};
+use crate::rootfs::Offer;
+use crate::sandbox::{RootFileSystem, Spawner};
+use crate::server::settings::{CrossCc, PoolSettings};
+
+/// A pool that an operator asked for, with what could be found out about it.
+#[derive(Debug, Clone)]
+pub(crate) struct OfferedPool {
+    pub pool: Pool,
+    pub root: RootFileSystem,
+    /// The program that runs its programs, where the processor does not.
+    pub emulator: Option<String>,
+    /// For actions that run crosswheel.
+    pub cross_compiler: Option<CrossCompiler>,
+}
+
+impl OfferedPool {
+    /// # Errors
+    /// [`HostError`] for what the pool wants and this host does not have.
+    pub fn find(settings: &PoolSettings, spawner: &Spawner) -> Result<Self, HostError> {
+        let namespaces = spawner.isolation().namespaces;
+        let name = settings.name.clone();
+        if settings.root.is_some() && !namespaces {
+            return Err(HostError::RootWithoutNamespaces { pool: name });
+        }
+        let root = settings.root.as_deref().unwrap_or(Path::new("/"));
+        // Without namespaces actions see all of this machine.
+        let visible = if namespaces { &*settings.host_directories } else { &[] };
+        let offer =
+            Offer::of(root, visible).map_err(|source| HostError::Root { pool: name.clone(), source })?;
+        let given = |name: &str| {
+            settings
+                .properties
+                .iter()
+                .find(|(other, _)| other.eq_ignore_ascii_case(name))
+                .map(|(_, value)| value)
+        };
+        if offer.arch.is_none() && given("Arch").is_none() && given("ISA").is_none() {
+            return Err(HostError::UnknownArch { pool: name, root: root.to_owned() });
+        }
+        // What its programs are, whatever it is said to offer.
+        let arch = offer.arch.or_else(|| arch_of(&settings.properties));
+        let arch = arch.unwrap_or_else(Arch::host);
+        let emulation = Emulation::find(arch, settings, spawner)?;
+        let cross_compiler = cross_compiler(settings, arch, &emulation.root, spawner)?;
+        let emulated = emulation.emulator.as_ref().map(|_| ("emulated".to_owned(), "true".to_owned()));
+        let found = offer.properties().into_iter().chain(emulated);
+        let found = found.filter(|(name, _)| given(name).is_none());
+        let pool = Pool {
+            properties: found.chain(settings.properties.iter().cloned()).collect(),
+            preference: settings.preference.unwrap_or(if emulation.emulator.is_some() { -1 } else { 0 }),
+            slots: settings.slots.unwrap_or(1),
+            timeouts: None,
+            name,
+        };
+        Ok(Self { pool, root: emulation.root, emulator: emulation.emulator, cross_compiler })
+    }
+}
+
+/// How the programs of a pool run.
+struct Emulation {
+    root: RootFileSystem,
+    emulator: Option<String>,
+}
+
+impl Emulation {
+    fn find(arch: Arch, settings: &PoolSettings, spawner: &Spawner) -> Result<Self, HostError> {
+        let refused = |problem, mend| HostError::NoEmulation {
+            pool: settings.name.clone(),
+            arch: arch.property(),
+            problem,
+            mend,
+        };
+        let root = root_file_system(settings);
+        // What this host itself is made of runs, as we do.
+        let Some(directory) = &settings.root else { return Ok(Self { root, emulator: None }) };
+        let (root, emulator, mend) = match emulation::Host::this().support(arch) {
+            Support::Native => return Ok(Self { root, emulator: None }),
+            Support::Registered { interpreter, .. } => {
+                (root, file_name(&interpreter), register_by_hand(arch))
+            }
+            Support::Private(emulator) => {
+                let name = emulator.name();
+                let root = RootFileSystem::Emulated { directory: directory.clone(), emulator };
+                (root, name, register_by_hand(arch))
+            }
+            // A container does not see what the kernel outside has learnt.
+            Support::Impossible(obstacle) => {
+                return match trial::run_a_program(spawner, &root, arch) {
+                    Ok(()) => {
+                        Ok(Self { root, emulator: Some("an emulator outside of this container".into()) })
+                    }
+                    Err(_) => Err(refused(obstacle.problem, obstacle.mend)),
+                };
+            }
+        };
+        trial::run_a_program(spawner, &root, arch).map_err(|problem| refused(problem, mend))?;
+        Ok(Self { root, emulator: Some(emulator) })
+    }
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
+}
+
+fn cross_compiler(
+    settings: &PoolSettings,
+    arch: Arch,
+    root: &RootFileSystem,
+    spawner: &Spawner,
+) -> Result<Option<CrossCompiler>, HostError> {
+    let (Some(wanted), Some(directory)) = (&settings.cross_cc, &settings.root) else { return Ok(None) };
+    let pool = settings.name.clone();
+    if arch == Arch::host() {
+        return Err(HostError::NothingToCross { pool });
+    }
+    let program = match wanted {
+        CrossCc::Default => None,
+        CrossCc::Program(program) => Some(program.as_str()),
+    };
+    let found = CrossCompiler::find(program, arch, directory);
+    let compiler = found.map_err(|source| HostError::CrossCompiler { pool: pool.clone(), source })?;
+    trial::compile(spawner, root, &compiler).map_err(|problem| HostError::CrossCompilerFails {
+        pool,
+        root: directory.clone(),
+        problem,
+    })?;
+    Ok(Some(compiler))
+}
+
+/// What helps where a sandbox may not register an emulator for itself.
+fn register_by_hand(arch: Arch) -> String {
+    format!("as root: crosswheel doctor --register-binfmt={}", arch.property())
+}
+
+fn root_file_system(pool: &PoolSettings) -> RootFileSystem {
+    match (&pool.root, &*pool.host_directories) {
+        (Some(root), _) => RootFileSystem::Directory(PathBuf::clone(root)),
+        (None, []) => RootFileSystem::Host,
+        (None, directories) => RootFileSystem::HostDirectories(directories.to_vec()),
+    }
+}

@@ -1,0 +1,335 @@
+//! What an operator can decide about a host: the same names on the command line, in the environment and in a
+//! TOML file, in this order of precedence. Knows nothing of who uses the settings for what.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use nix::sys::statvfs::statvfs;
+use tracing_subscriber::EnvFilter;
+
+use super::layers::Layers;
+use super::layers::Origin;
+use super::pool::PoolSettings;
+use super::print;
+use super::value;
+use crate::sandbox::Mode;
+use crate::server::storage::settings::MAX_BATCH_BYTES;
+use crate::server::transport::listener::Address;
+
+use super::layers::{Given, Raw};
+
+const GIBIBYTE: u64 = 1 << 30;
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(60 * 60);
+
+/// What fits into the largest message we read, with room for digests.
+const MOST_BATCH_BYTES: u64 = 48 << 20;
+
+/// Everything that can be decided about a host.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Where gRPC is served.
+    pub listen: Vec<Address>,
+    /// Where metrics and health are served over HTTP.
+    pub http_listen: Option<Address>,
+    /// The directory of the blobs and action results.
+    pub store: PathBuf,
+    /// Most bytes of blobs to keep; no limit if `None`.
+    pub max_bytes: Option<u64>,
+    /// Percent of `max_bytes` at which eviction starts.
+    pub high_water_mark: u8,
+    /// Percent of `max_bytes` at which eviction stops.
+    pub low_water_mark: u8,
+    /// Bytes to leave free on the disk.
+    pub min_free_bytes: u64,
+    /// How long a blob is safe after it was used.
+    pub keep_after_use: Duration,
+    /// Whether blobs are written through to the disk.
+    pub fsync: bool,
+    /// Never empty; each has its number of slots.
+    pub pools: Vec<PoolSettings>,
+    pub sandbox: Mode,
+    /// Whether actions may use the network.
+    pub network: bool,
+    /// The timeout of actions that ask for none.
+    pub default_timeout: Duration,
+    pub max_timeout: Duration,
+    pub max_queued_actions: usize,
+    /// How long an action goes on that nobody waits for.
+    pub unattended_grace: Duration,
+    /// Whether clients may write to the action cache.
+    pub update_action_result: bool,
+    pub max_batch_bytes: u64,
+    pub upload_idle_timeout: Duration,
+    /// How long actions may go on running after the host was asked to end.
+    pub shutdown_grace: Duration,
+    pub log_format: LogFormat,
+    /// Directives of `tracing_subscriber::EnvFilter`.
+    pub log_level: String,
+    /// What it is to the program it is part of, if it is part of one. No operator decides that.
+    pub embedding: Option<Embedding>,
+    /// Where the settings that are not defaults came from, in the order of [`ENTRIES`].
+    origins: Vec<(&'static str, Origin)>,
+}
+
+/// A host in a program that makes all of its actions, such as `crosswheel build`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Embedding {
+    /// What actions that run crosswheel share: the program's own cache directory.
+    pub cache: PathBuf,
+    /// What they see of this machine even below directories that are otherwise their own (`/tmp`).
+    pub visible_host_paths: Vec<PathBuf>,
+}
+
+/// How the log is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+/// Why settings cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    #[error("{origin}: {problem}")]
+    Value { origin: Origin, problem: String },
+
+    #[error("{}: {problem}", .path.display())]
+    UnknownKey { path: PathBuf, problem: String },
+
+    #[error("cannot read the settings: {0}")]
+    ReadFile(#[source] io::Error),
+
+    #[error("{} is not TOML: {source}", .path.display())]
+    Syntax { path: PathBuf, source: Box<toml::de::Error> },
+}
+
+impl Settings {
+    /// Takes what `layers` say and defaults for the rest.
+    ///
+    /// # Errors
+    /// The first value that cannot be used, with the place where it was written.
+    pub fn resolve(layers: &Layers, default_store: &Path) -> Result<Self, SettingsError> {
+        let mut reader = Reader { layers, origins: Vec::new() };
+        let store = reader.path("store")?.unwrap_or_else(|| default_store.to_owned());
+        let disk = disk_bytes(&store);
+        let high_water_mark = reader.one("high-water-mark", value::percent)?.unwrap_or(95);
+        let max_timeout = reader.one("max-timeout", value::duration)?.unwrap_or(24 * HOUR);
+        let settings = Self {
+            listen: reader
+                .many("listen", |text| text.parse().map_err(display))?
+                .unwrap_or_else(|| vec![Address::Tcp("127.0.0.1:8980".into())]),
+            http_listen: reader
+                .one("http-listen", |text| match text {
+                    "off" | "false" => Ok(None),
+                    _ => text.parse().map(Some).map_err(display),
+                })?
+                .unwrap_or_else(|| Some(Address::Tcp("127.0.0.1:8981".into()))),
+            max_bytes: reader
+                .one("max-bytes", value::size_or("unlimited"))?
+                .unwrap_or(disk.map(|bytes| bytes / 2)),
+            high_water_mark,
+            low_water_mark: reader
+                .one("low-water-mark", value::percent)?
+                .unwrap_or_else(|| 85.min(high_water_mark)),
+            min_free_bytes: reader
+                .one("min-free-bytes", value::size)?
+                .unwrap_or_else(|| disk.map_or(GIBIBYTE, |bytes| bytes / 50).min(2 * GIBIBYTE)),
+            keep_after_use: reader.one("keep-after-use", value::duration)?.unwrap_or(10 * MINUTE),
+            fsync: reader.one("fsync", value::switch)?.unwrap_or(false),
+            pools: reader.pools()?,
+            sandbox: reader
+                .one("sandbox", |text| text.parse().map_err(|_| mode_problem(text)))?
+                .unwrap_or_default(),
+            network: reader.one("network", value::switch)?.unwrap_or(false),
+            default_timeout: reader
+                .one("default-timeout", value::duration)?
+                .unwrap_or_else(|| HOUR.min(max_timeout)),
+            max_timeout,
+            max_queued_actions: reader.one("max-queued-actions", value::count)?.unwrap_or(100_000),
+            unattended_grace: reader.one("unattended-grace", value::duration)?.unwrap_or(MINUTE),
+            update_action_result: reader.one("update-action-result", value::switch)?.unwrap_or(true),
+            max_batch_bytes: reader.one("max-batch-bytes", batch_bytes)?.unwrap_or(MAX_BATCH_BYTES),
+            upload_idle_timeout: reader.one("upload-idle-timeout", value::duration)?.unwrap_or(10 * MINUTE),
+            shutdown_grace: reader.one("shutdown-grace", value::duration)?.unwrap_or(Duration::from_secs(30)),
+            log_format: reader.one("log-format", log_format)?.unwrap_or(LogFormat::Text),
+            log_level: reader.one("log-level", log_level)?.unwrap_or_else(|| "info".into()),
+            store,
+            embedding: None,
+            origins: reader.origins,
+        };
+        settings.check()
+    }
+
+    /// For a host inside another program: the defaults, and nobody can reach it from outside.
+    ///
+    /// # Errors
+    /// None today; defaults are checked as other values are.
+    pub fn embedded(store: &Path, embedding: Embedding) -> Result<Self, SettingsError> {
+        let defaults = Self::resolve(&Layers::new(), store)?;
+        Ok(Self { listen: Vec::new(), http_listen: None, embedding: Some(embedding), ..defaults })
+    }
+
+    /// The settings as TOML, from which the same settings can be read.
+    pub fn to_toml(&self) -> String {
+        print::to_toml(self)
+    }
+
+    /// Where a setting came from.
+    pub(super) fn origin(&self, name: &'static str) -> Origin {
+        let given = self.origins.iter().find(|(other, _)| *other == name);
+        given.map_or(Origin::Default(name), |(_, origin)| origin.clone())
+    }
+
+    /// What only makes sense together.
+    fn check(self) -> Result<Self, SettingsError> {
+        let refuse = |name, problem: String| Err(SettingsError::Value { origin: self.origin(name), problem });
+        if self.low_water_mark > self.high_water_mark {
+            let (low, high) = (self.low_water_mark, self.high_water_mark);
+            return refuse("low-water-mark", format!("{low}% is above the high-water-mark of {high}%"));
+        }
+        if self.default_timeout > self.max_timeout {
+            let [default, most] = [self.default_timeout, self.max_timeout].map(value::duration_text);
+            return refuse("default-timeout", format!("{default} is above the max-timeout of {most}"));
+        }
+        for (index, pool) in self.pools.iter().enumerate() {
+            if self.pools[..index].iter().any(|other| other.name == pool.name) {
+                return refuse("pool", format!("there are two pools named `{}`", pool.name));
+            }
+        }
+        Ok(self)
+    }
+}
+
+/// Reads values and remembers where they came from.
+struct Reader<'a> {
+    layers: &'a Layers,
+    origins: Vec<(&'static str, Origin)>,
+}
+
+impl<'a> Reader<'a> {
+    fn given(&mut self, name: &'static str) -> Option<&'a Given> {
+        let given = self.layers.get(name)?;
+        self.origins.push((name, given.origin.clone()));
+        Some(given)
+    }
+
+    fn one<T>(
+        &mut self,
+        name: &'static str,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Result<Option<T>, SettingsError> {
+        let Some(given) = self.given(name) else { return Ok(None) };
+        let value = match given.values.last() {
+            Some(Raw::Text(text)) => parse(text),
+            _ => Err("must be a single value".into()),
+        };
+        value.map(Some).map_err(|problem| given.refuse(problem))
+    }
+
+    fn many<T>(
+        &mut self,
+        name: &'static str,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Result<Option<Vec<T>>, SettingsError> {
+        let Some(given) = self.given(name) else { return Ok(None) };
+        let parse = |raw: &Raw| match raw {
+            Raw::Text(text) => parse(text),
+            Raw::Table(_) => Err("must be text".into()),
+        };
+        let values: Result<Vec<T>, String> = given.values.iter().map(parse).collect();
+        values.map(Some).map_err(|problem| given.refuse(problem))
+    }
+
+    fn path(&mut self, name: &'static str) -> Result<Option<PathBuf>, SettingsError> {
+        let Some(given) = self.layers.get(name) else { return Ok(None) };
+        self.one(
+            name,
+            |text| {
+                if text.is_empty() { Err("must be a path".into()) } else { Ok(given.base.join(text)) }
+            },
+        )
+    }
+
+    fn pools(&mut self) -> Result<Vec<PoolSettings>, SettingsError> {
+        let mut pools = match self.given("pool") {
+            None => vec![PoolSettings { name: "native".into(), ..PoolSettings::default() }],
+            Some(given) => {
+                let parse = |raw: &Raw| match raw {
+                    Raw::Text(text) => PoolSettings::parse(text, &given.base),
+                    Raw::Table(table) => PoolSettings::from_table(table, &given.base),
+                };
+                let pools: Result<Vec<_>, String> = given.values.iter().map(parse).collect();
+                let pools = pools.map_err(|problem| given.refuse(problem))?;
+                if pools.is_empty() {
+                    return Err(given.refuse("a host must have a pool".into()));
+                }
+                pools
+            }
+        };
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        for pool in &mut pools {
+            pool.slots.get_or_insert(cores);
+        }
+        Ok(pools)
+    }
+}
+
+impl Given {
+    fn refuse(&self, problem: String) -> SettingsError {
+        SettingsError::Value { origin: self.origin.clone(), problem }
+    }
+}
+
+/// What to say about a name that is none of `known`.
+pub(super) fn unknown_key(key: &str, known: impl Iterator<Item = &'static str>) -> String {
+    let close = known
+        .map(|name| (strsim::damerau_levenshtein(key, name), name))
+        .min()
+        .filter(|(distance, name)| *distance <= (name.len() / 3).max(1));
+    let suggestion = close.map(|(_, name)| format!("; did you mean `{name}`?")).unwrap_or_default();
+    format!("there is no setting `{key}`{suggestion}")
+}
+
+/// The size of the file system on which `place` is or will be.
+fn disk_bytes(place: &Path) -> Option<u64> {
+    let existing = place.ancestors().find(|path| path.exists())?;
+    let stat = statvfs(existing).ok()?;
+    Some(stat.blocks().saturating_mul(stat.fragment_size())).filter(|bytes| *bytes > 0)
+}
+
+fn batch_bytes(text: &str) -> Result<u64, String> {
+    match value::size(text)? {
+        bytes @ 1..=MOST_BATCH_BYTES => Ok(bytes),
+        _ => Err(format!("`{text}` is not between 1 byte and {}", value::size_text(MOST_BATCH_BYTES))),
+    }
+}
+
+fn log_format(text: &str) -> Result<LogFormat, String> {
+    match text {
+        "text" => Ok(LogFormat::Text),
+        "json" => Ok(LogFormat::Json),
+        _ => Err(format!("`{text}` is neither `text` nor `json`")),
+    }
+}
+
+fn log_level(text: &str) -> Result<String, String> {
+    match EnvFilter::builder().parse(text) {
+        Ok(_) if !text.is_empty() => Ok(text.to_owned()),
+        _ => Err(format!("`{text}` is no level; use error, warn, info, debug, trace, or TARGET=LEVEL,…")),
+    }
+}
+
+fn mode_problem(text: &str) -> String {
+    format!("`{text}` is neither `auto` nor `required` nor `off`")
+}
+
+fn display(error: impl std::fmt::Display) -> String {
+    error.to_string()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,14 @@
+//! Blobs as streams of bytes, either way: the `google.bytestream.ByteStream` service as the Remote Execution API uses
+//! it. Knows nothing of how blobs are kept.
+
+pub(super) mod buffers;
+pub(super) mod read;
+pub(super) mod resource_name;
+mod service;
+pub(super) mod upload_sessions;
+pub(super) mod write;
+pub(super) mod write_stream;
+
+pub(crate) use service::too_large;
+
+pub use service::ByteStreamService;
