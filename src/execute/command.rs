@@ -35,7 +35,7 @@ pub(crate) struct Output {
 
 /// What the client expects at an output path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum OutputKind {
+pub(crate) enum OutputKind {
     Any,
     File,
     Directory,

@@ -1,17 +1,10 @@
 //! What this server can do, truthfully: the REAPI `Capabilities` service. Knows nothing of how it is done.
 
-use std::convert::Infallible;
-use std::task::{Context, Poll};
-
 use bytes::Bytes;
-use futures_util::FutureExt as _;
-use futures_util::future::BoxFuture;
 use prost::Message;
-use tonic::body::Body;
 
 use super::storage::content_addressable_storage::chunking;
-use super::transport::request_metadata::log_call;
-use super::transport::wire;
+use super::transport::wire::{self, HttpRequest, HttpResponse, WireService};
 use crate::digest::DigestFunction;
 use crate::reapi::{
     ActionCacheUpdateCapabilities, CacheCapabilities, ExecutionCapabilities, FastCdc2020Params,
@@ -106,37 +99,20 @@ fn version(major: i32, minor: i32) -> SemVer {
     SemVer { major, minor, patch: 0, prerelease: String::new() }
 }
 
-impl tonic::server::NamedService for CapabilitiesService {
+impl WireService for CapabilitiesService {
     const NAME: &'static str = "build.bazel.remote.execution.v2.Capabilities";
-}
 
-impl tower::Service<http::Request<Body>> for CapabilitiesService {
-    type Response = http::Response<Body>;
-    type Error = Infallible;
-    type Future = BoxFuture<'static, Result<Self::Response, Infallible>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        let encoded = self.encoded.clone();
-        async move {
-            log_call(wire::method(&request), request.headers());
-            Ok(match wire::method(&request) {
-                "GetCapabilities" => {
-                    wire::unary(request, |request| async move {
-                        wire::decode::<GetCapabilitiesRequest>(
-                            "GetCapabilitiesRequest",
-                            request.into_inner(),
-                        )?;
-                        Ok(encoded)
-                    })
-                    .await
-                }
-                _ => wire::unimplemented(&request),
-            })
+    async fn answer(self, request: HttpRequest) -> HttpResponse {
+        let encoded = self.encoded;
+        match wire::method(&request) {
+            "GetCapabilities" => {
+                wire::unary(request, |request| async move {
+                    wire::decode::<GetCapabilitiesRequest>("GetCapabilitiesRequest", request.into_inner())?;
+                    Ok(encoded)
+                })
+                .await
+            }
+            _ => wire::unimplemented(&request),
         }
-        .boxed()
     }
 }

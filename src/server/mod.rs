@@ -1,4 +1,4 @@
-//! The services of the Remote Execution API on a socket. Knows nothing of files and processes.
+//! The services of the Remote Execution API on a socket. Knows nothing of how actions run.
 
 mod capabilities;
 mod descriptors;
@@ -13,7 +13,7 @@ pub use capabilities::{CapabilitiesService, CapabilitiesSettings};
 pub use execution::log_stream::LogStreams;
 pub use execution::operations::OperationsService;
 pub use execution::{ExecutionService, ExecutionSettings};
-pub use host::machine::{Host, HostError, Summary};
+pub use host::{Host, HostError, Summary};
 pub use monitoring::http::HttpServer;
 pub use storage::action_cache::ActionCacheService;
 pub use storage::byte_stream::ByteStreamService;
@@ -24,4 +24,4 @@ pub use storage::settings::{
 pub use transport::listener::{Address, InvalidAddress, ListenError, Listening};
 pub use transport::malformed::{RefuseMalformed, RefusingMalformed};
 pub use transport::request_metadata::{REQUEST_METADATA_HEADER, request_metadata};
-pub use transport::wire::MAX_MESSAGE_BYTES;
+pub use transport::wire::{MAX_MESSAGE_BYTES, Served, WireService};

@@ -13,6 +13,7 @@ use crosswheel::reapi::content_addressable_storage_client::ContentAddressableSto
 use crosswheel::server::{
     ActionCacheService, ByteStreamService, CONNECTION_WINDOW, CapabilitiesService, CapabilitiesSettings,
     ContentAddressableStorageService, MAX_FRAME_BYTES, RefuseMalformed, STREAM_WINDOW, StorageSettings,
+    WireService as _,
 };
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::transport::server::TcpIncoming;
@@ -61,10 +62,10 @@ impl Endpoint {
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_frame_size(MAX_FRAME_BYTES)
             .layer(RefuseMalformed)
-            .add_service(CapabilitiesService::new(&capabilities))
-            .add_service(ContentAddressableStorageService::new(Arc::clone(&blobs), &settings))
-            .add_service(ByteStreamService::new(Arc::clone(&store), &settings))
-            .add_service(ActionCacheService::new(results, blobs, &settings));
+            .add_service(CapabilitiesService::new(&capabilities).served())
+            .add_service(ContentAddressableStorageService::new(Arc::clone(&blobs), &settings).served())
+            .add_service(ByteStreamService::new(Arc::clone(&store), &settings).served())
+            .add_service(ActionCacheService::new(results, blobs, &settings).served());
         let server = tokio::spawn(async move { router.serve_with_incoming(incoming).await.unwrap() });
         let channel = connect(&address).await;
         Self { store, channel, address, server, directory }

@@ -1,4 +1,4 @@
-//! From the digest of an action to what the queue needs to know about it. Knows nothing of the queue.
+//! From the digest of an action to what the queue needs to know about it. Knows nothing of when and where it runs.
 
 use std::sync::Arc;
 use std::time::Duration;

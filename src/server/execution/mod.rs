@@ -1,4 +1,5 @@
-//! The REAPI `Execution` service. Knows nothing of how actions are matched, queued and run.
+//! Actions that clients want to have run: the services of operations and of what running actions write.
+//! Knows nothing of how actions are matched, queued and run.
 
 mod admission;
 mod inlining;

@@ -15,17 +15,18 @@ use tonic::server::NamedService;
 use tonic::service::{Routes, RoutesBuilder};
 use tonic::transport::{Channel, Server};
 
+use super::error::HostError;
 use super::pools::OfferedPool;
-use super::step_cache as remembered;
-use crate::cas::{ActionCache, BlobStore, CompleteActionCache, DiskStore, StoreError, StoreSettings};
+use super::step_cache;
+use crate::cas::{ActionCache, BlobStore, CompleteActionCache, DiskStore, StoreSettings};
 use crate::execute::{
-    CrossCompilerError, Execute, ExecuteCounters, ExecuteError, InputLimits, LocalExecutor, LocalSettings,
-    OwnBinarySettings, OwnLoader, SharedFiles, TreeLimits, executor,
+    Execute, ExecuteCounters, InputLimits, LocalExecutor, LocalSettings, OwnBinarySettings, OwnLoader,
+    SharedFiles, TreeLimits, executor,
 };
-use crate::queue::{Pool, Queue, QueueError, QueueSettings, Timeouts};
+use crate::queue::{Pool, Queue, QueueSettings, Timeouts};
 use crate::reapi::execution_server::ExecutionServer;
 use crate::reapi::longrunning::operations_server::OperationsServer;
-use crate::sandbox::{Isolation, OwnExecutable, SandboxError, Spawner};
+use crate::sandbox::{Isolation, OwnExecutable, Spawner};
 use crate::server::capabilities::{CapabilitiesService, CapabilitiesSettings};
 use crate::server::descriptors;
 use crate::server::execution::log_stream::LogStreams;
@@ -42,7 +43,7 @@ use crate::server::storage::settings::{CONNECTION_WINDOW, MAX_FRAME_BYTES, STREA
 use crate::server::transport::calls::CallLayer;
 use crate::server::transport::listener::{Address, Connections, Door, ListenError, Listener, Listening};
 use crate::server::transport::malformed::RefuseMalformed;
-use crate::server::transport::wire::MAX_MESSAGE_BYTES;
+use crate::server::transport::wire::{MAX_MESSAGE_BYTES, WireService as _};
 use crate::worker::local::LocalWorkers;
 
 /// Calls of one client at a time. Each action it waits for is one.
@@ -62,81 +63,6 @@ const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// How long clients have, once no action runs any more, to fetch their answers.
 const FAREWELL: Duration = Duration::from_secs(2);
-
-/// Why a host cannot start, or does not end well.
-#[derive(Debug, thiserror::Error)]
-pub enum HostError {
-    #[error(transparent)]
-    Listen(#[from] ListenError),
-
-    #[error("cannot open the store: {0}")]
-    Store(#[from] StoreError),
-
-    #[error("cannot set up the sandbox: {0}")]
-    Sandbox(#[from] SandboxError),
-
-    #[error("cannot make room for actions: {0}")]
-    Execute(#[from] ExecuteError),
-
-    #[error("cannot make a queue: {0}")]
-    Queue(#[from] QueueError),
-
-    #[error("pool `{pool}`: cannot look at its root file system: {source}")]
-    Root { pool: String, source: io::Error },
-
-    #[error(
-        "pool `{pool}`: its actions could not see the root file system it is to have, as there are no namespaces \
-         here; `crosswheel doctor` says why"
-    )]
-    RootWithoutNamespaces { pool: String },
-
-    #[error(
-        "pool `{pool}`: found no program in {} that shows its architecture; give the property Arch, as in \
-         Arch=arm64, or another root",
-        .root.display()
-    )]
-    UnknownArch { pool: String, root: PathBuf },
-
-    #[error("pool `{pool}`: its programs are for {arch}, and cannot run here: {problem}. To mend it: {mend}")]
-    NoEmulation { pool: String, arch: &'static str, problem: String, mend: String },
-
-    #[error("pool `{pool}`: {source}")]
-    CrossCompiler { pool: String, source: CrossCompilerError },
-
-    #[error("pool `{pool}`: its programs run natively, so no cross compiler is needed: leave out cross-cc")]
-    NothingToCross { pool: String },
-
-    #[error("pool `{pool}`: the cross compiler does not work in {}: {problem}", .root.display())]
-    CrossCompilerFails { pool: String, root: PathBuf, problem: String },
-
-    #[error("cannot find what crosswheel needs to start in another root file system: {0}")]
-    OwnLoader(io::Error),
-
-    #[error("cannot describe the services: {0}")]
-    Reflection(#[from] tonic_reflection::server::Error),
-
-    #[error("the server ended: {0}")]
-    Serve(#[from] tonic::transport::Error),
-
-    #[error("cannot {doing}: {source}")]
-    Io { doing: &'static str, source: io::Error },
-}
-
-impl HostError {
-    /// The pool without which it could start, if it is about one.
-    pub fn pool(&self) -> Option<&str> {
-        match self {
-            Self::Root { pool, .. }
-            | Self::RootWithoutNamespaces { pool }
-            | Self::UnknownArch { pool, .. }
-            | Self::NoEmulation { pool, .. }
-            | Self::CrossCompiler { pool, .. }
-            | Self::NothingToCross { pool }
-            | Self::CrossCompilerFails { pool, .. } => Some(pool),
-            _ => None,
-        }
-    }
-}
 
 /// A running host. It ends when it is dropped, but better with [`Host::stop`].
 #[derive(Debug)]
@@ -329,7 +255,7 @@ fn executors(
             loader: loader.clone(),
             cross_compiler: cross_compiler.clone(),
             cache: Some(
-                remembered::place(&remembered_in(settings), root)
+                step_cache::of_root(&step_cache_directory(settings), root)
                     .map_err(|source| HostError::Root { pool: pool.name.clone(), source })?,
             ),
             trusted: settings.embedding.is_some(),
@@ -351,7 +277,7 @@ fn executors(
 
 /// Where actions that run crosswheel keep what they remember: with what `crosswheel build` remembers, if it is that which
 /// we are part of.
-fn remembered_in(settings: &Settings) -> PathBuf {
+fn step_cache_directory(settings: &Settings) -> PathBuf {
     match &settings.embedding {
         Some(embedding) => embedding.cache.clone(),
         None => settings.store.join("crosswheel"),
@@ -388,11 +314,11 @@ fn routes(
         ExecutionSettings::default(),
     );
     let mut services = Services::default();
-    services.add(CapabilitiesService::new(&capabilities));
-    services.add(ContentAddressableStorageService::new(Arc::clone(&blobs), &storage));
+    services.add(CapabilitiesService::new(&capabilities).served());
+    services.add(ContentAddressableStorageService::new(Arc::clone(&blobs), &storage).served());
     let logs = LogStreams::new(Arc::clone(queue));
-    services.add(ByteStreamService::new(Arc::clone(store), &storage).with_logs(logs));
-    services.add(ActionCacheService::new(results, blobs, &storage));
+    services.add(ByteStreamService::new(Arc::clone(store), &storage).with_logs(logs).served());
+    services.add(ActionCacheService::new(results, blobs, &storage).served());
     services.add(ExecutionServer::new(execution).max_decoding_message_size(MAX_MESSAGE_BYTES));
     services.add(OperationsServer::new(OperationsService::new(Arc::clone(queue))));
     services.add_health_and_reflection()

@@ -1,6 +1,10 @@
 //! A machine put together: pools, store, executors, queue and services. The only part of the server that knows all others.
 
-pub(super) mod machine;
-pub(super) mod pools;
-pub(super) mod step_cache;
-pub(super) mod trial;
+mod error;
+mod machine;
+mod pools;
+mod step_cache;
+mod trial;
+
+pub use error::HostError;
+pub use machine::{Host, Summary};

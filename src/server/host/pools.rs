@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::machine::HostError;
+use super::error::HostError;
 use super::trial;
 use crate::emulation::{self, Support};
 use crate::execute::CrossCompiler;

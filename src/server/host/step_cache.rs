@@ -1,5 +1,5 @@
-//! Where actions that run crosswheel keep what they remember, of interpreters for example, which is true of one root
-//! file system only. Knows nothing of what is kept.
+//! Where steps that run here keep what they found out, of interpreters for example, which is true of one root file
+//! system only. Knows nothing of what is kept.
 
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -14,7 +14,7 @@ use crate::sandbox::RootFileSystem;
 ///
 /// # Errors
 /// If the root cannot be looked at.
-pub(crate) fn place(cache: &Path, root: &RootFileSystem) -> io::Result<PathBuf> {
+pub(crate) fn of_root(cache: &Path, root: &RootFileSystem) -> io::Result<PathBuf> {
     let identity = match root {
         RootFileSystem::Host => return Ok(cache.to_owned()),
         RootFileSystem::HostDirectories(directories) => format!("of this host: {directories:?}"),
@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     fn of(root: &Path) -> PathBuf {
-        place(Path::new("/cache"), &RootFileSystem::Directory(root.to_owned())).unwrap()
+        of_root(Path::new("/cache"), &RootFileSystem::Directory(root.to_owned())).unwrap()
     }
 
     #[test]
@@ -69,12 +69,12 @@ mod tests {
         fs_err::rename(&other, &root).unwrap();
         assert!(![first, made_by_us].contains(&of(&root)));
         let missing = RootFileSystem::Directory(other);
-        assert!(place(Path::new("/cache"), &missing).is_err());
+        assert!(of_root(Path::new("/cache"), &missing).is_err());
     }
 
     #[test]
     fn what_is_true_of_this_machine_is_kept_for_all() {
-        let of = |root| place(Path::new("/cache"), &root).unwrap();
+        let of = |root| of_root(Path::new("/cache"), &root).unwrap();
         assert_eq!(of(RootFileSystem::Host), Path::new("/cache"));
         let usr = of(RootFileSystem::HostDirectories(vec!["/usr".into()]));
         let more = of(RootFileSystem::HostDirectories(vec!["/usr".into(), "/opt".into()]));

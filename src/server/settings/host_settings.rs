@@ -1,23 +1,20 @@
 //! What an operator can decide about a host: the same names on the command line, in the environment and in a
 //! TOML file, in this order of precedence. Knows nothing of who uses the settings for what.
 
-use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nix::sys::statvfs::statvfs;
 use tracing_subscriber::EnvFilter;
 
-use super::layers::Layers;
-use super::layers::Origin;
+use super::error::SettingsError;
+use super::layers::{Given, Layers, Raw};
+use super::origin::Origin;
 use super::pool::PoolSettings;
-use super::print;
 use super::value;
 use crate::sandbox::Mode;
 use crate::server::storage::settings::MAX_BATCH_BYTES;
 use crate::server::transport::listener::Address;
-
-use super::layers::{Given, Raw};
 
 const GIBIBYTE: u64 = 1 << 30;
 const MINUTE: Duration = Duration::from_secs(60);
@@ -91,22 +88,6 @@ pub enum LogFormat {
     Json,
 }
 
-/// Why settings cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum SettingsError {
-    #[error("{origin}: {problem}")]
-    Value { origin: Origin, problem: String },
-
-    #[error("{}: {problem}", .path.display())]
-    UnknownKey { path: PathBuf, problem: String },
-
-    #[error("cannot read the settings: {0}")]
-    ReadFile(#[source] io::Error),
-
-    #[error("{} is not TOML: {source}", .path.display())]
-    Syntax { path: PathBuf, source: Box<toml::de::Error> },
-}
-
 impl Settings {
     /// Takes what `layers` say and defaults for the rest.
     ///
@@ -171,11 +152,6 @@ impl Settings {
     pub fn embedded(store: &Path, embedding: Embedding) -> Result<Self, SettingsError> {
         let defaults = Self::resolve(&Layers::new(), store)?;
         Ok(Self { listen: Vec::new(), http_listen: None, embedding: Some(embedding), ..defaults })
-    }
-
-    /// The settings as TOML, from which the same settings can be read.
-    pub fn to_toml(&self) -> String {
-        print::to_toml(self)
     }
 
     /// Where a setting came from.
@@ -282,16 +258,6 @@ impl Given {
     fn refuse(&self, problem: String) -> SettingsError {
         SettingsError::Value { origin: self.origin.clone(), problem }
     }
-}
-
-/// What to say about a name that is none of `known`.
-pub(super) fn unknown_key(key: &str, known: impl Iterator<Item = &'static str>) -> String {
-    let close = known
-        .map(|name| (strsim::damerau_levenshtein(key, name), name))
-        .min()
-        .filter(|(distance, name)| *distance <= (name.len() / 3).max(1));
-    let suggestion = close.map(|(_, name)| format!("; did you mean `{name}`?")).unwrap_or_default();
-    format!("there is no setting `{key}`{suggestion}")
 }
 
 /// The size of the file system on which `place` is or will be.

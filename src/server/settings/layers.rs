@@ -3,31 +3,11 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::entries::{ENTRIES, Entry};
-use super::host_settings::{SettingsError, unknown_key};
-
-/// Where a value was written.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Origin {
-    Flag(&'static str),
-    Variable(String),
-    File { key: String, path: PathBuf },
-    Default(&'static str),
-}
-
-impl fmt::Display for Origin {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Flag(name) => write!(formatter, "--{name}"),
-            Self::Variable(name) => write!(formatter, "{name} in the environment"),
-            Self::File { key, path } => write!(formatter, "{key} in {}", path.display()),
-            Self::Default(name) => write!(formatter, "the default of {name}"),
-        }
-    }
-}
+use super::error::{SettingsError, unknown_key};
+use super::origin::Origin;
 
 /// What one setting was given as.
 #[derive(Debug, Clone)]

@@ -2,14 +2,18 @@
 //! TOML file, in this order of precedence. Knows nothing of who uses the settings for what.
 
 mod entries;
+mod error;
 mod host_settings;
 mod layers;
+mod origin;
 mod pool;
 mod print;
 mod value;
 
 pub use entries::{ENTRIES, Entry};
-pub use host_settings::{Embedding, LogFormat, Settings, SettingsError};
-pub use layers::{Layers, Origin};
+pub use error::SettingsError;
+pub use host_settings::{Embedding, LogFormat, Settings};
+pub use layers::Layers;
+pub use origin::Origin;
 pub use pool::{CrossCc, PoolSettings};
 pub use value::about;

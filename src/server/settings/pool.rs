@@ -96,7 +96,7 @@ impl PoolSettings {
                 _ => {
                     let known =
                         ["name", "root", "host-directories", "cross-cc", "slots", "preference", "properties"];
-                    return Err(super::host_settings::unknown_key(key, known.into_iter()));
+                    return Err(super::error::unknown_key(key, known.into_iter()));
                 }
             }
         }

@@ -6,25 +6,28 @@ use toml::Value;
 
 use super::entries::ENTRIES;
 use super::host_settings::{LogFormat, Settings};
-use super::layers::Origin;
+use super::origin::Origin;
 use super::value;
 
-/// All settings with the place they came from, if they are not defaults.
-pub(super) fn to_toml(settings: &Settings) -> String {
-    let mut text = String::new();
-    // Tables must come last in TOML.
-    for entry in ENTRIES.iter().filter(|entry| entry.name != "pool") {
-        let origin = match settings.origin(entry.name) {
-            Origin::Default(_) => String::new(),
-            // A path may hold anything, also a line break.
-            given => format!("  # {}", given.to_string().escape_debug()),
-        };
-        let _ = writeln!(text, "{} = {}{origin}", entry.name, one(settings, entry.name));
+impl Settings {
+    /// The settings as TOML, from which the same settings can be read: with the place that each came from, if it is no
+    /// default.
+    pub fn to_toml(&self) -> String {
+        let mut text = String::new();
+        // Tables must come last in TOML.
+        for entry in ENTRIES.iter().filter(|entry| entry.name != "pool") {
+            let origin = match self.origin(entry.name) {
+                Origin::Default(_) => String::new(),
+                // A path may hold anything, also a line break.
+                given => format!("  # {}", given.to_string().escape_debug()),
+            };
+            let _ = writeln!(text, "{} = {}{origin}", entry.name, one(self, entry.name));
+        }
+        let pools: Vec<Value> = self.pools.iter().map(|pool| pool.to_table().into()).collect();
+        let pools = toml::Table::from_iter([("pool".to_owned(), Value::Array(pools))]);
+        let _ = write!(text, "\n{pools}");
+        text
     }
-    let pools: Vec<Value> = settings.pools.iter().map(|pool| pool.to_table().into()).collect();
-    let pools = toml::Table::from_iter([("pool".to_owned(), Value::Array(pools))]);
-    let _ = write!(text, "\n{pools}");
-    text
 }
 
 fn one(settings: &Settings, name: &str) -> Value {

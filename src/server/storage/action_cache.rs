@@ -1,24 +1,19 @@
 //! Results of actions: the REAPI `ActionCache` service. Knows nothing of how they came about.
 
-use std::convert::Infallible;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use futures_util::FutureExt as _;
-use futures_util::future::BoxFuture;
 use prost::Message;
 use tonic::Status;
-use tonic::body::Body;
 
 use super::settings::{MAX_BATCH_BYTES, StorageSettings};
 use crate::cas::{BlobStore, CompleteActionCache, CompleteResult, IncompleteResult};
 use crate::digest::{Digest, DigestFunction};
 use crate::reapi::{ActionResult, UpdateActionResultRequest};
-use crate::server::transport::request_metadata::log_call;
 use crate::server::transport::status;
-use crate::server::transport::wire;
-use crate::server::transport::wire::{Fields, Malformed, WireDigest};
+use crate::server::transport::wire::{
+    self, Fields, HttpRequest, HttpResponse, Malformed, WireDigest, WireService,
+};
 
 /// The `ActionCache` service.
 #[derive(Clone)]
@@ -260,31 +255,15 @@ impl GetRequest {
     }
 }
 
-impl tonic::server::NamedService for ActionCacheService {
+impl WireService for ActionCacheService {
     const NAME: &'static str = "build.bazel.remote.execution.v2.ActionCache";
-}
 
-impl tower::Service<http::Request<Body>> for ActionCacheService {
-    type Response = http::Response<Body>;
-    type Error = Infallible;
-    type Future = BoxFuture<'static, Result<Self::Response, Infallible>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        let inner = Arc::clone(&self.inner);
-        async move {
-            log_call(wire::method(&request), request.headers());
-            Ok(match wire::method(&request) {
-                "GetActionResult" => wire::unary(request, |request| inner.get(request.into_inner())).await,
-                "UpdateActionResult" => {
-                    wire::unary(request, |request| inner.update(request.into_inner())).await
-                }
-                _ => wire::unimplemented(&request),
-            })
+    async fn answer(self, request: HttpRequest) -> HttpResponse {
+        let inner = self.inner;
+        match wire::method(&request) {
+            "GetActionResult" => wire::unary(request, |request| inner.get(request.into_inner())).await,
+            "UpdateActionResult" => wire::unary(request, |request| inner.update(request.into_inner())).await,
+            _ => wire::unimplemented(&request),
         }
-        .boxed()
     }
 }

@@ -1,5 +1,4 @@
-//! Blobs as streams of bytes, either way: the `google.bytestream.ByteStream` service as the Remote Execution API uses
-//! it. Knows nothing of how blobs are kept.
+//! Blobs as streams of bytes, either way. Knows nothing of how actions use them.
 
 pub(super) mod buffers;
 pub(super) mod read;

@@ -1,21 +1,16 @@
 //! Blobs as streams of bytes, either way: the `google.bytestream.ByteStream` service as the Remote Execution API uses
-//! it. Knows nothing of how blobs are kept.
+//! it. Knows nothing of how blobs are told from one another on the disk.
 
-use std::convert::Infallible;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
-use futures_util::FutureExt as _;
-use futures_util::future::BoxFuture;
 use tonic::Status;
-use tonic::body::Body;
 
 use crate::cas::DiskStore;
 use crate::digest::Digest;
 use crate::server::execution::log_stream::LogStreams;
 use crate::server::storage::settings::StorageSettings;
-use crate::server::transport::request_metadata::log_call;
-use crate::server::transport::{status, wire};
+use crate::server::transport::status;
+use crate::server::transport::wire::{self, HttpRequest, HttpResponse, WireService};
 
 use super::upload_sessions::UploadSessions;
 
@@ -72,33 +67,17 @@ pub(super) fn check_header(headers: &http::HeaderMap, resource_name: &str) -> Re
     }
 }
 
-impl tonic::server::NamedService for ByteStreamService {
+impl WireService for ByteStreamService {
     const NAME: &'static str = "google.bytestream.ByteStream";
-}
 
-impl tower::Service<http::Request<Body>> for ByteStreamService {
-    type Response = http::Response<Body>;
-    type Error = Infallible;
-    type Future = BoxFuture<'static, Result<Self::Response, Infallible>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        let service = self.clone();
-        async move {
-            log_call(wire::method(&request), request.headers());
-            Ok(match wire::method(&request) {
-                "Read" => service.read(request).await.unwrap_or_else(Status::into_http),
-                "Write" => service.write(request).await.unwrap_or_else(Status::into_http),
-                "QueryWriteStatus" => {
-                    wire::unary(request, move |request| service.query_write_status(request.into_inner()))
-                        .await
-                }
-                _ => wire::unimplemented(&request),
-            })
+    async fn answer(self, request: HttpRequest) -> HttpResponse {
+        match wire::method(&request) {
+            "Read" => self.read(request).await.unwrap_or_else(Status::into_http),
+            "Write" => self.write(request).await.unwrap_or_else(Status::into_http),
+            "QueryWriteStatus" => {
+                wire::unary(request, move |request| self.query_write_status(request.into_inner())).await
+            }
+            _ => wire::unimplemented(&request),
         }
-        .boxed()
     }
 }

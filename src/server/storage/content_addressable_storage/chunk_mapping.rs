@@ -4,18 +4,14 @@
 //! Chunks are cut by FastCDC 2020 with the parameters that the API recommends. Cuts depend on nothing but the blob, so
 //! mappings need not survive a restart: they are in memory to save the work.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use futures_util::stream::{self, BoxStream};
-use parking_lot::Mutex;
 use prost::Message;
 use tonic::Status;
 use tonic::codec::Streaming;
 
 use super::service::ContentAddressableStorageService;
-use crate::cas::{BlobStore, Chunking, Recent, splice, split};
 use crate::digest::{Digest, DigestFunction};
 use crate::reapi::{
     self, GetChunkMappingRequest, GetChunkMappingResponse, RegisterChunkMappingRequest,
@@ -25,32 +21,8 @@ use crate::reapi::{
 use crate::server::storage::byte_stream::too_large;
 use crate::server::transport::{status, wire};
 
-/// How blobs are cut here.
-pub(crate) fn chunking() -> Chunking {
-    Chunking::default()
-}
-
 /// Digests in one message of a stream: 1.5 MB, well below what clients accept.
 const DIGESTS_PER_MESSAGE: usize = 20_000;
-
-/// Mappings known, by blob.
-pub(crate) struct ChunkMappings {
-    known: Mutex<Recent<Digest, Arc<Mapping>>>,
-}
-
-struct Mapping {
-    chunks: Vec<Digest>,
-    function: ChunkingFunction,
-}
-
-/// Most bytes of digests that are remembered.
-const MEMORY: usize = 16 << 20;
-
-impl Default for ChunkMappings {
-    fn default() -> Self {
-        Self { known: Mutex::new(Recent::new(MEMORY)) }
-    }
-}
 
 impl ContentAddressableStorageService {
     pub(crate) async fn split_blob(self, request: Bytes) -> Result<Bytes, Status> {
@@ -118,59 +90,6 @@ impl ContentAddressableStorageService {
         let function = chunking_function(first.chunking_function);
         wire::blocking(move || self.chunks.splice(&*self.store, &blob, chunks, function)).await?;
         Ok(RegisterChunkMappingResponse { blob_digest: Some(blob.to_message()) }.encode_to_vec().into())
-    }
-}
-
-impl ChunkMappings {
-    /// The chunks of a blob, all of which are in the store.
-    fn mapping(&self, store: &dyn BlobStore, blob: &Digest) -> Result<Arc<Mapping>, Status> {
-        // The blob is in use, too, and without it there is nothing to split.
-        if !store.find_missing(&[*blob])?.is_empty() {
-            return Err(crate::cas::StoreError::NotFound(*blob).into());
-        }
-        let known = self.known.lock().get(blob);
-        if let Some(mapping) = known
-            && store.find_missing(&mapping.chunks)?.is_empty()
-        {
-            return Ok(mapping);
-        }
-        // Smaller blobs are not to be cut.
-        let chunks = if blob.size_bytes < chunking().max_bytes() {
-            vec![*blob]
-        } else {
-            split(store, blob, chunking())?
-        };
-        Ok(self.remember(*blob, Mapping { chunks, function: ChunkingFunction::FastCdc2020 }))
-    }
-
-    /// Makes a blob of chunks, unless it is there.
-    fn splice(
-        &self,
-        store: &dyn BlobStore,
-        blob: &Digest,
-        chunks: Vec<Digest>,
-        function: ChunkingFunction,
-    ) -> Result<(), Status> {
-        let total = chunks.iter().fold(0_u64, |total, chunk| total.saturating_add(chunk.size_bytes));
-        if total != blob.size_bytes {
-            return Err(status::invalid(
-                "chunk_digests",
-                format!("have {total} bytes in all, the blob has {}", blob.size_bytes),
-            ));
-        }
-        if !store.find_missing(&[*blob])?.is_empty() {
-            splice(store, blob, &chunks)?;
-            // Only now is it sure that these are its chunks.
-            self.remember(*blob, Mapping { chunks, function });
-        }
-        Ok(())
-    }
-
-    fn remember(&self, blob: Digest, mapping: Mapping) -> Arc<Mapping> {
-        let weight = 128 + mapping.chunks.len() * size_of::<Digest>();
-        let mapping = Arc::new(mapping);
-        self.known.lock().insert(blob, Arc::clone(&mapping), weight);
-        mapping
     }
 }
 

@@ -1,21 +1,16 @@
 //! Blobs by the batch, trees and chunks: the REAPI `ContentAddressableStorage` service. Knows nothing of disks.
 
-use std::convert::Infallible;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
-use futures_util::FutureExt as _;
-use futures_util::future::BoxFuture;
 use tonic::Status;
-use tonic::body::Body;
 
 use crate::cas::BlobStore;
 use crate::digest::DigestFunction;
 use crate::server::storage::settings::StorageSettings;
-use crate::server::transport::request_metadata::log_call;
-use crate::server::transport::{status, wire};
+use crate::server::transport::status;
+use crate::server::transport::wire::{self, HttpRequest, HttpResponse, WireService};
 
-use super::chunk_mapping::ChunkMappings;
+use super::known_mappings::ChunkMappings;
 
 /// The `ContentAddressableStorage` service. All instances share their blobs.
 #[derive(Clone)]
@@ -45,53 +40,29 @@ pub(super) fn function(number: i32) -> Result<DigestFunction, Status> {
     DigestFunction::from_wire(number).map_err(|problem| status::invalid_digest("digest_function", &problem))
 }
 
-impl tonic::server::NamedService for ContentAddressableStorageService {
+impl WireService for ContentAddressableStorageService {
     const NAME: &'static str = "build.bazel.remote.execution.v2.ContentAddressableStorage";
-}
 
-impl tower::Service<http::Request<Body>> for ContentAddressableStorageService {
-    type Response = http::Response<Body>;
-    type Error = Infallible;
-    type Future = BoxFuture<'static, Result<Self::Response, Infallible>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        let service = self.clone();
-        async move {
-            log_call(wire::method(&request), request.headers());
-            Ok(match wire::method(&request) {
-                "FindMissingBlobs" => {
-                    wire::unary(request, |request| service.find_missing(request.into_inner())).await
-                }
-                "BatchUpdateBlobs" => {
-                    wire::unary(request, |request| service.batch_update(request.into_inner())).await
-                }
-                "BatchReadBlobs" => {
-                    wire::unary(request, |request| service.batch_read(request.into_inner())).await
-                }
-                "GetTree" => {
-                    wire::server_streaming(request, |request| service.get_tree(request.into_inner())).await
-                }
-                "SplitBlob" => wire::unary(request, |request| service.split_blob(request.into_inner())).await,
-                "GetChunkMapping" => {
-                    wire::server_streaming(request, |request| service.get_chunk_mapping(request.into_inner()))
-                        .await
-                }
-                "SpliceBlob" => {
-                    wire::unary(request, |request| service.splice_blob(request.into_inner())).await
-                }
-                "RegisterChunkMapping" => {
-                    wire::client_streaming(request, |request| {
-                        service.register_chunk_mapping(request.into_inner())
-                    })
+    async fn answer(self, request: HttpRequest) -> HttpResponse {
+        match wire::method(&request) {
+            "FindMissingBlobs" => {
+                wire::unary(request, |request| self.find_missing(request.into_inner())).await
+            }
+            "BatchUpdateBlobs" => {
+                wire::unary(request, |request| self.batch_update(request.into_inner())).await
+            }
+            "BatchReadBlobs" => wire::unary(request, |request| self.batch_read(request.into_inner())).await,
+            "GetTree" => wire::server_streaming(request, |request| self.get_tree(request.into_inner())).await,
+            "SplitBlob" => wire::unary(request, |request| self.split_blob(request.into_inner())).await,
+            "GetChunkMapping" => {
+                wire::server_streaming(request, |request| self.get_chunk_mapping(request.into_inner())).await
+            }
+            "SpliceBlob" => wire::unary(request, |request| self.splice_blob(request.into_inner())).await,
+            "RegisterChunkMapping" => {
+                wire::client_streaming(request, |request| self.register_chunk_mapping(request.into_inner()))
                     .await
-                }
-                _ => wire::unimplemented(&request),
-            })
+            }
+            _ => wire::unimplemented(&request),
         }
-        .boxed()
     }
 }

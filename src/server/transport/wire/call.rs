@@ -13,14 +13,19 @@ use tonic::codec::{
 use tonic::server::{ClientStreamingService, Grpc, ServerStreamingService, UnaryService};
 use tonic::{Request, Response, Status};
 
-use super::MAX_MESSAGE_BYTES;
 use crate::server::transport::status;
+
+/// The largest request message that is read, in bytes. Batches may be much smaller (see
+/// [`MAX_BATCH_BYTES`](crate::server::storage::settings::MAX_BATCH_BYTES)); a list of digests may need this much.
+pub const MAX_MESSAGE_BYTES: usize = 64 << 20;
 
 /// A piece of the body of a response.
 pub(crate) type Frame = http_body::Frame<Bytes>;
 
-type HttpRequest = http::Request<Body>;
-type HttpResponse = http::Response<Body>;
+/// A call as it comes.
+pub(crate) type HttpRequest = http::Request<Body>;
+/// The answer to a call.
+pub(crate) type HttpResponse = http::Response<Body>;
 
 /// The name of the method that is called, of `/package.Service/Method`.
 pub(crate) fn method(request: &HttpRequest) -> &str {

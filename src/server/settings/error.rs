@@ -1,0 +1,32 @@
+//! Why settings cannot be used, with the place where it was written.
+
+use std::io;
+use std::path::PathBuf;
+
+use super::origin::Origin;
+
+/// Why settings cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    #[error("{origin}: {problem}")]
+    Value { origin: Origin, problem: String },
+
+    #[error("{}: {problem}", .path.display())]
+    UnknownKey { path: PathBuf, problem: String },
+
+    #[error("cannot read the settings: {0}")]
+    ReadFile(#[source] io::Error),
+
+    #[error("{} is not TOML: {source}", .path.display())]
+    Syntax { path: PathBuf, source: Box<toml::de::Error> },
+}
+
+/// What to say about a name that is none of `known`.
+pub(super) fn unknown_key(key: &str, known: impl Iterator<Item = &'static str>) -> String {
+    let close = known
+        .map(|name| (strsim::damerau_levenshtein(key, name), name))
+        .min()
+        .filter(|(distance, name)| *distance <= (name.len() / 3).max(1));
+    let suggestion = close.map(|(_, name)| format!("; did you mean `{name}`?")).unwrap_or_default();
+    format!("there is no setting `{key}`{suggestion}")
+}
