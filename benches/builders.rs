@@ -6,13 +6,17 @@
 //! the tools take turns, so that the machine's mood is shared. Needs the network for its set-up and
 //! for the first round, which is not counted; in the others no tool may use it.
 
+#[path = "../tests/support/waiting.rs"]
+mod waiting;
+
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use serde_json::Value;
+use waiting::{InTime, LONG_DEADLINE};
 
 /// The quick rows of the corpus: for the others the compiler is all one sees.
 const ROWS: &[&str] = &[
@@ -289,7 +293,7 @@ fn text(value: &Value) -> &str {
 }
 
 fn succeed(command: &mut Command) -> Result<Output> {
-    let output = command.stdin(Stdio::null()).output().with_context(|| format!("starting {command:?}"))?;
+    let output = command.output_within(LONG_DEADLINE);
     ensure!(
         output.status.success(),
         "{command:?}: {}\n{}{}",

@@ -4,13 +4,17 @@
 //! `cargo bench --bench embedded [-- --rounds 21 --source cowsay==6.0 --python 3.11]`. Everything is warm and the
 //! three take turns. Needs the network for its set-up only.
 
+#[path = "../tests/support/waiting.rs"]
+mod waiting;
+
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use serde_json::Value;
+use waiting::{InTime, LONG_DEADLINE};
 
 /// Time the ways to one wheel.
 #[derive(Parser)]
@@ -128,7 +132,7 @@ impl Subject {
 }
 
 fn succeed(command: &mut Command) -> Result<Output> {
-    let output = command.stdin(Stdio::null()).output().with_context(|| format!("starting {command:?}"))?;
+    let output = command.output_within(LONG_DEADLINE);
     ensure!(
         output.status.success(),
         "{command:?}: {}\n{}{}",

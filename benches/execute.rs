@@ -2,7 +2,6 @@
 //! sandbox alone takes for the same command.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use crosswheel::digest::Digest;
@@ -11,10 +10,13 @@ use crosswheel::sandbox::{Mode, RootFileSystem, Sandbox, Spawner, Spec};
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
 use scene::{Root, Scene, crosswheel};
+use support::waiting::scope;
 
 #[allow(dead_code)]
-#[path = "../tests/execute/scene.rs"]
+#[path = "../tests/executing/execute/scene.rs"]
 mod scene;
+#[path = "../tests/support/mod.rs"]
+mod support;
 
 const FILES: usize = 5000;
 const DIRECTORIES: usize = 200;
@@ -123,7 +125,7 @@ fn sandbox_alone(spawner: &Spawner) {
 fn measure(name: &str, at_a_time: usize, rounds: usize, run: impl Fn(usize) + Sync) {
     let next = AtomicUsize::new(0);
     let (start, processor_start) = (Instant::now(), processor_milliseconds());
-    let mut times: Vec<Duration> = thread::scope(|scope| {
+    let mut times: Vec<Duration> = scope("actions side by side", |scope| {
         let work = || {
             let mut times = Vec::new();
             loop {

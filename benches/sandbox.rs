@@ -1,6 +1,9 @@
 //! What a sandbox costs: starting and ending `true`, one at a time and eight at a time, in each of the ways there
 //! are. Above them is what the kernel alone takes.
 
+#[path = "../tests/support/waiting.rs"]
+mod waiting;
+
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -15,6 +18,7 @@ use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
 use nix::unistd::geteuid;
 use tempfile::TempDir;
+use waiting::{InTime, in_time};
 
 const ROUNDS: usize = 300;
 const AT_A_TIME: usize = 8;
@@ -38,7 +42,7 @@ fn main() {
     }
     if wanted("floor") && geteuid().is_root() {
         let itself = std::env::current_exe().expect("this program has a path");
-        assert!(Command::new(itself).arg(FLOOR).status().expect("this program starts").success());
+        assert!(Command::new(itself).arg(FLOOR).status_in_time().success());
     }
     for (mode, with) in [(Mode::Off, "no namespaces"), (Mode::Required, "namespaces")] {
         let sandbox = detect(mode);
@@ -165,6 +169,10 @@ fn floor() {
 }
 
 fn report<R: Run>(name: &str, make: impl Fn() -> R) {
+    in_time(name, || measure(name, make));
+}
+
+fn measure<R: Run>(name: &str, make: impl Fn() -> R) {
     let (p50, p95) = percentiles(one_at_a_time(&make()));
     let before = processor_milliseconds();
     let runner = make();

@@ -6,14 +6,18 @@
 //! cargo bench --bench store -- --blobs 1000000 --directory /var/tmp/large   (kept for the next time)
 //! ```
 
+#[path = "../tests/support/waiting.rs"]
+mod waiting;
+
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context as _, ensure};
 use bytes::Bytes;
 use crosswheel::cas::{ActionCache as _, BlobStore as _, DiskStore, FileMode, StoreSettings};
 use crosswheel::digest::{Digest, DigestFunction};
 use crosswheel::reapi::{ActionResult, OutputFile};
+use waiting::wait_until;
 
 /// Blobs in a batch, 4 MiB of them.
 const BATCH: usize = 4000;
@@ -56,9 +60,7 @@ fn start(directory: &Path, blobs: u64) -> anyhow::Result<()> {
         let some: Vec<Digest> = (0..100.min(blobs)).map(|number| numbered(number).0).collect();
         ensure!(store.find_missing(&some)?.is_empty(), "blobs are missing");
         let answered = started.elapsed();
-        while !store.usage().listed {
-            std::thread::sleep(Duration::from_millis(1));
-        }
+        wait_until("all blobs to be listed", || store.usage().listed);
         let listed = started.elapsed();
         ensure!(store.usage().blobs == blobs, "{:?}", store.usage());
         let memory = fs_err::read_to_string("/proc/self/status")?;

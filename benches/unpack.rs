@@ -7,12 +7,16 @@
 //! ```
 //! Without an archive it makes one of 5,000 files.
 
+#[path = "../tests/support/waiting.rs"]
+mod waiting;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, ensure};
+use anyhow::ensure;
 use crosswheel::archive::{Limits, unpack};
+use waiting::InTime;
 
 /// First argument of this program when it is the crosswheel column itself.
 const UNPACK_ONCE: &str = "--unpack-once";
@@ -76,7 +80,7 @@ fn compare(archive: &Path, place: &Path) -> anyhow::Result<()> {
             let destination = place.join(format!("{round}-{contestant}"));
             fs_err::create_dir(&destination)?;
             let start = Instant::now();
-            let output = unpack(&destination).output().with_context(|| format!("cannot run {name}"))?;
+            let output = unpack(&destination).output_in_time();
             let elapsed = start.elapsed();
             ensure!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
             if round > 0 {

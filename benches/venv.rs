@@ -6,6 +6,9 @@
 //! figures several times as high: the file system looks at each recently deleted inode before it makes
 //! a new directory.
 
+#[path = "../tests/support/waiting.rs"]
+mod waiting;
+
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -18,6 +21,7 @@ use crosswheel::packaging::interpreter::Interpreter;
 use crosswheel::packaging::wheel_name::WheelFileName;
 use crosswheel::step::venv::virtual_environment::Venv;
 use crosswheel::step::venv::wheel_store::WheelStore;
+use waiting::InTime;
 use zip::ZipWriter;
 use zip::write::SimpleFileOptions;
 
@@ -79,8 +83,7 @@ fn with_uv(
             .args(paths)
             .args(["--quiet", "--no-config", "--offline"])
             .env("UV_CACHE_DIR", root.join("uv-cache"))
-            .status()
-            .expect("uv starts");
+            .status_in_time();
         assert!(status.success(), "uv {arguments:?} failed");
     };
     medians(|round| {
@@ -100,8 +103,7 @@ fn first_import(environment: &Path, module: &str) -> Duration {
     let status = Command::new(environment.join("bin/python"))
         .args(["-c", &format!("import {module}")])
         .env("PYTHONDONTWRITEBYTECODE", "1")
-        .status()
-        .expect("Python starts");
+        .status_in_time();
     assert!(status.success());
     start.elapsed()
 }

@@ -14,6 +14,7 @@
 // They panic when nobody reads.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
+/// What unit tests wait with, as those in `tests/` do.
 pub mod archive;
 pub mod build;
 pub mod cancellation;
@@ -36,3 +37,8 @@ pub mod server;
 pub mod starlark;
 pub mod step;
 pub mod worker;
+
+/// What unit tests wait with, as those in `tests/` do.
+#[cfg(test)]
+#[path = "../tests/support/waiting.rs"]
+mod waiting;

@@ -2,10 +2,12 @@
 
 use std::net::TcpListener;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
+use anyhow::Context;
+
+use super::waiting::{InTime, Started, wait_until};
 
 /// A server that answers.
 pub struct Endpoint {
@@ -14,7 +16,7 @@ pub struct Endpoint {
     pub url: String,
     /// From its start to its first answer; unknown for one that ran already.
     pub start_up: Option<Duration>,
-    process: Option<Child>,
+    process: Option<Started>,
 }
 
 impl Endpoint {
@@ -49,21 +51,17 @@ impl Endpoint {
     fn start(name: &str, mut command: Command, port: u16) -> anyhow::Result<Self> {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::inherit());
         let begin = Instant::now();
-        let process = command.spawn().with_context(|| format!("cannot start {command:?}"))?;
-        let mut endpoint = Self {
+        let mut process = command.start();
+        wait_until(&format!("{name} to listen"), || {
+            assert!(!process.has_ended(), "{name} ended at its start: {}", process.exit());
+            std::net::TcpStream::connect(("127.0.0.1", port)).is_ok()
+        });
+        Ok(Self {
             name: name.to_owned(),
             url: format!("http://127.0.0.1:{port}"),
-            start_up: None,
+            start_up: Some(begin.elapsed()),
             process: Some(process),
-        };
-        while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
-            if let Some(status) = endpoint.process.as_mut().and_then(|child| child.try_wait().transpose()) {
-                bail!("{name} ended at its start: {}", status?);
-            }
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        endpoint.start_up = Some(begin.elapsed());
-        Ok(endpoint)
+        })
     }
 
     /// Resident memory of the server in bytes.
@@ -80,15 +78,6 @@ impl Endpoint {
         let fields = stat.rsplit_once(')')?.1.split_whitespace();
         let ticks: u64 = fields.skip(11).take(4).filter_map(|field| field.parse::<u64>().ok()).sum();
         Some(Duration::from_millis(ticks * 10))
-    }
-}
-
-impl Drop for Endpoint {
-    fn drop(&mut self) {
-        if let Some(process) = &mut self.process {
-            let _ = process.kill();
-            let _ = process.wait();
-        }
     }
 }
 

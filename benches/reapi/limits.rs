@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 
 use crosswheel::digest::DigestFunction;
 
+use super::waiting::InTime;
+
 /// Limits of this machine, of one core unless said otherwise.
 pub struct Limits {
     pub sha256_mb_per_s: f64,
@@ -122,7 +124,7 @@ fn median(command: impl Fn() -> Command) -> anyhow::Result<Duration> {
     let mut times = Vec::new();
     for _ in 0..50 {
         let begin = Instant::now();
-        anyhow::ensure!(command().status()?.success(), "{:?} fails", command());
+        anyhow::ensure!(command().status_in_time().success(), "{:?} fails", command());
         times.push(begin.elapsed());
     }
     times.sort();

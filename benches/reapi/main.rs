@@ -14,6 +14,8 @@ mod load;
 mod rows;
 mod table;
 mod trees;
+#[path = "../../tests/support/waiting.rs"]
+mod waiting;
 
 use std::path::PathBuf;
 use std::time::Duration;

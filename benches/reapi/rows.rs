@@ -15,6 +15,7 @@ use crate::endpoint::Endpoint;
 use crate::load::{Connection, Message};
 use crate::table::{Figure, Table};
 use crate::trees::{self, Blob, InputRoot};
+use crate::waiting::{LONG_DEADLINE, within_time};
 
 const CAPABILITIES: &str = "/build.bazel.remote.execution.v2.Capabilities/GetCapabilities";
 const EXECUTE: &str = "/build.bazel.remote.execution.v2.Execution/Execute";
@@ -49,12 +50,7 @@ pub async fn measure(endpoint: &Endpoint, options: &Options, table: &mut Table) 
         ));
     }
     let mut bench = Bench { endpoint, options, table, connections };
-    bench.no_ops().await?;
-    bench.large_input_roots().await?;
-    bench.action_results().await?;
-    bench.byte_streams().await?;
-    bench.small_blobs().await?;
-    bench.find_missing().await?;
+    within_time(LONG_DEADLINE, "the end of all rows", bench.rows()).await?;
     if let Some(memory) = endpoint.memory() {
         let mebibytes = memory as f64 / f64::from(1 << 20);
         bench.table.note(format!("{}: {mebibytes:.1} MiB resident after all rows.", endpoint.name));
@@ -146,6 +142,15 @@ impl Bench<'_> {
             _ => None,
         };
         Ok(offered)
+    }
+
+    async fn rows(&mut self) -> anyhow::Result<()> {
+        self.no_ops().await?;
+        self.large_input_roots().await?;
+        self.action_results().await?;
+        self.byte_streams().await?;
+        self.small_blobs().await?;
+        self.find_missing().await
     }
 
     async fn no_ops(&mut self) -> anyhow::Result<()> {

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 
+from harness.processes import PATIENCE_SECONDS
 from harness.report import Failed
 
 
@@ -33,7 +34,9 @@ class Layout:
 
 
 def _call(*command):
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=PATIENCE_SECONDS
+    )
     if done.returncode != 0:
         raise Failed(f"{' '.join(command)} failed:\n{done.stderr}")
     return done.stdout

@@ -48,17 +48,34 @@ def finish(child, command, patience=PATIENCE_SECONDS):
         output, _ = child.communicate(timeout=patience)
     except subprocess.TimeoutExpired:
         os.killpg(child.pid, signal.SIGKILL)
-        output, _ = child.communicate()
+        output = _rest(child)
         text = output.decode(errors="replace")
         raise Failed(f"did not end within {patience} s: {' '.join(map(str, command))}\n{tail(text)}") from None
     return Finished(command, child.returncode, output.decode(errors="replace"), time.monotonic() - begin)
 
 
+def _rest(child):
+    """What a killed command has written; somebody who has left its group may hold the pipe for ever."""
+    try:
+        return child.communicate(timeout=60)[0]
+    except subprocess.TimeoutExpired as late:
+        return late.output or b""
+
+
+def end(child, what, patience=60):
+    """Kills a process and waits for its end."""
+    child.kill()
+    try:
+        child.wait(timeout=patience)
+    except subprocess.TimeoutExpired:
+        raise Failed(f"waited {patience} s for the end of {what}, which was killed") from None
+
+
 def wait_until(condition, what, patience=60):
     """Polls until `condition()` is true; the check fails after `patience` seconds."""
-    end = time.monotonic() + patience
+    deadline = time.monotonic() + patience
     while not condition():
-        if time.monotonic() > end:
+        if time.monotonic() > deadline:
             raise Failed(f"waited {patience} s for {what}")
         time.sleep(0.05)
 

@@ -9,7 +9,7 @@ import tempfile
 import urllib.error
 import urllib.request
 
-from harness.processes import wait_until
+from harness.processes import end, wait_until
 from harness.report import Failed, tail
 
 # `crosswheel_calls_total{method="...",code="OK"} 17`, or without labels
@@ -80,8 +80,7 @@ class Server:
 
     def kill(self):
         """Ends it as a power cut would: SIGKILL, nothing flushed, nothing said."""
-        self._process.kill()
-        self._process.wait()
+        end(self._process, "the server")
 
     def stop(self):
         """Asks it to end, and insists if it does not."""

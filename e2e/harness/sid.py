@@ -5,12 +5,13 @@ directory at the same path as outside. Ending the namespace ends everything that
 """
 
 import os
+import select
 import shutil
 import signal
 import subprocess
 import sys
 
-from harness.processes import children
+from harness.processes import PATIENCE_SECONDS, children, end
 from harness.report import Failed
 
 PACKAGES = [
@@ -33,6 +34,9 @@ _HOOK = (
     'chroot "$1" localedef -i en_US -f ISO-8859-1 en_US.ISO-8859-1; '
     'mkdir -p "$1/work"; rm -rf "$1"/usr/share/doc/* "$1"/var/cache/apt/*.bin'
 )
+
+# For a mirror that is slow, and a machine that is.
+MAKING_SECONDS = 3600
 
 MIRROR = "http://deb.debian.org/debian"
 
@@ -73,15 +77,18 @@ class SidRoot:
             stderr=subprocess.DEVNULL,  # unshare complains when its child is killed, which is how it ends
             start_new_session=True,
         )
-        if self._init.stdout.readline() != b"ready\n":
-            self._init.wait()
-            raise SystemExit("cannot enter the sid root; root is needed for its namespaces")
+        # It says so or ends; a mount that hangs must not stop the run.
+        readable, _, _ = select.select([self._init.stdout], [], [], PATIENCE_SECONDS)
+        if not readable or self._init.stdout.readline() != b"ready\n":
+            end(self._init, "the sid root's first process")
+            late = "" if readable else f" (nothing came in {PATIENCE_SECONDS} s)"
+            raise SystemExit(f"cannot enter the sid root; root is needed for its namespaces{late}")
         (self._first_process,) = children(self._init.pid)
         return self
 
     def __exit__(self, *_):
         os.kill(self._first_process, signal.SIGKILL)
-        self._init.wait()
+        end(self._init, "the sid root's first process")
         self._init.stdout.close()
 
     def command(self, command, cwd, env):
@@ -133,6 +140,7 @@ def ensure(path):
             stdout=log,
             stderr=log,
             check=False,
+            timeout=MAKING_SECONDS,
         )
     if made.returncode != 0:
         sys.stderr.write(open(log_path, encoding="utf-8", errors="replace").read()[-4000:])

@@ -191,6 +191,7 @@ impl KeyBuilder {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::waiting::scope;
 
     #[test]
     fn documents_round_trip_and_damaged_ones_are_no_entry() {
@@ -219,7 +220,7 @@ mod tests {
                 assert_eq!(fs_err::read_to_string(destination.join("wheel")).unwrap(), "whole");
             }
         };
-        std::thread::scope(|scope| (0..4).for_each(|_| drop(scope.spawn(publish))));
+        scope("publishers", |scope| (0..4).for_each(|_| drop(scope.spawn(publish))));
     }
 
     #[test]

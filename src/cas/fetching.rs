@@ -196,6 +196,7 @@ mod tests {
     use super::*;
     use crate::cas::disk::StoreSettings;
     use crate::digest::DigestFunction;
+    use crate::waiting::scope;
 
     /// A store that counts what is read from it.
     struct Counting {
@@ -261,7 +262,7 @@ mod tests {
         let blobs = blobs();
         scene.remote.write_many(&blobs).into_iter().for_each(Result::unwrap);
         let digests: Vec<Digest> = blobs.iter().map(|(digest, _)| *digest).collect();
-        std::thread::scope(|scope| {
+        scope("fetches of the same", |scope| {
             for thread in 0..6 {
                 let (scene, digests, blobs) = (&scene, &digests, &blobs);
                 scope.spawn(move || {

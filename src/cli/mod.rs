@@ -18,7 +18,7 @@ mod wheel;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 /// Builds Python wheels from sdists, on a machine whose platform is the target's.
 #[derive(Parser)]
@@ -43,6 +43,11 @@ enum Command {
     /// Run a command as a build would run it, to see what it sees.
     #[command(hide = true)]
     SandboxRun(sandbox_run::Arguments),
+}
+
+/// All subcommands and their options, for whoever describes them.
+pub fn command() -> clap::Command {
+    Arguments::command()
 }
 
 /// Runs the command line of this process and returns its exit code.

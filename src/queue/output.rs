@@ -152,6 +152,7 @@ fn index(stream: OutputStream) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::waiting::within;
 
     #[tokio::test]
     async fn a_reader_waits_for_more_until_the_action_ends() {
@@ -166,11 +167,11 @@ mod tests {
             writer.end();
         });
         let mut read = Vec::new();
-        while let Some(bytes) = reader.next(100).await.unwrap() {
+        while let Some(bytes) = within("more output", reader.next(100)).await.unwrap() {
             read.extend_from_slice(&bytes);
         }
         assert_eq!(read, b" two");
-        writing.await.unwrap();
+        within("the writer", writing).await.unwrap();
     }
 
     #[tokio::test]
@@ -185,7 +186,7 @@ mod tests {
         output.end();
         let mut reader = output.read(OutputStream::Stdout, 4);
         let mut read = Vec::new();
-        while let Some(bytes) = reader.next(3).await.unwrap() {
+        while let Some(bytes) = within("more output", reader.next(3)).await.unwrap() {
             read.extend_from_slice(&bytes);
         }
         assert_eq!(read, b"456789ab");

@@ -121,11 +121,12 @@ fn tls(ca_file: Option<&Path>) -> Result<ClientTlsConfig, ConnectError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::waiting::within;
 
     async fn refusal(address: &str) -> String {
         let settings =
             ConnectSettings { address: address.parse().unwrap(), headers: Vec::new(), ca_file: None };
-        connect(&settings).await.unwrap_err().to_string()
+        within("a refusal", connect(&settings)).await.unwrap_err().to_string()
     }
 
     #[tokio::test]
@@ -152,7 +153,8 @@ mod tests {
             socket.shutdown().await.unwrap();
         };
         let address = format!("grpcs://{address}");
-        let (text, ()) = tokio::join!(refusal(&address), answer);
+        let (text, ()) =
+            within("both ends of a connection", async { tokio::join!(refusal(&address), answer) }).await;
         assert!(text.contains("grpc:// instead of grpcs://"), "{text}");
     }
 

@@ -311,14 +311,14 @@ impl<'de> Deserialize<'de> for Text {
 
 #[cfg(test)]
 mod tests {
-    use std::io::{Read, Write};
+    use std::io::Write;
     use std::os::fd::AsFd;
     use std::os::unix::net::UnixStream;
-    use std::thread;
 
     use proptest::prelude::*;
 
     use super::*;
+    use crate::waiting::{Lines, scope};
 
     proptest! {
         #[test]
@@ -342,8 +342,8 @@ mod tests {
             mounts: vec![],
         };
         let (ours, theirs) = UnixStream::pair().unwrap();
-        let (mut reader, writer) = io::pipe().unwrap();
-        let received = thread::scope(|scope| {
+        let (reader, writer) = io::pipe().unwrap();
+        let received = scope("a large message", |scope| {
             let receiving = scope.spawn(|| receive::<Command>(&theirs).unwrap().unwrap());
             send(&ours, &command, &[writer.as_fd(); 3]).unwrap();
             receiving.join().unwrap()
@@ -352,9 +352,7 @@ mod tests {
         assert_eq!(received.0.argv[0].0, long);
         let [first, _, _] = <[OwnedFd; 3]>::try_from(received.1).unwrap();
         fs_err::File::from_parts(first.into(), "pipe").write_all(b"through").unwrap();
-        let mut text = String::new();
-        reader.read_to_string(&mut text).unwrap();
-        assert_eq!(text, "through");
+        assert_eq!(Lines::of("the pipe that came along", reader).rest(), "through");
     }
 
     #[test]

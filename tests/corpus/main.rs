@@ -4,6 +4,9 @@
 //! hash, builds it, builds it again under another directory, umask and TMPDIR, compares the bytes,
 //! and prints a table. It exits with 1 if any row surprises. `-- --help` lists the options.
 
+#[path = "../support/waiting.rs"]
+mod waiting;
+
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
@@ -14,6 +17,8 @@ use std::sync::Mutex;
 use anyhow::{Context, Result, bail, ensure};
 use clap::Parser;
 use serde_json::Value;
+
+use waiting::{InTime, LONG_DEADLINE};
 
 const ROWS: &str = include_str!("corpus.tsv");
 /// Of `crosswheel wheel` itself; the backend's tree is another matter.
@@ -232,7 +237,7 @@ fn build(row: &Row, directory: &Path, cache: &Path, conditions: Conditions) -> R
         .env("TMPDIR", directory.join("tmp"))
         .stdin(Stdio::null())
         .process_group(0);
-    let output = command.output().context("starting crosswheel")?;
+    let output = command.output_within(LONG_DEADLINE);
     let document: Value = serde_json::from_slice(&output.stdout).with_context(|| {
         format!("{}: no JSON but: {}", output.status, String::from_utf8_lossy(&output.stderr))
     })?;

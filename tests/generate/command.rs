@@ -6,6 +6,8 @@ use std::process::Command;
 use serde_json::{Value as Json, json};
 use tempfile::TempDir;
 
+use crate::support::waiting::InTime;
+
 struct Ran {
     code: i32,
     stdout: String,
@@ -23,8 +25,7 @@ fn generate(out: &Path, arguments: &[&str]) -> Ran {
         .args(["generate", "bazel", "--out"])
         .arg(out)
         .args(arguments)
-        .output()
-        .unwrap();
+        .output_in_time();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     Ran { code: output.status.code().unwrap(), stdout: text(output.stdout), stderr: text(output.stderr) }
 }

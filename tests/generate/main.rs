@@ -1,5 +1,8 @@
 //! `crosswheel generate`: what it writes, that Bazel's language takes it, and what its rules then do.
 
+#[path = "../support/mod.rs"]
+mod support;
+
 mod command;
 mod evaluation;
 mod interpreter;

@@ -164,6 +164,7 @@ fn read_facts(path: &Path, file_name: &str) -> Result<SdistFacts, BuildFailure> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::waiting::pause;
 
     fn sdists() -> (tempfile::TempDir, Sdists) {
         let directory = tempfile::tempdir().unwrap();
@@ -178,7 +179,7 @@ mod tests {
         for content in ["one", "two", "three"] {
             fs_err::write(&file, content).unwrap();
             assert_eq!(sdists.digest(&file).unwrap(), Sha256::of(content.as_bytes()));
-            std::thread::sleep(2 * SETTLED);
+            pause(2 * SETTLED);
             assert_eq!(sdists.digest(&file).unwrap(), Sha256::of(content.as_bytes()));
             assert_eq!(sdists.digest(&file).unwrap(), Sha256::of(content.as_bytes()));
         }

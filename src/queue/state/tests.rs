@@ -208,7 +208,10 @@ proptest! {
         for index in 0..play.opened.len() {
             play.happen(&Event::NotFound(index));
         }
+        let mut rounds = 0;
         while !play.running.is_empty() || play.state.queued > 0 {
+            rounds += 1;
+            prop_assert!(rounds < 10_000, "what runs and waits does not come to an end");
             play.happen(&Event::Finish(0));
             for slot in 0..3 {
                 play.happen(&Event::Take(slot));

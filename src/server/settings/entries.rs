@@ -10,6 +10,8 @@ pub struct Entry {
     pub value: &'static str,
     /// What it does, and its default.
     pub help: &'static str,
+    /// A value that is not the default, for the manual.
+    pub example: &'static str,
     /// What separates several values in the environment, if there can be several. On the command line the flag
     /// is repeated then, in the file it is an array.
     pub separator: Option<char>,
@@ -27,8 +29,8 @@ impl Entry {
     }
 }
 
-const fn one(name: &'static str, value: &'static str, help: &'static str) -> Entry {
-    Entry { name, value, help, separator: None }
+const fn one(name: &'static str, value: &'static str, help: &'static str, example: &'static str) -> Entry {
+    Entry { name, value, help, example, separator: None }
 }
 
 /// All settings, in the order of the help and of `--print-config`.
@@ -38,51 +40,60 @@ pub static ENTRIES: &[Entry] = &[
         value: "ADDRESS",
         help: "Serve gRPC here: HOST:PORT (port 0 takes a free one) or unix:PATH; may be repeated \
                [default: 127.0.0.1:8980]",
+        example: "127.0.0.1:9980",
         separator: Some(','),
     },
     one(
         "http-listen",
         "ADDRESS",
         "Serve /metrics, /healthz and /readyz here: HOST:PORT, unix:PATH, or `off` [default: 127.0.0.1:8981]",
+        "off",
     ),
     one(
         "store",
         "DIR",
         "Keep blobs and action results here [default: crosswheel/store in the user's cache directory]",
+        "/var/cache/crosswheel",
     ),
     one(
         "max-bytes",
         "SIZE",
         "Keep at most so many bytes of blobs, such as 50GiB, or `unlimited` [default: half of the disk]",
+        "50GiB",
     ),
     one(
         "high-water-mark",
         "PERCENT",
         "Start to remove the blobs unused for longest at so much of max-bytes [default: 95%]",
+        "90%",
     ),
-    one("low-water-mark", "PERCENT", "Stop to remove blobs at so much of max-bytes [default: 85%]"),
+    one("low-water-mark", "PERCENT", "Stop to remove blobs at so much of max-bytes [default: 85%]", "75%"),
     one(
         "min-free-bytes",
         "SIZE",
         "Remove blobs, whatever max-bytes allows, when less than this is left on the disk [default: 2% of it, \
          at most 2GiB]",
+        "10GiB",
     ),
     one(
         "keep-after-use",
         "DURATION",
         "Never remove a blob within this time after it was used or reported to be there [default: 10m]",
+        "1h",
     ),
     one(
         "fsync",
         "on|off",
         "Write blobs through to the disk before they appear, so that not even a power failure costs any; slow \
          [default: off]",
+        "on",
     ),
     Entry {
         name: "pool",
         value: "POOL",
         help: "Workers of one platform: NAME[=ROOTFS][,slots=N][,preference=N][,host-directory=DIR...]\
                [,cross-cc=on|off|PROGRAM][,PROPERTY=VALUE...]; may be repeated [default: native, with one slot per core]",
+        example: "wheels,slots=3,preference=1,Pool=wheels",
         separator: Some(';'),
     },
     one(
@@ -90,44 +101,61 @@ pub static ENTRIES: &[Entry] = &[
         "MODE",
         "Run actions in namespaces of their own: `auto` where the host allows it, `required` or not at all, \
          `off` [default: auto]",
+        "required",
     ),
-    one("network", "on|off", "Let actions use the network of this host [default: off]"),
-    one("default-timeout", "DURATION", "For actions that ask for no timeout [default: 1h]"),
-    one("max-timeout", "DURATION", "Refuse actions that ask for a longer timeout [default: 1day]"),
-    one("max-queued-actions", "NUMBER", "Refuse further actions when so many are waiting [default: 100000]"),
+    one("network", "on|off", "Let actions use the network of this host [default: off]", "on"),
+    one("default-timeout", "DURATION", "For actions that ask for no timeout [default: 1h]", "30m"),
+    one("max-timeout", "DURATION", "Refuse actions that ask for a longer timeout [default: 1day]", "6h"),
+    one(
+        "max-queued-actions",
+        "NUMBER",
+        "Refuse further actions when so many are waiting [default: 100000]",
+        "1000",
+    ),
     one(
         "unattended-grace",
         "DURATION",
         "Cancel an action when no client has waited for it for so long [default: 1m]",
+        "10m",
     ),
     one(
         "update-action-result",
         "on|off",
         "Let clients write to the action cache; our own workers always do [default: on]",
+        "off",
     ),
     one(
         "max-batch-bytes",
         "SIZE",
         "Most bytes of blobs in one BatchUpdateBlobs or BatchReadBlobs; most clients take messages of 4MiB at most \
          [default: 4000000]",
+        "8MiB",
     ),
     one(
         "upload-idle-timeout",
         "DURATION",
         "Forget an upload that was broken off when nobody goes on with it for so long, and end one that sends \
          nothing for so long [default: 10m]",
+        "5m",
     ),
     one(
         "shutdown-grace",
         "DURATION",
         "After SIGTERM or Ctrl-C let running actions go on for at most so long [default: 30s]",
+        "5m",
     ),
-    one("log-format", "text|json", "How to write the log, which goes to standard error [default: text]"),
+    one(
+        "log-format",
+        "text|json",
+        "How to write the log, which goes to standard error [default: text]",
+        "json",
+    ),
     one(
         "log-level",
         "LEVEL",
         "What to log: error, warn, info, debug, trace, or directives such as \
          info,crosswheel::queue=debug [default: info]",
+        "info,crosswheel::queue=debug",
     ),
 ];
 

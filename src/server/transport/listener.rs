@@ -334,6 +334,7 @@ impl AsyncWrite for Connection {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::waiting::within;
 
     #[test]
     fn addresses_are_read_as_they_are_written() {
@@ -353,7 +354,8 @@ mod tests {
         let listener = Listener::bind(&Address::Tcp("127.0.0.1:0".into())).await.unwrap();
         let Address::Tcp(address) = listener.address() else { panic!("{listener:?}") };
         let _client = TcpStream::connect(address).await.unwrap();
-        let Connection::Tcp(stream) = listener.accept().await.unwrap() else { panic!("not TCP") };
+        let accepted = within("the connection", listener.accept()).await.unwrap();
+        let Connection::Tcp(stream) = accepted else { panic!("not TCP") };
         assert!(stream.nodelay().unwrap());
     }
 

@@ -213,6 +213,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::waiting::InTime;
 
     /// A directory with a program of each of these names.
     fn tools(names: &[&str]) -> tempfile::TempDir {
@@ -290,7 +291,7 @@ mod tests {
                 format!("#!/bin/sh\necho asked >> {}/log\necho {version}\n", directory.path().display());
             let mut shell = Command::new("sh");
             shell.args(["-c", "printf %s \"$1\" > \"$2\" && chmod +x \"$2\"", "sh", &script]).arg(&program);
-            assert!(shell.status().unwrap().success());
+            assert!(shell.status_in_time().success());
         };
         write("cc 12");
         for _ in 0..2 {

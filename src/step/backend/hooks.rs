@@ -258,15 +258,14 @@ pub fn log_lines(log: &Path) -> io::Result<Vec<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::waiting::Lines;
 
     fn talk_to(answers: &str, accepted: bool) -> (Talk, String) {
         let (ours, mut theirs) = UnixStream::pair().unwrap();
         theirs.write_all(answers.as_bytes()).unwrap();
         theirs.shutdown(std::net::Shutdown::Write).unwrap();
         let talk = converse(ours, &[b"settings".to_vec()], |_| accepted);
-        let mut said = String::new();
-        theirs.read_to_string(&mut said).unwrap();
-        (talk, said)
+        (talk, Lines::of("our side of the talk", theirs).rest())
     }
 
     const REQUIRES: &str = "15\nrequires\0cython";

@@ -57,6 +57,7 @@ mod tests {
     use std::process::Command;
 
     use super::*;
+    use crate::waiting::InTime;
 
     #[test]
     fn ordinary_paths_are_named_directly_and_long_ones_through_the_shell() {
@@ -81,7 +82,7 @@ mod tests {
         let script = root.path().join("script");
         let original = b"#!python -E\nimport sys\nprint(sys.argv[1:])\n";
         fs_err::write(&script, with_shebang(&shebang(&python).unwrap(), original)).unwrap();
-        let output = Command::new("/bin/sh").arg(&script).args(["1 2", "$x"]).output().unwrap();
+        let output = Command::new("/bin/sh").arg(&script).args(["1 2", "$x"]).output_in_time();
         assert_eq!(String::from_utf8_lossy(&output.stdout), "['1 2', '$x']\n", "{output:?}");
     }
 

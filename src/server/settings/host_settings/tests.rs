@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 use std::ffi::OsString;
 
-use super::super::entries::{ENTRIES, Entry};
+use super::super::entries::ENTRIES;
 use super::*;
 
 /// Settings from flags, environment and the contents of a file `config.toml` in an empty directory.
@@ -45,47 +45,20 @@ fn a_flag_beats_the_environment_which_beats_the_file_which_beats_the_default() {
 
 #[test]
 fn every_setting_can_be_given_in_all_three_places() {
-    let values = [
-        ("listen", "127.0.0.1:1"),
-        ("http-listen", "off"),
-        ("store", "/elsewhere"),
-        ("max-bytes", "1GiB"),
-        ("high-water-mark", "80%"),
-        ("low-water-mark", "70%"),
-        ("min-free-bytes", "3GiB"),
-        ("keep-after-use", "3m"),
-        ("fsync", "on"),
-        ("pool", "one,slots=99,preference=1,Arch=riscv"),
-        ("sandbox", "off"),
-        ("network", "on"),
-        ("default-timeout", "4m"),
-        ("max-timeout", "5m"),
-        ("max-queued-actions", "6"),
-        ("unattended-grace", "20s"),
-        ("update-action-result", "off"),
-        ("max-batch-bytes", "7MiB"),
-        ("upload-idle-timeout", "8m"),
-        ("shutdown-grace", "9m"),
-        ("log-format", "json"),
-        ("log-level", "debug"),
-    ];
-    assert_eq!(
-        values.map(|(name, _)| name).to_vec(),
-        ENTRIES.iter().map(|entry| entry.name).collect::<Vec<_>>()
-    );
+    let values: Vec<_> = ENTRIES.iter().map(|entry| (entry.name, entry.example)).collect();
     let without_origins = |settings: Settings| {
         let text = settings.to_toml();
         text.lines().map(|line| line.split("  # ").next().unwrap().to_owned()).collect::<Vec<_>>()
     };
     let flags = without_origins(read(&values, &[], None).unwrap());
-    let variables = values.map(|(name, value)| (Entry::find(name).unwrap().variable(), value));
+    let variables: Vec<_> = ENTRIES.iter().map(|entry| (entry.variable(), entry.example)).collect();
     let variables: Vec<_> = variables.iter().map(|(name, value)| (name.as_str(), *value)).collect();
     assert_eq!(without_origins(read(&[], &variables, None).unwrap()), flags);
     let file: String = values.iter().map(|(name, value)| format!("{name} = {value:?}\n")).collect();
     assert_eq!(without_origins(read(&[], &[], Some(&file)).unwrap()), flags);
-    // None of them is the default, so each was really taken from there.
+    // None of them is the default, so each was really taken from there. (Slots are, on a machine with as many cores.)
     let defaults = without_origins(read(&[], &[], None).unwrap());
-    for line in flags.iter().filter(|line| line.contains(" = ")) {
+    for line in flags.iter().filter(|line| line.contains(" = ") && !line.starts_with("slots = ")) {
         assert!(!defaults.contains(line), "{line} is the default");
     }
 }

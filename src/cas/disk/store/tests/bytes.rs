@@ -4,6 +4,7 @@ use std::io::Read;
 
 use super::*;
 use crate::reapi::{ActionResult, OutputFile};
+use crate::waiting::{scope, wait_until};
 
 #[test]
 fn what_is_written_is_read_whichever_way() {
@@ -105,7 +106,7 @@ fn many_who_write_one_blob_all_succeed_and_it_is_there_once() {
     let scene = Scene::new();
     let bytes = Bytes::from(vec![3; 20_000]);
     let digest = DigestFunction::Sha256.digest(&bytes);
-    std::thread::scope(|scope| {
+    scope("writers of one blob", |scope| {
         for _ in 0..8 {
             scope.spawn(|| {
                 let mut upload = scene.store.upload(&digest).unwrap();
@@ -149,7 +150,7 @@ fn results_survive_a_restart_and_instances_are_kept_apart() {
     assert_eq!(scene.store.get("", &action).unwrap(), Some(result("c")));
     assert_eq!(scene.store.get("other", &action).unwrap(), Some(result("b")));
     assert_eq!(scene.store.get("third", &action).unwrap(), None);
-    eventually("listing", || scene.store.usage().listed);
+    wait_until("all to be listed", || scene.store.usage().listed);
     assert_eq!(scene.store.usage().results, 2);
 }
 

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use super::*;
 use crate::reapi::ActionResult;
+use crate::waiting::{scope, wait_until};
 
 /// A store for `blocks` blobs of a block each.
 fn small(blocks: u64) -> Scene {
@@ -188,7 +189,7 @@ fn the_high_water_mark_starts_and_the_low_one_ends_eviction_in_the_background() 
     for number in 0..90_u8 {
         scene.add(&[number; 100]);
         if number == 80 {
-            eventually("evicting", || scene.store.usage().disk_bytes <= 41 * 4096);
+            wait_until("enough to be evicted", || scene.store.usage().disk_bytes <= 41 * 4096);
         }
     }
     assert!(scene.store.usage().disk_bytes >= 40 * 4096);
@@ -234,7 +235,7 @@ fn eviction_takes_nothing_from_under_those_who_hold_it() {
     });
     let stop = AtomicBool::new(false);
     let pinned = AtomicU64::new(0);
-    std::thread::scope(|scope| {
+    scope("readers and writers", |scope| {
         for seed in 0..4_u32 {
             let (scene, stop, pinned) = (&scene, &stop, &pinned);
             scope.spawn(move || {

@@ -3,6 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 
 use super::*;
+use crate::waiting::wait_until;
 
 fn set_length(path: &std::path::Path, length: u64) {
     fs_err::set_permissions(path, std::fs::Permissions::from_mode(0o644)).unwrap();
@@ -48,21 +49,21 @@ fn files_that_others_remove_are_soon_missing() {
     let scene = Scene::new();
     let digest = scene.add(b"one");
     fs_err::remove_file(scene.path(&digest)).unwrap();
-    eventually("noticing", || !scene.is_there(&digest));
+    wait_until("the loss to be noticed", || !scene.is_there(&digest));
     scene.add(b"one");
     assert!(scene.is_there(&digest));
 
     let moved = scene.add(b"two");
     fs_err::rename(scene.path(&moved), scene.directory.path().join("elsewhere")).unwrap();
-    eventually("noticing", || !scene.is_there(&moved));
+    wait_until("the loss to be noticed", || !scene.is_there(&moved));
 
     fs_err::remove_dir_all(scene.directory.path().join("cas")).unwrap();
-    eventually("noticing", || !scene.is_there(&digest));
+    wait_until("the loss to be noticed", || !scene.is_there(&digest));
     assert_eq!(scene.store.usage().blobs, 0);
     scene.add(b"one");
     assert_eq!(scene.store.read(&digest).unwrap(), &b"one"[..]);
     fs_err::remove_file(scene.path(&digest)).unwrap();
-    eventually("noticing in the new directory", || !scene.is_there(&digest));
+    wait_until("the loss in the new directory to be noticed", || !scene.is_there(&digest));
 }
 
 #[test]
@@ -95,7 +96,7 @@ fn a_disk_cache_of_bazel_is_adopted_and_foreign_files_are_left_alone() {
     assert_eq!(store.find_missing(&[digest, blake3]).unwrap(), []);
     assert_eq!(store.read(&blake3).unwrap(), &b"from Bazel"[..]);
     store.link(&digest, FileMode::Executable, &store.trees_directory().join("a")).unwrap();
-    eventually("listing", || store.usage().listed);
+    wait_until("all to be listed", || store.usage().listed);
     assert_eq!(store.usage().blobs, 2);
     drop(store);
     assert!(foreign.iter().all(|name| fs_err::read(root.join(name)).unwrap() == b"theirs"));
@@ -127,7 +128,7 @@ fn leftovers_are_swept_and_finished_trees_stay() {
     assert_eq!(fs_err::read_dir(scene.store.work_directory()).unwrap().count(), 0);
     assert_eq!(scene.temporary_files(), Vec::<PathBuf>::new());
     assert!(root.join("trees/finished").exists() && !root.join("trees/.unfinished").exists());
-    eventually("sweeping", || {
+    wait_until("leftovers to be swept", || {
         fs_err::read_dir(root.join("tmp")).unwrap().all(|entry| entry.unwrap().file_name() == "crosswheel")
     });
 }

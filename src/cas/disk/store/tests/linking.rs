@@ -4,6 +4,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
 use super::*;
+use crate::waiting::scope;
 
 fn mode(path: &Path) -> u32 {
     fs_err::metadata(path).unwrap().permissions().mode() & 0o7777
@@ -67,7 +68,7 @@ fn both_modes_at_once_from_many_threads_are_both_right() {
     let scene = Scene::new();
     for round in 0..50_u32 {
         let digest = scene.add(&round.to_le_bytes());
-        std::thread::scope(|scope| {
+        scope("links from many threads", |scope| {
             for thread in 0..4 {
                 let scene = &scene;
                 scope.spawn(move || {

@@ -75,14 +75,3 @@ impl Scene {
         found
     }
 }
-
-/// Waits for the background to get something done.
-fn eventually(what: &str, mut done: impl FnMut() -> bool) {
-    for _ in 0..6000 {
-        if done() {
-            return;
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    panic!("{what} never happened");
-}

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
+use crate::waiting::wait_until;
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -86,7 +87,7 @@ proptest! {
                 prop_assert_eq!(scene.store.read(&digest).ok().map(Vec::from), model.get(&number).cloned());
             }
         }
-        eventually("listing", || scene.store.usage().listed);
+        wait_until("all to be listed", || scene.store.usage().listed);
         prop_assert_eq!(scene.store.usage().blobs, model.len() as u64);
         prop_assert_eq!(scene.store.usage().blob_bytes, model.values().map(|bytes| bytes.len() as u64).sum::<u64>());
     }

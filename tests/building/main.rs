@@ -1,0 +1,14 @@
+//! `crosswheel build` and what it needs of a host: sources, indexes, targets, executors here and elsewhere.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod index;
+mod pretender;
+mod root;
+mod run;
+
+mod build;
+mod doctor;
+mod remote_build;
+mod targets;

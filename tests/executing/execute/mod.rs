@@ -1,0 +1,11 @@
+//! Actions, run by the executor in a real sandbox. Tests whose name does not say otherwise run with namespaces and
+//! fail on a host that does not allow them: what they hold cannot be had there.
+
+mod ends;
+mod hostile;
+mod inputs;
+mod outputs;
+mod own_binary;
+mod places;
+mod scene;
+mod trees;

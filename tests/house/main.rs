@@ -1,0 +1,9 @@
+//! Rules of this house that no compiler holds: what it may depend on, and how its tests are written.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod dependencies;
+mod floors;
+mod imports;
+mod suites;

@@ -1,0 +1,118 @@
+//! The page of what an operator can decide, made of the table of settings.
+
+use std::path::Path;
+
+use crosswheel::server::settings::{ENTRIES, Entry};
+
+const HEAD: &str = "\
+# Settings of `crosswheel serve`
+
+Each can be given as a flag (`--max-bytes 50GiB`), in the environment (`CROSSWHEEL_MAX_BYTES=50GiB`) and in the file
+of `--config` (`max-bytes = \"50GiB\"`); the first of these wins. Several values are separated by `,` in `CROSSWHEEL_LISTEN` and
+by `;` in `CROSSWHEEL_POOL`, and are arrays in the file, where [pools](pools.md) are tables, too. Sizes are written 50GiB, 500MB
+or as a number of bytes, times 30s, 5m or 1h 30m, shares 95%.
+
+| setting | default | |
+|---|---|---|
+";
+
+const MORE: &str = "
+Beside the settings there are `--config FILE` (also `CROSSWHEEL_CONFIG`), `--print-config`, which prints what is in force, and
+from where, as such a file, and `--json`, which prints one line of JSON that says where it serves, once it does.
+[Serving](serve.md) says what they are for.
+
+## As flags
+
+";
+
+const AS_VARIABLES: &str = "
+## As variables
+
+";
+
+const AS_A_FILE: &str = "
+## As a file
+
+Paths in it are relative to its directory.
+
+";
+
+const WITH_A_FILE: &str = "
+With that file, these print what is in force, and serve:
+
+";
+
+/// Where the file of the examples stands, in a directory that has one.
+const FILE: &str = "crosswheel-serve.toml";
+
+pub fn page() -> String {
+    let rows: String = ENTRIES.iter().map(row).collect();
+    let flags =
+        ENTRIES.iter().map(|entry| format!("$ crosswheel serve --{} {}\n", entry.name, quoted(entry)));
+    let variables =
+        ENTRIES.iter().map(|entry| format!("$ {}={} crosswheel serve\n", entry.variable(), quoted(entry)));
+    let with_file = format!(
+        "$ crosswheel serve --config {FILE} --print-config\n$ crosswheel serve --config {FILE} --json\n"
+    );
+    [
+        HEAD.to_owned(),
+        rows,
+        MORE.to_owned(),
+        block("console", &flags.collect::<String>()),
+        AS_VARIABLES.to_owned(),
+        block("console", &variables.collect::<String>()),
+        AS_A_FILE.to_owned(),
+        block("toml", &file()),
+        WITH_A_FILE.to_owned(),
+        block("console", &with_file),
+    ]
+    .concat()
+}
+
+fn block(language: &str, text: &str) -> String {
+    format!("```{language}\n{text}```\n")
+}
+
+/// The help ends with the default, if there is one.
+fn row(entry: &Entry) -> String {
+    let (text, default) = match entry.help.split_once(" [default: ") {
+        Some((text, default)) => (text, default.trim_end_matches(']')),
+        None => (entry.help, ""),
+    };
+    format!("| `{}` | {} | {} |\n", entry.name, cell(default), cell(&with_code(text)))
+}
+
+fn cell(text: &str) -> String {
+    text.replace('|', "\\|")
+}
+
+/// The form of a pool is full of signs that Markdown has other ideas about.
+fn with_code(text: &str) -> String {
+    let is_form = |word: &&str| word.contains('[') || word.contains("NAME");
+    text.split(' ')
+        .map(|word| if is_form(&word) { coded(word) } else { word.to_owned() })
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+fn coded(word: &str) -> String {
+    let end = word.trim_end_matches([';', ':', ',']);
+    format!("`{end}`{}", &word[end.len()..])
+}
+
+/// For a shell.
+fn quoted(entry: &Entry) -> String {
+    shlex::try_quote(entry.example).unwrap().into_owned()
+}
+
+/// All examples as a file: what is printed for it can be read again.
+fn file() -> String {
+    use crosswheel::server::settings::{Layers, Settings};
+    let mut layers = Layers::new();
+    for entry in ENTRIES {
+        layers.flag(entry.name, vec![entry.example.to_owned()], Path::new("/"));
+    }
+    let printed = Settings::resolve(&layers, Path::new("/")).unwrap().to_toml();
+    let lines = printed.lines().map(|line| line.split("  # ").next().unwrap());
+    lines.map(|line| format!("{line}\n")).collect::<String>().trim_end().to_owned() + "\n"
+}

@@ -1,0 +1,107 @@
+//! The fields of documents that the manual lists, against those of real ones.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use crate::markdown::Page;
+use crate::run::Place;
+use crate::scene::LIB;
+use crate::step::{BACKEND, Bench, json};
+use crate::support::packages::wheel;
+
+/// A backend that needs a wheel, and compiles something.
+const COMPILES: &str = "import shlex, subprocess, sysconfig
+tag = 'py3-none-' + sysconfig.get_platform().replace('-', '_')
+with open('demo.c', 'w') as source: source.write('int demo(void) { return 1; }')
+command = shlex.split(os.environ.get('CC') or sysconfig.get_config_var('CC'))
+subprocess.run([*command, '-shared', '-fPIC', '-nostdlib', '-o', 'demo.so', 'demo.c'], check=True)
+with open('demo.so', 'rb') as module: native = module.read()";
+
+/// The paths of everything in `value`: `built.target`, `built.build_requirements[].name`. What has parts of its own is
+/// not a field, unless it may be null.
+fn fields(path: &str, value: &Value, found: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(members) => {
+            for (name, value) in members {
+                let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+                fields(&path, value, found);
+            }
+        }
+        Value::Array(items) if items.iter().any(Value::is_object) => {
+            items.iter().for_each(|item| fields(&format!("{path}[]"), item, found));
+        }
+        Value::Array(_) => drop(found.insert(format!("{path}[]"))),
+        _ => drop(found.insert(path.to_owned())),
+    }
+}
+
+fn of_all(documents: &[Value]) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    documents.iter().for_each(|document| fields("", document, &mut found));
+    // One that is empty does not tell that its items have fields.
+    let parts = found.clone();
+    found.retain(|field| {
+        !field.ends_with("[]") || !parts.iter().any(|part| part.starts_with(&format!("{field}.")))
+    });
+    found
+}
+
+fn documented(page: &str, name: &str) -> BTreeSet<String> {
+    Page::read(page).column(name).into_iter().collect()
+}
+
+#[test]
+fn the_fields_of_a_report_are_those_of_the_manual() {
+    let pyproject =
+        "[build-system]\nrequires = [\"helper\"]\nbuild-backend = \"backend\"\nbackend-path = [\".\"]\n";
+    let body: String = COMPILES.lines().map(|line| format!("    {line}\n")).collect();
+    let native = Bench::with_files(&[
+        ("pyproject.toml", pyproject),
+        ("PKG-INFO", "Metadata-Version: 2.1\nName: demo\nVersion: 1.0\n\n"),
+        ("backend.py", &BACKEND.replace("BODY", &body)),
+    ]);
+    fs_err::create_dir(native.path("wheels")).unwrap();
+    fs_err::write(native.path("wheels/helper-1.0-py3-none-any.whl"), wheel("helper", "1.0")).unwrap();
+    let wheels = native.path("wheels");
+    let built = native.build(&["--build-wheels", wheels.to_str().unwrap()]);
+    assert!(built.status.success(), "{built:?}");
+    let pure = Bench::with_body("pass");
+    let failing = Bench::with_body("raise ValueError('no')");
+    let documents = [
+        json(&built),
+        json(&pure.build(&[])),
+        json(&failing.build(&[])),
+        json(&pure.build(&["--python", "/no/such/python"])),
+    ];
+    assert_eq!(of_all(&documents), documented("docs/wheel.md", "fields of crosswheel wheel --json"));
+}
+
+#[test]
+fn the_directories_of_the_cache_are_those_of_the_manual() {
+    let place = Place::new();
+    place.write("links/helper-1.0-py3-none-any.whl", wheel("helper", "1.0"));
+    let sdist = place.write(&LIB.file_name(), LIB.sdist());
+    place.build(&[&sdist, "--no-index", "--find-links", &place.text("links")]).ended(0);
+    let documented = Page::read("docs/cache.md").column("directories of the cache").join(" ");
+    for entry in fs_err::read_dir(place.path("cache")).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        let is_documented = documented.split([',', '`', ' ']).any(|word| word == format!("{name}/"));
+        assert!(is_documented, "docs/cache.md does not say what {name}/ is");
+    }
+}
+
+#[test]
+fn the_fields_of_results_are_those_of_the_manual() {
+    let place = Place::new();
+    place.write("links/helper-1.0-py3-none-any.whl", wheel("helper", "1.0"));
+    let sdist = place.write(&LIB.file_name(), LIB.sdist());
+    let links = place.text("links");
+    let built = place.build(&[&sdist, "--no-index", "--find-links", &links, "--json"]).ended(0).json();
+    let failed =
+        place.build(&["nothing==1.0", "--no-index", "--find-links", &links, "--json"]).ended(21).json();
+    let mut found = of_all(&[built, failed]);
+    // What is below is said of the step.
+    found.retain(|field| !field.starts_with("results[].report."));
+    assert_eq!(found, documented("docs/build.md", "fields of crosswheel build --json"));
+}

@@ -1,0 +1,9 @@
+//! The Remote Execution API: the store, its services, those of execution, and `crosswheel serve` as a process.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod execution_services;
+mod serve;
+mod storage_services;
+mod store;

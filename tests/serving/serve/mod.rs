@@ -1,0 +1,9 @@
+//! `crosswheel serve` as a process: what it says, what it serves besides the API itself, and how it ends.
+
+mod actions;
+mod crashes;
+mod emulated;
+mod life;
+mod monitoring;
+mod reflection;
+mod settings;

@@ -1,9 +1,0 @@
-//! Wheels from archive to environment: what is refused, how they are stored, installed and required.
-
-mod archive;
-mod builder;
-mod install;
-mod requirements;
-mod store;
-mod venv_cache;
-mod verify;
