@@ -7,8 +7,7 @@ use std::time::{Duration, Instant};
 use crosswheel::digest::Digest;
 use crosswheel::reapi::Command;
 use crosswheel::sandbox::{Mode, RootFileSystem, Sandbox, Spawner, Spec};
-use nix::sys::resource::{UsageWho, getrusage};
-use nix::sys::time::TimeValLike;
+use rustix::time::{ClockId, clock_gettime};
 use scene::{Root, Scene, crosswheel};
 use support::waiting::scope;
 
@@ -156,8 +155,8 @@ fn measure(name: &str, at_a_time: usize, rounds: usize, run: impl Fn(usize) + Sy
 
 /// What this process has used, its threads that clean up included, but not the sandbox.
 fn processor_milliseconds() -> f64 {
-    let usage = getrusage(UsageWho::RUSAGE_SELF).unwrap();
-    (usage.user_time().num_microseconds() + usage.system_time().num_microseconds()) as f64 / 1000.0
+    let used = Duration::try_from(clock_gettime(ClockId::ProcessCPUTime)).unwrap();
+    used.as_secs_f64() * 1000.0
 }
 
 fn stages(scene: &Scene) -> [u64; 3] {

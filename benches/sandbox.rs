@@ -6,6 +6,7 @@ mod waiting;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,10 +14,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crosswheel::sandbox::{Mode, Outcome, Overlay, ProcessTree, RootFileSystem, Sandbox, Spawner, Spec};
-use nix::sched::{CloneFlags, setns, unshare};
-use nix::sys::resource::{UsageWho, getrusage};
-use nix::sys::time::TimeValLike;
-use nix::unistd::geteuid;
+use rustix::process::geteuid;
+use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space};
 use tempfile::TempDir;
 use waiting::{InTime, in_time};
 
@@ -155,11 +154,14 @@ fn floor() {
 
     impl Run for &Namespaced {
         fn run(&self) {
-            unshare(CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWPID | CloneFlags::CLONE_NEWIPC)
+            // What made others call it unsafe is a flag that is not among these.
+            #[expect(deprecated)]
+            rustix::thread::unshare(UnshareFlags::NEWNS | UnshareFlags::NEWPID | UnshareFlags::NEWIPC)
                 .expect("this host allows namespaces");
             assert!(Command::new("/bin/true").status().expect("there is a /bin/true").success());
             // The next new one has to be a child of ours again.
-            setns(self.0.file(), CloneFlags::CLONE_NEWPID).expect("this was our namespace all along");
+            move_into_link_name_space(self.0.file().as_fd(), Some(LinkNameSpaceType::ProcessID))
+                .expect("this was our namespace all along");
         }
     }
 
@@ -221,11 +223,10 @@ fn percentiles(mut times: Vec<Duration>) -> (f64, f64) {
 
 /// Spent by us and by all processes that were waited for.
 fn processor_milliseconds() -> f64 {
-    [UsageWho::RUSAGE_SELF, UsageWho::RUSAGE_CHILDREN]
-        .into_iter()
-        .map(|who| {
-            let usage = getrusage(who).expect("every process can ask this");
-            (usage.user_time().num_microseconds() + usage.system_time().num_microseconds()) as f64 / 1e3
-        })
-        .sum()
+    let stat = fs_err::read_to_string("/proc/self/stat").expect("there is a /proc");
+    // Behind the name, which is in parentheses: fields 14 to 17 of proc_pid_stat(5), from field 3 on.
+    let (_, fields) = stat.rsplit_once(')').expect("there is a name");
+    let ticks: f64 =
+        fields.split_whitespace().skip(11).take(4).filter_map(|field| field.parse::<f64>().ok()).sum();
+    ticks * 1000.0 / rustix::param::clock_ticks_per_second() as f64
 }

@@ -1,7 +1,7 @@
 //! Ending work from outside: whoever wants its end is on another thread than the work.
 //! Knows nothing of what the work is.
 
-use std::sync::{Mutex, PoisonError};
+use parking_lot::Mutex;
 
 use crate::sandbox::Killer;
 
@@ -25,7 +25,7 @@ pub struct Cancelled;
 impl Cancellation {
     /// Ends the work: kills what runs now, and keeps anything else from starting.
     pub fn cancel(&self) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock();
         state.cancelled = true;
         if let Some(killer) = state.running.take() {
             killer.kill();
@@ -34,13 +34,13 @@ impl Cancellation {
 
     /// Fails once the work was cancelled; asked between steps.
     pub fn check(&self) -> Result<(), Cancelled> {
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = self.state.lock();
         if state.cancelled { Err(Cancelled) } else { Ok(()) }
     }
 
     /// Names the process tree to kill on cancellation; kills it at once if that has happened.
     pub fn watch(&self, killer: Killer) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock();
         if state.cancelled {
             killer.kill();
         } else {

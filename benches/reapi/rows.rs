@@ -465,11 +465,8 @@ fn salt() -> u64 {
 }
 
 fn own_processor_time() -> Duration {
-    let usage = nix::sys::resource::getrusage(nix::sys::resource::UsageWho::RUSAGE_SELF);
-    usage.map_or(Duration::ZERO, |usage| {
-        let micros = |time: nix::sys::time::TimeVal| (time.tv_sec() * 1_000_000 + time.tv_usec()) as u64;
-        Duration::from_micros(micros(usage.user_time()) + micros(usage.system_time()))
-    })
+    let used = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    Duration::try_from(used).unwrap_or_default()
 }
 
 fn batch_update(blobs: &[Blob]) -> Bytes {

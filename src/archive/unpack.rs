@@ -17,7 +17,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use fs_err::os::unix::fs::OpenOptionsExt as _;
-use nix::fcntl::OFlag;
+use rustix::fs::OFlags;
 
 use super::error::ArchiveError;
 use super::error::Trouble;
@@ -150,7 +150,10 @@ struct OpenArchive {
 impl OpenArchive {
     fn open(path: &Path) -> Result<Self, Trouble> {
         // Opening a FIFO would wait for a writer.
-        let opened = fs_err::OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path);
+        let opened = fs_err::OpenOptions::new()
+            .read(true)
+            .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
+            .open(path);
         let (file, _) = opened.map_err(Trouble::Read)?.into_parts();
         let metadata = file.metadata().map_err(Trouble::Read)?;
         if !metadata.is_file() {

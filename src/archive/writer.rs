@@ -14,13 +14,11 @@ use std::io::{self, Write as _};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, OFlag, open, openat};
-use nix::sys::stat::{
-    FchmodatFlags, Mode, UtimensatFlags, fchmod, fchmodat, fstat, futimens, mkdirat, utimensat,
+use rustix::fs::{
+    AtFlags, CWD, Mode, OFlags, Timespec, Timestamps, chmodat, fchmod, fstat, futimens, mkdirat, open,
+    openat, symlinkat, unlinkat, utimensat,
 };
-use nix::sys::time::TimeSpec;
-use nix::unistd::{UnlinkatFlags, symlinkat, unlinkat};
+use rustix::io::Errno;
 
 use super::error::Trouble;
 use super::layout::{Action, Layout};
@@ -28,7 +26,7 @@ use super::member::{Content, FileMode, Member, Mtime, Receiver};
 use super::unpack::Limits;
 
 /// Mode of every directory.
-const DIRECTORY_MODE: Mode = Mode::from_bits_truncate(0o755);
+const DIRECTORY_MODE: Mode = Mode::from_raw_mode(0o755);
 
 /// Receives members and writes them.
 pub(super) struct Writer<'l> {
@@ -50,12 +48,12 @@ impl<'l> Writer<'l> {
     pub(super) fn open(destination: &Path, limits: &'l Limits, archive_bytes: u64) -> Result<Self, Trouble> {
         let mut undo = Undo { destination: destination.to_owned(), made_destination: false, top_level: None };
         let failed = |errno: Errno| Trouble::Write { path: destination.to_owned(), source: errno.into() };
-        match mkdirat(AT_FDCWD, destination, DIRECTORY_MODE) {
+        match mkdirat(CWD, destination, DIRECTORY_MODE) {
             Ok(()) => undo.made_destination = true,
-            Err(Errno::EEXIST) => {}
+            Err(Errno::EXIST) => {}
             Err(errno) => return Err(failed(errno)),
         }
-        let flags = OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
         let descriptor = open(destination, flags, Mode::empty()).map_err(failed)?;
         Ok(Self { layout: Layout::new(limits, archive_bytes), destination: descriptor, undo })
     }
@@ -80,7 +78,7 @@ impl<'l> Writer<'l> {
     }
 
     fn make_directory(&mut self, path: &str) -> Result<(), Trouble> {
-        mkdirat(&self.destination, path, Mode::S_IRWXU).map_err(|errno| self.undo.failed(path, errno))?;
+        mkdirat(&self.destination, path, Mode::RWXU).map_err(|errno| self.undo.failed(path, errno))?;
         if !path.contains('/') {
             self.undo.top_level = Some(path.to_owned());
         }
@@ -103,7 +101,7 @@ impl<'l> Writer<'l> {
                 piece => file.write_all(piece).map_err(|error| self.undo.failed(path, error))?,
             }
         }
-        finish_file(&file, Mode::from_bits_truncate(mode.bits()), mtime)
+        finish_file(&file, Mode::from_raw_mode(mode.bits()), mtime)
             .map_err(|errno| self.undo.failed(path, errno))
     }
 
@@ -129,40 +127,41 @@ impl Receiver for Writer<'_> {
 
 fn make_file(destination: &OwnedFd, path: &str, replace: bool) -> Result<File, Errno> {
     if replace {
-        unlinkat(destination, path, UnlinkatFlags::NoRemoveDir)?;
+        unlinkat(destination, path, AtFlags::empty())?;
     }
-    let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-    Ok(File::from(openat(destination, path, flags, Mode::S_IRUSR | Mode::S_IWUSR)?))
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    Ok(File::from(openat(destination, path, flags, Mode::RUSR | Mode::WUSR)?))
 }
 
 fn copy_file(destination: &OwnedFd, source: &str, path: &str, replace: bool) -> io::Result<()> {
-    let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let mut source = File::from(openat(destination, source, flags, Mode::empty())?);
     let mut file = make_file(destination, path, replace)?;
     io::copy(&mut source, &mut file)?;
     // One file with two names has one mode and one time.
     let status = fstat(&source)?;
-    let mode = Mode::from_bits_truncate(status.st_mode & 0o777);
+    let mode = Mode::from_raw_mode(status.st_mode & 0o777);
     Ok(finish_file(&file, mode, Mtime::clamped(status.st_mtime))?)
 }
 
 fn finish_file(file: &File, mode: Mode, mtime: Mtime) -> Result<(), Errno> {
     fchmod(file, mode)?;
-    futimens(file, &time(mtime), &time(mtime))
+    futimens(file, &times(mtime))
 }
 
 fn make_symlink(destination: &OwnedFd, path: &str, target: &str, mtime: Mtime) -> Result<(), Errno> {
     symlinkat(target, destination, path)?;
-    utimensat(destination, path, &time(mtime), &time(mtime), UtimensatFlags::NoFollowSymlink)
+    utimensat(destination, path, &times(mtime), AtFlags::SYMLINK_NOFOLLOW)
 }
 
 fn finish_directory(destination: &OwnedFd, path: &str, mtime: Mtime) -> Result<(), Errno> {
-    fchmodat(destination, path, DIRECTORY_MODE, FchmodatFlags::FollowSymlink)?;
-    utimensat(destination, path, &time(mtime), &time(mtime), UtimensatFlags::NoFollowSymlink)
+    chmodat(destination, path, DIRECTORY_MODE, AtFlags::empty())?;
+    utimensat(destination, path, &times(mtime), AtFlags::SYMLINK_NOFOLLOW)
 }
 
-fn time(mtime: Mtime) -> TimeSpec {
-    TimeSpec::new(mtime.seconds(), 0)
+fn times(mtime: Mtime) -> Timestamps {
+    let time = Timespec { tv_sec: mtime.seconds(), tv_nsec: 0 };
+    Timestamps { last_access: time, last_modification: time }
 }
 
 /// Removes what was made when dropped, unless told to keep it.

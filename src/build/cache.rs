@@ -6,11 +6,12 @@ use std::collections::HashMap;
 use std::io::ErrorKind::{AlreadyExists, DirectoryNotEmpty};
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
+use parking_lot::Mutex;
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::io::Errno;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tempfile::TempDir;
@@ -105,10 +106,10 @@ impl Cache {
     /// several sources need is made once. Within `work`, only keys of another kind may be locked.
     pub fn exclusively<T>(&self, key: Sha256, work: impl FnOnce() -> T) -> T {
         let mutex = {
-            let mut exclusive = self.exclusive.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut exclusive = self.exclusive.lock();
             Arc::clone(exclusive.entry(key).or_default())
         };
-        let _guard = mutex.lock().unwrap_or_else(PoisonError::into_inner);
+        let _guard = mutex.lock();
         work()
     }
 
@@ -130,12 +131,12 @@ impl Cache {
                 Err(error) if matches!(error.kind(), DirectoryNotEmpty | AlreadyExists) => {}
                 ended => return ended,
             }
-            match renameat2(AT_FDCWD, from, AT_FDCWD, destination, RenameFlags::RENAME_EXCHANGE) {
+            match renameat_with(CWD, from, CWD, destination, RenameFlags::EXCHANGE) {
                 Ok(()) => return Ok(()),
                 // Taken away in the meantime.
-                Err(Errno::ENOENT) => {}
+                Err(Errno::NOENT) => {}
                 // Not every file system can.
-                Err(Errno::EINVAL | Errno::ENOSYS) => {
+                Err(Errno::INVAL | Errno::NOSYS) => {
                     let old = self.temporary_directory()?;
                     let _ = fs_err::rename(destination, old.path().join("old"));
                 }

@@ -4,9 +4,10 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
+use parking_lot::Mutex;
 use pep440_rs::Version;
 use pep508_rs::PackageName;
 
@@ -48,7 +49,7 @@ pub fn build(
             sources.get(index).zip(results.get(index))
         } {
             let ended = targets.build_source(source, |result| run.progress.suspend(|| on_result(result)));
-            *slot.lock().unwrap_or_else(PoisonError::into_inner) = ended;
+            *slot.lock() = ended;
         }
     };
     std::thread::scope(|scope| {
@@ -57,8 +58,7 @@ pub fn build(
         }
         work();
     });
-    let ended =
-        results.into_iter().flat_map(|slot| slot.into_inner().unwrap_or_else(PoisonError::into_inner));
+    let ended = results.into_iter().flat_map(Mutex::into_inner);
     let (results, locks): (Vec<_>, Vec<_>) = ended.unzip();
     let complete = results.iter().all(|result| result.failure.is_none());
     let lock_failure = if complete { run.write_lock(locks.concat()).err() } else { None };

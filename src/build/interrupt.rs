@@ -5,19 +5,18 @@
 //! child this thread does not know of. What runs elsewhere is cancelled by [`Interrupt::cancellation`].
 //! Knows nothing of what the children do.
 
-use std::collections::BTreeSet;
+use std::collections::HashSet;
 use std::io::{ErrorKind, Read};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use nix::errno::Errno;
-use nix::sys::signal::{Signal, killpg};
-use nix::sys::wait::{Id, WaitPidFlag, waitid};
-use nix::unistd::Pid;
+use parking_lot::Mutex;
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use tokio_util::sync::CancellationToken;
@@ -37,7 +36,7 @@ pub struct Interrupt {
     signal: AtomicI32,
     /// Cancelled with it.
     cancellation: CancellationToken,
-    children: Mutex<BTreeSet<i32>>,
+    children: Mutex<HashSet<Pid>>,
     /// Held while a file outside the run's temporary directory is written.
     publishing: Mutex<()>,
 }
@@ -71,7 +70,7 @@ impl Interrupt {
                 shared.end_children(&mut signals);
                 std::thread::sleep(OWN_GRACE);
                 // Still here: some thread waits for a peer that does not answer.
-                let _publishing = lock(&shared.publishing);
+                let _publishing = shared.publishing.lock();
                 let _ = fs_err::remove_dir_all(&run_directory);
                 std::process::exit(128 + signal);
             }
@@ -102,7 +101,7 @@ impl Interrupt {
 
     /// Keeps the process from being ended half-way through `write`.
     pub fn publishing<T>(&self, write: impl FnOnce() -> T) -> T {
-        let _guard = lock(&self.publishing);
+        let _guard = self.publishing.lock();
         write()
     }
 
@@ -141,7 +140,7 @@ impl Interrupt {
     ) -> Result<Child, BuildFailure> {
         // A group of its own: Ctrl-C in a terminal reaches it through us, once, and in order.
         command.process_group(0);
-        let mut children = lock(&self.children);
+        let mut children = self.children.lock();
         self.check()?;
         let mut attempts = 0;
         let child = loop {
@@ -152,29 +151,29 @@ impl Interrupt {
             }
             std::thread::sleep(Duration::from_millis(10));
         };
-        children.insert(process_id(&child));
+        children.insert(Pid::from_child(&child));
         Ok(child)
     }
 
     /// Waits for the end of `child` without freeing its process id while others may signal it.
     fn reap(&self, child: &mut Child) -> std::io::Result<ExitStatus> {
-        let pid = process_id(child);
-        let ended = WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT;
-        while let Err(Errno::EINTR) = waitid(Id::Pid(Pid::from_raw(pid)), ended) {}
-        lock(&self.children).remove(&pid);
+        let pid = Pid::from_child(child);
+        let ended = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+        while let Err(Errno::INTR) = waitid(WaitId::Pid(pid), ended) {}
+        self.children.lock().remove(&pid);
         child.wait()
     }
 
     /// SIGTERM to every child and what is in its group; SIGKILL after the grace period or a second signal.
     fn end_children(&self, signals: &mut Signals) {
-        for &pid in lock(&self.children).iter() {
-            let _ = killpg(Pid::from_raw(pid), Signal::SIGTERM);
+        for &pid in self.children.lock().iter() {
+            let _ = kill_process_group(pid, Signal::TERM);
         }
         let deadline = Instant::now() + GRACE;
-        while !lock(&self.children).is_empty() {
+        while !self.children.lock().is_empty() {
             if Instant::now() >= deadline || signals.pending().next().is_some() {
-                for &pid in lock(&self.children).iter() {
-                    let _ = killpg(Pid::from_raw(pid), Signal::SIGKILL);
+                for &pid in self.children.lock().iter() {
+                    let _ = kill_process_group(pid, Signal::KILL);
                 }
                 return;
             }
@@ -191,15 +190,6 @@ fn each_line(mut reader: impl Read, mut on_line: impl FnMut(&str)) {
         lines.add(&buffer[..count], &mut on_line);
     }
     lines.finish(on_line);
-}
-
-fn process_id(child: &Child) -> i32 {
-    i32::try_from(child.id()).expect("process ids on Linux are below 2^22")
-}
-
-/// The data is consistent after every statement, so a panic elsewhere does not spoil it.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

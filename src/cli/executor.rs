@@ -2,9 +2,10 @@
 //! knows nothing of what it is given to run.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::runtime::{Handle, Runtime};
 
 use super::remote::Remote;
@@ -67,7 +68,7 @@ impl Executor {
                 let (settings, host) = (settings.clone(), Arc::clone(host));
                 Box::new(move |surroundings| {
                     let (started, reached) = start(&runtime, &settings, surroundings)?;
-                    *host.lock().unwrap_or_else(PoisonError::into_inner) = Some(started);
+                    *host.lock() = Some(started);
                     Ok(reached)
                 })
             }
@@ -84,7 +85,7 @@ impl Executor {
     /// Ends it, if it is in this process, and all that still runs in it.
     pub fn stop(self) {
         if let Kind::Embedded { host, .. } = self.kind
-            && let Some(host) = host.lock().unwrap_or_else(PoisonError::into_inner).take()
+            && let Some(host) = host.lock().take()
         {
             // It is of no interest any more how it ended.
             let _ = self.runtime.block_on(host.stop(Duration::ZERO, std::future::ready(())));

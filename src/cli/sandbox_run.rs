@@ -2,15 +2,14 @@
 //! something.
 
 use std::ffi::OsString;
+use std::io;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
-
 use super::output::complain;
-use crate::sandbox::{Bind, Mode, Outcome, OwnExecutable, RootFileSystem, Sandbox, Spec};
+use crate::sandbox::{Bind, Mode, Outcome, OwnExecutable, RootFileSystem, Sandbox, SandboxError, Spec};
 
 /// Exits with the code of the command, with 128 and the number of the signal that ended it, with 124 when its
 /// time was up, and with 125 when it could not be run.
@@ -49,14 +48,27 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
     match run_in_sandbox(arguments) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
-            complain(&format!("crosswheel: {error:#}"));
+            complain(&format!("crosswheel: {error}"));
             ExitCode::from(125)
         }
     }
 }
 
-fn run_in_sandbox(arguments: Arguments) -> anyhow::Result<u8> {
-    let init = OwnExecutable::running().context("cannot find this executable")?;
+/// Why a command could not be run.
+#[derive(Debug, thiserror::Error)]
+enum NotRun {
+    #[error("cannot find this executable: {0}")]
+    NoExecutable(#[source] io::Error),
+    #[error("{pair:?} is not {form}")]
+    NoPair { pair: String, form: &'static str },
+    #[error("cannot pass on a standard stream: {0}")]
+    Stream(#[from] io::Error),
+    #[error(transparent)]
+    Sandbox(#[from] SandboxError),
+}
+
+fn run_in_sandbox(arguments: Arguments) -> Result<u8, NotRun> {
+    let init = OwnExecutable::running().map_err(NotRun::NoExecutable)?;
     let sandbox = Sandbox::detect(arguments.sandbox, init)?;
     for lost in &sandbox.isolation().lost {
         complain(&format!("crosswheel: this host does not allow {lost}"));
@@ -64,26 +76,25 @@ fn run_in_sandbox(arguments: Arguments) -> anyhow::Result<u8> {
     let mut binds = Vec::new();
     for (pairs, writable) in [(&arguments.bind, false), (&arguments.bind_writable, true)] {
         for pair in pairs {
-            let (host, inside) =
-                pair.split_once(':').with_context(|| format!("{pair:?} is not HOST:INSIDE"))?;
+            let (host, inside) = split(pair, ':', "HOST:INSIDE")?;
             binds.push(Bind { host: host.into(), inside: inside.into(), writable });
         }
     }
-    let variables = arguments.env.iter().map(|pair| {
-        let (name, value) = pair.split_once('=').with_context(|| format!("{pair:?} is not NAME=VALUE"))?;
+    let variables = arguments.env.iter().map(|pair| -> Result<_, NotRun> {
+        let (name, value) = split(pair, '=', "NAME=VALUE")?;
         Ok((name.into(), value.into()))
     });
     let tree = sandbox.spawn(Spec {
         argv: arguments.command,
-        env: variables.collect::<anyhow::Result<_>>()?,
+        env: variables.collect::<Result<_, _>>()?,
         working_directory: arguments.working_directory,
         binds,
         root: RootFileSystem::Host,
         overlays: Vec::new(),
         visible_host_paths: arguments.visible,
-        stdin: Some(std::io::stdin().as_fd().try_clone_to_owned()?),
-        stdout: std::io::stdout().as_fd().try_clone_to_owned()?,
-        stderr: Some(std::io::stderr().as_fd().try_clone_to_owned()?),
+        stdin: Some(io::stdin().as_fd().try_clone_to_owned()?),
+        stdout: io::stdout().as_fd().try_clone_to_owned()?,
+        stderr: Some(io::stderr().as_fd().try_clone_to_owned()?),
         network: arguments.network,
     })?;
     let deadline =
@@ -94,4 +105,8 @@ fn run_in_sandbox(arguments: Arguments) -> anyhow::Result<u8> {
         Outcome::Code(code) => u8::try_from(code).unwrap_or(u8::MAX),
         Outcome::Signal(signal) => u8::try_from(128 + signal).unwrap_or(u8::MAX),
     })
+}
+
+fn split<'p>(pair: &'p str, at: char, form: &'static str) -> Result<(&'p str, &'p str), NotRun> {
+    pair.split_once(at).ok_or_else(|| NotRun::NoPair { pair: pair.to_owned(), form })
 }

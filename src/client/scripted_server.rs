@@ -3,11 +3,12 @@
 
 use std::collections::VecDeque;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{Stream, StreamExt, stream};
 use hyper_util::rt::TokioIo;
+use parking_lot::Mutex;
 use prost::Message;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::{Endpoint, Server};
@@ -54,14 +55,14 @@ type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 impl Scripted {
     fn note<T>(&self, call: impl Into<String>, request: &Request<T>) {
         let header = request.metadata().get_bin("build.bazel.remote.execution.v2.requestmetadata-bin");
-        let mut script = self.0.lock().unwrap();
+        let mut script = self.0.lock();
         script.calls.push(call.into());
         let metadata = header.and_then(|header| RequestMetadata::decode(header.to_bytes().unwrap()).ok());
         script.metadata.extend(metadata);
     }
 
     fn play(&self) -> Result<Response<Answers<Operation>>, Status> {
-        let mut script = self.0.lock().unwrap();
+        let mut script = self.0.lock();
         let steps = script.attempts.pop_front().ok_or_else(|| Status::internal("the script is over"))?;
         if let Some(Step::Fail(status)) = steps.first() {
             return Err(status.clone());
@@ -129,7 +130,7 @@ impl ActionCache for Scripted {
         request: Request<GetActionResultRequest>,
     ) -> Result<Response<ActionResult>, Status> {
         self.note("look up", &request);
-        let known = self.0.lock().unwrap().known.clone();
+        let known = self.0.lock().known.clone();
         known.map(Response::new).ok_or_else(|| Status::not_found("no"))
     }
 
@@ -176,7 +177,7 @@ impl ByteStream for Scripted {
     type ReadStream = Answers<ReadResponse>;
 
     async fn read(&self, request: Request<ReadRequest>) -> Result<Response<Answers<ReadResponse>>, Status> {
-        let data = self.0.lock().unwrap().stderr.clone().unwrap_or_default();
+        let data = self.0.lock().stderr.clone().unwrap_or_default();
         let offset = usize::try_from(request.get_ref().read_offset).unwrap().min(data.len());
         let chunks: Vec<_> =
             data[offset..].chunks(2).map(|chunk| Ok(ReadResponse { data: chunk.to_vec() })).collect();
@@ -218,7 +219,7 @@ impl Fixture {
             StoreSettings { directory: directory.path().join("store"), ..StoreSettings::default() };
         let store = Arc::new(DiskStore::open(&settings).unwrap());
         let scripted = Scripted::default();
-        scripted.0.lock().unwrap().attempts = attempts.into_iter().collect();
+        scripted.0.lock().attempts = attempts.into_iter().collect();
         let (ours, theirs) = tokio::io::duplex(1 << 16);
         let server = Server::builder()
             .add_service(ExecutionServer::new(scripted.clone()))
@@ -263,7 +264,7 @@ impl Fixture {
     }
 
     fn calls(&self) -> Vec<String> {
-        self.scripted.0.lock().unwrap().calls.clone()
+        self.scripted.0.lock().calls.clone()
     }
 
     fn put(&self, bytes: &[u8]) -> Option<reapi::Digest> {
@@ -314,7 +315,7 @@ fn a_job_is_looked_up_uploaded_executed_and_read() {
     // The file, two directories, Command and Action.
     assert_eq!(events, ["uploaded 5", "Queued", "Executing"]);
     assert_eq!(fixture.calls(), ["look up", "execute"]);
-    let metadata = fixture.scripted.0.lock().unwrap().metadata.clone();
+    let metadata = fixture.scripted.0.lock().metadata.clone();
     assert_eq!(metadata[1].action_mnemonic, "Test");
     assert_eq!(metadata[1].tool_details.as_ref().unwrap().tool_name, "crosswheel");
     assert_eq!(metadata[0].tool_invocation_id, metadata[1].tool_invocation_id);
@@ -324,7 +325,7 @@ fn a_job_is_looked_up_uploaded_executed_and_read() {
 fn a_known_result_is_not_executed_unless_that_is_wanted() {
     let fixture = Fixture::new([vec![done()]]);
     let known = ActionResult { stdout_digest: fixture.put(b"known"), ..ActionResult::default() };
-    fixture.scripted.0.lock().unwrap().known = Some(known);
+    fixture.scripted.0.lock().known = Some(known);
     let finished = fixture.run(&job()).0.unwrap();
     assert_eq!((&finished.stdout[..], finished.cached), (&b"known"[..], true));
     let again = Job { skip_cache: true, ..job() };
@@ -343,7 +344,7 @@ fn a_known_result_whose_outputs_are_gone_is_executed_again() {
     let cached =
         ExecuteResponse { result: Some(known.clone()), cached_result: true, ..ExecuteResponse::default() };
     let fixture = Fixture::new([vec![Step::Done(Box::new(cached))], vec![done()]]);
-    fixture.scripted.0.lock().unwrap().known = Some(known);
+    fixture.scripted.0.lock().known = Some(known);
     assert!(!fixture.run(&job()).0.unwrap().cached);
     assert_eq!(fixture.calls(), ["look up", "execute", "execute skipping the cache"]);
 }
@@ -496,7 +497,7 @@ fn output_comes_once_whether_it_is_streamed_or_not() {
         let result = ActionResult { stderr_raw: text.into(), exit_code: 3, ..ActionResult::default() };
         let response = ExecuteResponse { result: Some(result), ..ExecuteResponse::default() };
         let fixture = Fixture::new([vec![Step::Is(Stage::Executing), Step::Done(Box::new(response))]]);
-        fixture.scripted.0.lock().unwrap().stderr = streamed.map(Into::into);
+        fixture.scripted.0.lock().stderr = streamed.map(Into::into);
         let (finished, events) = fixture.run(&job());
         let finished = finished.unwrap();
         assert_eq!((finished.exit_code, &finished.stderr_tail[..]), (3, text.as_bytes()));
@@ -510,7 +511,7 @@ fn outputs_arrive_with_their_digests_checked() {
     let fixture = Fixture::new([]);
     let file = OutputFile { path: "out/a".into(), digest: fixture.put(b"bytes"), ..OutputFile::default() };
     let known = ActionResult { output_files: vec![file], ..ActionResult::default() };
-    fixture.scripted.0.lock().unwrap().known = Some(known);
+    fixture.scripted.0.lock().known = Some(known);
     let finished = fixture.run(&job()).0.unwrap();
     let place = fixture.directory.path().join("a");
     fixture.client.download(&finished.outputs[0], &place).unwrap();

@@ -1,15 +1,14 @@
 //! What the kernel allows: namespaces, overlayfs; and the disk.
 
+use std::ffi::CString;
 use std::path::Path;
 use std::process::Stdio;
 
-use nix::mount::{MsFlags, mount};
-use nix::sched::{CloneFlags, unshare};
-use nix::sys::statvfs::statvfs;
-use nix::unistd::{getegid, geteuid};
+use rustix::fs::statvfs;
+use rustix::mount::{MountFlags, mount};
 
 use crate::finding::Finding;
-use crate::sandbox::{Mode, OwnExecutable, Sandbox};
+use crate::sandbox::{Mode, OwnExecutable, Sandbox, enter_user_and_mount_namespaces};
 
 const GIBIBYTE: u64 = 1 << 30;
 
@@ -74,21 +73,15 @@ pub fn mount_overlay_in_new_namespace(directory: &Path) -> Result<(), String> {
     for name in ["lower", "upper", "work", "merged"] {
         fs_err::create_dir_all(path(name)).map_err(|error| error.to_string())?;
     }
-    let (user, group) = (geteuid(), getegid());
-    unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS)
-        .map_err(|error| format!("cannot make user and mount namespaces: {error}"))?;
-    // The directories belong to us, so we must exist in the new namespace.
-    fs_err::write("/proc/self/setgroups", "deny")
-        .and_then(|()| fs_err::write("/proc/self/uid_map", format!("0 {user} 1")))
-        .and_then(|()| fs_err::write("/proc/self/gid_map", format!("0 {group} 1")))
-        .map_err(|error| error.to_string())?;
+    enter_user_and_mount_namespaces()?;
     let options = format!(
         "lowerdir={},upperdir={},workdir={},userxattr",
         path("lower").display(),
         path("upper").display(),
         path("work").display()
     );
-    mount(Some("overlay"), &path("merged"), Some("overlay"), MsFlags::empty(), Some(options.as_str()))
+    let options = CString::new(options).map_err(|error| error.to_string())?;
+    mount("overlay", path("merged"), "overlay", MountFlags::empty(), options.as_c_str())
         .map_err(|error| format!("cannot mount an overlay: {error}"))
 }
 
@@ -97,7 +90,7 @@ pub(super) fn disk(cache: &Path) -> Finding {
     let subject = "disk";
     let existing = cache.ancestors().find(|path| path.exists()).unwrap_or(Path::new("/"));
     let free = match statvfs(existing) {
-        Ok(stat) => stat.blocks_available().saturating_mul(stat.fragment_size()),
+        Ok(stat) => stat.f_bavail.saturating_mul(stat.f_frsize),
         Err(error) => {
             return Finding::broken(
                 subject,

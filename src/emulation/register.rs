@@ -4,7 +4,7 @@
 use std::io;
 use std::path::Path;
 
-use nix::mount::{MsFlags, mount};
+use rustix::mount::{MountFlags, mount};
 
 use super::emulator::{Emulator, registered_name};
 use super::host::Host;
@@ -74,12 +74,10 @@ pub fn register(host: &Host, emulator: &Emulator) -> Result<Registered, Registra
 }
 
 fn mount_binfmt_misc(directory: &Path) -> Result<(), RegistrationError> {
-    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
-    mount(Some("binfmt_misc"), directory, Some("binfmt_misc"), flags, None::<&str>).map_err(|error| {
-        RegistrationError::Io {
-            doing: format!("mount binfmt_misc on {}", directory.display()),
-            source: error.into(),
-        }
+    let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+    mount("binfmt_misc", directory, "binfmt_misc", flags, None).map_err(|error| RegistrationError::Io {
+        doing: format!("mount binfmt_misc on {}", directory.display()),
+        source: error.into(),
     })
 }
 

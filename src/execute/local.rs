@@ -24,7 +24,8 @@ use crate::cas::DiskStore;
 use crate::digest::Digest;
 use crate::reapi::{ActionResult, ExecutedActionMetadata};
 use crate::sandbox::{
-    Bind, Exit, NetworkIsolation, Outcome, ProgramFault, RootFileSystem, SandboxError, Spawner, Spec,
+    Bind, Exit, NetworkIsolation, Outcome, ProgramFault, RootFileSystem, SandboxError, SetUpFault, Spawner,
+    Spec,
 };
 
 /// What the executors of all pools share: the store, the trees made of it, and room for running actions.
@@ -147,13 +148,6 @@ impl LocalExecutor {
     }
 }
 
-/// What the kernel says of an overlay on a file system that is an overlay itself, or that lacks what one needs. A
-/// shortage of memory, say, is no reason never to try again.
-fn is_about_the_file_system(refusal: &SandboxError) -> bool {
-    matches!(refusal, SandboxError::SetUp { step, error } if step.contains("mount a new overlay")
-        && ["EINVAL", "EOPNOTSUPP", "EPERM", "ENODEV"].iter().any(|name| error.contains(name)))
-}
-
 /// An action that is being run.
 struct Run<'a> {
     executor: &'a LocalExecutor,
@@ -178,11 +172,13 @@ impl Run<'_> {
     fn run_somehow(&self) -> Result<Executed, ExecuteError> {
         let overlays = self.executor.has_overlays();
         let ended = self.run(overlays);
-        let Err(ExecuteError::Sandbox(refusal @ SandboxError::SetUp { .. })) = &ended else { return ended };
+        let Err(ExecuteError::Sandbox(refusal @ SandboxError::SetUp { fault, .. })) = &ended else {
+            return ended;
+        };
         if self.executor.files.trees.is_damaged(&self.inputs) {
             return self.run(overlays);
         }
-        if !overlays || !is_about_the_file_system(refusal) {
+        if !overlays || *fault != SetUpFault::NoOverlaysThere {
             return ended;
         }
         let Ok(executed) = self.run(false) else { return ended };

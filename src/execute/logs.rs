@@ -3,12 +3,12 @@
 
 use std::fs::File;
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
 
 use super::work::{Observer, OutputStream};
 use crate::cas::{BlobStore, DiskStore, StoreError};
@@ -154,15 +154,15 @@ impl LogReader {
 
     /// Returns whether the command is known to be dead.
     fn wait(&self, open: [bool; 2]) -> io::Result<bool> {
-        let mut watched = vec![PollFd::new(self.stop.as_fd(), PollFlags::POLLIN)];
+        let mut watched = vec![PollFd::new(&self.stop, PollFlags::IN)];
         for (index, (_, reader)) in self.streams.iter().enumerate() {
             if open[index] {
-                watched.push(PollFd::new(reader.as_fd(), PollFlags::POLLIN));
+                watched.push(PollFd::new(reader, PollFlags::IN));
             }
         }
-        match poll(&mut watched, PollTimeout::NONE) {
-            Ok(_) => Ok(watched[0].any().unwrap_or(true)),
-            Err(Errno::EINTR) => Ok(false),
+        match poll(&mut watched, None) {
+            Ok(_) => Ok(!watched[0].revents().is_empty()),
+            Err(Errno::INTR) => Ok(false),
             Err(error) => Err(error.into()),
         }
     }

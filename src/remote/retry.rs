@@ -34,7 +34,7 @@ impl Backoff {
         if now >= deadline {
             return None;
         }
-        let pause = self.next.mul_f64(rand::random_range(0.75..1.25));
+        let pause = self.next.mul_f64(0.75 + fastrand::f64() / 2.0);
         self.next = (self.next * 2).min(LONGEST);
         Some(pause.min(deadline - now))
     }

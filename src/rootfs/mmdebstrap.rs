@@ -3,16 +3,14 @@
 
 use std::collections::VecDeque;
 use std::io::{self, BufRead, BufReader, Read};
-use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::{Signal, killpg};
-use nix::unistd::Pid;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal, kill_process_group};
 
 use crate::platform::Arch;
 
@@ -203,8 +201,7 @@ impl Drop for Run {
     /// It cleans up after itself when it is asked to end, but first waits for apt and tar, so these are asked, too.
     fn drop(&mut self) {
         if matches!(self.child.try_wait(), Ok(None)) {
-            let group = Pid::from_raw(self.child.id().cast_signed());
-            let _ = killpg(group, Signal::SIGTERM);
+            let _ = kill_process_group(Pid::from_child(&self.child), Signal::TERM);
             let _ = self.child.wait();
         }
     }
@@ -218,13 +215,14 @@ pub(super) struct Output<'a> {
 
 impl Read for Output<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let patience = Timespec { tv_sec: 0, tv_nsec: 200_000_000 };
         loop {
             if self.interrupted.load(Ordering::Relaxed) {
                 return Err(io::Error::other("interrupted"));
             }
-            let mut ready = [PollFd::new(self.stdout.as_fd(), PollFlags::POLLIN)];
-            match poll(&mut ready, PollTimeout::from(200_u8)) {
-                Ok(0) | Err(Errno::EINTR) => {}
+            let mut ready = [PollFd::new(&self.stdout, PollFlags::IN)];
+            match poll(&mut ready, Some(&patience)) {
+                Ok(0) | Err(Errno::INTR) => {}
                 Ok(_) => return self.stdout.read(buffer),
                 Err(error) => return Err(error.into()),
             }
@@ -297,10 +295,17 @@ fn check_unprivileged() -> Result<(), String> {
 
 fn has_subordinate_ids(table: &Path) -> bool {
     let uid = rustix::process::getuid().as_raw();
-    let user = nix::unistd::User::from_uid(uid.into()).ok().flatten().map(|user| user.name);
+    let user = user_name();
     let table = fs_err::read_to_string(table).unwrap_or_default();
     let owners = table.lines().filter_map(|line| line.split(':').next());
     owners.into_iter().any(|owner| Some(owner) == user.as_deref() || owner == uid.to_string())
+}
+
+/// What this user is called. Only the C library can tell, wherever users are listed, and `id` asks it.
+fn user_name() -> Option<String> {
+    let output = Command::new("id").arg("-un").stderr(Stdio::null()).output().ok()?;
+    let name = String::from_utf8(output.stdout).ok()?.trim().to_owned();
+    (output.status.success() && !name.is_empty()).then_some(name)
 }
 
 /// The names of the packages that every root has, for the help.
@@ -384,6 +389,8 @@ mod tests {
         fs_err::write(&table, "nobody-else:100000:65536\n").unwrap();
         assert!(!has_subordinate_ids(&table));
         fs_err::write(&table, format!("x:1:1\n{uid}:100000:65536\n")).unwrap();
+        assert!(has_subordinate_ids(&table));
+        fs_err::write(&table, format!("{}:100000:65536\n", user_name().unwrap())).unwrap();
         assert!(has_subordinate_ids(&table));
     }
 }

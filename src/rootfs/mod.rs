@@ -7,6 +7,7 @@ mod compression;
 mod create;
 mod error;
 mod furnish;
+mod image_spec;
 mod inside;
 mod mmdebstrap;
 mod oci;

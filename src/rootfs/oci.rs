@@ -6,19 +6,13 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use fs_err::File;
-use oci_spec::image::{
-    Arch as OciArch, Descriptor, DigestAlgorithm, ImageConfiguration, ImageIndex, ImageManifest, MediaType,
-    Os, ToDockerV2S2,
-};
 use serde::de::DeserializeOwned;
 
 use super::compression::decompressed;
 use super::error::{BlobProblem, RootfsError};
+use super::image_spec::{Descriptor, DocumentKind, ImageConfiguration, ImageIndex, ImageManifest, Platform};
 use crate::digest::{HashingReader, Sha256};
 use crate::platform::Arch;
-
-/// The annotation that is a tag in a layout (image-spec, annotations.md).
-const TAG: &str = "org.opencontainers.image.ref.name";
 
 /// Most bytes of an index, a manifest or a configuration; registries allow 4 MiB.
 const MOST_JSON_BYTES: u64 = 4 << 20;
@@ -60,19 +54,15 @@ impl Layout {
     /// The image for Linux on `arch`, with `tag` if one is given.
     pub(super) fn image(&self, tag: Option<&str>, arch: Arch) -> Result<Image, RootfsError> {
         let index = self.index()?;
-        let tag_of = |descriptor: &Descriptor| {
-            descriptor.annotations().as_ref().and_then(|annotations| annotations.get(TAG).cloned())
-        };
-        let tagged =
-            |descriptor: &&Descriptor| tag.is_none_or(|tag| tag_of(descriptor).as_deref() == Some(tag));
-        let roots: Vec<_> = index.manifests().iter().filter(tagged).collect();
+        let tagged = |descriptor: &&Descriptor| tag.is_none_or(|tag| descriptor.tag() == Some(tag));
+        let roots: Vec<_> = index.manifests.iter().filter(tagged).collect();
         if let Some(tag) = tag.filter(|_| roots.is_empty()) {
-            let found = index.manifests().iter().filter_map(tag_of).collect();
+            let found = index.manifests.iter().filter_map(|image| image.tag().map(str::to_owned)).collect();
             return Err(self.no_image(format!("with the tag {tag}"), found));
         }
         let mut search = Search { arch, found: Vec::new(), others: Vec::new() };
         for descriptor in roots {
-            self.search(descriptor, tag_of(descriptor), &mut search, 0)?;
+            self.search(descriptor, descriptor.tag(), &mut search, 0)?;
         }
         // One image may be named twice.
         let mut found = search.found;
@@ -98,7 +88,6 @@ impl Layout {
         for (index, layer) in image.layers.iter().enumerate() {
             let blob = |problem| self.blob_problem(layer, problem);
             let io = |error| blob(BlobProblem::Io(error));
-            let digest = layer.digest().to_string();
             // What was verified is read, whatever becomes of its name.
             let file = self.verified_layer(layer)?;
             let archive = || {
@@ -106,14 +95,14 @@ impl Layout {
                 decompressed(file.file()).map_err(io)
             };
             let mut hashing = HashingReader::new(archive()?);
-            act(Pass::First, &digest, &mut hashing)?;
+            act(Pass::First, &layer.digest, &mut hashing)?;
             let found = hashing.finish().0.to_string();
             if let Some(diff_id) = image.diff_ids.get(index)
                 && diff_id.strip_prefix("sha256:").is_some_and(|expected| expected != found)
             {
                 return Err(blob(BlobProblem::DiffId { expected: diff_id.clone(), found }));
             }
-            act(Pass::Second, &digest, &mut archive()?)?;
+            act(Pass::Second, &layer.digest, &mut archive()?)?;
         }
         Ok(())
     }
@@ -133,46 +122,39 @@ impl Layout {
     fn search(
         &self,
         descriptor: &Descriptor,
-        tag: Option<String>,
+        tag: Option<&str>,
         search: &mut Search,
         depth: usize,
     ) -> Result<(), RootfsError> {
         if search.found.len() + search.others.len() >= MOST_IMAGES {
             return Ok(());
         }
-        let media_type = descriptor.media_type();
-        if is(media_type, &MediaType::ImageIndex) {
+        if descriptor.kind() == Some(DocumentKind::Index) {
             if depth >= DEEPEST_INDEX {
                 let problem = format!("indexes lie more than {DEEPEST_INDEX} deep in each other");
                 return Err(RootfsError::Layout { path: self.directory.clone(), problem });
             }
             let index: ImageIndex = self.json(descriptor)?;
-            return index
-                .manifests()
-                .iter()
-                .try_for_each(|inner| self.search(inner, tag.clone(), search, depth + 1));
+            return index.manifests.iter().try_for_each(|inner| self.search(inner, tag, search, depth + 1));
         }
-        if !is(media_type, &MediaType::ImageManifest) {
+        if descriptor.kind() != Some(DocumentKind::Manifest) {
             return Ok(());
         }
-        if let Some(platform) = descriptor.platform()
-            && !search.wants(platform.os(), platform.architecture(), platform.variant().as_deref())
-        {
+        if descriptor.platform.as_ref().is_some_and(|platform| !search.wants(platform)) {
             return Ok(());
         }
         let manifest: ImageManifest = self.json(descriptor)?;
         // Signatures and attestations are manifests, too.
-        if !is(manifest.config().media_type(), &MediaType::ImageConfig) {
+        if manifest.config.kind() != Some(DocumentKind::Configuration) {
             return Ok(());
         }
-        let configuration: ImageConfiguration = self.json(manifest.config())?;
-        let variant = configuration.variant().as_deref();
-        if search.wants(configuration.os(), configuration.architecture(), variant) {
+        let configuration: ImageConfiguration = self.json(&manifest.config)?;
+        if search.wants(&configuration.platform) {
             search.found.push(Image {
-                digest: descriptor.digest().to_string(),
-                tag,
-                layers: manifest.layers().clone(),
-                diff_ids: configuration.rootfs().diff_ids().clone(),
+                digest: descriptor.digest.clone(),
+                tag: tag.map(str::to_owned),
+                layers: manifest.layers,
+                diff_ids: configuration.rootfs.diff_ids,
             });
         }
         Ok(())
@@ -181,55 +163,52 @@ impl Layout {
     /// Reads a small blob, verified.
     fn json<T: DeserializeOwned>(&self, descriptor: &Descriptor) -> Result<T, RootfsError> {
         let blob = |problem| self.blob_problem(descriptor, problem);
-        if descriptor.size() > MOST_JSON_BYTES {
+        if descriptor.size > MOST_JSON_BYTES {
             return Err(blob(BlobProblem::TooLarge(MOST_JSON_BYTES)));
         }
         let (file, expected) = self.open_blob(descriptor)?;
         let mut bytes = Vec::new();
-        file.take(descriptor.size()).read_to_end(&mut bytes).map_err(|error| blob(BlobProblem::Io(error)))?;
-        let found = Sha256::of(&bytes).to_string();
+        file.take(descriptor.size).read_to_end(&mut bytes).map_err(|error| blob(BlobProblem::Io(error)))?;
+        let found = Sha256::of(&bytes);
         if found != expected {
-            return Err(blob(BlobProblem::Digest { found }));
+            return Err(blob(BlobProblem::Digest { found: found.to_string() }));
         }
         serde_json::from_slice(&bytes).map_err(|error| blob(BlobProblem::Json(error.to_string())))
     }
 
     fn verified_layer(&self, layer: &Descriptor) -> Result<File, RootfsError> {
         let blob = |problem| self.blob_problem(layer, problem);
-        let name = layer.media_type().to_string();
+        let name = &layer.media_type;
         // Compressed how is told by the bytes themselves.
         if !name.contains("tar") || name.contains("encrypted") {
-            return Err(blob(BlobProblem::MediaType(name)));
+            return Err(blob(BlobProblem::MediaType(name.clone())));
         }
         let (file, expected) = self.open_blob(layer)?;
         let (found, _) = Sha256::of_reader(file.file()).map_err(|error| blob(BlobProblem::Io(error)))?;
-        if found.to_string() != expected {
+        if found != expected {
             return Err(blob(BlobProblem::Digest { found: found.to_string() }));
         }
         Ok(file)
     }
 
     /// Opens a blob of the size it should have, and says which SHA-256 it should have.
-    fn open_blob<'d>(&self, descriptor: &'d Descriptor) -> Result<(File, &'d str), RootfsError> {
+    fn open_blob(&self, descriptor: &Descriptor) -> Result<(File, Sha256), RootfsError> {
         let blob = |problem| self.blob_problem(descriptor, problem);
-        if *descriptor.digest().algorithm() != DigestAlgorithm::Sha256 {
-            return Err(blob(BlobProblem::UnknownDigest));
-        }
-        let hex = descriptor.digest().digest();
-        let file = match File::open(self.directory.join("blobs/sha256").join(hex)) {
+        let sha256 = descriptor.sha256().ok_or_else(|| blob(BlobProblem::UnknownDigest))?;
+        let file = match File::open(self.directory.join("blobs/sha256").join(sha256.to_string())) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(blob(BlobProblem::Missing)),
             Err(error) => return Err(blob(BlobProblem::Io(error))),
         };
         let found = file.metadata().map_err(|error| blob(BlobProblem::Io(error)))?.len();
-        if found != descriptor.size() {
-            return Err(blob(BlobProblem::Size { expected: descriptor.size(), found }));
+        if found != descriptor.size {
+            return Err(blob(BlobProblem::Size { expected: descriptor.size, found }));
         }
-        Ok((file, hex))
+        Ok((file, sha256))
     }
 
     fn blob_problem(&self, descriptor: &Descriptor, problem: BlobProblem) -> RootfsError {
-        RootfsError::Blob { layout: self.directory.clone(), digest: descriptor.digest().to_string(), problem }
+        RootfsError::Blob { layout: self.directory.clone(), digest: descriptor.digest.clone(), problem }
     }
 
     fn no_image(&self, wanted: String, found: Vec<String>) -> RootfsError {
@@ -246,23 +225,19 @@ struct Search {
 
 impl Search {
     /// Variants say what a processor has beyond the least: `v8` is the least of arm64, `v1` that of amd64.
-    fn wants(&mut self, os: &Os, architecture: &OciArch, variant: Option<&str>) -> bool {
-        let (wanted, least) = match self.arch {
-            Arch::Amd64 => (OciArch::Amd64, "v1"),
-            Arch::Arm64 => (OciArch::ARM64, "v8"),
+    fn wants(&mut self, Platform { os, architecture, variant }: &Platform) -> bool {
+        let least = match self.arch {
+            Arch::Amd64 => "v1",
+            Arch::Arm64 => "v8",
         };
-        let variant = variant.filter(|variant| !variant.is_empty());
-        let wants =
-            *os == Os::Linux && *architecture == wanted && variant.is_none_or(|variant| variant == least);
+        let variant = variant.as_deref().filter(|variant| !variant.is_empty());
+        let wants = os == "linux"
+            && architecture == self.arch.property()
+            && variant.is_none_or(|variant| variant == least);
         if !wants {
             let variant = variant.map(|variant| format!("/{variant}")).unwrap_or_default();
             self.others.push(format!("{os}/{architecture}{variant}"));
         }
         wants
     }
-}
-
-/// Whether `found` is `wanted`, or what Docker calls it.
-fn is(found: &MediaType, wanted: &MediaType) -> bool {
-    found == wanted || wanted.to_docker_v2s2().is_ok_and(|docker| found.as_ref() == docker)
 }

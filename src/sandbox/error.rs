@@ -44,7 +44,7 @@ pub enum SandboxError {
 
     /// A step of the set-up failed, most often because of a path in the specification.
     #[error("cannot {step}: {error}")]
-    SetUp { step: String, error: String },
+    SetUp { step: String, error: String, fault: SetUpFault },
 
     #[error("cannot run {program:?}: {fault}")]
     Program { program: OsString, fault: ProgramFault },
@@ -58,6 +58,17 @@ pub enum SandboxError {
         "the process tree did not die within {seconds} seconds of being killed; processes may be left behind"
     )]
     Unkillable { seconds: u64 },
+}
+
+/// What a failed step of the set-up says of the next attempt.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SetUpFault {
+    /// Overlays cannot be made of the file systems on which these directories are: one is an overlay itself, or
+    /// lacks what one needs. No overlay of directories there will ever be mounted.
+    NoOverlaysThere,
+    /// Nothing: a path, a shortage of memory, a host that changed.
+    #[default]
+    Other,
 }
 
 /// Why the kernel would not start a program.

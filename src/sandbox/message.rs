@@ -29,7 +29,7 @@ use rustix::net::{
 use serde::de::{DeserializeOwned, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::error::ProgramFault;
+use super::error::{ProgramFault, SetUpFault};
 use super::spec::{Overlay, Spec};
 use super::tree::Outcome;
 
@@ -119,7 +119,7 @@ pub(super) enum Report {
     /// The command runs. One descriptor per overlay is attached.
     Running,
     /// A step failed; nothing runs of the command, or ever will in this nursery if it was not told one.
-    SetUpFailed { step: String, error: String },
+    SetUpFailed { step: String, error: String, fault: SetUpFault },
     /// The command could not be started; nothing runs.
     ProgramRefused { program: Text, fault: ProgramFault },
     /// The command has ended and every process it left is dead.

@@ -58,7 +58,9 @@ mod spec;
 mod tree;
 mod view;
 
-pub use error::{ProgramFault, SandboxError};
+pub(crate) use init::enter_user_and_mount_namespaces;
+
+pub use error::{ProgramFault, SandboxError, SetUpFault};
 pub use init::run as run_init;
 pub use isolation::{Isolation, Mode, NetworkIsolation, PreparedSandbox, Sandbox};
 pub use own_executable::{LIBRARY_PATH_OPTION, OwnExecutable};

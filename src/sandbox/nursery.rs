@@ -21,7 +21,7 @@ pub(super) struct Nursery {
     socket: UnixStream,
     listener: Listener,
     /// A step that failed when nobody was waiting for it, and why.
-    last_words: Option<(String, String)>,
+    last_words: Option<SandboxError>,
     ended: bool,
 }
 
@@ -45,8 +45,8 @@ impl Nursery {
             Ok(Heard::Report(Report::Prepared { lost, overlays })) => {
                 Ok((nursery, Allowed { overlays, lost }))
             }
-            Ok(Heard::Report(Report::SetUpFailed { step, error })) => {
-                Err(SandboxError::SetUp { step, error })
+            Ok(Heard::Report(Report::SetUpFailed { step, error, fault })) => {
+                Err(SandboxError::SetUp { step, error, fault })
             }
             Ok(_) => Err(nursery.death(sent)),
             Err(source) => Err(SandboxError::Control { doing: "hear from", source }),
@@ -102,8 +102,8 @@ impl Nursery {
             Ok(status) => status,
             Err(error) => return error,
         };
-        if let Some((step, error)) = self.last_words.take() {
-            return SandboxError::SetUp { step, error };
+        if let Some(error) = self.last_words.take() {
+            return error;
         }
         let said = self.listener.said();
         match sent {
@@ -120,8 +120,8 @@ impl Nursery {
         let _ = self.socket.shutdown(Shutdown::Write);
         loop {
             match self.listener.hear(&self.socket, Some(KILL_GRACE)) {
-                Ok(Heard::Report(Report::SetUpFailed { step, error })) => {
-                    self.last_words = Some((step, error));
+                Ok(Heard::Report(Report::SetUpFailed { step, error, fault })) => {
+                    self.last_words = Some(SandboxError::SetUp { step, error, fault });
                 }
                 Ok(Heard::Report(_)) => {}
                 Ok(Heard::Closed) => break,

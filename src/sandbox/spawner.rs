@@ -1,7 +1,9 @@
 //! For who runs many commands. Knows nothing of what they do.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
+
+use parking_lot::Mutex;
 
 use super::error::SandboxError;
 use super::isolation::{Isolation, Mode, Sandbox};
@@ -58,8 +60,7 @@ impl Spawner {
         let (sandbox, nursery, network) = Sandbox::prepare_for_many(mode, init_executable)?;
         let spawner = Self::start(&sandbox)?;
         let kind = Kind { network, root: RootFileSystem::Host };
-        *spawner.idle.unused.lock().unwrap_or_else(PoisonError::into_inner) =
-            nursery.map(|nursery| (kind, nursery));
+        *spawner.idle.unused.lock() = nursery.map(|nursery| (kind, nursery));
         Ok(spawner)
     }
 
@@ -95,7 +96,7 @@ impl Spawner {
 impl Idle {
     fn take(&self, kind: &Kind) -> Option<Nursery> {
         let unused = {
-            let mut unused = self.unused.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut unused = self.unused.lock();
             unused.take_if(|(of_kind, _)| of_kind == kind)
         };
         if let Some((_, mut nursery)) = unused
@@ -105,7 +106,7 @@ impl Idle {
         }
         loop {
             let mut nursery = {
-                let mut nurseries = self.nurseries.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut nurseries = self.nurseries.lock();
                 let of_this_kind = nurseries.get_mut(kind)?;
                 // The last one has perhaps only just ended a command.
                 if of_this_kind.len() < 2 {
@@ -124,7 +125,7 @@ impl Idle {
 impl Home {
     pub(super) fn take_back(&self, nursery: Nursery) {
         let Some(idle) = self.idle.upgrade() else { return };
-        let mut nurseries = idle.nurseries.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut nurseries = idle.nurseries.lock();
         let of_this_kind = nurseries.entry(self.kind.clone()).or_default();
         if of_this_kind.len() < idle.most {
             of_this_kind.push_back(nursery);

@@ -121,8 +121,8 @@ impl ProcessTree {
         let mut tree = Self { control, listener, state: State::Running, nursery, home };
         match tree.listener.hear(&tree.control.socket, None) {
             Ok(Heard::Report(Report::Running)) => Ok(tree),
-            Ok(Heard::Report(Report::SetUpFailed { step, error })) => {
-                Err(tree.refused(SandboxError::SetUp { step, error }))
+            Ok(Heard::Report(Report::SetUpFailed { step, error, fault })) => {
+                Err(tree.refused(SandboxError::SetUp { step, error, fault }))
             }
             Ok(Heard::Report(Report::ProgramRefused { program, fault })) => {
                 Err(tree.refused(SandboxError::Program { program: program.0, fault }))

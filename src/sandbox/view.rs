@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
-use super::error::SandboxError;
+use super::error::{SandboxError, SetUpFault};
 use super::message::{Mount, Registration, Root, Text};
 use super::spec::{RootFileSystem, Spec};
 use crate::emulation::Emulator;
@@ -101,6 +101,7 @@ impl Found {
         look().map_err(|error| SandboxError::SetUp {
             step: format!("find {path:?}, which the command is to see"),
             error: error.to_string(),
+            fault: SetUpFault::Other,
         })
     }
 

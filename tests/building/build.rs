@@ -434,7 +434,7 @@ fn an_interrupt_leaves_no_process_and_nothing_half_written() {
     let project = Project { name: "sleepy", requires: &[], imports: &[], sleeps: true, ..APP };
     let sdist = place.write("sleepy-1.0.tar.gz", project.sdist());
     let env = format!("TEST_MARK={mark}");
-    for (signal, code) in [(nix::sys::signal::SIGINT, 130), (nix::sys::signal::SIGTERM, 143)] {
+    for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143)] {
         let mut command = place.command(&[&sdist, "--env", &env, "--verbose"]);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).start();
         let mut lines = child.stderr();

@@ -4,8 +4,9 @@
 use std::collections::HashMap;
 use std::io::Write;
 use std::net::{TcpListener, TcpStream};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use sha2::Digest;
 
 use crate::support::waiting::Lines;
@@ -69,7 +70,7 @@ impl Server {
     }
 
     pub fn add(&self, path: &str, content_type: &'static str, body: impl Into<Vec<u8>>) {
-        self.state.lock().unwrap().pages.insert(path.to_owned(), (content_type, body.into()));
+        self.state.lock().pages.insert(path.to_owned(), (content_type, body.into()));
     }
 
     /// Serves the files and a PEP 691 page that lists them.
@@ -106,16 +107,16 @@ impl Server {
 
     /// The next `count` requests for `path` are answered with 500.
     pub fn fail(&self, path: &str, count: u32) {
-        self.state.lock().unwrap().failures.insert(path.to_owned(), count);
+        self.state.lock().failures.insert(path.to_owned(), count);
     }
 
     /// Only requests with this login (base64 of `user:password`) are answered.
     pub fn require(&self, encoded: &str) {
-        self.state.lock().unwrap().required = Some(format!("Basic {encoded}"));
+        self.state.lock().required = Some(format!("Basic {encoded}"));
     }
 
     pub fn requests(&self) -> Vec<Request> {
-        self.state.lock().unwrap().requests.clone()
+        self.state.lock().requests.clone()
     }
 }
 
@@ -136,7 +137,7 @@ fn answer(stream: TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
     let mut words = first.split_whitespace();
     let (method, path) = (words.next().unwrap_or("").to_owned(), words.next().unwrap_or("").to_owned());
     let (status, content_type, body) = {
-        let mut state = state.lock().unwrap();
+        let mut state = state.lock();
         state.requests.push(Request { path: path.clone(), authorization: authorization.clone() });
         let failures = state.failures.get_mut(&path).filter(|left| **left > 0);
         if let Some(left) = failures {

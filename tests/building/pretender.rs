@@ -1,11 +1,12 @@
 //! A server that tells its capabilities, or not even that, and remembers the headers it was sent.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use crosswheel::reapi::capabilities_server::{Capabilities, CapabilitiesServer};
 use crosswheel::reapi::{
     CacheCapabilities, ExecutionCapabilities, GetCapabilitiesRequest, ServerCapabilities, digest_function,
 };
+use parking_lot::Mutex;
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status};
 
@@ -26,7 +27,7 @@ impl Capabilities for Service {
         &self,
         request: Request<GetCapabilitiesRequest>,
     ) -> Result<Response<ServerCapabilities>, Status> {
-        self.seen.lock().unwrap().push(request.metadata().clone());
+        self.seen.lock().push(request.metadata().clone());
         self.answer.clone().map(Response::new)
     }
 }
@@ -78,7 +79,7 @@ impl Pretender {
 
     /// The values of a header in all requests so far.
     pub fn headers(&self, name: &str) -> Vec<String> {
-        let seen = self.seen.lock().unwrap();
+        let seen = self.seen.lock();
         let values = seen.iter().filter_map(|headers| headers.get(name));
         values.map(|value| value.to_str().unwrap().to_owned()).collect()
     }

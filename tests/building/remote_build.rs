@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::Stdio;
 
-use nix::sys::signal::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use super::build::APP;
@@ -12,6 +12,7 @@ use super::run::{Place, Run};
 use crate::support::packages::{Project, wheel};
 use crate::support::processes::{processes_marked, token};
 use crate::support::server::Server;
+use crate::support::visible_directory;
 use crate::support::waiting::{InTime, Started};
 
 /// A place with the sdist of `project` and a wheelhouse with `tool`; also the arguments that build it.
@@ -207,11 +208,7 @@ struct Waiting {
 
 impl Waiting {
     fn new() -> Self {
-        let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-        // Else the build would wait for ever: builds do not see these of the host.
-        let private =
-            ["/tmp", "/var/tmp", "/run"].iter().find(|private| directory.path().starts_with(private));
-        assert_eq!(private, None, "this test wants a target directory that sandboxes can see");
+        let directory = visible_directory();
         let go = directory.path().join("go").to_str().unwrap().to_owned();
         let (place, arguments) = place_with(&Project { waits_for: &go, ..APP });
         Self { directory, place, arguments }
@@ -278,7 +275,7 @@ fn an_interrupt_ends_the_build_over_there() {
     let mut lines = child.stderr();
     lines.until("backend is waiting");
     assert!(!processes_marked(&mark).is_empty());
-    child.signal(Signal::SIGINT);
+    child.signal(Signal::INT);
     lines.rest();
     assert_eq!(child.exit().code(), Some(130));
     assert_eq!(processes_marked(&mark), [""; 0].map(PathBuf::from));

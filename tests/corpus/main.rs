@@ -12,10 +12,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
-use std::sync::Mutex;
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Parser;
+use parking_lot::Mutex;
 use serde_json::Value;
 
 use waiting::{InTime, LONG_DEADLINE};
@@ -95,7 +95,7 @@ fn run(options: &Options) -> Result<bool> {
             scope.spawn(|| {
                 loop {
                     let index = {
-                        let mut next = next.lock().expect("no thread panics while it holds this");
+                        let mut next = next.lock();
                         *next += 1;
                         *next - 1
                     };
@@ -103,12 +103,12 @@ fn run(options: &Options) -> Result<bool> {
                     let directory = temporary.path().join(format!("row-{index}"));
                     let observation = observe(row, &directory, &cache, options.once);
                     eprintln!("{} {}", title(row), observation.result);
-                    observed.lock().expect("no thread panics while it holds this").insert(index, observation);
+                    observed.lock().insert(index, observation);
                 }
             });
         }
     });
-    let observed = observed.into_inner().expect("all threads have ended");
+    let observed = observed.into_inner();
     let table = table(&rows, &observed);
     print!("\n{table}");
     if let Some(path) = &options.markdown {

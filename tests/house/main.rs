@@ -7,3 +7,4 @@ mod dependencies;
 mod floors;
 mod imports;
 mod suites;
+mod waits;

@@ -7,7 +7,7 @@ use std::process::{Command as Process, ExitStatus, Output, Stdio};
 
 use crosswheel::cas::{DiskStore, StoreSettings};
 use crosswheel::platform::{Arch, Target};
-use nix::sys::signal::Signal;
+use rustix::process::Signal;
 
 use crate::markdown::{Command, Page};
 use crate::run::{PYTHON, Place};
@@ -150,7 +150,7 @@ impl Scene {
                 break;
             }
         }
-        server.signal(Signal::SIGTERM);
+        server.signal(Signal::TERM);
         said += &stdout.rest();
         Said { status: server.exit(), stdout: said, stderr: String::new() }
     }

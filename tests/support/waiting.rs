@@ -8,14 +8,14 @@ use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read, Write};
 use std::os::fd::AsFd;
 use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Output, Stdio};
+use std::sync::Once;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, Once};
 use std::thread::{self, Scope};
 use std::time::{Duration, Instant};
 
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use parking_lot::Mutex;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, Signal, kill_process};
 
 /// No machine is so busy that something that works takes longer.
 pub const DEADLINE: Duration = Duration::from_secs(120);
@@ -92,7 +92,7 @@ pub fn pause(time: Duration) {
 }
 
 fn late(what: &str, deadline: Duration) -> String {
-    format!("waited {} s for {what}, in vain", deadline.as_secs())
+    format!("waited {deadline:?} for {what}, in vain")
 }
 
 /// Does work of this process that nothing can interrupt. If it does not end, all of the process does.
@@ -122,7 +122,7 @@ impl Watched {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let test = thread::current().name().unwrap_or("a thread without a name").to_owned();
         let entry = (Instant::now() + UNTIL_ABORT, format!("{test}: {}", late(what, UNTIL_ABORT)));
-        WATCHED.lock().expect("nobody panics with this").insert(number, entry);
+        WATCHED.lock().insert(number, entry);
         WATCHDOG.call_once(|| drop(thread::spawn(watch)));
         Self(number)
     }
@@ -130,14 +130,14 @@ impl Watched {
 
 impl Drop for Watched {
     fn drop(&mut self) {
-        WATCHED.lock().expect("nobody panics with this").remove(&self.0);
+        WATCHED.lock().remove(&self.0);
     }
 }
 
 fn watch() {
     loop {
         thread::sleep(Duration::from_secs(1));
-        let watched = WATCHED.lock().expect("nobody panics with this");
+        let watched = WATCHED.lock();
         if let Some((_, late)) = watched.values().find(|(deadline, _)| *deadline < Instant::now()) {
             // Not `eprintln`, which a test that passes or is aborted does not show.
             let _ = writeln!(std::io::stderr(), "{late}");
@@ -198,11 +198,11 @@ impl Started {
     }
 
     pub fn pid(&self) -> Pid {
-        Pid::from_raw(self.child.id().try_into().expect("process numbers are small"))
+        Pid::from_child(&self.child)
     }
 
     pub fn signal(&self, signal: Signal) {
-        kill(self.pid(), signal).expect("nobody has waited for it yet");
+        kill_process(self.pid(), signal).expect("nobody has waited for it yet");
     }
 
     /// What it writes to its standard output, which must be a pipe.
@@ -261,7 +261,7 @@ impl Started {
         if let Some(status) = self.child.try_wait().expect("it is our child") {
             return status;
         }
-        let process = rustix::process::Pid::from_child(&self.child);
+        let process = Pid::from_child(&self.child);
         let process = rustix::process::pidfd_open(process, rustix::process::PidfdFlags::empty())
             .expect("this kernel has descriptors of processes");
         assert!(
@@ -317,12 +317,13 @@ impl<R: Read + AsFd> Reading<R> {
 /// Whether one of them has something to be read, or has ended, before the deadline.
 fn readable<'fd>(sources: impl IntoIterator<Item = std::os::fd::BorrowedFd<'fd>>, until: Instant) -> bool {
     let mut sources: Vec<_> =
-        sources.into_iter().map(|source| PollFd::new(source, PollFlags::POLLIN)).collect();
+        sources.into_iter().map(|source| PollFd::from_borrowed_fd(source, PollFlags::IN)).collect();
     loop {
         let left = until.saturating_duration_since(Instant::now());
-        match poll(&mut sources, PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)) {
+        let left = Timespec::try_from(left).expect("deadlines are near");
+        match poll(&mut sources, Some(&left)) {
             Ok(count) => return count > 0,
-            Err(nix::errno::Errno::EINTR) => (),
+            Err(rustix::io::Errno::INTR) => (),
             Err(error) => panic!("cannot wait for descriptors: {error}"),
         }
     }

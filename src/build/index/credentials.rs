@@ -3,8 +3,10 @@
 //! only to the origin (scheme, host, port) they were given for. Knows nothing of HTTP.
 
 use std::path::Path;
-use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::LazyLock;
 
+use parking_lot::{Mutex, MutexGuard};
+use percent_encoding::percent_decode_str;
 use regex::Regex;
 use url::Url;
 
@@ -93,7 +95,7 @@ impl Credentials {
     }
 
     fn known(&self) -> MutexGuard<'_, Vec<(Url, Login)>> {
-        self.by_prefix.lock().unwrap_or_else(PoisonError::into_inner)
+        self.by_prefix.lock()
     }
 }
 
@@ -118,21 +120,7 @@ pub fn without_login(url: &Url) -> Url {
 
 /// Percent-decodes a part of a URL; bytes that are not UTF-8 are replaced.
 pub fn decode(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let [first, tail @ ..] = rest {
-        let escaped = match (first, tail) {
-            (b'%', [high, low, after @ ..]) => std::str::from_utf8(&[*high, *low])
-                .ok()
-                .and_then(|digits| u8::from_str_radix(digits, 16).ok())
-                .map(|byte| (byte, after)),
-            _ => None,
-        };
-        let (byte, after) = escaped.unwrap_or((*first, tail));
-        bytes.push(byte);
-        rest = after;
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
+    percent_decode_str(text).decode_utf8_lossy().into_owned()
 }
 
 /// The `machine`, `default`, `login` and `password` tokens of a netrc file; macros are skipped.
@@ -230,6 +218,13 @@ mod tests {
         assert_eq!(password("https://one.example/"), "secret1");
         assert_eq!(password("https://two.example/"), "secret2");
         assert_eq!(password("https://three.example/"), "one1");
+    }
+
+    #[test]
+    fn a_percent_sign_and_two_hexadecimal_digits_are_a_byte_and_nothing_else_is() {
+        assert_eq!(decode("a%2Bb%2f%C3%A9"), "a+b/\u{e9}");
+        assert_eq!(decode("%+f %f %zz %"), "%+f %f %zz %");
+        assert_eq!(decode("%ff"), "\u{fffd}");
     }
 
     proptest! {

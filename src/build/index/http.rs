@@ -2,14 +2,14 @@
 //! Also reads `file:` URLs, so that callers need not care. Knows nothing of indexes or wheels.
 
 use std::io::{Read, Write};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use base64::Engine;
 use tempfile::NamedTempFile;
 use ureq::ResponseExt;
 use ureq::config::RedirectAuthHeaders;
-use ureq::tls::{RootCerts, TlsConfig};
+use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use url::Url;
 
 use super::credentials::{Credentials, without_login};
@@ -25,7 +25,8 @@ const FIRST_PAUSE: Duration = Duration::from_millis(200);
 /// Reads from http, https and file URLs.
 #[derive(Debug)]
 pub struct Http {
-    agent: ureq::Agent,
+    /// Made when it is first needed: most builds find all they need in the cache.
+    agent: OnceLock<ureq::Agent>,
     credentials: Arc<Credentials>,
     interrupt: Arc<Interrupt>,
     offline: bool,
@@ -171,18 +172,9 @@ impl From<FetchError> for BuildFailure {
 
 impl Http {
     /// A reader that answers requests with `credentials` and stops at `interrupt`. Proxies come from
-    /// the usual environment variables, trusted certificates from the platform or `SSL_CERT_FILE`.
+    /// the usual environment variables, trusted certificates from the system or `SSL_CERT_FILE`.
     pub fn new(credentials: Arc<Credentials>, interrupt: Arc<Interrupt>, offline: bool) -> Self {
-        let config = ureq::Agent::config_builder()
-            .http_status_as_error(false)
-            .user_agent(concat!("crosswheel/", env!("CARGO_PKG_VERSION")))
-            .redirect_auth_headers(RedirectAuthHeaders::SameHost)
-            .timeout_connect(Some(Duration::from_secs(15)))
-            .timeout_recv_response(Some(Duration::from_secs(60)))
-            .timeout_per_read(Some(Duration::from_secs(60)))
-            .tls_config(TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build())
-            .build();
-        Self { agent: config.new_agent(), credentials, interrupt, offline }
+        Self { agent: OnceLock::new(), credentials, interrupt, offline }
     }
 
     /// Who may read from where.
@@ -273,7 +265,8 @@ impl Http {
 
     fn request(&self, url: &Url, accept: &str) -> Result<Opened, FetchError> {
         let url = self.credentials.absorb(url);
-        let mut request = self.agent.get(url.as_str()).header("Accept", accept);
+        let mut request =
+            self.agent.get_or_init(|| agent(trusted())).get(url.as_str()).header("Accept", accept);
         if accept == "*/*" {
             // A transparently unpacked .tar.gz would not be the file whose hash is known.
             request = request.header("Accept-Encoding", "identity");
@@ -285,7 +278,7 @@ impl Http {
         }
         let response = request.call().map_err(|error| FetchError::Transport {
             url: url.clone(),
-            reason: self.credentials.redact(&error.to_string()),
+            reason: self.credentials.redact(&format!("{error}{}", hint(&error))),
         })?;
         let status = response.status().as_u16();
         if status != 200 {
@@ -298,6 +291,124 @@ impl Http {
     }
 }
 
+fn agent(trusted: RootCerts) -> ureq::Agent {
+    let config = ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        .user_agent(concat!("crosswheel/", env!("CARGO_PKG_VERSION")))
+        .redirect_auth_headers(RedirectAuthHeaders::SameHost)
+        .timeout_connect(Some(Duration::from_secs(15)))
+        .timeout_recv_response(Some(Duration::from_secs(60)))
+        .timeout_per_read(Some(Duration::from_secs(60)))
+        .tls_config(TlsConfig::builder().root_certs(trusted).build())
+        .build();
+    config.new_agent()
+}
+
+/// The authorities that gRPC trusts, too: it finds them with the same crate.
+fn trusted() -> RootCerts {
+    // What cannot be read is not trusted, and the error is about who was to be.
+    let found = rustls_native_certs::load_native_certs();
+    found.certs.iter().map(|authority| Certificate::from_der(authority).to_owned()).into()
+}
+
+/// What a failure to connect may mean.
+fn hint(error: &ureq::Error) -> &'static str {
+    if error.to_string().contains("UnknownIssuer") {
+        " (this system does not know the authority that signed its certificate; SSL_CERT_FILE can name more)"
+    } else {
+        ""
+    }
+}
+
 fn transport(url: &Url, error: &std::io::Error) -> FetchError {
     FetchError::Transport { url: without_login(url), reason: format!("the connection broke off: {error}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use rustls::pki_types::pem::PemObject;
+    use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+    use rustls::{ServerConfig, ServerConnection, StreamOwned};
+
+    use super::*;
+
+    /// Valid until 2120, as is the next, which it has signed. Nobody else trusts it.
+    const AUTHORITY: &str = "
+-----BEGIN CERTIFICATE-----
+MIIBdTCCARygAwIBAgIUO66Fd0tDAWia0W5dkmGuQUEr5Y8wCgYIKoZIzj0EAwIw
+IDEeMBwGA1UEAwwVQW4gYXV0aG9yaXR5IG9mIHRlc3RzMCAXDTIwMDEwMTAwMDAw
+MFoYDzIxMjAwMTAxMDAwMDAwWjAgMR4wHAYDVQQDDBVBbiBhdXRob3JpdHkgb2Yg
+dGVzdHMwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNCAATr6QEA+P5tNS7iGV13+oll
++0UlsXhMNDj3AYognESTRl6uc3wvBRPdoDJOdf85S0pYsHStcTYVW3y9dOLvfj4K
+ozIwMDAPBgNVHRMBAf8EBTADAQH/MB0GA1UdDgQWBBTwCeufDczzI5CO4VedxmLw
+RTdVSDAKBggqhkjOPQQDAgNHADBEAiB0OrlmEaXkaZhk1b75qXCihMx9xnI8p9wf
+eqyTG9spRgIgTGKPD0qCCzw9FLPoTsjLbI22g4iNf8OWiUqxRTRRCAE=
+-----END CERTIFICATE-----";
+    /// Of 127.0.0.1.
+    const CERTIFICATE: &str = "
+-----BEGIN CERTIFICATE-----
+MIIBljCCATygAwIBAgIUICTIXexP/4Rn9ZIhEUxAa/aHrTwwCgYIKoZIzj0EAwIw
+IDEeMBwGA1UEAwwVQW4gYXV0aG9yaXR5IG9mIHRlc3RzMCAXDTIwMDEwMTAwMDAw
+MFoYDzIxMjAwMTAxMDAwMDAwWjAUMRIwEAYDVQQDDAkxMjcuMC4wLjEwWTATBgcq
+hkjOPQIBBggqhkjOPQMBBwNCAAQPgZxG+8kPJMg6ezDirLsGT78K3zm8ijIUbitB
+0LNGKnCFix6O18lRiF4mc8ntv6xEPr1uaq2/Ij6nhwVwnVm+o14wXDAPBgNVHREE
+CDAGhwR/AAABMAkGA1UdEwQCMAAwHQYDVR0OBBYEFKAkPxwDTFSeTS7i+Lhqy63V
+gcBvMB8GA1UdIwQYMBaAFPAJ658NzPMjkI7hV53GYvBFN1VIMAoGCCqGSM49BAMC
+A0gAMEUCIQD4P3Ha4z3fv1K1uBBxBC9RjPPSZacddQmIYr2ZvcSfVwIgenslcrgh
+Rf9TMCPmIkkWl9eaO69PvDp+3utpSZ6gVeE=
+-----END CERTIFICATE-----";
+    const KEY: &str = "
+-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgqSzPLSquKw+qseXr
+oa0Qb5EP49/Ed2VWPDzNhZKp1m2hRANCAAQPgZxG+8kPJMg6ezDirLsGT78K3zm8
+ijIUbitB0LNGKnCFix6O18lRiF4mc8ntv6xEPr1uaq2/Ij6nhwVwnVm+
+-----END PRIVATE KEY-----";
+
+    /// Answers every request with `page`; returns its URL.
+    fn serve_over_tls() -> Url {
+        let certificate = CertificateDer::from_pem_slice(CERTIFICATE.as_bytes()).unwrap();
+        let key = PrivateKeyDer::from_pem_slice(KEY.as_bytes()).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate], key)
+            .unwrap();
+        let (config, listener) = (Arc::new(config), TcpListener::bind("127.0.0.1:0").unwrap());
+        let url = format!("https://{}/", listener.local_addr().unwrap()).parse().unwrap();
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let connection = ServerConnection::new(Arc::clone(&config)).unwrap();
+                let mut stream = StreamOwned::new(connection, stream.unwrap());
+                // A client that does not trust us hangs up.
+                if stream.read(&mut [0; 4096]).is_ok_and(|count| count > 0) {
+                    let _ = stream
+                        .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\nConnection: close\r\n\r\npage");
+                    let _ = stream.flush();
+                }
+            }
+        });
+        url
+    }
+
+    fn http(trusted: RootCerts) -> Http {
+        let agent = agent(trusted).into();
+        Http { agent, credentials: Arc::default(), interrupt: Interrupt::never(), offline: false }
+    }
+
+    #[test]
+    fn a_server_is_read_if_an_authority_that_is_trusted_has_signed_its_certificate() {
+        let authority = Certificate::from_pem(AUTHORITY.as_bytes()).unwrap();
+        let page = http([authority].into()).page(&serve_over_tls(), "text/html").unwrap();
+        assert_eq!(page.body, b"page");
+    }
+
+    #[test]
+    fn a_server_that_nobody_vouches_for_is_refused_with_a_way_out() {
+        let failure = http(trusted()).page(&serve_over_tls(), "text/html").unwrap_err();
+        assert!(failure.to_string().contains("SSL_CERT_FILE"), "{failure}");
+    }
 }

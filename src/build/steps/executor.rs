@@ -2,8 +2,10 @@
 //! reached: whoever started us does.
 
 use std::path::PathBuf;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::OnceLock;
 use std::thread::JoinHandle;
+
+use parking_lot::Mutex;
 
 use crate::build::failure::{BuildFailure, BuildFailureClass};
 use crate::client::{Client, ClientError};
@@ -75,7 +77,7 @@ impl Executor {
     }
 
     fn take(&self) -> Option<Connecting> {
-        self.connecting.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.connecting.lock().take()
     }
 }
 

@@ -5,11 +5,11 @@
 use std::collections::HashMap;
 use std::io::PipeReader;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::Path;
 
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use parking_lot::Mutex;
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
 use rustix::io::Errno;
 
@@ -69,12 +69,9 @@ impl Watch {
                     }
                 }
                 Err(Errno::AGAIN) => {
-                    let mut wanted = [
-                        PollFd::new(inotify.as_fd(), PollFlags::POLLIN),
-                        PollFd::new(stop.as_fd(), PollFlags::POLLIN),
-                    ];
-                    let _ = poll(&mut wanted, PollTimeout::NONE);
-                    if wanted[1].any().unwrap_or(true) {
+                    let mut wanted = [PollFd::new(inotify, PollFlags::IN), PollFd::new(stop, PollFlags::IN)];
+                    let _ = poll(&mut wanted, None);
+                    if !wanted[1].revents().is_empty() {
                         return;
                     }
                 }

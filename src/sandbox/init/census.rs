@@ -9,14 +9,16 @@ use std::collections::HashMap;
 use std::io;
 use std::path::Path;
 
-use nix::unistd::Pid;
+use rustix::process::Pid;
 
 /// A process as its `/proc/PID/stat` shows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Process {
     pub pid: Pid,
-    pub parent: Pid,
-    pub group: Pid,
+    /// None in our pid namespace, if there is none.
+    pub parent: Option<Pid>,
+    /// None in our pid namespace, if there is none.
+    pub group: Option<Pid>,
     /// A process that is dead and only waits to be reaped.
     pub zombie: bool,
     pub resident_pages: u64,
@@ -25,8 +27,8 @@ pub(super) struct Process {
 /// Our own number in the process table at `/proc`, which need not be that of our pid namespace.
 pub(super) fn own_pid() -> io::Result<Pid> {
     let link = fs_err::read_link("/proc/self")?;
-    let pid = link.to_str().and_then(|pid| pid.parse().ok());
-    pid.map(Pid::from_raw).ok_or_else(|| io::Error::other(format!("/proc/self leads to {link:?}")))
+    let pid = link.to_str().and_then(|pid| number(pid)?);
+    pid.ok_or_else(|| io::Error::other(format!("/proc/self leads to {link:?}")))
 }
 
 /// All descendants of `ancestor`, itself excluded, at about this moment.
@@ -36,7 +38,7 @@ pub(super) fn descendants(ancestor: Pid) -> io::Result<Vec<Process>> {
 
 /// The process with this number, if there is one.
 pub(super) fn find(pid: Pid) -> Option<Process> {
-    let stat = fs_err::read(Path::new("/proc").join(pid.to_string()).join("stat")).ok()?;
+    let stat = fs_err::read(Path::new("/proc").join(pid.as_raw_pid().to_string()).join("stat")).ok()?;
     parse(&stat)
 }
 
@@ -44,9 +46,9 @@ fn all() -> io::Result<Vec<Process>> {
     let mut processes = Vec::new();
     for entry in fs_err::read_dir("/proc")? {
         let name = entry?.file_name();
-        if let Some(pid) = name.to_str().and_then(|name| name.parse().ok()) {
+        if let Some(pid) = name.to_str().and_then(|name| number(name)?) {
             // One that ended since is none of ours any more.
-            processes.extend(find(Pid::from_raw(pid)));
+            processes.extend(find(pid));
         }
     }
     Ok(processes)
@@ -55,7 +57,9 @@ fn all() -> io::Result<Vec<Process>> {
 fn below(ancestor: Pid, processes: &[Process]) -> Vec<Process> {
     let mut children: HashMap<Pid, Vec<Process>> = HashMap::new();
     for process in processes {
-        children.entry(process.parent).or_default().push(*process);
+        if let Some(parent) = process.parent {
+            children.entry(parent).or_default().push(*process);
+        }
     }
     let mut found = children.remove(&ancestor).unwrap_or_default();
     let mut looked_at = 0;
@@ -73,21 +77,26 @@ fn below(ancestor: Pid, processes: &[Process]) -> Vec<Process> {
 fn parse(stat: &[u8]) -> Option<Process> {
     let name_start = stat.iter().position(|byte| *byte == b'(')?;
     let name_end = stat.iter().rposition(|byte| *byte == b')')?;
-    let pid = std::str::from_utf8(&stat[..name_start]).ok()?.trim().parse().ok()?;
+    let pid = number(std::str::from_utf8(&stat[..name_start]).ok()?.trim())??;
     let mut rest = std::str::from_utf8(&stat[name_end + 1..]).ok()?.split_ascii_whitespace();
     // Fields 3, 4, 5 and 24.
     let state = rest.next()?;
-    let parent = rest.next()?.parse().ok()?;
-    let group = rest.next()?.parse().ok()?;
+    let parent = number(rest.next()?)?;
+    let group = number(rest.next()?)?;
     let resident: i64 = rest.nth(18)?.parse().ok()?;
     Some(Process {
-        pid: Pid::from_raw(pid),
-        parent: Pid::from_raw(parent),
-        group: Pid::from_raw(group),
+        pid,
+        parent,
+        group,
         zombie: matches!(state, "Z" | "X"),
         // The counter is kept per processor and may be off to the negative side for a moment.
         resident_pages: resident.try_into().unwrap_or(0),
     })
+}
+
+/// The number of a process, which is 0 for none.
+fn number(text: &str) -> Option<Option<Pid>> {
+    text.parse().ok().filter(|number| *number >= 0).map(Pid::from_raw)
 }
 
 #[cfg(test)]
@@ -97,11 +106,11 @@ mod tests {
     use super::*;
 
     fn process(pid: i32, parent: i32) -> Process {
-        let group = Pid::from_raw(42);
+        let pid_of = Pid::from_raw;
         Process {
-            pid: Pid::from_raw(pid),
-            parent: Pid::from_raw(parent),
-            group,
+            pid: pid_of(pid).unwrap(),
+            parent: pid_of(parent),
+            group: pid_of(42),
             zombie: false,
             resident_pages: 1,
         }
@@ -121,9 +130,9 @@ mod tests {
         }
 
         #[test]
-        fn no_table_makes_the_search_endless(links in prop::collection::vec((0..20, 0..20), 0..40)) {
+        fn no_table_makes_the_search_endless(links in prop::collection::vec((1..20, 0..20), 0..40)) {
             let table: Vec<Process> = links.into_iter().map(|(pid, parent)| process(pid, parent)).collect();
-            prop_assert!(below(Pid::from_raw(0), &table).len() <= table.len());
+            prop_assert!(below(Pid::INIT, &table).len() <= table.len());
         }
     }
 
@@ -131,16 +140,16 @@ mod tests {
     fn descendants_are_found_at_any_depth_and_others_are_not() {
         let table = [process(2, 1), process(3, 2), process(4, 3), process(5, 1), process(6, 5)];
         let found: Vec<i32> =
-            below(Pid::from_raw(2), &table).iter().map(|process| process.pid.as_raw()).collect();
+            below(Pid::from_raw(2).unwrap(), &table).iter().map(|process| process.pid.as_raw_pid()).collect();
         assert_eq!(found, [3, 4]);
     }
 
     #[test]
     fn this_process_finds_itself() {
         let own = own_pid().unwrap();
-        assert_eq!(own, nix::unistd::getpid());
+        assert_eq!(own, rustix::process::getpid());
         let found = find(own).unwrap();
-        assert_eq!(found.parent, nix::unistd::getppid());
+        assert_eq!(found.parent, rustix::process::getppid());
         assert!(found.resident_pages > 0);
     }
 }

@@ -7,11 +7,13 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use nix::errno::Errno;
-use nix::sys::prctl;
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use nix::sys::signal::Signal;
-use nix::unistd::{Pid, chdir, dup2_stderr, dup2_stdin, dup2_stdout, getppid, setsid};
+use rustix::io::Errno;
+use rustix::process::{
+    Pid, Resource, Rlimit, Signal, chdir, getppid, getrlimit, set_parent_process_death_signal, setrlimit,
+    setsid,
+};
+use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
+use rustix::thread::set_no_new_privs;
 
 use super::step::{Failure, Step};
 use super::supervise::Realm;
@@ -69,23 +71,20 @@ impl Start {
     fn prepare(&self, [stdin, stdout, stderr]: &[OwnedFd; 3], supervisor: Pid) -> Result<(), Failure> {
         setsid().step(|| "start a session".to_owned())?;
         if self.realm == Realm::Descendants {
-            prctl::set_pdeathsig(Signal::SIGKILL).step(|| "tie the command to its supervisor".to_owned())?;
+            set_parent_process_death_signal(Some(Signal::KILL))
+                .step(|| "tie the command to its supervisor".to_owned())?;
         }
         // A supervisor that ended before it could be tied to has left us to somebody else. Process 1 cannot:
         // we would be dead. What getpid() says in it is what getppid() says here.
-        if getppid() != supervisor {
-            return Err(Failure {
-                step: "stay with the supervisor".to_owned(),
-                error: "it is gone".to_owned(),
-            });
+        if getppid() != Some(supervisor) {
+            return Err(Failure::new("stay with the supervisor", "it is gone"));
         }
         dup2_stdin(stdin).step(|| "set standard input".to_owned())?;
         dup2_stdout(stdout).step(|| "set standard output".to_owned())?;
         dup2_stderr(stderr).step(|| "set standard error".to_owned())?;
-        let (_, hard) =
-            getrlimit(Resource::RLIMIT_CORE).step(|| "read the limit of core files".to_owned())?;
-        setrlimit(Resource::RLIMIT_CORE, 0, hard).step(|| "forbid core files".to_owned())?;
-        prctl::set_no_new_privs().step(|| "forbid new privileges".to_owned())?;
+        let none = Rlimit { current: Some(0), ..getrlimit(Resource::Core) };
+        setrlimit(Resource::Core, none).step(|| "forbid core files".to_owned())?;
+        set_no_new_privs(true).step(|| "forbid new privileges".to_owned())?;
         if self.realm == Realm::PidNamespace {
             system::drop_capabilities().step(|| "drop capabilities".to_owned())?;
         }
@@ -119,14 +118,14 @@ fn candidates(program: &OsStr, path: Option<&OsStr>) -> Vec<PathBuf> {
         .unwrap_or_default()
 }
 
-fn explain(error: Errno, file: &Path) -> ProgramFault {
-    match error {
+fn explain(error: io::Error, file: &Path) -> ProgramFault {
+    match Errno::from_io_error(&error) {
         // The kernel says the same of a file and of the interpreter it names.
-        Errno::ENOENT if file.exists() => ProgramFault::InterpreterMissing,
-        Errno::ENOENT | Errno::ENOTDIR => ProgramFault::NotFound,
-        Errno::EACCES => explain_denial(file),
-        Errno::ENOEXEC => ProgramFault::WrongFormat,
-        other => ProgramFault::Other(io::Error::from(other).to_string()),
+        Some(Errno::NOENT) if file.exists() => ProgramFault::InterpreterMissing,
+        Some(Errno::NOENT | Errno::NOTDIR) => ProgramFault::NotFound,
+        Some(Errno::ACCESS) => explain_denial(file),
+        Some(Errno::NOEXEC) => ProgramFault::WrongFormat,
+        _ => ProgramFault::Other(error.to_string()),
     }
 }
 

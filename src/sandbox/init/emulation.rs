@@ -10,9 +10,9 @@ use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
-use nix::mount::{MntFlags, MsFlags, mount, umount2};
-use nix::sched::CloneFlags;
 use rustix::fs::{Mode, OFlags};
+use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
+use rustix::thread::UnshareFlags;
 
 use super::namespaces;
 use super::root::make_private;
@@ -24,17 +24,17 @@ use crate::sandbox::message::Registration;
 /// is good for the user namespaces within that one. What commands get is one of those, as the files of a
 /// binfmt_misc belong to the user 0, whom commands are not to be.
 pub(super) fn register(registration: &Registration) -> Result<OwnedFd, Failure> {
-    namespaces::enter(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS, 0)?;
+    namespaces::enter(UnshareFlags::NEWUSER | UnshareFlags::NEWNS, 0)?;
     make_private("/")?;
     // Any directory would do; `/proc` was just used, so it is there.
     let place = Path::new("/proc");
-    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
-    mount(Some("binfmt_misc"), place, Some("binfmt_misc"), flags, None::<&str>)
+    let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+    mount("binfmt_misc", place, "binfmt_misc", flags, None)
         .step(|| "mount a binfmt_misc of a sandbox's own (possible since Linux 6.7)".to_owned())?;
     let registered = write(place, registration);
     let opened = rustix::fs::open(place, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
         .step(|| "keep a binfmt_misc open".to_owned());
-    umount2(place, MntFlags::MNT_DETACH).step(|| "unmount a binfmt_misc".to_owned())?;
+    unmount(place, UnmountFlags::DETACH).step(|| "unmount a binfmt_misc".to_owned())?;
     registered?;
     opened
 }

@@ -12,9 +12,10 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
-use nix::sched::{CloneFlags, unshare};
-use nix::unistd::{Gid, Uid, getegid, geteuid, sethostname};
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
+use rustix::process::{Gid, Uid, getegid, geteuid};
+use rustix::system::sethostname;
+use rustix::thread::UnshareFlags;
 
 use super::emulation;
 use super::root::{Template, Unfinished};
@@ -29,8 +30,8 @@ const INNER_ID: u32 = 1000;
 const HOST_NAME: &str = "crosswheel";
 
 /// What each command gets of its own.
-pub(super) const OF_A_COMMAND: CloneFlags =
-    CloneFlags::CLONE_NEWNS.union(CloneFlags::CLONE_NEWPID).union(CloneFlags::CLONE_NEWIPC);
+pub(super) const OF_A_COMMAND: UnshareFlags =
+    UnshareFlags::NEWNS.union(UnshareFlags::NEWPID).union(UnshareFlags::NEWIPC);
 
 /// What is left to be done for each command stands on this.
 pub(super) struct Ground {
@@ -45,12 +46,12 @@ impl Ground {
     pub(super) fn enter(request: &Request) -> Result<Self, Failure> {
         let privileged = geteuid().is_root();
         let emulation = request.emulator.as_ref().map(emulation::register).transpose()?;
-        let mut namespaces = CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWUTS;
+        let mut namespaces = UnshareFlags::NEWUSER | UnshareFlags::NEWNS | UnshareFlags::NEWUTS;
         if request.network == Network::Namespace {
-            namespaces |= CloneFlags::CLONE_NEWNET;
+            namespaces |= UnshareFlags::NEWNET;
         }
         enter(namespaces, INNER_ID)?;
-        sethostname(HOST_NAME).step(|| format!("set the host name {HOST_NAME}"))?;
+        sethostname(HOST_NAME.as_bytes()).step(|| format!("set the host name {HOST_NAME}"))?;
         if request.network == Network::Namespace {
             raise_loopback().step(|| "raise the loopback interface".to_owned())?;
             forget_closed_connections();
@@ -82,10 +83,20 @@ impl Ground {
     }
 }
 
+/// Moves this process into user and mount namespaces of its own, in which it is root. For a process that does
+/// nothing else: it must have a single thread, and stays there.
+///
+/// # Errors
+/// Says which step the host does not allow.
+pub(crate) fn enter_user_and_mount_namespaces() -> Result<(), String> {
+    enter(UnshareFlags::NEWUSER | UnshareFlags::NEWNS, 0)
+        .map_err(|failure| format!("cannot {}: {}", failure.step, failure.error))
+}
+
 /// Moves this process into new namespaces, of which one is a user namespace in which we are the user `inner`.
-pub(super) fn enter(namespaces: CloneFlags, inner: u32) -> Result<(), Failure> {
+pub(super) fn enter(namespaces: UnshareFlags, inner: u32) -> Result<(), Failure> {
     let (uid, gid) = (geteuid(), getegid());
-    unshare(namespaces).step(|| "create namespaces".to_owned())?;
+    system::enter_namespaces(namespaces).step(|| "create namespaces".to_owned())?;
     map_ids(inner, uid, gid)
 }
 

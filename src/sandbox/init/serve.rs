@@ -11,21 +11,21 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 
-use nix::sched::CloneFlags;
-use nix::sys::prctl;
-use nix::sys::signal::SigSet;
-use nix::sys::stat::{Mode, umask};
+use rustix::fs::Mode;
+use rustix::process::{DumpableBehavior, set_dumpable_behavior, umask};
+use rustix::thread::UnshareFlags;
 
 use super::filter;
 use super::namespaces;
 use super::namespaces::Ground;
-use super::step::{Failure, Step};
 use super::supervise;
-use super::supervisor::Supervisor;
 use super::system;
-use super::system::{SingleThreaded, Stack};
 use crate::sandbox::message;
 use crate::sandbox::message::{Network, Report, Request};
+
+use super::step::{Failure, Step};
+use super::supervisor::Supervisor;
+use super::system::{SingleThreaded, Stack};
 
 /// The whole of `crosswheel sandbox-init`. Must be called before the process has made a second thread.
 pub fn run() -> ExitCode {
@@ -67,15 +67,15 @@ fn serve() -> io::Result<Life> {
     let Some((request, _)) = message::receive::<Request>(&socket)? else { return Ok(Life::Over) };
     // A signal meant for the command must not end the one that cleans up after it. The command gets its own
     // mask.
-    SigSet::all().thread_block()?;
+    system::block_signals()?;
     // For the mount points made on the way as for the command.
-    umask(Mode::S_IWGRP | Mode::S_IWOTH);
+    umask(Mode::WGRP | Mode::WOTH);
     let (supervisor_stack, command_stack) = (Stack::new()?, Stack::new()?);
     let nursery = Nursery { alone, socket: socket.into(), request, supervisor_stack, command_stack };
     match nursery.build() {
         Ok(ground) => {
             // A process of the same user could otherwise trace us, and keep us from killing it.
-            prctl::set_dumpable(false)?;
+            set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
             nursery.raise_commands(ground.as_ref())
         }
         Err(failure) => {
@@ -110,7 +110,7 @@ impl Nursery {
     fn raise_commands(mut self, ground: Option<&Ground>) -> io::Result<Life> {
         let mut first = true;
         loop {
-            let namespaces = ground.map_or(CloneFlags::empty(), |_| namespaces::OF_A_COMMAND);
+            let namespaces = ground.map_or(UnshareFlags::empty(), |_| namespaces::OF_A_COMMAND);
             let supervisor = Supervisor {
                 alone: &self.alone,
                 stack: &mut self.command_stack,

@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 
+use crate::sandbox::error::SetUpFault;
 use crate::sandbox::message::Report;
 
 /// What was attempted and what came of it.
@@ -10,11 +11,18 @@ pub(super) struct Failure {
     /// In the imperative: "mount a tmpfs on /tmp".
     pub step: String,
     pub error: String,
+    pub fault: SetUpFault,
+}
+
+impl Failure {
+    pub(super) fn new(step: impl Into<String>, error: impl Display) -> Self {
+        Self { step: step.into(), error: error.to_string(), fault: SetUpFault::Other }
+    }
 }
 
 impl From<Failure> for Report {
     fn from(failure: Failure) -> Self {
-        Self::SetUpFailed { step: failure.step, error: failure.error }
+        Self::SetUpFailed { step: failure.step, error: failure.error, fault: failure.fault }
     }
 }
 
@@ -25,6 +33,6 @@ pub(super) trait Step<T> {
 
 impl<T, E: Display> Step<T> for Result<T, E> {
     fn step(self, step: impl FnOnce() -> String) -> Result<T, Failure> {
-        self.map_err(|error| Failure { step: step(), error: error.to_string() })
+        self.map_err(|error| Failure::new(step(), error))
     }
 }

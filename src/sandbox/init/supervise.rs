@@ -3,21 +3,19 @@
 
 use std::collections::HashSet;
 use std::io::{self, Read};
-use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::resource::{UsageWho, getrusage};
-use nix::sys::signal::{self, SigSet, Signal};
-use nix::sys::signalfd::{SfdFlags, SignalFd};
-use nix::sys::time::TimeValLike;
-use nix::unistd::{Pid, SysconfVar, getpgrp, sysconf};
-use rustix::process::{PidfdFlags, WaitOptions, WaitStatus, pidfd_open, pidfd_send_signal};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::process::{
+    Pid, PidfdFlags, Signal, WaitOptions, WaitStatus, getpgrp, kill_process, kill_process_group, pidfd_open,
+    pidfd_send_signal,
+};
 
 use super::census::{self, Process};
+use super::system::{self, ChildEnds, ChildrenUsage};
 use crate::sandbox::message::Report;
 use crate::sandbox::tree::Outcome;
 
@@ -39,31 +37,30 @@ const SAMPLING_SHARE: u32 = 20;
 /// blocked.
 pub(super) fn supervise(control: &UnixStream, main: Pid, realm: Realm) -> io::Result<Report> {
     let mut tree = Tree { main, realm, own_pid: census::own_pid()?, outcome: None };
-    let mut meter = Meter::new(tree.own_pid)?;
+    let mut meter = Meter::new(tree.own_pid);
     let killed = tree.watch(control, &mut meter)?;
     tree.kill()?;
-    let usage = getrusage(UsageWho::RUSAGE_CHILDREN)?;
-    // The kernel counts in KiB. Ours when we forked is in it, which is a few MB.
-    let largest = u64::try_from(usage.max_rss()).unwrap_or(0) * 1024;
+    let usage = ChildrenUsage::so_far()?;
     Ok(Report::Finished {
         outcome: tree.outcome.ok_or_else(|| io::Error::other("the command ended and left no status"))?,
         killed,
-        peak_memory_bytes: meter.peak_bytes.max(largest),
-        user_microseconds: u64::try_from(usage.user_time().num_microseconds()).unwrap_or(0),
-        system_microseconds: u64::try_from(usage.system_time().num_microseconds()).unwrap_or(0),
+        // Ours when we forked counts for the largest, which is a few MB.
+        peak_memory_bytes: meter.peak_bytes.max(usage.largest),
+        user_microseconds: u64::try_from(usage.user.as_micros()).unwrap_or(u64::MAX),
+        system_microseconds: u64::try_from(usage.system.as_micros()).unwrap_or(u64::MAX),
     })
 }
 
 /// Waits for the end of a child; returns its exit code, or 128 and the signal that ended it.
 pub(super) fn wait_for(child: Pid) -> io::Result<i32> {
     loop {
-        match rustix::process::waitpid(rustix::process::Pid::from_raw(child.as_raw()), WaitOptions::empty()) {
+        match rustix::process::waitpid(Some(child), WaitOptions::empty()) {
             Ok(Some((_, status))) => match outcome(status) {
                 Some(Outcome::Code(code)) => return Ok(code),
                 Some(Outcome::Signal(signal)) => return Ok(128 + signal),
                 None => {}
             },
-            Ok(None) | Err(rustix::io::Errno::INTR) => {}
+            Ok(None) | Err(Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
     }
@@ -81,28 +78,20 @@ struct Tree {
 impl Tree {
     /// Returns whether `main` was still running when it was to be killed.
     fn watch(&mut self, control: &UnixStream, meter: &mut Meter) -> io::Result<bool> {
-        let mut child_ended = SigSet::empty();
-        child_ended.add(Signal::SIGCHLD);
-        let signals = SignalFd::with_flags(&child_ended, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
+        let child_ends = ChildEnds::new()?;
         loop {
             self.reap()?;
             if self.outcome.is_some() {
                 return Ok(false);
             }
             let patience = meter.sample_if_due()?;
-            let mut watched = [
-                PollFd::new(signals.as_fd(), PollFlags::POLLIN),
-                PollFd::new(control.as_fd(), PollFlags::POLLIN),
-            ];
-            // One millisecond more than asked is better than asking again for none.
-            let timeout =
-                PollTimeout::try_from(patience + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX);
-            match poll(&mut watched, timeout) {
-                Ok(_) | Err(Errno::EINTR) => {}
+            let mut watched = [PollFd::new(&child_ends, PollFlags::IN), PollFd::new(control, PollFlags::IN)];
+            match poll(&mut watched, Timespec::try_from(patience).ok().as_ref()) {
+                Ok(_) | Err(Errno::INTR) => {}
                 Err(error) => return Err(error.into()),
             }
-            let [_, control_event] = watched.map(|fd| fd.any().unwrap_or(true));
-            while signals.read_signal()?.is_some() {}
+            let [_, control_event] = watched.map(|fd| !fd.revents().is_empty());
+            child_ends.forget()?;
             if control_event {
                 // A byte is an order to kill, the end of the stream means that we have been left alone.
                 let _ = { control }.read(&mut [0]);
@@ -118,7 +107,8 @@ impl Tree {
         let mut pause = Duration::ZERO;
         while self.reap()? {
             let new = match self.realm {
-                Realm::PidNamespace => kill_all_others()?,
+                // At one stroke: the kernel lets nobody fork meanwhile.
+                Realm::PidNamespace => system::kill_all_others().map(|()| false)?,
                 Realm::Descendants => kill_descendants(self.own_pid, &mut known)?,
             };
             // As long as there are new ones they may be faster than we are; else we only wait for the kernel.
@@ -137,13 +127,13 @@ impl Tree {
         loop {
             match rustix::process::wait(WaitOptions::NOHANG) {
                 Ok(Some((pid, status))) => {
-                    if pid.as_raw_nonzero().get() == self.main.as_raw() {
+                    if pid == self.main {
                         self.outcome = outcome(status).or(self.outcome);
                     }
                 }
                 Ok(None) => return Ok(true),
-                Err(rustix::io::Errno::CHILD) => return Ok(false),
-                Err(rustix::io::Errno::INTR) => {}
+                Err(Errno::CHILD) => return Ok(false),
+                Err(Errno::INTR) => {}
                 Err(error) => return Err(error.into()),
             }
         }
@@ -155,14 +145,6 @@ fn outcome(status: WaitStatus) -> Option<Outcome> {
     code.or_else(|| status.terminating_signal().map(Outcome::Signal))
 }
 
-/// Process 1 of a pid namespace kills all others at one stroke: the kernel lets nobody fork meanwhile.
-fn kill_all_others() -> io::Result<bool> {
-    match signal::kill(Pid::from_raw(-1), Signal::SIGKILL) {
-        Ok(()) | Err(Errno::ESRCH) => Ok(false),
-        Err(error) => Err(error.into()),
-    }
-}
-
 /// Returns whether there were any that are not in `known`.
 fn kill_descendants(own_pid: Pid, known: &mut HashSet<Pid>) -> io::Result<bool> {
     let running: Vec<Process> =
@@ -171,10 +153,10 @@ fn kill_descendants(own_pid: Pid, known: &mut HashSet<Pid>) -> io::Result<bool> 
     // lines of such, in C, are dead after 0.3 s; one by one it takes 5 to 15 s. Groups never cross sessions,
     // and the command got its own, so all members of a descendant's group are descendants. The number cannot
     // mean another group by now: the kernel goes through all numbers before it gives one out again.
-    let groups: HashSet<Pid> = running.iter().map(|process| process.group).collect();
+    let groups: HashSet<Pid> = running.iter().filter_map(|process| process.group).collect();
     for group in groups {
-        if group.as_raw() > 1 && group != getpgrp() {
-            let _ = signal::killpg(group, Signal::SIGKILL);
+        if !group.is_init() && group != getpgrp() {
+            let _ = kill_process_group(group, Signal::KILL);
         }
     }
     let mut new = false;
@@ -189,18 +171,17 @@ fn kill_descendants(own_pid: Pid, known: &mut HashSet<Pid>) -> io::Result<bool> 
 /// descriptor holds on to one process, and if after opening it the table still shows our descendant, it is
 /// that one.
 fn kill_if_same(own_pid: Pid, process: &Process) {
-    let Some(pid) = rustix::process::Pid::from_raw(process.pid.as_raw()) else { return };
-    let held = pidfd_open(pid, PidfdFlags::empty());
-    let same =
-        census::find(process.pid).is_some_and(|now| now.parent == process.parent || now.parent == own_pid);
+    let held = pidfd_open(process.pid, PidfdFlags::empty());
+    let same = census::find(process.pid)
+        .is_some_and(|now| now.parent == process.parent || now.parent == Some(own_pid));
     // Failures mean that it is dead already; one that is not will be found again.
     match held {
         Ok(held) if same => {
-            let _ = pidfd_send_signal(held, rustix::process::Signal::KILL);
+            let _ = pidfd_send_signal(held, Signal::KILL);
         }
         // Before Linux 5.3.
-        Err(rustix::io::Errno::NOSYS) if same => {
-            let _ = signal::kill(process.pid, Signal::SIGKILL);
+        Err(Errno::NOSYS) if same => {
+            let _ = kill_process(process.pid, Signal::KILL);
         }
         _ => {}
     }
@@ -215,10 +196,9 @@ struct Meter {
 }
 
 impl Meter {
-    fn new(own_pid: Pid) -> io::Result<Self> {
-        let page_bytes =
-            sysconf(SysconfVar::PAGE_SIZE)?.and_then(|size| size.try_into().ok()).unwrap_or(4096);
-        Ok(Self { own_pid, page_bytes, peak_bytes: 0, next_sample: Instant::now() + SAMPLING_INTERVAL })
+    fn new(own_pid: Pid) -> Self {
+        let page_bytes = rustix::param::page_size() as u64;
+        Self { own_pid, page_bytes, peak_bytes: 0, next_sample: Instant::now() + SAMPLING_INTERVAL }
     }
 
     /// Returns the time until the next sample.

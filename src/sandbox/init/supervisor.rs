@@ -5,11 +5,10 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 
-use nix::sched::CloneFlags;
-use nix::sys::prctl;
-use nix::sys::signal::Signal;
-use nix::unistd::{Pid, dup2_stderr, getpid};
 use rustix::io::DupFlags;
+use rustix::process::{Pid, Signal, getpid, set_child_subreaper, set_parent_process_death_signal};
+use rustix::stdio::dup2_stderr;
+use rustix::thread::UnshareFlags;
 
 use super::command::Start;
 use super::namespaces::Ground;
@@ -60,12 +59,13 @@ impl Supervisor<'_> {
 
     fn make_ready(&self) -> Result<Option<Unfinished>, Failure> {
         // If the one who waits for us is killed, nobody else would notice.
-        prctl::set_pdeathsig(Signal::SIGKILL).step(|| "tie the supervisor to its parent".to_owned())?;
+        set_parent_process_death_signal(Some(Signal::KILL))
+            .step(|| "tie the supervisor to its parent".to_owned())?;
         match self.ground {
             Some(ground) => ground.furnish().map(Some),
             None => {
                 // No orphan among our descendants can leave the tree.
-                prctl::set_child_subreaper(true).step(|| "adopt orphaned processes".to_owned())?;
+                set_child_subreaper(Some(getpid())).step(|| "adopt orphaned processes".to_owned())?;
                 Ok(None)
             }
         }
@@ -117,11 +117,11 @@ impl Session<'_> {
             refusal = Some(start.execute(streams, supervisor));
             0
         };
-        let main = system::run_in_child(self.alone, self.stack, CloneFlags::empty(), child);
+        let main = system::run_in_child(self.alone, self.stack, UnshareFlags::empty(), child);
         match (main, refusal) {
             (Ok(main), None) => Ok(main),
             (Ok(_), Some(refusal)) => Err(refusal),
-            (Err(error), _) => Err(Failure { step: "fork".to_owned(), error: error.to_string() }.into()),
+            (Err(error), _) => Err(Failure::new("fork", error).into()),
         }
     }
 

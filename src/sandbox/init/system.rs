@@ -4,13 +4,15 @@
 use std::ffi::{CStr, CString};
 use std::io;
 use std::marker::PhantomData;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::path::Path;
+use std::time::Duration;
 
-use nix::NixPath;
-use nix::errno::Errno;
-use nix::sched::CloneFlags;
-use nix::sys::signal::SigSet;
-use nix::unistd::Pid;
+use rustix::io::Errno;
+use rustix::path::Arg;
+use rustix::process::Pid;
+use rustix::thread::UnshareFlags;
 
 /// Proof that this process has one thread. Whoever holds it must not make another: it cannot leave its
 /// thread, and the init, the only one to ask for it, makes none.
@@ -66,9 +68,9 @@ impl Stack {
 pub(super) fn run_in_child<F: FnOnce() -> u8>(
     _alone: &SingleThreaded,
     stack: &mut Stack,
-    namespaces: CloneFlags,
+    namespaces: UnshareFlags,
     child: F,
-) -> nix::Result<Pid> {
+) -> io::Result<Pid> {
     extern "C" fn enter<F: FnOnce() -> u8>(argument: *mut libc::c_void) -> libc::c_int {
         // SAFETY: `argument` is the address of `child` below, whose owner is suspended until we are done.
         let child = unsafe { (*argument.cast::<Option<F>>()).take() };
@@ -76,7 +78,7 @@ pub(super) fn run_in_child<F: FnOnce() -> u8>(
     }
 
     let mut child = Some(child);
-    let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD | namespaces.bits();
+    let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD | namespaces.bits().cast_signed();
     // SAFETY: CLONE_VFORK suspends this process, whose only thread is this one (`_alone`), until the child has
     // ended or executed. So the two never run at once, and to us all that happens in memory is what a call of
     // `child` would have done; thread-local variables are shared, too, as they would be in a call. The
@@ -85,7 +87,20 @@ pub(super) fn run_in_child<F: FnOnce() -> u8>(
     // has a guard. `enter` never unwinds: a panic in an `extern "C"` function aborts the child. When it returns,
     // libc ends the child by a bare system call, without handlers at exit.
     let result = unsafe { libc::clone(enter::<F>, stack.top, flags, (&raw mut child).cast()) };
-    Errno::result(result).map(Pid::from_raw)
+    checked(result).and_then(|child| Pid::from_raw(child).ok_or_else(|| io::ErrorKind::Other.into()))
+}
+
+/// The error that a function of libc left behind, if its answer is that there is one.
+fn checked(answer: libc::c_int) -> io::Result<libc::c_int> {
+    if answer < 0 { Err(io::Error::last_os_error()) } else { Ok(answer) }
+}
+
+/// Moves this process into new namespaces.
+pub(super) fn enter_namespaces(namespaces: UnshareFlags) -> io::Result<()> {
+    // Which descriptors there are is no namespace, but can be unshared by the same call.
+    let namespaces = namespaces.difference(UnshareFlags::FILES);
+    // SAFETY: no thread loses sight of a descriptor, as the table of them is not unshared.
+    Ok(unsafe { rustix::thread::unshare_unsafe(namespaces) }?)
 }
 
 /// Ends this process without another look at its memory, which a child that shared it may have left in any state.
@@ -109,11 +124,11 @@ impl Strings {
 }
 
 /// Executes a program; returns only the reason why that failed. Allocates nothing.
-pub(super) fn execute(file: &CStr, argv: &Strings, env: &Strings) -> Errno {
+pub(super) fn execute(file: &CStr, argv: &Strings, env: &Strings) -> io::Error {
     // SAFETY: all three are what execve(2) asks for: a string, and two arrays of pointers to strings that end in
     // a null pointer; they outlive the call.
     unsafe { libc::execve(file.as_ptr(), argv.pointers.as_ptr(), env.pointers.as_ptr()) };
-    Errno::last()
+    io::Error::last_os_error()
 }
 
 /// Keyrings that belong to a nursery and the commands in it alone.
@@ -191,7 +206,7 @@ pub(super) fn close_inherited_descriptors_on_exec() -> io::Result<()> {
 
 /// Gives every signal its default disposition (our runtime ignores SIGPIPE, `nohup` SIGHUP, and both would be
 /// inherited), and unblocks all.
-pub(super) fn reset_signals() -> nix::Result<()> {
+pub(super) fn reset_signals() -> io::Result<()> {
     const SIGNALS: usize = 64;
     // The kernel's `struct sigaction` is 32 bytes or less on all 64-bit architectures, and all zeros means:
     // default disposition, no flags, empty mask.
@@ -211,7 +226,104 @@ pub(super) fn reset_signals() -> nix::Result<()> {
             )
         };
     }
-    SigSet::all().thread_unblock()
+    change_mask(libc::SIG_UNBLOCK, &all_signals())
+}
+
+/// Keeps all signals waiting that can be, of which [`ChildEnds`] can still tell.
+pub(super) fn block_signals() -> io::Result<()> {
+    change_mask(libc::SIG_BLOCK, &all_signals())
+}
+
+fn all_signals() -> libc::sigset_t {
+    let mut set = MaybeUninit::uninit();
+    // SAFETY: initialises the set, and cannot fail with a valid pointer.
+    unsafe {
+        libc::sigfillset(set.as_mut_ptr());
+        set.assume_init()
+    }
+}
+
+fn change_mask(how: libc::c_int, signals: &libc::sigset_t) -> io::Result<()> {
+    // SAFETY: reads a set that outlives the call, and writes nothing where the old mask is not asked for.
+    match unsafe { libc::pthread_sigmask(how, signals, std::ptr::null_mut()) } {
+        0 => Ok(()),
+        error => Err(io::Error::from_raw_os_error(error)),
+    }
+}
+
+/// Becomes readable when a child has ended. Signals must be blocked.
+pub(super) struct ChildEnds(OwnedFd);
+
+impl ChildEnds {
+    pub(super) fn new() -> io::Result<Self> {
+        let mut set = MaybeUninit::uninit();
+        // SAFETY: initialises the set, then adds to it a signal that exists.
+        let set = unsafe {
+            libc::sigemptyset(set.as_mut_ptr());
+            libc::sigaddset(set.as_mut_ptr(), libc::SIGCHLD);
+            set.assume_init()
+        };
+        // SAFETY: reads a set that outlives the call; -1 asks for a new descriptor.
+        let descriptor =
+            checked(unsafe { libc::signalfd(-1, &raw const set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK) })?;
+        // SAFETY: the descriptor is new, so nobody else owns it.
+        Ok(Self(unsafe { OwnedFd::from_raw_fd(descriptor) }))
+    }
+
+    /// Makes it unreadable until another child ends.
+    pub(super) fn forget(&self) -> io::Result<()> {
+        loop {
+            match rustix::io::read(&self.0, &mut [0; size_of::<libc::signalfd_siginfo>()]) {
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => return Ok(()),
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}
+
+impl AsFd for ChildEnds {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// Kills every process of our pid namespace but this one, which must be its process 1.
+pub(super) fn kill_all_others() -> io::Result<()> {
+    // SAFETY: takes numbers only. A signal that this process gets is not the worse for being sent this way.
+    match checked(unsafe { libc::kill(-1, libc::SIGKILL) }) {
+        Err(error) if error.raw_os_error() != Some(libc::ESRCH) => Err(error),
+        // There are none.
+        _ => Ok(()),
+    }
+}
+
+/// What children took that have been waited for, and theirs.
+pub(super) struct ChildrenUsage {
+    pub user: Duration,
+    pub system: Duration,
+    /// The most memory that one of them had, in bytes.
+    pub largest: u64,
+}
+
+impl ChildrenUsage {
+    pub(super) fn so_far() -> io::Result<Self> {
+        let mut usage = MaybeUninit::zeroed();
+        // SAFETY: the kernel writes a whole `rusage` to memory that is ours and large enough for one, for which all
+        // zeros would be valid, too.
+        let usage: libc::rusage = unsafe {
+            checked(libc::getrusage(libc::RUSAGE_CHILDREN, usage.as_mut_ptr()))?;
+            usage.assume_init()
+        };
+        // The kernel counts in KiB.
+        let largest = u64::try_from(usage.ru_maxrss).unwrap_or(0) * 1024;
+        Ok(Self { user: duration(usage.ru_utime), system: duration(usage.ru_stime), largest })
+    }
+}
+
+fn duration(time: libc::timeval) -> Duration {
+    let positive = |number: i64| u64::try_from(number).unwrap_or(0);
+    Duration::from_secs(positive(time.tv_sec)) + Duration::from_micros(positive(time.tv_usec))
 }
 
 /// Makes it impossible to gain a capability by executing a program, for us and all our descendants.
@@ -222,9 +334,9 @@ pub(super) fn drop_bounding_set() -> io::Result<()> {
     while unsafe { libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0) } == 0 {
         capability += 1;
     }
-    match Errno::last() {
-        Errno::EINVAL => Ok(()),
-        error => Err(error.into()),
+    match io::Error::last_os_error() {
+        error if error.raw_os_error() == Some(libc::EINVAL) => Ok(()),
+        error => Err(error),
     }
 }
 
@@ -250,14 +362,14 @@ pub(super) const NO_DEVICES: u64 = 0x4;
 
 /// `mount_setattr(2)`: adds attributes to the mount at `path` and, if `recursive`, to all below it.
 /// Not in Linux before 5.12.
-pub(super) fn add_mount_attributes(path: &Path, attributes: u64, recursive: bool) -> nix::Result<()> {
+pub(super) fn add_mount_attributes(path: &Path, attributes: u64, recursive: bool) -> io::Result<()> {
     const AT_RECURSIVE: libc::c_uint = 0x8000;
     let change = MountAttributes { set: attributes, clear: 0, propagation: 0, user_namespace: 0 };
     let flags = if recursive { AT_RECURSIVE } else { 0 };
-    let result = path.with_nix_path(|path| {
+    path.into_with_c_str(|path| {
         // SAFETY: `path` is a NUL-terminated string and `change` has the layout and the size of the kernel's
         // `struct mount_attr`; both outlive the call, and the kernel only reads them.
-        unsafe {
+        let result = unsafe {
             libc::syscall(
                 libc::SYS_mount_setattr,
                 libc::AT_FDCWD,
@@ -266,7 +378,12 @@ pub(super) fn add_mount_attributes(path: &Path, attributes: u64, recursive: bool
                 &raw const change,
                 size_of::<MountAttributes>(),
             )
-        }
-    })?;
-    Errno::result(result).map(drop)
+        };
+        if result < 0 { Err(last_error()) } else { Ok(()) }
+    })
+    .map_err(io::Error::from)
+}
+
+fn last_error() -> Errno {
+    Errno::from_io_error(&io::Error::last_os_error()).unwrap_or(Errno::IO)
 }

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use nix::sys::statvfs::statvfs;
+use rustix::fs::statvfs;
 use tracing_subscriber::EnvFilter;
 
 use super::error::SettingsError;
@@ -264,7 +264,7 @@ impl Given {
 fn disk_bytes(place: &Path) -> Option<u64> {
     let existing = place.ancestors().find(|path| path.exists())?;
     let stat = statvfs(existing).ok()?;
-    Some(stat.blocks().saturating_mul(stat.fragment_size())).filter(|bytes| *bytes > 0)
+    Some(stat.f_blocks.saturating_mul(stat.f_frsize)).filter(|bytes| *bytes > 0)
 }
 
 fn batch_bytes(text: &str) -> Result<u64, String> {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::str::FromStr;
 
-use nix::unistd::{AccessFlags, access};
+use rustix::fs::{Access, access};
 
 use super::environment::quoted;
 use crate::digest::Sha256;
@@ -70,7 +70,7 @@ fn check_executable(program: &Path) -> Result<(), CrossCompilerError> {
     if !metadata.is_file() {
         return Err(refuse("it is no file".into()));
     }
-    access(program, AccessFlags::X_OK).map_err(|error| refuse(error.desc().to_lowercase()))
+    access(program, Access::EXEC_OK).map_err(|error| refuse(error.kind().to_string()))
 }
 
 impl CrossCompiler {

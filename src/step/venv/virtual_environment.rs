@@ -11,12 +11,10 @@ use std::path::{Path, PathBuf};
 use fs_err::File;
 use fs_err::OpenOptions;
 use fs_err::os::unix::fs::{OpenOptionsExt, symlink};
-use nix::errno::Errno;
-use nix::fcntl::AtFlags;
-use nix::sys::stat::{Mode, mkdirat};
-use nix::unistd::linkat;
 use pep440_rs::{Version, VersionSpecifiers};
 use pep508_rs::PackageName;
+use rustix::fs::{AtFlags, Mode, linkat, mkdirat};
+use rustix::io::Errno;
 
 use super::script::{UnusableInterpreterPath, entry_point_script, shebang, with_shebang};
 use super::unpacked_wheel::{Scheme, StoredFile, UnpackedWheel};
@@ -250,15 +248,15 @@ impl Venv {
         base: &str,
         path: &str,
     ) -> Result<(), VenvError> {
-        let mut result = if self.copy { Err(Errno::EXDEV) } else { link.link(path) };
-        if let Err(Errno::EXDEV | Errno::EPERM | Errno::EMLINK | Errno::EOPNOTSUPP) = result {
+        let mut result = if self.copy { Err(Errno::XDEV) } else { link.link(path) };
+        if let Err(Errno::XDEV | Errno::PERM | Errno::MLINK | Errno::OPNOTSUPP) = result {
             // EMLINK is about this file (65,000 links on ext4), the others are about the file system.
-            self.copy |= result != Err(Errno::EMLINK);
+            self.copy |= result != Err(Errno::MLINK);
             result = link.copy(path)?;
         }
         match result {
             Ok(()) => Ok(()),
-            Err(Errno::EEXIST | Errno::ENOTDIR) => {
+            Err(Errno::EXIST | Errno::NOTDIR) => {
                 if link.is_same(path) {
                     return Ok(());
                 }
@@ -267,7 +265,7 @@ impl Venv {
             Err(errno) => {
                 let text =
                     format!("failed to link `{}` to `{}`", link.source_path(path), link.target_path(path));
-                Err(io::Error::new(io::Error::from(errno).kind(), format!("{text}: {}", errno.desc())).into())
+                Err(io::Error::new(io::Error::from(errno).kind(), format!("{text}: {errno}")).into())
             }
         }
     }
@@ -375,10 +373,10 @@ struct Linker {
 
 impl Linker {
     fn make_directory(&self, path: &str) -> Result<(), VenvError> {
-        match mkdirat(self.target.file(), path, Mode::from_bits_truncate(0o755)) {
-            Ok(()) | Err(Errno::EEXIST) => Ok(()),
+        match mkdirat(self.target.file(), path, Mode::from_raw_mode(0o755)) {
+            Ok(()) | Err(Errno::EXIST) => Ok(()),
             Err(errno) => {
-                let text = format!("failed to make `{}`: {}", self.target_path(path), errno.desc());
+                let text = format!("failed to make `{}`: {errno}", self.target_path(path));
                 Err(io::Error::new(io::Error::from(errno).kind(), text).into())
             }
         }
@@ -399,8 +397,8 @@ impl Linker {
             .open(self.target.path().join(path));
         let mut target = match target {
             Ok(target) => target,
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(Err(Errno::EEXIST)),
-            Err(error) if error.kind() == io::ErrorKind::NotADirectory => return Ok(Err(Errno::ENOTDIR)),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(Err(Errno::EXIST)),
+            Err(error) if error.kind() == io::ErrorKind::NotADirectory => return Ok(Err(Errno::NOTDIR)),
             Err(error) => return Err(error),
         };
         io::copy(&mut source, &mut target)?;
@@ -446,7 +444,7 @@ mod tests {
         assert_eq!(linker.copy("x").unwrap(), Ok(()));
         let copy = fs_err::metadata(root.path().join("venv/x")).unwrap();
         assert_eq!((copy.mode() & 0o777, copy.mtime(), copy.nlink(), copy.len()), (0o555, 0, 1, 1));
-        assert_eq!(linker.copy("x").unwrap(), Err(Errno::EEXIST));
+        assert_eq!(linker.copy("x").unwrap(), Err(Errno::EXIST));
         assert!(linker.is_same("x"));
         assert!(linker.copy("absent").is_err());
     }

@@ -122,14 +122,11 @@ fn output_is_seen_while_the_action_runs_and_stages_come_in_order() {
         ..Default::default()
     };
     plain.execute_watched(&work, &watcher, &Cancellation::default()).unwrap();
-    assert_eq!(*watcher.written.lock().unwrap(), b"now\nthen\n");
+    assert_eq!(*watcher.written.lock(), b"now\nthen\n");
 
     let watcher = Watcher::default();
     scene.execute_watched(&scene.work(root, sh("true", &[])), &watcher, &Cancellation::default()).unwrap();
-    assert_eq!(
-        *watcher.stages.lock().unwrap(),
-        [Stage::FetchingInputs, Stage::Running, Stage::UploadingOutputs]
-    );
+    assert_eq!(*watcher.stages.lock(), [Stage::FetchingInputs, Stage::Running, Stage::UploadingOutputs]);
 }
 
 #[test]

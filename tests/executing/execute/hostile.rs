@@ -3,13 +3,13 @@
 use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 
 use crosswheel::cancellation::Cancellation;
 use crosswheel::digest::Digest;
 use crosswheel::execute::{ExecuteError, Observer, OutputStream, Stage};
 use crosswheel::reapi::{Command, Directory, DirectoryNode, FileNode, SymlinkNode};
 use fs_err::File;
+use parking_lot::Mutex;
 
 use super::scene::{FUNCTION, Root, Scene, output_file, sh};
 
@@ -231,7 +231,7 @@ impl Observer for Opener {
     fn output(&self, _: OutputStream, bytes: &[u8]) {
         let directory = Path::new(std::str::from_utf8(bytes).unwrap().trim());
         let file = File::options().write(true).open(directory.join("out")).unwrap();
-        *self.held.lock().unwrap() = Some(file);
+        *self.held.lock() = Some(file);
         fs_err::write(&self.go_on, "").unwrap();
     }
 }
@@ -244,7 +244,7 @@ fn whoever_still_has_an_output_open_does_not_change_the_blob() {
     let work = scene.work(scene.upload(&Root::default()), sh(&script, &["out"]));
     let watcher = Opener { held: Mutex::default(), go_on };
     let executed = scene.execute_watched(&work, &watcher, &Cancellation::default()).unwrap();
-    let mut held = watcher.held.into_inner().unwrap().unwrap();
+    let mut held = watcher.held.into_inner().unwrap();
     held.write_all(b"evil").unwrap();
     assert_eq!(scene.output(&executed, "out"), b"good\n");
     scene.check_blobs();

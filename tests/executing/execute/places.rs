@@ -12,7 +12,7 @@ use crate::support::waiting::{InTime, LONG_DEADLINE, wait_for, wait_until};
 /// As root, everything that matters here is done again as nobody; as anybody else it has been done already.
 #[test]
 fn an_unprivileged_user_has_all_of_it_too() {
-    if !nix::unistd::geteuid().is_root() {
+    if !rustix::process::geteuid().is_root() {
         return;
     }
     let directory = tempfile::tempdir().unwrap();

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use bytes::Bytes;
@@ -18,6 +18,7 @@ use crosswheel::reapi::{
     Action, Command, Directory, DirectoryNode, FileNode, NodeProperties, OutputFile, SymlinkNode, Tree,
 };
 use crosswheel::sandbox::{Mode, RootFileSystem, Sandbox, Spawner};
+use parking_lot::Mutex;
 use prost::Message;
 use tempfile::TempDir;
 
@@ -350,11 +351,11 @@ pub struct Watcher {
 
 impl Observer for Watcher {
     fn stage(&self, stage: Stage) {
-        self.stages.lock().unwrap().push(stage);
+        self.stages.lock().push(stage);
     }
 
     fn output(&self, _: OutputStream, bytes: &[u8]) {
-        self.written.lock().unwrap().extend_from_slice(bytes);
+        self.written.lock().extend_from_slice(bytes);
         if let Some(call) = &self.on_output {
             call();
         }

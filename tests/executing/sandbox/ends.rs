@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crosswheel::sandbox::{Outcome, Sandbox, SandboxError};
+use rustix::process::{Pid, Signal, kill_process};
 
 use super::running::{CROSSWHEEL, DAEMON, daemon, end_of, full, plain, python, sh};
 use crate::support::processes::{processes_with, token};
@@ -180,7 +181,7 @@ fn an_init_that_is_killed_takes_the_tree_along_and_is_an_error() {
     };
     let process_one = parent(&command);
     let init = parent(&fs_err::read_to_string(format!("/proc/{process_one}/status")).unwrap());
-    nix::sys::signal::kill(nix::unistd::Pid::from_raw(init), nix::sys::signal::Signal::SIGKILL).unwrap();
+    kill_process(Pid::from_raw(init).unwrap(), Signal::KILL).unwrap();
     let error = end_of(running.tree).unwrap_err();
     assert!(matches!(error, SandboxError::InitDied { .. }), "{error}");
     wait_until_gone(&token);

@@ -91,7 +91,7 @@ fn a_place_missing_at_the_top_of_a_foreign_root_is_made_and_one_further_below_is
     assert_eq!(with("/new/place").output(&full()), "text");
     let error = with("/etc/new/place").start(&full()).err().unwrap();
     match error {
-        SandboxError::SetUp { step, error } => {
+        SandboxError::SetUp { step, error, .. } => {
             assert!(step.contains("/etc/new/place") && error.contains("Read-only"), "{step}: {error}");
         }
         other => panic!("{other}"),

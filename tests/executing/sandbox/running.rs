@@ -11,6 +11,7 @@ use std::time::Instant;
 use crosswheel::sandbox::{
     Bind, Exit, Mode, Outcome, ProcessTree, RootFileSystem, Sandbox, SandboxError, Spawner, Spec,
 };
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::support::waiting::{DEADLINE, InTime, Lines, in_time};
 
@@ -41,9 +42,25 @@ pub fn again(program: &Path) -> Command {
     command
 }
 
+/// Runs this test again in a process of its own, and is `false`, unless it is there already. There it may have as many
+/// descriptors as the machine gives to anybody.
+pub fn alone() -> bool {
+    const ALONE: &str = "CROSSWHEEL_TEST_ALONE";
+    if std::env::var_os(ALONE).is_some() {
+        let most = getrlimit(Resource::Nofile).maximum;
+        setrlimit(Resource::Nofile, Rlimit { current: most, maximum: most }).unwrap();
+        return true;
+    }
+    let output = again(&std::env::current_exe().unwrap()).env(ALONE, "yes").output_in_time();
+    let text =
+        [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
+    assert!(output.status.success() && text.contains("1 passed"), "in a process of its own: {text}");
+    false
+}
+
 /// Runs this test again as an unprivileged user, if it is root who runs it.
 pub fn again_as_nobody() {
-    if !nix::unistd::geteuid().is_root() {
+    if !rustix::process::geteuid().is_root() {
         return;
     }
     let directory = tempfile::tempdir().unwrap();

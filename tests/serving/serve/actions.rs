@@ -10,8 +10,8 @@ use crosswheel::reapi::{
     BatchUpdateBlobsRequest, ExecuteOperationMetadata, GetActionResultRequest, GetCapabilitiesRequest,
     batch_update_blobs_request,
 };
-use nix::sys::signal::Signal;
 use prost::Message;
+use rustix::process::Signal;
 use tonic::{Code, Streaming};
 
 use crate::support::client::{Client, end};
@@ -118,7 +118,7 @@ async fn running_actions_get_a_grace_period_and_are_killed_then() {
     let directory = tempfile::tempdir().unwrap();
     let server = Server::start(directory.path(), &["--shutdown-grace", "100ms"]);
     let updates = run_until_killed(&server).await;
-    server.signal(Signal::SIGTERM);
+    server.signal(Signal::TERM);
     // Another server can run it.
     assert_eq!(end(updates).await.status.unwrap().code, Code::Unavailable as i32);
     assert_eq!(server.exit().code(), Some(0));
@@ -129,10 +129,10 @@ async fn a_second_signal_kills_what_runs() {
     let directory = tempfile::tempdir().unwrap();
     let server = Server::start(directory.path(), &["--shutdown-grace", "1h"]);
     let _updates = run_until_killed(&server).await;
-    server.signal(Signal::SIGTERM);
+    server.signal(Signal::TERM);
     let not_ready = "HTTP/1.1 503 Service Unavailable";
     eventually("the server not to be ready", async || server.get("/readyz").0 == not_ready).await;
-    server.signal(Signal::SIGINT);
+    server.signal(Signal::INT);
     assert_eq!(server.exit().code(), Some(130));
 }
 

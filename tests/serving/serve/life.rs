@@ -1,13 +1,13 @@
 //! How a server starts and ends.
 
-use nix::sys::signal::Signal;
+use rustix::process::Signal;
 
 use crate::support::server::{Server, serve_command};
 use crate::support::waiting::{DEADLINE, InTime, within};
 
 #[test]
 fn sigterm_and_ctrl_c_end_it_with_exit_code_0() {
-    for signal in [Signal::SIGTERM, Signal::SIGINT] {
+    for signal in [Signal::TERM, Signal::INT] {
         let directory = tempfile::tempdir().unwrap();
         let server = Server::start(directory.path(), &[]);
         server.signal(signal);

@@ -3,7 +3,7 @@
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::Stdio;
 
-use nix::sys::signal::Signal;
+use rustix::process::Signal;
 
 use super::scene::*;
 use crate::support::processes::processes_with;
@@ -45,7 +45,7 @@ fn ctrl_c_leaves_nothing_running_and_nothing_half_written() {
     let seconds = format!("97{}", std::process::id());
     let bench = endless(&seconds);
     let mut child = start_endless_build(&bench, &seconds);
-    child.signal(Signal::SIGINT);
+    child.signal(Signal::INT);
     assert_eq!(child.exit().code(), Some(130));
     assert!(!is_running(&seconds));
     assert!(!bench.path("out").exists());
@@ -112,9 +112,9 @@ fn a_signal_ends_what_does_not_notice_it() {
     let mut child = bench.command().arg("--python").arg(&script).process_group(0).start();
     wait_until("the interpreter to be asked", || bench.path("python.started").exists());
     let pid = child.pid();
-    child.signal(Signal::SIGTERM);
+    child.signal(Signal::TERM);
     assert_eq!(child.exit().code(), Some(143));
-    nix::sys::signal::killpg(pid, Signal::SIGKILL).unwrap();
+    rustix::process::kill_process_group(pid, Signal::KILL).unwrap();
 }
 
 /// A signal may arrive between the start of the backend and the moment somebody could kill it.

@@ -4,6 +4,7 @@ use std::io::Write;
 use std::process::Stdio;
 
 use super::scene::*;
+use crate::support::visible_directory;
 use crate::support::waiting::InTime;
 
 #[test]
@@ -129,7 +130,7 @@ fn config_settings_patches_and_explicit_interpreters_reach_the_build() {
 /// The build goes on only after its first line was seen here.
 #[test]
 fn the_backends_output_is_streamed_as_it_comes() {
-    let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let directory = visible_directory();
     let signal = directory.path().join("seen");
     let bench = Bench::with_body(&format!(
         "import time\nprint('first line')\nwhile not os.path.exists({:?}):\n    time.sleep(0.01)",

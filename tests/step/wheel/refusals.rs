@@ -102,7 +102,7 @@ fn a_command_line_that_makes_no_sense_is_told_why() {
 fn a_pipe_is_no_sdist() {
     let bench = Bench::with_body("");
     fs_err::remove_file(&bench.sdist).unwrap();
-    nix::unistd::mkfifo(&bench.sdist, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    rustix::fs::mkfifoat(rustix::fs::CWD, &bench.sdist, rustix::fs::Mode::RWXU).unwrap();
     let output = bench.build(&[]);
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     assert!(String::from_utf8_lossy(&output.stderr).contains("not a regular file"), "{output:?}");

@@ -1,11 +1,13 @@
 //! Mounting, and taking rights away from mounts, on new and on old kernels. Knows nothing of what is mounted
 //! where.
 
-use std::ffi::OsString;
+use std::ffi::{CString, OsString};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
-use nix::mount::{MsFlags, mount};
+use rustix::mount::{
+    MountFlags, MountPropagationFlags, mount, mount_bind_recursive, mount_change, mount_remount,
+};
 
 use super::template::below_old_root;
 use crate::sandbox::init::step::{Failure, Step};
@@ -29,24 +31,28 @@ pub(super) enum Depth {
 
 /// Nothing that is mounted here is seen by the host, or the other way round.
 pub(in crate::sandbox::init) fn make_private(path: &str) -> Result<(), Failure> {
-    mount(None::<&str>, path, None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)
+    mount_change(path, MountPropagationFlags::REC | MountPropagationFlags::PRIVATE)
         .step(|| "make mounts private".to_owned())
 }
 
 pub(super) fn mount_tmpfs(path: impl AsRef<Path>, mode: u32) -> Result<(), Failure> {
-    mount_fresh("tmpfs", path.as_ref(), MsFlags::MS_NOSUID | MsFlags::MS_NODEV, &format!("mode={mode:o}"))
+    mount_fresh("tmpfs", path.as_ref(), MountFlags::NOSUID | MountFlags::NODEV, &format!("mode={mode:o}"))
 }
 
 /// Mounts a new file system of a kind that needs no device.
-pub(super) fn mount_fresh(kind: &str, path: &Path, flags: MsFlags, options: &str) -> Result<(), Failure> {
-    mount(Some(kind), path, Some(kind), flags, Some(options))
-        .step(|| format!("mount a new {kind} on {path:?}"))
+pub(super) fn mount_fresh(kind: &str, path: &Path, flags: MountFlags, options: &str) -> Result<(), Failure> {
+    try_to_mount(kind, path, flags, options).step(|| format!("mount a new {kind} on {path:?}"))
+}
+
+/// [`mount_fresh`] for those who have to look at the error.
+pub(super) fn try_to_mount(kind: &str, path: &Path, flags: MountFlags, options: &str) -> std::io::Result<()> {
+    let options = CString::new(options)?;
+    Ok(mount(kind, path, kind, flags, options.as_c_str())?)
 }
 
 /// Mounts `source` and all that is mounted below it at `target` too.
 pub(super) fn bind(source: &Path, target: &Path) -> Result<(), Failure> {
-    mount(Some(source), target, None::<&str>, MsFlags::MS_BIND | MsFlags::MS_REC, None::<&str>)
-        .step(|| format!("mount a part of the host on {target:?}"))
+    mount_bind_recursive(source, target).step(|| format!("mount a part of the host on {target:?}"))
 }
 
 /// Takes away from the mount at `path` what `access` does not include.
@@ -54,10 +60,10 @@ pub(super) fn protect(path: &Path, access: Access, depth: Depth) -> Result<(), F
     let (attributes, flags) = match access {
         Access::ReadOnly => (
             system::READ_ONLY | system::NO_SETUID | system::NO_DEVICES,
-            MsFlags::MS_RDONLY | MsFlags::MS_NOSUID | MsFlags::MS_NODEV,
+            MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV,
         ),
-        Access::Writable => (system::NO_SETUID | system::NO_DEVICES, MsFlags::MS_NOSUID | MsFlags::MS_NODEV),
-        Access::Device => (system::NO_SETUID, MsFlags::MS_NOSUID),
+        Access::Writable => (system::NO_SETUID | system::NO_DEVICES, MountFlags::NOSUID | MountFlags::NODEV),
+        Access::Device => (system::NO_SETUID, MountFlags::NOSUID),
     };
     // Refused by kernels before 5.12, and by container runtimes that know no newer ones: any error means the
     // old way.
@@ -68,7 +74,7 @@ pub(super) fn protect(path: &Path, access: Access, depth: Depth) -> Result<(), F
 
 /// The old way to change flags: mount by mount, and with all flags each one has already, as the kernel would
 /// take a missing one for a wish to lose it.
-fn remount(path: &Path, flags: MsFlags, depth: Depth) -> std::io::Result<()> {
+fn remount(path: &Path, flags: MountFlags, depth: Depth) -> std::io::Result<()> {
     // Before the new root has a `/proc`, the host's tells the same.
     let table = ["/proc/self/mountinfo".into(), below_old_root(Path::new("/proc/self/mountinfo"))]
         .iter()
@@ -80,8 +86,8 @@ fn remount(path: &Path, flags: MsFlags, depth: Depth) -> std::io::Result<()> {
             Depth::AllBelow => existing.path.starts_with(path),
         };
         if meant {
-            let flags = existing.flags | flags | MsFlags::MS_REMOUNT | MsFlags::MS_BIND;
-            mount(None::<&str>, &existing.path, None::<&str>, flags, None::<&str>)?;
+            let flags = existing.flags | flags | MountFlags::BIND;
+            mount_remount(&existing.path, flags, "")?;
         }
     }
     Ok(())
@@ -91,7 +97,7 @@ fn remount(path: &Path, flags: MsFlags, depth: Depth) -> std::io::Result<()> {
 #[derive(Debug, PartialEq)]
 struct Existing {
     path: PathBuf,
-    flags: MsFlags,
+    flags: MountFlags,
 }
 
 impl Existing {
@@ -100,14 +106,14 @@ impl Existing {
         let mut fields = line.split(|byte| *byte == b' ');
         let path = PathBuf::from(unescape(fields.nth(4)?));
         let flags = fields.next()?.split(|byte| *byte == b',').map(|flag| match flag {
-            b"ro" => MsFlags::MS_RDONLY,
-            b"nosuid" => MsFlags::MS_NOSUID,
-            b"nodev" => MsFlags::MS_NODEV,
-            b"noexec" => MsFlags::MS_NOEXEC,
-            b"noatime" => MsFlags::MS_NOATIME,
-            b"nodiratime" => MsFlags::MS_NODIRATIME,
-            b"relatime" => MsFlags::MS_RELATIME,
-            _ => MsFlags::empty(),
+            b"ro" => MountFlags::RDONLY,
+            b"nosuid" => MountFlags::NOSUID,
+            b"nodev" => MountFlags::NODEV,
+            b"noexec" => MountFlags::NOEXEC,
+            b"noatime" => MountFlags::NOATIME,
+            b"nodiratime" => MountFlags::NODIRATIME,
+            b"relatime" => MountFlags::RELATIME,
+            _ => MountFlags::empty(),
         });
         Some(Self { path, flags: flags.collect() })
     }
@@ -149,7 +155,7 @@ mod tests {
     fn a_mount_is_read_with_its_flags() {
         let line =
             br"28 27 0:25 / /mnt/with\040space\134 ro,nosuid,nodev,relatime shared:1 - tmpfs none ro,size=4k";
-        let flags = MsFlags::MS_RDONLY | MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_RELATIME;
+        let flags = MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV | MountFlags::RELATIME;
         assert_eq!(Existing::parse(line), Some(Existing { path: r"/mnt/with space\".into(), flags }));
     }
 

@@ -4,12 +4,14 @@
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
 
-use nix::mount::{MntFlags, MsFlags, umount2};
-use nix::unistd::chdir;
 use rustix::fs::{Mode, OFlags, ResolveFlags};
+use rustix::io::Errno;
+use rustix::mount::{MountFlags, UnmountFlags, unmount};
+use rustix::process::chdir;
 
-use super::mounts::{mount_fresh, mount_tmpfs};
+use super::mounts::{mount_tmpfs, try_to_mount};
 use super::template::{OLD_ROOT, below_old_root, make_mount_point};
+use crate::sandbox::error::SetUpFault;
 use crate::sandbox::init::step::{Failure, Step};
 use crate::sandbox::message::OverlayMount;
 
@@ -27,7 +29,7 @@ pub(super) fn attempt(place: &Path) -> Result<(), Failure> {
         mount_layers(&[open_directory(&lower)?], &open_directory(&upper)?, &open_directory(&work)?, &merged)
     };
     let mounted = try_it();
-    umount2(place, MntFlags::MNT_DETACH).step(|| format!("unmount {place:?}"))?;
+    unmount(place, UnmountFlags::DETACH).step(|| format!("unmount {place:?}"))?;
     mounted
 }
 
@@ -51,10 +53,22 @@ fn mount_layers(lower: &[OwnedFd], upper: &OwnedFd, work: &OwnedFd, inside: &Pat
     // Without `volatile` the end of the command would write the whole file system of `upper` to its disk.
     let options = format!("lowerdir={lower},upperdir={upper},workdir={work},userxattr,volatile");
     let here = || "enter the directory of descriptors".to_owned();
-    chdir(&below_old_root(Path::new("/proc/self/fd"))).step(here)?;
-    let mounted = mount_fresh("overlay", inside, MsFlags::MS_NOSUID | MsFlags::MS_NODEV, &options);
+    chdir(below_old_root(Path::new("/proc/self/fd"))).step(here)?;
+    let mounted = try_to_mount("overlay", inside, MountFlags::NOSUID | MountFlags::NODEV, &options);
     chdir("/").step(|| "return to the root".to_owned())?;
-    mounted
+    mounted.map_err(|error| Failure {
+        fault: fault_of(&error),
+        ..Failure::new(format!("mount a new overlay on {inside:?}"), error)
+    })
+}
+
+/// What the kernel says of an overlay on a file system that is an overlay itself, or that lacks what one needs. A
+/// shortage of memory, say, is no reason never to try again.
+fn fault_of(error: &std::io::Error) -> SetUpFault {
+    match Errno::from_io_error(error) {
+        Some(Errno::INVAL | Errno::OPNOTSUPP | Errno::PERM | Errno::NODEV) => SetUpFault::NoOverlaysThere,
+        _ => SetUpFault::Other,
+    }
 }
 
 /// Opens a directory of the host as the host would, wherever absolute links lead.

@@ -3,7 +3,7 @@
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use nix::mount::MsFlags;
+use rustix::mount::MountFlags;
 
 use super::mounts::{Access, Depth, bind, mount_fresh, mount_tmpfs, protect};
 use super::template::{OLD_ROOT, below_old_root, make_mount_point};
@@ -14,7 +14,7 @@ use crate::sandbox::init::step::{Failure, Step};
 /// would uncover them).
 pub(super) fn mount_proc(settings: &[PathBuf]) -> Result<Option<String>, Failure> {
     let path = Path::new("/proc");
-    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+    let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
     match mount_fresh("proc", path, flags, "") {
         Ok(()) => {
             for setting in settings {
@@ -97,7 +97,7 @@ pub(super) fn fill_dev() -> Result<(), Failure> {
 /// Terminals that are the command's own; a note where there are none.
 pub(super) fn mount_terminals() -> Option<String> {
     let options = "newinstance,ptmxmode=0666,mode=0620";
-    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC;
+    let flags = MountFlags::NOSUID | MountFlags::NOEXEC;
     mount_fresh("devpts", Path::new("/dev/pts"), flags, options)
         .err()
         .map(|failure| format!("terminals in /dev/pts (cannot {}: {})", failure.step, failure.error))

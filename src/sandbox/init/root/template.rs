@@ -15,8 +15,8 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use nix::mount::{MntFlags, MsFlags, mount, umount2};
-use nix::unistd::{chdir, pivot_root};
+use rustix::mount::{UnmountFlags, mount_move, unmount};
+use rustix::process::{chdir, pivot_root};
 
 use super::base;
 use super::mounts;
@@ -64,8 +64,7 @@ impl Template {
         pivot_root("/proc", "/proc/.crosswheel-host").step(|| "make a tmpfs the root".to_owned())?;
         chdir("/").step(|| "move into the new root".to_owned())?;
         system_directories::mount_dev()?;
-        mount(Some(first_place), OLD_ROOT, None::<&str>, MsFlags::MS_MOVE, None::<&str>)
-            .step(|| "move the host's root aside".to_owned())?;
+        mount_move(first_place, OLD_ROOT).step(|| "move the host's root aside".to_owned())?;
         fs_err::remove_dir(first_place).step(|| format!("remove {first_place:?}"))?;
         system_directories::fill_dev()?;
 
@@ -150,7 +149,7 @@ impl Unfinished {
             let access = if mount.writable { Access::Writable } else { Access::ReadOnly };
             show(&mount.host.to_path(), &mount.inside.to_path(), mount.directory, access)?;
         }
-        umount2(OLD_ROOT, MntFlags::MNT_DETACH).step(|| "detach the host's root".to_owned())?;
+        unmount(OLD_ROOT, UnmountFlags::DETACH).step(|| "detach the host's root".to_owned())?;
         system_directories::mount_shared_memory()?;
         protect(Path::new("/"), Access::ReadOnly, Depth::ThisOnly)?;
         Ok(overlays)
