@@ -15,7 +15,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
-use crosswheel::archive::{Limits, unpack};
+use crosswheel::archive::{ArchiveLimits, unpack};
 use waiting::InTime;
 
 /// First argument of this program when it is the crosswheel column itself.
@@ -49,7 +49,7 @@ fn main() -> anyhow::Result<()> {
 
 /// The crosswheel column: unpacks, and prints the peak of its resident memory.
 fn unpack_once(archive: &Path, destination: &Path) -> anyhow::Result<()> {
-    let tree = unpack(archive, destination, &Limits::default())?;
+    let tree = unpack(archive, destination, &ArchiveLimits::default())?;
     let status = fs_err::read_to_string("/proc/self/status")?;
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or("unknown").trim();
     println!("{} members, {} bytes, peak memory {peak}", tree.members, tree.bytes);

@@ -6,7 +6,7 @@ use serde::Serialize;
 /// What a check found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Status {
+pub enum FindingStatus {
     /// It works.
     Works,
     /// Builds are possible, but not all of them, or slower or less safe.
@@ -21,7 +21,7 @@ pub struct Finding {
     /// What, such as `C compiler`.
     pub subject: String,
     /// Whether it works.
-    pub status: Status,
+    pub status: FindingStatus,
     /// What was found, in plain words.
     pub found: String,
     /// What to run, or to do, to mend it.
@@ -31,14 +31,14 @@ pub struct Finding {
 impl Finding {
     /// It works, as found.
     pub fn works(subject: &str, found: impl Into<String>) -> Self {
-        Self { subject: subject.into(), status: Status::Works, found: found.into(), mend: None }
+        Self { subject: subject.into(), status: FindingStatus::Works, found: found.into(), mend: None }
     }
 
     /// Less is possible than could be, until it is mended.
     pub fn limited(subject: &str, found: impl Into<String>, mend: impl Into<String>) -> Self {
         Self {
             subject: subject.into(),
-            status: Status::Limited,
+            status: FindingStatus::Limited,
             found: found.into(),
             mend: Some(mend.into()),
         }
@@ -46,6 +46,11 @@ impl Finding {
 
     /// Nothing is possible until it is mended.
     pub fn broken(subject: &str, found: impl Into<String>, mend: impl Into<String>) -> Self {
-        Self { subject: subject.into(), status: Status::Broken, found: found.into(), mend: Some(mend.into()) }
+        Self {
+            subject: subject.into(),
+            status: FindingStatus::Broken,
+            found: found.into(),
+            mend: Some(mend.into()),
+        }
     }
 }

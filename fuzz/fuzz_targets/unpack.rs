@@ -27,7 +27,7 @@ mod zipfile;
 
 use std::path::Path;
 
-use crosswheel::archive::Limits;
+use crosswheel::archive::ArchiveLimits;
 use libfuzzer_sys::arbitrary::{Result, Unstructured};
 use libfuzzer_sys::fuzz_target;
 
@@ -57,7 +57,7 @@ fuzz_target!(|data: &[u8]| {
 });
 
 fn check(archive: &[u8]) {
-    let limits = Limits { bytes: 4 << 20, members: 2_000, ..Limits::default() };
+    let limits = ArchiveLimits { bytes: 4 << 20, members: 2_000, ..ArchiveLimits::default() };
     let scene = Scene::new(archive);
     let unpacked = scene.unpack(&limits);
     if let Ok(tree) = &unpacked {

@@ -5,7 +5,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::rule::Rule;
-use crate::step::{Failure, FailureClass};
 
 /// Why [`unpack`](super::unpack::unpack) or [`read_top_level_files`](super::unpack::read_top_level_files) stopped.
 #[derive(Debug, thiserror::Error)]
@@ -46,20 +45,14 @@ impl ArchiveError {
     pub fn is_refusal(&self) -> bool {
         matches!(self, Self::Refused { .. })
     }
-}
 
-impl From<ArchiveError> for Failure {
-    fn from(error: ArchiveError) -> Self {
-        let hint = match &error {
-            ArchiveError::Refused { rule, .. } => rule.hint(),
-            ArchiveError::Read { .. } | ArchiveError::Write { .. } => {
+    /// What can be done about it, where something can.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Refused { rule, .. } => rule.hint(),
+            Self::Read { .. } | Self::Write { .. } => {
                 Some("this is a problem of the machine, not of the archive: check free space and permissions")
             }
-        };
-        let failure = Failure::new(FailureClass::ArchiveRefused, error.to_string());
-        match hint {
-            Some(hint) => failure.with_hint(hint),
-            None => failure,
         }
     }
 }
@@ -153,19 +146,17 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_becomes_a_failure_that_names_member_and_rule() {
+    fn a_refusal_names_member_and_rule() {
         let error = Trouble::from(Rule::AbsoluteName).in_member(b"/etc/passwd").about(Path::new("x.tar"));
         assert!(error.is_refusal());
-        let failure = Failure::from(error);
-        assert_eq!(failure.class, FailureClass::ArchiveRefused);
-        assert_eq!(failure.message, "x.tar: member `/etc/passwd` has an absolute name");
+        assert_eq!(error.to_string(), "x.tar: member `/etc/passwd` has an absolute name");
     }
 
     #[test]
     fn an_error_of_the_disk_is_not_the_archives_fault() {
         let full = Trouble::from_decoder(io::Error::from_raw_os_error(28)).about(Path::new("x.tar"));
         assert!(!full.is_refusal());
-        assert!(Failure::from(full).hint.unwrap().contains("not of the archive"));
+        assert!(full.hint().unwrap().contains("not of the archive"));
         let cut =
             Trouble::from_decoder(io::Error::from(io::ErrorKind::UnexpectedEof)).about(Path::new("x.tar"));
         assert!(cut.is_refusal());

@@ -3,31 +3,14 @@
 
 use std::collections::HashMap;
 
+use super::limits::ArchiveLimits;
 use super::links;
 use super::member::{FileMode, Member, MemberKind, MemberPath, Mtime};
+use super::node::Node;
 use super::rule::Rule;
-use super::unpack::Limits;
 
 /// Most bytes of names and link targets to remember; what real archives have is a tenth of it.
 const NAME_BYTES: usize = 32 << 20;
-
-/// What is at a path.
-#[derive(Debug)]
-pub(super) enum Node {
-    Directory { mtime: Mtime },
-    File { size: u64 },
-    Symlink { target: Box<str>, mtime: Mtime },
-}
-
-impl Node {
-    fn title(&self) -> &'static str {
-        match self {
-            Self::Directory { .. } => "directory",
-            Self::File { .. } => "file",
-            Self::Symlink { .. } => "symlink",
-        }
-    }
-}
 
 /// What to do for a member that may be placed. Symlinks come last, so there is nothing to do for them yet.
 #[derive(Debug, PartialEq, Eq)]
@@ -49,7 +32,7 @@ pub(super) enum Action {
 
 /// All that has been placed so far.
 pub(super) struct Layout<'l> {
-    limits: &'l Limits,
+    limits: &'l ArchiveLimits,
     archive_bytes: u64,
     nodes: HashMap<Box<str>, Node>,
     /// Symlinks in the order of the archive.
@@ -66,7 +49,7 @@ pub(super) struct Layout<'l> {
 
 impl<'l> Layout<'l> {
     /// `archive_bytes` is the size of the archive file.
-    pub(super) fn new(limits: &'l Limits, archive_bytes: u64) -> Self {
+    pub(super) fn new(limits: &'l ArchiveLimits, archive_bytes: u64) -> Self {
         Self {
             limits,
             archive_bytes,
@@ -264,7 +247,7 @@ mod tests {
     }
 
     fn path(name: &str) -> MemberPath {
-        MemberPath::new(name.as_bytes(), &Limits::default()).unwrap()
+        MemberPath::new(name.as_bytes(), &ArchiveLimits::default()).unwrap()
     }
 
     fn file(size: u64) -> MemberKind {
@@ -273,7 +256,7 @@ mod tests {
 
     #[test]
     fn parents_are_made_once_and_in_order() {
-        let limits = Limits::default();
+        let limits = ArchiveLimits::default();
         let mut layout = Layout::new(&limits, 1);
         let placed = layout.place(&member("pkg/a/b/c.py", file(1))).unwrap();
         assert_eq!(placed.new_directories, ["pkg", "pkg/a", "pkg/a/b"]);
@@ -286,7 +269,7 @@ mod tests {
 
     #[test]
     fn copies_of_hard_links_count_as_bytes() {
-        let limits = Limits { bytes: 25, ..Limits::default() };
+        let limits = ArchiveLimits { bytes: 25, ..ArchiveLimits::default() };
         let mut layout = Layout::new(&limits, 1);
         layout.place(&member("pkg/a", file(10))).unwrap();
         layout.place(&member("pkg/b", MemberKind::Hardlink { target: path("pkg/a") })).unwrap();
@@ -296,7 +279,7 @@ mod tests {
 
     #[test]
     fn directories_without_a_member_count_as_members() {
-        let limits = Limits { members: 5, ..Limits::default() };
+        let limits = ArchiveLimits { members: 5, ..ArchiveLimits::default() };
         let mut layout = Layout::new(&limits, 1);
         layout.place(&member("pkg/a/b/c/d", file(0))).unwrap();
         let second = layout.place(&member("pkg/x", file(0)));

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use super::error::shown;
-use super::layout::Node;
+use super::node::Node;
 use super::rule::Rule;
 
 /// Links the kernel follows for one path (`path_resolution(7)`).

@@ -2,8 +2,8 @@
 //! Knows nothing of the other members.
 
 use super::error::Trouble;
+use super::limits::ArchiveLimits;
 use super::rule::Rule;
-use super::unpack::Limits;
 
 /// Longest path and longest part of one that Linux takes, in bytes.
 const PATH_BYTES: usize = 4095;
@@ -48,7 +48,7 @@ pub(super) struct MemberPath(String);
 
 impl MemberPath {
     /// Makes `name` canonical, or says which rule it breaks.
-    pub(super) fn new(name: &[u8], limits: &Limits) -> Result<Self, Rule> {
+    pub(super) fn new(name: &[u8], limits: &ArchiveLimits) -> Result<Self, Rule> {
         if name.is_empty() {
             return Err(Rule::EmptyName);
         }
@@ -146,7 +146,7 @@ mod tests {
     use super::*;
 
     fn path(name: &[u8]) -> Result<String, Rule> {
-        MemberPath::new(name, &Limits::default()).map(|path| path.0)
+        MemberPath::new(name, &ArchiveLimits::default()).map(|path| path.0)
     }
 
     #[test]
@@ -165,7 +165,7 @@ mod tests {
         assert_eq!(path(b"pkg/\xff").unwrap_err(), Rule::NameNotUtf8);
         assert_eq!(path(&[b'a'; 256]).unwrap_err(), Rule::NameTooLong);
         assert_eq!(path(&b"a/".repeat(65)).unwrap_err(), Rule::TooDeep { limit: 64 });
-        let deep = Limits { depth: 10_000, ..Limits::default() };
+        let deep = ArchiveLimits { depth: 10_000, ..ArchiveLimits::default() };
         assert_eq!(MemberPath::new(&b"a/".repeat(2049), &deep).unwrap_err(), Rule::NameTooLong);
     }
 

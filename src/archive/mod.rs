@@ -1,5 +1,6 @@
 //! Unpacks sdists: `.tar` (plain, gzip, bzip2, xz, zstd) and `.zip`, in one pass and a few fixed buffers.
-//! Knows nothing of Python or of what the files mean, and trusts nothing an archive says.
+//! Trusts nothing an archive says. Of what the files mean it knows only which suffixes are those of sources that a
+//! compiler takes.
 //!
 //! ```text
 //! format, stream      bytes of the file -> bytes of the tar        (hash, decompress, meter)
@@ -8,14 +9,16 @@
 //! writer              placed members    -> files below the destination
 //! ```
 //!
-//! While files are written there is no symlink below the destination: links are only remembered, checked
+//! While files are written there is no symlink below the destination: links are only noted, checked
 //! against the whole tree when it is known, and made last. So no order of members can lead a write astray.
 
 mod error;
 mod format;
 mod layout;
+mod limits;
 mod links;
 mod member;
+mod node;
 mod rule;
 mod stream;
 mod tar;
@@ -25,5 +28,6 @@ mod writer;
 mod zip;
 
 pub use error::ArchiveError;
+pub use limits::ArchiveLimits;
 pub use rule::Rule;
-pub use unpack::{Limits, SourceTree, TopLevelFiles, read_top_level_files, unpack};
+pub use unpack::{SourceTree, TopLevelFiles, read_top_level_files, unpack};

@@ -69,7 +69,7 @@ pub enum Rule {
     /// More directories inside each other than allowed.
     #[error("lies more than {limit} levels deep")]
     TooDeep {
-        /// [`Limits::depth`](super::unpack::Limits::depth).
+        /// [`ArchiveLimits::depth`](super::limits::ArchiveLimits::depth).
         limit: usize,
     },
 
@@ -155,19 +155,19 @@ pub enum Rule {
     /// More bytes than allowed.
     #[error("exceeds the limit of {limit} unpacked bytes per archive")]
     TooManyBytes {
-        /// [`Limits::bytes`](super::unpack::Limits::bytes).
+        /// [`ArchiveLimits::bytes`](super::limits::ArchiveLimits::bytes).
         limit: u64,
     },
     /// More files, directories and links than allowed.
     #[error("exceeds the limit of {limit} members per archive")]
     TooManyMembers {
-        /// [`Limits::members`](super::unpack::Limits::members).
+        /// [`ArchiveLimits::members`](super::limits::ArchiveLimits::members).
         limit: u64,
     },
     /// Compressed better than any real source tree.
     #[error("exceeds the limit of {limit} unpacked bytes per byte of archive")]
     RatioTooHigh {
-        /// [`Limits::ratio`](super::unpack::Limits::ratio).
+        /// [`ArchiveLimits::ratio`](super::limits::ArchiveLimits::ratio).
         limit: u64,
     },
     /// Names and link targets that would fill memory.

@@ -4,8 +4,8 @@
 use std::io::{self, Read};
 
 use super::error::Trouble;
+use super::limits::ArchiveLimits;
 use super::rule::Rule;
-use super::unpack::Limits;
 
 /// Bytes decompressed at a time; nearly every source file fits in.
 const BUFFER_BYTES: usize = 128 << 10;
@@ -17,13 +17,13 @@ pub(super) struct Stream<'l, R> {
     start: usize,
     end: usize,
     consumed: u64,
-    limits: &'l Limits,
+    limits: &'l ArchiveLimits,
     archive_bytes: u64,
 }
 
 impl<'l, R: Read> Stream<'l, R> {
     /// `archive_bytes` is the size of the file that `reader` decompresses.
-    pub(super) fn new(reader: R, limits: &'l Limits, archive_bytes: u64) -> Self {
+    pub(super) fn new(reader: R, limits: &'l ArchiveLimits, archive_bytes: u64) -> Self {
         let buffer = vec![0; BUFFER_BYTES].into_boxed_slice();
         Self { reader, buffer, start: 0, end: 0, consumed: 0, limits, archive_bytes }
     }

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 
 use super::error::Trouble;
 use super::layout::Layout;
+use super::limits::ArchiveLimits;
 use super::member::{Content, Member, MemberKind, MemberPath, Receiver};
 use super::rule::Rule;
-use super::unpack::Limits;
 
 /// Largest file that is kept, in bytes.
 const FILE_BYTES: u64 = 4 << 20;
@@ -20,7 +20,7 @@ pub(super) struct TopLevelCapture<'c> {
 }
 
 impl<'c> TopLevelCapture<'c> {
-    pub(super) fn new(names: &'c [&'c str], limits: &'c Limits, archive_bytes: u64) -> Self {
+    pub(super) fn new(names: &'c [&'c str], limits: &'c ArchiveLimits, archive_bytes: u64) -> Self {
         Self { names, layout: Layout::new(limits, archive_bytes), files: BTreeMap::new() }
     }
 

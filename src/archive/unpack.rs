@@ -1,15 +1,5 @@
-//! Unpacks sdists: `.tar` (plain, gzip, bzip2, xz, zstd) and `.zip`, in one pass and a few fixed buffers.
-//! Knows nothing of Python or of what the files mean, and trusts nothing an archive says.
-//!
-//! ```text
-//! format, stream      bytes of the file -> bytes of the tar        (hash, decompress, meter)
-//! tar, zip            bytes             -> members                 (names, types, sizes)
-//! layout, links       members           -> may this one be placed? (PEP 706 and our limits)
-//! writer              placed members    -> files below the destination
-//! ```
-//!
-//! While files are written there is no symlink below the destination: links are only remembered, checked
-//! against the whole tree when it is known, and made last. So no order of members can lead a write astray.
+//! From an archive to files on disk, or to a few files in memory: opens it, finds out its format, and gives its members
+//! to whoever takes them. Knows nothing of what the files mean.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -22,49 +12,14 @@ use rustix::fs::OFlags;
 use super::error::ArchiveError;
 use super::error::Trouble;
 use super::format::Format;
+use super::limits::ArchiveLimits;
 use super::member::Receiver;
-use super::rule::Rule;
 use super::stream::Stream;
 use super::tar;
 use super::top_level::TopLevelCapture;
 use super::writer::Writer;
 use super::zip;
 use crate::digest::{HashingReader, Sha256};
-
-/// How large an archive may be once it is unpacked.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Most bytes of all files together, and of a decompressed tar stream with its headers.
-    pub bytes: u64,
-    /// Most members, and most files, directories and links on disk.
-    pub members: u64,
-    /// Most unpacked bytes per byte of archive. Holds beyond the first 64 MiB of output.
-    pub ratio: u64,
-    /// Most parts of a member's name, the top-level directory included.
-    pub depth: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self { bytes: 2 << 30, members: 200_000, ratio: 200, depth: 64 }
-    }
-}
-
-/// Output below which [`Limits::ratio`] does not hold: small archives may compress very well.
-const RATIO_FREE_BYTES: u64 = 64 << 20;
-
-impl Limits {
-    /// Whether an archive of `archive_bytes` may produce `produced` bytes.
-    pub(super) fn check_bytes(&self, produced: u64, archive_bytes: u64) -> Result<(), Rule> {
-        if produced > self.bytes {
-            return Err(Rule::TooManyBytes { limit: self.bytes });
-        }
-        if produced > RATIO_FREE_BYTES && produced > archive_bytes.saturating_mul(self.ratio) {
-            return Err(Rule::RatioTooHigh { limit: self.ratio });
-        }
-        Ok(())
-    }
-}
 
 /// An unpacked archive.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -105,7 +60,11 @@ pub struct TopLevelFiles {
 /// # Errors
 /// [`ArchiveError::Refused`] names the member and the rule it breaks. After any error, nothing that was
 /// written is left.
-pub fn unpack(archive: &Path, destination: &Path, limits: &Limits) -> Result<SourceTree, ArchiveError> {
+pub fn unpack(
+    archive: &Path,
+    destination: &Path,
+    limits: &ArchiveLimits,
+) -> Result<SourceTree, ArchiveError> {
     let about = |trouble: Trouble| trouble.about(archive);
     let opened = OpenArchive::open(archive).map_err(about)?;
     let mut writer = Writer::open(destination, limits, opened.bytes).map_err(about)?;
@@ -130,7 +89,7 @@ pub fn unpack(archive: &Path, destination: &Path, limits: &Limits) -> Result<Sou
 pub fn read_top_level_files(
     archive: &Path,
     names: &[&str],
-    limits: &Limits,
+    limits: &ArchiveLimits,
 ) -> Result<TopLevelFiles, ArchiveError> {
     let about = |trouble: Trouble| trouble.about(archive);
     let opened = OpenArchive::open(archive).map_err(about)?;
@@ -164,7 +123,7 @@ impl OpenArchive {
     }
 
     /// Gives every member to `receiver`, and returns the digest of the file.
-    fn read_members(&self, limits: &Limits, receiver: &mut dyn Receiver) -> Result<Sha256, Trouble> {
+    fn read_members(&self, limits: &ArchiveLimits, receiver: &mut dyn Receiver) -> Result<Sha256, Trouble> {
         let mut raw = HashingReader::new(&self.file);
         match self.format {
             Format::Zip => zip::read(&self.file, self.bytes, &mut raw, limits, receiver)?,
@@ -183,18 +142,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_ratio_holds_only_beyond_64_mib() {
-        let limits = Limits::default();
-        assert_eq!(limits.check_bytes(64 << 20, 1), Ok(()));
-        assert_eq!(limits.check_bytes((64 << 20) + 1, 1), Err(Rule::RatioTooHigh { limit: 200 }));
-        assert_eq!(limits.check_bytes(200 << 20, 1 << 20), Ok(()));
-        assert_eq!(limits.check_bytes((2 << 30) + 1, 1 << 30), Err(Rule::TooManyBytes { limit: 2 << 30 }));
-    }
-
-    #[test]
     fn a_directory_is_no_archive_and_that_is_not_a_refusal() {
         let place = tempfile::tempdir().unwrap();
-        let error = unpack(place.path(), &place.path().join("out"), &Limits::default()).unwrap_err();
+        let error = unpack(place.path(), &place.path().join("out"), &ArchiveLimits::default()).unwrap_err();
         assert!(!error.is_refusal(), "{error}");
     }
 }

@@ -22,8 +22,8 @@ use rustix::io::Errno;
 
 use super::error::Trouble;
 use super::layout::{Action, Layout};
+use super::limits::ArchiveLimits;
 use super::member::{Content, FileMode, Member, Mtime, Receiver};
-use super::unpack::Limits;
 
 /// Mode of every directory.
 const DIRECTORY_MODE: Mode = Mode::from_raw_mode(0o755);
@@ -45,7 +45,11 @@ pub(super) struct Unpacked {
 
 impl<'l> Writer<'l> {
     /// Makes `destination` if it is missing. `archive_bytes` is the size of the archive file.
-    pub(super) fn open(destination: &Path, limits: &'l Limits, archive_bytes: u64) -> Result<Self, Trouble> {
+    pub(super) fn open(
+        destination: &Path,
+        limits: &'l ArchiveLimits,
+        archive_bytes: u64,
+    ) -> Result<Self, Trouble> {
         let mut undo = Undo { destination: destination.to_owned(), made_destination: false, top_level: None };
         let failed = |errno: Errno| Trouble::Write { path: destination.to_owned(), source: errno.into() };
         match mkdirat(CWD, destination, DIRECTORY_MODE) {

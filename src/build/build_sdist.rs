@@ -3,33 +3,24 @@
 //! Knows nothing of where the sdist comes from, or of what the wheel is for.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use pep508_rs::{Requirement, VerbatimUrl};
 
 use super::builder::Builder;
+use super::built::Built;
+use super::customisation::Customisation;
 use super::failure::{BuildFailure, BuildFailureClass};
 use super::inputs::sdists::Sdist;
 use super::progress::Task;
-use super::resolve::build_requirements::{Resolution, Stack};
+use super::resolve::build_requirements::BuildStack;
 use super::resolve::lock::{LockedSdist, drift};
+use super::resolve::resolution::Resolution;
 use super::steps::runner::Ran;
-use super::steps::wheel_step::{Customisation, WheelStep};
+use super::steps::wheel_step::WheelStep;
 use crate::digest::Sha256;
 use crate::step::report::Report;
 use crate::step::{Failure, FailureClass};
-
-/// A wheel in the cache.
-pub(super) struct Built {
-    /// The wheel.
-    pub(super) wheel: PathBuf,
-    /// The report of its build.
-    pub(super) report: Report,
-    /// Whether it was there before.
-    pub(super) cached: bool,
-    /// Lock entries of its sdist and of those built for it.
-    pub(super) locks: Vec<LockedSdist>,
-}
 
 impl Builder {
     /// Builds `sdist`, the last of `stack`, or finds its wheel in the cache. Asks the backend for more
@@ -39,7 +30,7 @@ impl Builder {
         sdist: &Sdist,
         customisation: &Customisation,
         rebuild: bool,
-        stack: &Stack,
+        stack: &BuildStack,
         task: &Task,
     ) -> Result<Built, BuildFailure> {
         let mut step = WheelStep {
@@ -149,7 +140,7 @@ impl Builder {
     /// Remembers what the backend asked for, so that the next run need not find out by trying.
     fn learn_from(&self, step: &WheelStep, learned: &[String], report: &Report) -> Result<(), BuildFailure> {
         let mut texts = report.dynamic_requirements.clone();
-        if touches_pyproject(step.customisation) {
+        if step.customisation.touches_pyproject() {
             // Then even what pyproject.toml asks for had to be learned.
             texts.extend(learned.iter().filter(|text| !report.dynamic_requirements.contains(text)).cloned());
         }
@@ -178,7 +169,7 @@ impl Builder {
     ) -> Result<Vec<Requirement<VerbatimUrl>>, BuildFailure> {
         let mut asked = Vec::new();
         // What a patch makes of pyproject.toml only the step can know; it asks for what is missing.
-        if !touches_pyproject(customisation) {
+        if !customisation.touches_pyproject() {
             self.add_requirements(&mut asked, sdist.facts.requires.as_ref().map_err(Clone::clone)?);
         }
         self.add_requirements(&mut asked, &customisation.build_requires);
@@ -189,11 +180,12 @@ impl Builder {
         &self,
         sdist: &Sdist,
         asked: &[Requirement<VerbatimUrl>],
-        stack: &Stack,
+        stack: &BuildStack,
         task: &Task,
     ) -> Result<Resolution, BuildFailure> {
         let Some(lock) = self.run.lock_in_use() else { return self.resolve(asked, stack, task) };
-        let entry = lock.entry(sdist.sha256, &sdist.name(), sdist.facts.version.as_ref(), &self.setting)?;
+        let entry =
+            lock.entry(sdist.sha256, &sdist.name(), sdist.facts.version.as_ref(), &self.environment)?;
         entry.check(asked)?;
         self.resolve_locked(lock, entry, stack, task)
     }
@@ -215,8 +207,4 @@ fn changed(path: &Path) -> BuildFailure {
     let message = format!("{} is not the file whose hash was checked", path.display());
     BuildFailure::new(BuildFailureClass::FetchFailed, message)
         .with_hint("something changed it since; if it is in the cache, remove it there")
-}
-
-pub(super) fn touches_pyproject(customisation: &Customisation) -> bool {
-    customisation.patches.iter().any(|patch| patch.touches_pyproject)
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::failure::BuildFailure;
 use super::progress::Task;
-use super::resolve::lock::Setting;
+use super::resolve::lock::LockEnvironment;
 use super::run::Run;
 use super::steps::runner::Runner;
 use super::targets::destination::Destination;
@@ -22,7 +22,7 @@ pub(super) struct Builder {
     /// The glibc that build requirements may need: they run where the build does, whatever the wheel may need.
     pub(super) build_glibc: Option<Glibc>,
     pub(super) tags: CompatibleTags,
-    pub(super) setting: Setting,
+    pub(super) environment: LockEnvironment,
     pub(super) runner: Runner,
 }
 
@@ -49,7 +49,7 @@ impl Builder {
         let (executor, interrupt) = (Arc::clone(&run.executor), Arc::clone(&run.interrupt));
         Ok(Self {
             tags: CompatibleTags::new((major, minor), &interpreter.abi_flags, target, build_glibc),
-            setting: Setting { python: format!("{major}.{minor}"), target },
+            environment: LockEnvironment { python: format!("{major}.{minor}"), target },
             runner: Runner::new(executor, target, placement, interrupt, run.options.verbose),
             run,
             interpreter,

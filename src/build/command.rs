@@ -11,8 +11,8 @@ use parking_lot::Mutex;
 use pep440_rs::Version;
 use pep508_rs::PackageName;
 
-use super::build_sdist::{Built, touches_pyproject};
 use super::builder::Builder;
+use super::built::Built;
 use super::failure::BuildFailure;
 use super::index::credentials::redact_urls;
 use super::inputs::sdists::Sdist;
@@ -20,9 +20,9 @@ use super::inputs::source::Source;
 use super::options::BuildOptions;
 use super::progress::Task;
 use super::resolve::lock::LockedSdist;
-use super::results::{BuildSummary, SourceResult, Status};
+use super::results::{BuildSummary, SourceResult, SourceStatus};
 use super::run::Run;
-use super::steps::executor::Connect;
+use super::steps::executor::ConnectExecutor;
 use super::targets::destination::Destination;
 use super::targets::sharing::is_right_for;
 use super::wheel_cache::{Published, publish};
@@ -35,7 +35,7 @@ use crate::step::{Failure, FailureClass};
 pub fn build(
     sources: &[String],
     options: BuildOptions,
-    connect: Connect,
+    connect: ConnectExecutor,
     on_result: impl Fn(&SourceResult) + Sync,
 ) -> Result<BuildSummary, BuildFailure> {
     let (run, destinations) = Run::new(options, connect)?;
@@ -127,7 +127,7 @@ struct Done {
 
 /// A wheel where the user wants it.
 struct Delivered {
-    status: Status,
+    status: SourceStatus,
     report: Report,
     wheel: PathBuf,
     replaced: bool,
@@ -172,7 +172,7 @@ impl SourceBuild<'_> {
         let builder = self.targets.builder(index, &task)?;
         let writes_lock = run.lock_to_write().is_some();
         // What a patched pyproject.toml asks for only a build can tell the lock.
-        let may_share = !(run.options.no_share || writes_lock && touches_pyproject(&run.customisation));
+        let may_share = !(run.options.no_share || writes_lock && run.customisation.touches_pyproject());
         let is_right =
             |done: &&Done| may_share && is_right_for(&done.report, run.options.expect, &builder.interpreter);
         if let Some(done) = self.done.iter().find(is_right) {
@@ -181,7 +181,7 @@ impl SourceBuild<'_> {
                 false => Vec::new(),
             };
             return Ok(Delivered {
-                status: Status::Shared,
+                status: SourceStatus::Shared,
                 report: done.report.clone(),
                 wheel: done.published.clone(),
                 replaced: false,
@@ -198,7 +198,7 @@ impl SourceBuild<'_> {
         let Built { report, cached, locks, .. } = built;
         self.done.push(Done { target: builder.target, report: report.clone(), published: wheel.clone() });
         Ok(Delivered {
-            status: if cached { Status::Cached } else { Status::Built },
+            status: if cached { SourceStatus::Cached } else { SourceStatus::Built },
             report,
             wheel,
             replaced: published == Published::Replaced,

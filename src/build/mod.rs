@@ -1,10 +1,12 @@
 //! What to build for which targets: sources, build requirements, and the steps that make wheels.
-//! Knows nothing of how a step works inside.
+//! Knows nothing of how a step works inside, but how it reads a project and applies a patch, which both must do alike.
 
 mod build_sdist;
 mod builder;
+mod built;
 mod cache;
 mod command;
+mod customisation;
 mod failure;
 mod index;
 mod inputs;
@@ -22,8 +24,8 @@ mod wheel_cache;
 pub use command::build;
 pub use failure::{BuildFailure, BuildFailureClass};
 pub use options::BuildOptions;
-pub use results::{BuildSummary, SourceResult, Status};
+pub use results::{BuildSummary, SourceResult, SourceStatus};
 pub use settings::index_settings::IndexFlags;
-pub use settings::layer::Layer;
-pub use steps::executor::{Connect, Reached, Surroundings};
+pub use settings::layer::SettingsLayer;
+pub use steps::executor::{ConnectExecutor, ConnectedExecutor, ExecutorSurroundings};
 pub use targets::placement::RemotePlacement;

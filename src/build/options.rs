@@ -5,14 +5,14 @@ use std::path::PathBuf;
 
 use pep508_rs::{Requirement, VerbatimUrl};
 
+use super::customisation::{Customisation, Patch};
 use super::failure::{BuildFailure, BuildFailureClass};
 use super::inputs::sdists::Sdists;
 use super::settings::index_settings::IndexFlags;
-use super::steps::wheel_step::{Customisation, Patch};
 use super::targets::placement::RemotePlacement;
 use crate::platform::{Glibc, Target};
 use crate::sandbox::Mode;
-use crate::step::build::Expect;
+use crate::step::expect::Expect;
 
 /// What the user wants done with every source.
 #[derive(Clone, Debug)]

@@ -12,7 +12,7 @@ use crate::step::report::Report;
 /// How a source ended for a target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Status {
+pub enum SourceStatus {
     /// Its wheel was built.
     Built,
     /// Its wheel was built before, by exactly what would build it now.
@@ -31,7 +31,7 @@ pub struct SourceResult {
     /// The platform the wheel is for.
     pub target: Target,
     /// How it ended.
-    pub status: Status,
+    pub status: SourceStatus,
     /// The wheel in the output directory.
     pub wheel: Option<PathBuf>,
     /// The report of the step that built it.
@@ -53,7 +53,7 @@ impl SourceResult {
         Self {
             source: redact_urls(source),
             target,
-            status: Status::Failed,
+            status: SourceStatus::Failed,
             wheel: None,
             report: None,
             shared_from: None,

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use super::cache::Cache;
+use super::customisation::Customisation;
 use super::failure::{BuildFailure, BuildFailureClass};
 use super::index::credentials::Credentials;
 use super::index::download::Downloads;
@@ -19,8 +20,7 @@ use super::resolve::uv::Uv;
 use super::settings::constraints::Constraints;
 use super::settings::index_settings::IndexSettings;
 use super::settings::layer::Environment;
-use super::steps::executor::{Connect, Executor, Surroundings};
-use super::steps::wheel_step::Customisation;
+use super::steps::executor::{ConnectExecutor, Executor, ExecutorSurroundings};
 use super::targets::destination::{Destination, destinations};
 use super::targets::placement::Placement;
 use super::wheel_cache::WheelCache;
@@ -54,7 +54,7 @@ impl Run {
     /// for each target run, in the order in which the targets were given.
     pub(super) fn new(
         options: BuildOptions,
-        connect: Connect,
+        connect: ConnectExecutor,
     ) -> Result<(Self, Vec<Destination>), BuildFailure> {
         let cache = Arc::new(Cache::open(&options.cache_directory)?);
         let interrupt = Interrupt::install(cache.run_directory().to_owned())?;
@@ -120,7 +120,7 @@ fn surroundings(
     options: &BuildOptions,
     destinations: &[Destination],
     local: Option<&Interpreter>,
-) -> Option<Surroundings> {
+) -> Option<ExecutorSurroundings> {
     if options.remote.is_some() {
         return None;
     }
@@ -128,7 +128,7 @@ fn surroundings(
         Ok(Placement::Root(root)) => Some((destination.target, root.directory.clone())),
         _ => None,
     };
-    Some(Surroundings {
+    Some(ExecutorSurroundings {
         visible_paths: visible_paths(options, local),
         roots: destinations.iter().filter_map(root_of).collect(),
     })

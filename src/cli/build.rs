@@ -10,12 +10,13 @@ use super::executor::{Embedded, Executor};
 use super::output::{complain, print};
 use super::remote::RemoteArguments;
 use crate::build::{
-    BuildFailure, BuildFailureClass, BuildOptions, IndexFlags, Layer, SourceResult, Status, build,
+    BuildFailure, BuildFailureClass, BuildOptions, IndexFlags, SettingsLayer, SourceResult, SourceStatus,
+    build,
 };
 use crate::platform::{Arch, Glibc, Target};
 use crate::sandbox::Mode;
 use crate::server::settings::CrossCc;
-use crate::step::build::Expect;
+use crate::step::expect::Expect;
 use crate::step::report::CompilerKind;
 
 const AFTER_HELP: &str = "\
@@ -254,7 +255,7 @@ pub fn run(arguments: BuildArguments) -> ExitCode {
 fn prepare(arguments: BuildArguments) -> Result<(BuildOptions, Executor), BuildFailure> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let jobs = arguments.jobs.map_or(cores, usize::from);
-    let cache_directory = super::cache_directory(arguments.cache_dir).map_err(invalid)?;
+    let cache_directory = super::directories::cache_directory(arguments.cache_dir).map_err(invalid)?;
     let remote = arguments.remote.resolve().map_err(invalid)?;
     let placement = remote.as_ref().map(|remote| remote.placement.clone());
     let cross_cc = arguments.cross_cc.as_deref().and_then(cross_cc);
@@ -283,7 +284,7 @@ fn prepare(arguments: BuildArguments) -> Result<(BuildOptions, Executor), BuildF
         cache_directory,
         remote: placement,
         index: IndexFlags {
-            layer: Layer {
+            layer: SettingsLayer {
                 default_index: arguments.index_url,
                 extra_indexes: arguments.extra_index_url,
                 find_links: arguments.find_links,
@@ -295,7 +296,8 @@ fn prepare(arguments: BuildArguments) -> Result<(BuildOptions, Executor), BuildF
         build_requires: arguments.build_requires,
         config_settings: arguments.config_setting,
         env: arguments.env,
-        tool_directories: super::directories("--path", &arguments.tool_directories).map_err(invalid)?,
+        tool_directories: super::directories::directories("--path", &arguments.tool_directories)
+            .map_err(invalid)?,
         expect: arguments.expect,
         patches: arguments.patch,
         patch_strip: arguments.patch_strip,
@@ -370,7 +372,7 @@ fn print_result(result: &SourceResult, several: bool) {
         (Some(wheel), _) => {
             let name = wheel.file_name().unwrap_or_default().to_string_lossy();
             lines.push(format!("{:<8}{target}{name}  ({})", title(result.status), remarks(result)));
-            let report = result.report.as_ref().filter(|_| result.status != Status::Shared);
+            let report = result.report.as_ref().filter(|_| result.status != SourceStatus::Shared);
             let notes = report.into_iter().flat_map(|report| &report.notes);
             lines.extend(notes.map(|note| format!("        note: {note}")));
         }
@@ -383,12 +385,12 @@ fn print_result(result: &SourceResult, several: bool) {
     print(&lines.join("\n"));
 }
 
-fn title(status: Status) -> &'static str {
+fn title(status: SourceStatus) -> &'static str {
     match status {
-        Status::Built => "built",
-        Status::Cached => "cached",
-        Status::Shared => "shared",
-        Status::Failed => "failed",
+        SourceStatus::Built => "built",
+        SourceStatus::Cached => "cached",
+        SourceStatus::Shared => "shared",
+        SourceStatus::Failed => "failed",
     }
 }
 
@@ -397,11 +399,12 @@ fn remarks(result: &SourceResult) -> String {
         Some(target) => vec![format!("that of {target}")],
         None => vec![format!("{:.2} s", result.seconds)],
     };
-    if result.status == Status::Built && result.report.as_ref().is_some_and(|report| report.emulated) {
+    if result.status == SourceStatus::Built && result.report.as_ref().is_some_and(|report| report.emulated) {
         remarks.push("emulated".to_owned());
     }
     let compiler = result.report.as_ref().and_then(|report| report.compiler.as_ref());
-    if result.status == Status::Built && compiler.is_some_and(|compiler| compiler.kind == CompilerKind::Cross)
+    if result.status == SourceStatus::Built
+        && compiler.is_some_and(|compiler| compiler.kind == CompilerKind::Cross)
     {
         remarks.push("cross compiler".to_owned());
     }

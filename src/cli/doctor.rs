@@ -8,7 +8,7 @@ use clap::Args;
 use super::failure_text;
 use super::output::{complain, print, print_finding};
 use crate::doctor::{BinfmtRegistration, examine, mount_overlay_in_new_namespace, register_binfmt};
-use crate::finding::Status;
+use crate::finding::FindingStatus;
 use crate::platform::Arch;
 
 /// Check this host: Pythons, compilers, uv, namespaces, overlayfs, emulation, disk.
@@ -53,12 +53,12 @@ pub fn run(arguments: DoctorArguments) -> ExitCode {
     if let Some(arch) = &arguments.register_binfmt {
         return register(arch, arguments.json);
     }
-    let cache = match super::cache_directory(arguments.cache_dir) {
+    let cache = match super::directories::cache_directory(arguments.cache_dir) {
         Ok(cache) => cache,
         Err(message) => return failure_text::usage(arguments.json, &message),
     };
     let findings = examine(&cache);
-    let ok = findings.iter().all(|finding| finding.status != Status::Broken);
+    let ok = findings.iter().all(|finding| finding.status != FindingStatus::Broken);
     if arguments.json {
         failure_text::print_json(&serde_json::json!({ "ok": ok, "findings": findings }));
     } else {

@@ -9,7 +9,9 @@ use parking_lot::Mutex;
 use tokio::runtime::{Handle, Runtime};
 
 use super::remote::Remote;
-use crate::build::{BuildFailure, BuildFailureClass, Connect, Reached, Surroundings};
+use crate::build::{
+    BuildFailure, BuildFailureClass, ConnectExecutor, ConnectedExecutor, ExecutorSurroundings,
+};
 use crate::cas::{BlobStore, RemoteStore, StoreError};
 use crate::client::{Client, ClientError, ClientSettings};
 use crate::platform::{Arch, Target};
@@ -61,7 +63,7 @@ impl Executor {
     }
 
     /// What starts or reaches it.
-    pub fn connect(&self) -> Connect {
+    pub fn connect(&self) -> ConnectExecutor {
         let runtime = self.runtime.handle().clone();
         match &self.kind {
             Kind::Embedded { settings, host } => {
@@ -76,7 +78,7 @@ impl Executor {
                 let remote = remote.clone();
                 Box::new(move |_| {
                     let client = reach(&runtime, remote)?;
-                    Ok(Reached { client, refused: Vec::new() })
+                    Ok(ConnectedExecutor { client, refused: Vec::new() })
                 })
             }
         }
@@ -101,8 +103,8 @@ fn runtime() -> Result<Runtime, BuildFailure> {
 fn start(
     runtime: &Handle,
     embedded: &Embedded,
-    surroundings: Surroundings,
-) -> Result<(Host, Reached), BuildFailure> {
+    surroundings: ExecutorSurroundings,
+) -> Result<(Host, ConnectedExecutor), BuildFailure> {
     let (host, refused) = start_with_what_works(runtime, embedded, surroundings)?;
     let store: Arc<dyn BlobStore> = host.store();
     // What the channel starts runs on it.
@@ -114,14 +116,14 @@ fn start(
         instance_name: String::new(),
         patience: Duration::ZERO,
     });
-    Ok((host, Reached { client, refused }))
+    Ok((host, ConnectedExecutor { client, refused }))
 }
 
 /// Starts the host, without the root file systems with which it cannot: those who need none of them do not mind.
 fn start_with_what_works(
     runtime: &Handle,
     embedded: &Embedded,
-    mut surroundings: Surroundings,
+    mut surroundings: ExecutorSurroundings,
 ) -> Result<(Host, Vec<(Target, BuildFailure)>), BuildFailure> {
     let mut refused = Vec::new();
     loop {
@@ -147,7 +149,7 @@ fn start_with_what_works(
 fn start_host(
     runtime: &Handle,
     embedded: &Embedded,
-    surroundings: &Surroundings,
+    surroundings: &ExecutorSurroundings,
 ) -> Result<Result<Host, HostError>, BuildFailure> {
     let own_executable = OwnExecutable::running()?;
     for number in 1..=MOST_STORES {
@@ -169,7 +171,7 @@ fn start_host(
 fn settings(
     embedded: &Embedded,
     store: &Path,
-    surroundings: &Surroundings,
+    surroundings: &ExecutorSurroundings,
 ) -> Result<Settings, BuildFailure> {
     let visible_host_paths = surroundings.visible_paths.clone();
     let embedding = Embedding { cache: embedded.cache.clone(), visible_host_paths };

@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 use super::failure_text;
 use super::output::{complain, print};
 use crate::starlark::{
-    BazelVersion, Difference, DifferenceKind, DirectoryError, Emission, Model, ModelError, ModelFile,
+    BazelModel, BazelVersion, Difference, DifferenceKind, DirectoryError, Emission, ModelError, ModelFile,
     PackageDirectory, PlatformModel, Written,
 };
 
@@ -143,7 +143,7 @@ fn generate(arguments: BazelArguments) -> Result<ExitCode, Problem> {
 }
 
 /// What to generate: flags win over the file, and the directory knows its package if nobody says.
-fn model(arguments: BazelArguments, directory: &PackageDirectory) -> Result<Model, Problem> {
+fn model(arguments: BazelArguments, directory: &PackageDirectory) -> Result<BazelModel, Problem> {
     let usage = |error: ModelError| Problem::Usage(error.to_string());
     let mut file = match &arguments.model {
         Some(path) => {

@@ -3,7 +3,7 @@
 
 use std::io::Write;
 
-use crate::finding::{Finding, Status};
+use crate::finding::{Finding, FindingStatus};
 
 /// Prints `text` and a line break on standard output.
 pub(super) fn print(text: &str) {
@@ -19,9 +19,9 @@ pub(super) fn complain(text: &str) {
 /// Prints what was found, and what mends it, on standard output.
 pub(super) fn print_finding(finding: &Finding) {
     let mark = match finding.status {
-        Status::Works => "works  ",
-        Status::Limited => "limited",
-        Status::Broken => "BROKEN ",
+        FindingStatus::Works => "works  ",
+        FindingStatus::Limited => "limited",
+        FindingStatus::Broken => "BROKEN ",
     };
     print(&format!("{mark}  {}: {}", finding.subject, finding.found));
     if let Some(mend) = &finding.mend {

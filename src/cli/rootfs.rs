@@ -13,9 +13,11 @@ use serde_json::json;
 use super::failure_text::{HOST, complaint, print_json, usage};
 use super::output::{complain, print, print_finding};
 use super::signals::{end_on_signals, exit_code_of};
-use crate::emulation::{Host, Obstacle, Support};
+use crate::emulation::{EmulationHost, EmulationObstacle, EmulationSupport};
 use crate::platform::{Arch, Target};
-use crate::rootfs::{Check, Created, Debian, Request, RootfsError, Source, check, create, packages};
+use crate::rootfs::{
+    CreatedRootfs, Debian, RootfsCheck, RootfsError, RootfsRequest, RootfsSource, check, create, packages,
+};
 
 /// Make and check root file systems, which actions of other architectures run in.
 #[derive(Args)]
@@ -123,7 +125,7 @@ pub fn run(arguments: RootfsArguments) -> ExitCode {
 
 /// Where the root for `arch` is if nobody says otherwise.
 pub(super) fn default_root(cache_dir: Option<PathBuf>, arch: Arch) -> Result<PathBuf, String> {
-    Ok(super::cache_directory(cache_dir)?.join("rootfs").join(Target { arch }.to_string()))
+    Ok(super::directories::cache_directory(cache_dir)?.join("rootfs").join(Target { arch }.to_string()))
 }
 
 fn run_check(directory: &Path, json: bool) -> ExitCode {
@@ -142,15 +144,15 @@ fn run_check(directory: &Path, json: bool) -> ExitCode {
 
 fn run_create(arguments: CreateArguments, destination: PathBuf, json: bool) -> ExitCode {
     let source = match arguments.from {
-        Some(from) => Source::from_argument(&from),
-        None => Source::Debian(Debian {
+        Some(from) => RootfsSource::from_argument(&from),
+        None => RootfsSource::Debian(Debian {
             suite: arguments.suite,
             mirror: arguments.mirror,
             include: arguments.include,
             allow_expired: arguments.allow_expired,
         }),
     };
-    let request = Request { arch: arguments.arch.into(), source, destination, force: arguments.force };
+    let request = RootfsRequest { arch: arguments.arch.into(), source, destination, force: arguments.force };
     let interrupted = Arc::new(AtomicBool::new(false));
     let to_set = Arc::clone(&interrupted);
     let signal = match end_on_signals(GRACE, move || to_set.store(true, Ordering::SeqCst)) {
@@ -200,17 +202,17 @@ fn fail(json: bool, message: &str, hint: Option<String>) -> ExitCode {
     ExitCode::FAILURE
 }
 
-fn exit_code(check: &Check) -> ExitCode {
+fn exit_code(check: &RootfsCheck) -> ExitCode {
     if check.is_usable() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn document(check: &Check) -> serde_json::Value {
+fn document(check: &RootfsCheck) -> serde_json::Value {
     let offers: Vec<_> =
-        check.offers.iter().map(|(name, value)| json!({ "name": name, "value": value })).collect();
+        check.properties.iter().map(|(name, value)| json!({ "name": name, "value": value })).collect();
     json!({ "root": check.root, "ok": check.is_usable(), "offers": offers, "findings": check.findings })
 }
 
-fn print_created(created: &Created, arch: Arch, elapsed: Duration) {
+fn print_created(created: &CreatedRootfs, arch: Arch, elapsed: Duration) {
     let (bytes, seconds) = (HumanBytes(created.bytes), elapsed.as_secs_f64());
     print(&format!(
         "made {} from {}: {} files, {bytes}, {seconds:.1} s\n",
@@ -231,8 +233,8 @@ fn print_created(created: &Created, arch: Arch, elapsed: Duration) {
     }
 }
 
-fn print_check(check: &Check) {
-    let offers: Vec<_> = check.offers.iter().map(|(name, value)| format!("{name}={value}")).collect();
+fn print_check(check: &RootfsCheck) {
+    let offers: Vec<_> = check.properties.iter().map(|(name, value)| format!("{name}={value}")).collect();
     print(&format!("{}: {}", check.root.display(), offers.join(" ")));
     check.findings.iter().for_each(print_finding);
     print(if check.is_usable() { "Wheels can be built in it." } else { "Wheels cannot be built in it yet." });
@@ -240,16 +242,16 @@ fn print_check(check: &Check) {
 
 /// How this host runs programs for `arch`.
 fn host_support(arch: Arch) -> Result<String, (String, String)> {
-    match Host::this().support(arch) {
-        Support::Native => Ok("its programs run natively".to_owned()),
-        Support::Registered { name, interpreter } => {
+    match EmulationHost::this().support(arch) {
+        EmulationSupport::Native => Ok("its programs run natively".to_owned()),
+        EmulationSupport::Registered { name, interpreter } => {
             Ok(format!("its programs are emulated by {} (binfmt_misc: {name})", interpreter.display()))
         }
-        Support::Private(emulator) => Ok(format!(
+        EmulationSupport::Private(emulator) => Ok(format!(
             "its programs are emulated by {}, which sandboxes register for themselves",
             emulator.program.display()
         )),
-        Support::Impossible(Obstacle { problem, mend }) => Err((problem, mend)),
+        EmulationSupport::Impossible(EmulationObstacle { problem, mend }) => Err((problem, mend)),
     }
 }
 

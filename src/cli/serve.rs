@@ -123,7 +123,8 @@ fn settings(arguments: &ServeArguments) -> Result<Settings, String> {
     if let Some(path) = &arguments.config {
         layers.file(&here.join(path)).map_err(words)?;
     }
-    let default_store = if layers.get("store").is_some() { here } else { super::store_directory(None)? };
+    let default_store =
+        if layers.get("store").is_some() { here } else { super::directories::store_directory(None)? };
     Settings::resolve(&layers, &default_store).map_err(words)
 }
 

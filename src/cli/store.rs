@@ -60,7 +60,7 @@ const DAMAGE: u8 = 3;
 /// Runs the subcommand.
 pub fn run(arguments: StoreArguments) -> ExitCode {
     let json = arguments.json;
-    let directory = match super::store_directory(arguments.store) {
+    let directory = match super::directories::store_directory(arguments.store) {
         Ok(directory) => directory,
         Err(message) => return usage(json, &message),
     };

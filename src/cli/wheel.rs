@@ -18,17 +18,19 @@ use tempfile::TempDir;
 use super::failure_text;
 use super::output::{complain, print};
 use super::signals::{end_on_signals, exit_code_of};
-use crate::archive::Limits;
+use crate::archive::ArchiveLimits;
 use crate::cancellation::{Cancellation, Cancelled};
 use crate::packaging::interpreter::Interpreter;
-use crate::platform::{Glibc, Target};
+use crate::platform::{Glibc, LibcFamily, Target};
 use crate::sandbox::Mode;
 use crate::step::Failure;
-use crate::step::backend::compiler::CrossCompiler;
-use crate::step::build::{Expect, WheelRequest, build_wheel, publish};
+use crate::step::backend::cross_compiler::CrossCompiler;
+use crate::step::build::{build_wheel, publish};
 use crate::step::error::StepError;
-use crate::step::promise::{LibcFamily, Wanted, WantedPython};
+use crate::step::expect::Expect;
+use crate::step::promise::{PromisedPython, WheelPromise};
 use crate::step::report::{CompilerKind, CompilerReport, Outcome, Report};
+use crate::step::request::WheelRequest;
 use crate::step::venv::wheelhouse::GivenWheels;
 
 const AFTER_HELP: &str = "\
@@ -72,7 +74,7 @@ pub struct WheelArguments {
     expect_version: Option<Version>,
     /// Build with nothing but this version of Python, such as 3.11, whatever --python finds
     #[arg(long, value_name = "VERSION")]
-    expect_python: Option<WantedPython>,
+    expect_python: Option<PromisedPython>,
     /// Build with nothing but a Python that runs on this C library
     #[arg(long, value_enum, value_name = "LIBC")]
     expect_libc: Option<LibcFamily>,
@@ -104,16 +106,16 @@ pub struct WheelArguments {
     #[arg(long, value_enum, default_value_t)]
     sandbox: Mode,
     /// Most bytes the sdist may unpack to
-    #[arg(long, value_name = "BYTES", default_value_t = Limits::default().bytes)]
+    #[arg(long, value_name = "BYTES", default_value_t = ArchiveLimits::default().bytes)]
     limit_bytes: u64,
     /// Most members the sdist may have
-    #[arg(long, value_name = "N", default_value_t = Limits::default().members)]
+    #[arg(long, value_name = "N", default_value_t = ArchiveLimits::default().members)]
     limit_members: u64,
     /// Highest compression ratio, beyond the first 64 MiB unpacked
-    #[arg(long, value_name = "N", default_value_t = Limits::default().ratio)]
+    #[arg(long, value_name = "N", default_value_t = ArchiveLimits::default().ratio)]
     limit_ratio: u64,
     /// Deepest path in the sdist
-    #[arg(long, value_name = "N", default_value_t = Limits::default().depth)]
+    #[arg(long, value_name = "N", default_value_t = ArchiveLimits::default().depth)]
     limit_depth: usize,
     /// Where unpacked wheels and facts about interpreters are kept [default: crosswheel in the user's cache directory]
     #[arg(long, value_name = "DIR", env = "CROSSWHEEL_CACHE_DIR")]
@@ -278,7 +280,7 @@ fn check_version() -> Result<(), String> {
 
 /// The cache directory, and what removes it if it is one for this build only: workers may have no home.
 fn cache_directory(given: Option<PathBuf>) -> Result<(PathBuf, Option<TempDir>), String> {
-    match super::cache_directory(given) {
+    match super::directories::cache_directory(given) {
         Ok(directory) => Ok((directory, None)),
         Err(_) => {
             let directory = tempfile::Builder::new().prefix("crosswheel-cache-").tempdir();
@@ -308,10 +310,10 @@ fn request(arguments: WheelArguments, cache: PathBuf) -> Result<WheelRequest, St
         patch_strip: arguments.patch_strip,
         config_settings,
         environment: arguments.environment.into_iter().collect(),
-        tool_directories: super::directories("--path", &arguments.tool_directories)?,
+        tool_directories: super::directories::directories("--path", &arguments.tool_directories)?,
         cross_compiler,
         crates: arguments.crates,
-        limits: Limits {
+        limits: ArchiveLimits {
             bytes: arguments.limit_bytes,
             members: arguments.limit_members,
             ratio: arguments.limit_ratio,
@@ -320,7 +322,7 @@ fn request(arguments: WheelArguments, cache: PathBuf) -> Result<WheelRequest, St
         timeout: arguments.timeout.map(Duration::from_secs),
         sandbox: arguments.sandbox,
         expect: arguments.expect,
-        wanted: Wanted {
+        promise: WheelPromise {
             name: arguments.expect_name,
             version: arguments.expect_version,
             python: arguments.expect_python,

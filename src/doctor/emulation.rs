@@ -1,7 +1,8 @@
 //! Programs of other architectures: whether pools for them are possible here, and how the kernel is taught.
 
 use crate::emulation::{
-    BINFMT_MISC, Emulator, Host, Registered, RegistrationError, Support, register, runs_here,
+    BINFMT_MISC, EmulationHost, EmulationSupport, Emulator, Registered, RegistrationError, register,
+    runs_here,
 };
 use crate::finding::Finding;
 use crate::platform::Arch;
@@ -10,18 +11,18 @@ use crate::sandbox::{Mode, OwnExecutable, Sandbox};
 /// Whether programs for `arch` run here, in pools with a root file system of that architecture.
 pub(super) fn emulation(arch: Arch) -> Finding {
     let subject = format!("{} emulation", arch.property());
-    match Host::this().support(arch) {
-        Support::Native => Finding::works(&subject, "not needed: that is what this machine is"),
-        Support::Registered { name, interpreter } => Finding::works(
+    match EmulationHost::this().support(arch) {
+        EmulationSupport::Native => Finding::works(&subject, "not needed: that is what this machine is"),
+        EmulationSupport::Registered { name, interpreter } => Finding::works(
             &subject,
             format!("{} is registered with the kernel (binfmt_misc: {name})", interpreter.display()),
         ),
-        Support::Private(emulator) => private(&subject, &emulator),
+        EmulationSupport::Private(emulator) => private(&subject, &emulator),
         // A container does not see what the kernel outside has learnt.
-        Support::Impossible(_) if runs_here(arch) => {
+        EmulationSupport::Impossible(_) if runs_here(arch) => {
             Finding::works(&subject, "registered with the kernel, outside of this container")
         }
-        Support::Impossible(obstacle) => Finding::limited(&subject, obstacle.problem, obstacle.mend),
+        EmulationSupport::Impossible(obstacle) => Finding::limited(&subject, obstacle.problem, obstacle.mend),
     }
 }
 
@@ -89,10 +90,10 @@ pub fn register_binfmt(arch: Arch) -> Result<BinfmtRegistration, RegisterBinfmtE
     if arch == Arch::host() {
         return Err(RegisterBinfmtError::Native(arch.property()));
     }
-    let host = Host::this();
+    let host = EmulationHost::this();
     // One that is registered needs no emulator that we could find.
     let emulator = match (host.support(arch), host.emulator(arch)) {
-        (Support::Registered { interpreter, .. }, _) => Emulator { arch, program: interpreter },
+        (EmulationSupport::Registered { interpreter, .. }, _) => Emulator { arch, program: interpreter },
         (_, Ok(emulator)) => emulator,
         (_, Err(obstacle)) => {
             return Err(RegisterBinfmtError::NoEmulator { problem: obstacle.problem, mend: obstacle.mend });

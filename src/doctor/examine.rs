@@ -1,6 +1,4 @@
-//! Looks at this host and says in plain words what works, what does not, and the command that
-//! mends it. Every check tries the thing itself rather than trusting a version number.
-//! Knows nothing of how its findings are shown.
+//! All that is looked at on this host, in the order in which it is shown. Knows nothing of how it is looked at.
 
 use std::path::Path;
 

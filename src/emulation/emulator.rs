@@ -1,12 +1,5 @@
-//! Programs of other architectures: which ones this kernel runs, natively or through binfmt_misc, where the
-//! emulator is that it could be taught to use, and how it is taught. Knows nothing of root file systems and of who
-//! wants to run what.
-//!
-//! binfmt_misc is a table in the kernel: a program that begins with these bytes is started by that interpreter
-//! (Documentation/admin-guide/binfmt-misc.rst). There is one table for the machine, and since Linux 6.7 every user
-//! namespace may have its own, which it needs no privileges to write to, and which holds as long as its file system
-//! is kept open. With the flag `F` the interpreter is opened when it is registered, so that it serves programs in
-//! any root file system.
+//! The program that runs programs of another architecture, and the line that registers it with binfmt_misc. Knows
+//! nothing of what is registered already.
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};

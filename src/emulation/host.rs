@@ -3,18 +3,20 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use super::binfmt_entry::BinfmtEntry;
 use super::elf::program_interpreter;
 use super::emulator::{Emulator, emulator_names, is_executable};
-use super::entry::Entry;
-use super::register::BINFMT_MISC;
 use crate::platform::Arch;
+
+/// Where the kernel's own binfmt_misc belongs.
+pub const BINFMT_MISC: &str = "/proc/sys/fs/binfmt_misc";
 
 /// The first kernel in which a user namespace can have a binfmt_misc of its own.
 const PRIVATE_SINCE: (u32, u32) = (6, 7);
 
 /// How programs for an architecture run.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Support {
+pub enum EmulationSupport {
     /// By the processor.
     Native,
     /// By an emulator that is registered with the kernel, for any root file system.
@@ -26,12 +28,12 @@ pub enum Support {
     /// By this emulator, where a sandbox registers it for itself.
     Private(Emulator),
     /// Not at all.
-    Impossible(Obstacle),
+    Impossible(EmulationObstacle),
 }
 
 /// What stands in the way of emulation.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Obstacle {
+pub struct EmulationObstacle {
     /// What is missing, in plain words.
     pub problem: String,
     /// The command that mends it, or what to do.
@@ -40,7 +42,7 @@ pub struct Obstacle {
 
 /// Where to look.
 #[derive(Debug, Clone)]
-pub struct Host {
+pub struct EmulationHost {
     pub arch: Arch,
     /// Where binfmt_misc is mounted, if it is.
     pub binfmt_misc: PathBuf,
@@ -50,7 +52,7 @@ pub struct Host {
     pub kernel: String,
 }
 
-impl Host {
+impl EmulationHost {
     /// This one. Programs are also looked for where distributions have them.
     pub fn this() -> Self {
         let mut search_path = std::env::var_os("PATH").unwrap_or_default();
@@ -61,23 +63,26 @@ impl Host {
     }
 
     /// How programs for `arch` run in a root file system that is not this host's.
-    pub fn support(&self, arch: Arch) -> Support {
+    pub fn support(&self, arch: Arch) -> EmulationSupport {
         if arch == self.arch {
-            return Support::Native;
+            return EmulationSupport::Native;
         }
         let entry = self.entry(arch);
         if let Some((name, entry)) = &entry
             && entry.enabled
             && entry.works_in_any_root()
         {
-            return Support::Registered { name: name.clone(), interpreter: entry.interpreter.clone() };
+            return EmulationSupport::Registered {
+                name: name.clone(),
+                interpreter: entry.interpreter.clone(),
+            };
         }
         let emulator = match self.emulator(arch) {
             Ok(emulator) => emulator,
-            Err(obstacle) => return Support::Impossible(obstacle),
+            Err(obstacle) => return EmulationSupport::Impossible(obstacle),
         };
         if self.has_private_binfmt() {
-            return Support::Private(emulator);
+            return EmulationSupport::Private(emulator);
         }
         let (major, minor) = PRIVATE_SINCE;
         let registered = match entry {
@@ -85,7 +90,7 @@ impl Host {
             Some((name, entry)) if !entry.enabled => format!("is registered as {name}, but switched off"),
             Some((name, _)) => format!("is registered as {name}, but without the flag F"),
         };
-        Support::Impossible(Obstacle {
+        EmulationSupport::Impossible(EmulationObstacle {
             problem: format!(
                 "{} {registered}, and Linux {} is older than {major}.{minor}, so sandboxes cannot register it",
                 emulator.name(),
@@ -99,7 +104,7 @@ impl Host {
     ///
     /// # Errors
     /// None is found that could be used in another root file system.
-    pub fn emulator(&self, arch: Arch) -> Result<Emulator, Obstacle> {
+    pub fn emulator(&self, arch: Arch) -> Result<Emulator, EmulationObstacle> {
         let mend = "apt-get install qemu-user-static".to_owned();
         let names = emulator_names(arch);
         let mut dynamic = None;
@@ -129,7 +134,7 @@ impl Host {
             ),
             None => format!("neither {} nor {} is on PATH", names[0], names[1]),
         };
-        Err(Obstacle { problem, mend })
+        Err(EmulationObstacle { problem, mend })
     }
 
     /// Whether user namespaces can have a binfmt_misc of their own, as far as the version tells.
@@ -144,7 +149,7 @@ impl Host {
     }
 
     /// The entry that runs programs for `arch`, and its name; an enabled one with the flag F before others.
-    pub fn entry(&self, arch: Arch) -> Option<(String, Entry)> {
+    pub fn entry(&self, arch: Arch) -> Option<(String, BinfmtEntry)> {
         let mut entries = entries(&self.binfmt_misc);
         entries.retain(|(_, entry)| entry.runs(arch));
         entries.sort_by_key(|(name, entry)| (!(entry.enabled && entry.works_in_any_root()), name.clone()));
@@ -153,7 +158,7 @@ impl Host {
 }
 
 /// All entries of a binfmt_misc; none if it is not mounted.
-fn entries(directory: &Path) -> Vec<(String, Entry)> {
+fn entries(directory: &Path) -> Vec<(String, BinfmtEntry)> {
     let Ok(files) = fs_err::read_dir(directory) else { return Vec::new() };
     let names = files.flatten().filter_map(|file| file.file_name().into_string().ok());
     let read = |name: String| {
@@ -162,7 +167,7 @@ fn entries(directory: &Path) -> Vec<(String, Entry)> {
             return None;
         }
         let text = fs_err::read_to_string(directory.join(&name)).ok()?;
-        Some((name, Entry::parse(&text).ok()?))
+        Some((name, BinfmtEntry::parse(&text).ok()?))
     };
     let switched_on =
         fs_err::read_to_string(directory.join("status")).is_ok_and(|status| status.trim() != "disabled");
@@ -178,10 +183,10 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
-    use crate::emulation::entry::tests::AARCH64;
+    use crate::emulation::binfmt_entry::tests::AARCH64;
 
     /// A host of amd64 with these entries and these programs.
-    fn host(kernel: &str, entries: &[(&str, &str)], programs: &[(&str, &[u8])]) -> (TempDir, Host) {
+    fn host(kernel: &str, entries: &[(&str, &str)], programs: &[(&str, &[u8])]) -> (TempDir, EmulationHost) {
         let directory = tempfile::tempdir().unwrap();
         let (binfmt, bin) = (directory.path().join("binfmt_misc"), directory.path().join("bin"));
         fs_err::create_dir(&binfmt).unwrap();
@@ -193,7 +198,7 @@ mod tests {
             fs_err::write(bin.join(name), bytes).unwrap();
             fs_err::set_permissions(bin.join(name), PermissionsExt::from_mode(0o755)).unwrap();
         }
-        let host = Host {
+        let host = EmulationHost {
             arch: Arch::Amd64,
             binfmt_misc: binfmt,
             search_path: bin.into_os_string(),
@@ -209,9 +214,9 @@ mod tests {
         header
     }
 
-    fn problem(support: Support) -> String {
+    fn problem(support: EmulationSupport) -> String {
         match support {
-            Support::Impossible(Obstacle { problem, mend }) => format!("{problem}: {mend}"),
+            EmulationSupport::Impossible(EmulationObstacle { problem, mend }) => format!("{problem}: {mend}"),
             other => panic!("{other:?}"),
         }
     }
@@ -220,11 +225,11 @@ mod tests {
     fn the_registration_of_the_host_is_used_if_it_works_in_any_root() {
         let registered = [("status", "enabled\n"), ("qemu-aarch64", AARCH64), ("register", "")];
         let (_directory, with) = host("6.1.0-9-amd64", &registered, &[]);
-        assert_eq!(with.support(Arch::Amd64), Support::Native);
+        assert_eq!(with.support(Arch::Amd64), EmulationSupport::Native);
         let interpreter = "/usr/libexec/qemu-binfmt/aarch64-binfmt-P".into();
         assert_eq!(
             with.support(Arch::Arm64),
-            Support::Registered { name: "qemu-aarch64".into(), interpreter }
+            EmulationSupport::Registered { name: "qemu-aarch64".into(), interpreter }
         );
 
         let without = AARCH64.replace("POF", "PO");
@@ -248,10 +253,13 @@ mod tests {
         let program = static_program();
         let (directory, new) = host("6.7-rc1", &[], &[("qemu-aarch64", &program)]);
         let program = directory.path().join("bin/qemu-aarch64");
-        assert_eq!(new.support(Arch::Arm64), Support::Private(Emulator { arch: Arch::Arm64, program }));
-        let old = Host { kernel: "6.6.99".into(), ..new.clone() };
+        assert_eq!(
+            new.support(Arch::Arm64),
+            EmulationSupport::Private(Emulator { arch: Arch::Arm64, program })
+        );
+        let old = EmulationHost { kernel: "6.6.99".into(), ..new.clone() };
         assert!(problem(old.support(Arch::Arm64)).contains("is older than 6.7"));
-        let without = Host { search_path: "/nonexistent:relative".into(), ..new };
+        let without = EmulationHost { search_path: "/nonexistent:relative".into(), ..new };
         let problem = problem(without.support(Arch::Arm64));
         assert!(problem.contains("neither qemu-aarch64-static nor"), "{problem}");
         assert!(problem.contains("apt-get install qemu-user-static"), "{problem}");
@@ -263,13 +271,17 @@ mod tests {
         let script = b"#!/bin/sh\n";
         let (_directory, host) =
             host("6.18.1", &[], &[("qemu-aarch64-static", script), ("qemu-aarch64", &dynamic)]);
-        let Err(Obstacle { problem, .. }) = host.emulator(Arch::Arm64) else { panic!("it was taken") };
+        let Err(EmulationObstacle { problem, .. }) = host.emulator(Arch::Arm64) else {
+            panic!("it was taken")
+        };
         assert!(problem.contains("is dynamically linked"), "{problem}");
     }
 
     #[test]
     fn versions_of_kernels_are_compared_by_number() {
-        let has = |kernel: &str| Host { kernel: kernel.into(), ..Host::this() }.has_private_binfmt();
+        let has = |kernel: &str| {
+            EmulationHost { kernel: kernel.into(), ..EmulationHost::this() }.has_private_binfmt()
+        };
         for (kernel, expected) in [
             ("6.7.0", true),
             ("6.10.1-amd64", true),

@@ -1,6 +1,6 @@
 //! Programs of other architectures: which ones this kernel runs, natively or through binfmt_misc, where the
-//! emulator is that it could be taught to use, and how it is taught. Knows nothing of root file systems and of who
-//! wants to run what.
+//! emulator is that it could be taught to use, and how it is taught. Knows nothing of which root file systems there
+//! are, nor of who wants to run what.
 //!
 //! binfmt_misc is a table in the kernel: a program that begins with these bytes is started by that interpreter
 //! (Documentation/admin-guide/binfmt-misc.rst). There is one table for the machine, and since Linux 6.7 every user
@@ -8,16 +8,16 @@
 //! is kept open. With the flag `F` the interpreter is opened when it is registered, so that it serves programs in
 //! any root file system.
 
+mod binfmt_entry;
 mod elf;
 mod emulator;
-mod entry;
 mod host;
 mod probe;
 mod register;
 
+pub use binfmt_entry::{BinfmtEntry, InvalidBinfmtEntry};
 pub use elf::program_interpreter;
 pub use emulator::{Emulator, registered_name};
-pub use entry::{Entry, InvalidEntry};
-pub use host::{Host, Obstacle, Support};
+pub use host::{BINFMT_MISC, EmulationHost, EmulationObstacle, EmulationSupport};
 pub use probe::{runs_here, smallest_program_file};
-pub use register::{BINFMT_MISC, Registered, RegistrationError, register};
+pub use register::{Registered, RegistrationError, register};

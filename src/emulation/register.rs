@@ -7,10 +7,7 @@ use std::path::Path;
 use rustix::mount::{MountFlags, mount};
 
 use super::emulator::{Emulator, registered_name};
-use super::host::Host;
-
-/// Where the kernel's own binfmt_misc belongs.
-pub const BINFMT_MISC: &str = "/proc/sys/fs/binfmt_misc";
+use super::host::EmulationHost;
 
 /// What came of a registration.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,7 +42,7 @@ fn privileged(error: &io::Error) -> bool {
 ///
 /// # Errors
 /// [`RegistrationError`] names the step; most take root.
-pub fn register(host: &Host, emulator: &Emulator) -> Result<Registered, RegistrationError> {
+pub fn register(host: &EmulationHost, emulator: &Emulator) -> Result<Registered, RegistrationError> {
     let directory = host.binfmt_misc.as_path();
     if !host.has_binfmt_misc() {
         mount_binfmt_misc(directory)?;

@@ -20,7 +20,7 @@ use std::process::{Command, Stdio};
 
 use super::own_binary::loaded_files::LoadedFiles;
 use crate::platform::Arch;
-use crate::rootfs::resolve;
+use crate::rootfs::resolve_in_root;
 use crate::sandbox::Bind;
 
 /// Where actions with a cross compiler see the host's `/usr`.
@@ -152,7 +152,7 @@ impl CxxCompiler {
 
     fn fits(&self, root: &Path) -> bool {
         let headers = Path::new("usr/include/c++").join(&self.major);
-        self.itself.is_some() && self.program.is_file() && resolve(root, &headers).is_ok()
+        self.itself.is_some() && self.program.is_file() && resolve_in_root(root, &headers).is_ok()
     }
 
     /// Puts something that cannot be executed in the place of each program.
@@ -213,7 +213,7 @@ fn of_the_root(
     let place = |host: PathBuf, inside: PathBuf| Bind { host, inside, writable: false };
     let in_root = |path: &Path| {
         let missing = |_| CrossCompilerError::NoLibrary { missing: root.join(path) };
-        resolve(root, path).map_err(missing)
+        resolve_in_root(root, path).map_err(missing)
     };
     let (of_root, include) = (Path::new("usr/lib").join(triple), Path::new("usr/include"));
     in_root(&of_root.join("libc.so"))?;
@@ -274,7 +274,7 @@ fn check_place(place: &Place, root: &Path) -> Result<(), CrossCompilerError> {
     if fs_err::symlink_metadata(&top).is_err() {
         return Ok(());
     }
-    match resolve(root, relative) {
+    match resolve_in_root(root, relative) {
         Err(_) => Err(CrossCompilerError::NoPlace { place: place.inside.clone(), mend: mend(place, root) }),
         Ok(in_root) if place.directory => {
             match fs_err::read_dir(&in_root).map(|mut entries| entries.next().is_none()) {
@@ -289,7 +289,7 @@ fn check_place(place: &Place, root: &Path) -> Result<(), CrossCompilerError> {
 /// The command that makes the place. It may not follow the root's links, which lead elsewhere on this host.
 fn mend(place: &Place, root: &Path) -> String {
     let relative = place.inside.strip_prefix("/").unwrap_or(&place.inside);
-    let there = |part: &Path| Some(resolve(root, part).ok()?.join(relative.strip_prefix(part).ok()?));
+    let there = |part: &Path| Some(resolve_in_root(root, part).ok()?.join(relative.strip_prefix(part).ok()?));
     let missing = relative.ancestors().find_map(there).unwrap_or_else(|| root.join(relative));
     let parent = missing.parent().unwrap_or(root);
     match (place.directory, parent.is_dir()) {

@@ -1,5 +1,5 @@
 //! Which compatibility tags a Python on a target accepts, and in which order (PEP 425, PEP 600 for
-//! manylinux). Only CPython on glibc Linux. Knows nothing of files.
+//! manylinux). Only CPython on glibc Linux. Knows nothing of what is in a wheel.
 
 use super::tag::{Tag, split_manylinux};
 use super::wheel_name::WheelFileName;

@@ -40,7 +40,7 @@ pub struct WheelArchive {
     /// Size of the file in bytes.
     pub size_bytes: u64,
     /// The files in it, in archive order; directories are left out.
-    pub members: Vec<Member>,
+    pub members: Vec<WheelMember>,
     /// Name of the `.dist-info` directory.
     pub dist_info: String,
     /// WHEEL.
@@ -55,7 +55,7 @@ pub struct WheelArchive {
 
 /// A file in a wheel.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Member {
+pub struct WheelMember {
     /// Its path: relative, without `.` and `..`, parts separated by `/`.
     pub name: String,
     /// Its size in bytes.
@@ -225,7 +225,7 @@ impl WheelArchive {
 
     /// The content of a member. Reading past its declared size, or a wrong checksum, is an error of
     /// the reader.
-    pub fn read(&mut self, member: &Member) -> Result<impl Read + '_, WheelArchiveError> {
+    pub fn read(&mut self, member: &WheelMember) -> Result<impl Read + '_, WheelArchiveError> {
         let wheel = self.file_name.to_string();
         let file = self
             .zip
@@ -258,7 +258,7 @@ pub fn split_data_member(name: &str) -> Option<(&str, &str)> {
     top.ends_with(".data").then(|| rest.split_once('/').unwrap_or((rest, "")))
 }
 
-fn check_limits(wheel: &str, members: &[Member]) -> Result<(), WheelArchiveError> {
+fn check_limits(wheel: &str, members: &[WheelMember]) -> Result<(), WheelArchiveError> {
     let too_large = |reason: String| Err(WheelArchiveError::TooLarge { wheel: wheel.to_owned(), reason });
     if members.len() > MAX_MEMBERS {
         return too_large(format!("it has {} members, more than {MAX_MEMBERS}", members.len()));
@@ -272,7 +272,7 @@ fn check_limits(wheel: &str, members: &[Member]) -> Result<(), WheelArchiveError
     Ok(())
 }
 
-fn list_members(wheel: &str, zip: &ZipArchive<BudgetReader>) -> Result<Vec<Member>, WheelArchiveError> {
+fn list_members(wheel: &str, zip: &ZipArchive<BudgetReader>) -> Result<Vec<WheelMember>, WheelArchiveError> {
     let mut members = Vec::with_capacity(zip.len());
     let mut seen = HashSet::with_capacity(zip.len());
     for index in 0..zip.len() {
@@ -310,7 +310,7 @@ fn list_members(wheel: &str, zip: &ZipArchive<BudgetReader>) -> Result<Vec<Membe
         }
         if !entry.is_dir() {
             let executable = entry.unix_mode().is_some_and(|mode| mode & 0o111 != 0);
-            members.push(Member { size: entry.size(), executable, index, name });
+            members.push(WheelMember { size: entry.size(), executable, index, name });
         }
     }
     Ok(members)
@@ -334,7 +334,7 @@ fn unsafe_name(path: &str) -> Option<&'static str> {
     None
 }
 
-fn find_dist_info(wheel: &str, members: &[Member]) -> Result<String, WheelArchiveError> {
+fn find_dist_info(wheel: &str, members: &[WheelMember]) -> Result<String, WheelArchiveError> {
     let mut found: Vec<String> = members
         .iter()
         .filter_map(|member| Some(member.name.split_once('/')?.0))
@@ -353,7 +353,7 @@ fn find_dist_info(wheel: &str, members: &[Member]) -> Result<String, WheelArchiv
 struct RawArchive<'a> {
     wheel: &'a str,
     zip: ZipArchive<BudgetReader>,
-    members: &'a [Member],
+    members: &'a [WheelMember],
     dist_info: &'a str,
 }
 

@@ -17,6 +17,22 @@ pub enum Libc {
     Musl,
 }
 
+/// A C library, of whichever version. Written `glibc` or `musl`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum LibcFamily {
+    Glibc,
+    Musl,
+}
+
+impl fmt::Display for LibcFamily {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Glibc => "glibc",
+            Self::Musl => "musl",
+        })
+    }
+}
+
 /// A text that is neither `glibc-MAJOR.MINOR` nor `musl`.
 #[derive(Debug, thiserror::Error)]
 #[error("`{0}` is not a C library such as glibc-2.36 or musl")]

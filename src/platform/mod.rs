@@ -1,15 +1,13 @@
-//! Operating system, architecture, libc and Python of a machine, and how the field spells them:
-//! target names (`linux_arm64`), wheel tags, ELF machines.
+//! Operating system, architecture and libc of a machine, and how the field spells them: target names
+//! (`linux_arm64`), properties of platforms, ELF machines, Bazel's constraints.
 //! Knows nothing of builds, sockets or files.
 
 mod libc;
 mod property;
+mod search_path;
 mod target;
 
-pub use libc::{InvalidLibc, Libc};
+pub use libc::{InvalidLibc, Libc, LibcFamily};
 pub use property::canonical_property_name;
+pub use search_path::SYSTEM_PATH;
 pub use target::{Arch, Glibc, InvalidGlibc, InvalidTarget, Target};
-
-/// `PATH` where nobody says otherwise: of builds, and of actions whose worker looks for crosswheel, and for a Python,
-/// itself. One for all, so that both find the same programs.
-pub const SYSTEM_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";

@@ -4,15 +4,13 @@
 mod address;
 mod channel;
 mod header;
+mod message_size;
 mod metadata;
 mod retry;
 
 pub use address::{Address, InvalidAddress};
 pub use channel::{ConnectError, ConnectSettings, RemoteChannel, connect, in_process};
 pub use header::{AddHeaders, Header, InvalidHeader};
+pub use message_size::LARGEST_MESSAGE;
 pub use metadata::attach;
 pub use retry::{Backoff, describe, is_transient};
-
-/// Most bytes of a message that we take from a server. REAPI leaves batches of 4 MiB to be the default, and
-/// servers may announce more.
-pub const LARGEST_MESSAGE: usize = 64 << 20;

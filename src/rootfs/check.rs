@@ -8,24 +8,24 @@ use serde::Serialize;
 
 use super::error::RootfsError;
 use super::inside::Inside;
-use super::offer::Offer;
-use crate::finding::{Finding, Status};
+use super::platform::RootfsPlatform;
+use crate::finding::{Finding, FindingStatus};
 use crate::platform::{Arch, Libc};
 
 /// All that was found out.
 #[derive(Clone, Debug, Serialize)]
-pub struct Check {
+pub struct RootfsCheck {
     /// The root file system.
     pub root: PathBuf,
     /// As platform properties (REAPI), each with its value.
-    pub offers: Vec<(String, String)>,
+    pub properties: Vec<(String, String)>,
     pub findings: Vec<Finding>,
 }
 
-impl Check {
+impl RootfsCheck {
     /// Whether pure wheels can be built.
     pub fn is_usable(&self) -> bool {
-        self.findings.iter().all(|finding| finding.status != Status::Broken)
+        self.findings.iter().all(|finding| finding.status != FindingStatus::Broken)
     }
 }
 
@@ -36,21 +36,21 @@ pub type HostSupport<'a> = &'a dyn Fn(Arch) -> Result<String, (String, String)>;
 ///
 /// # Errors
 /// If it is no directory that can be read.
-pub fn check(root: &Path, host: HostSupport<'_>) -> Result<Check, RootfsError> {
+pub fn check(root: &Path, host: HostSupport<'_>) -> Result<RootfsCheck, RootfsError> {
     let failed = |error| RootfsError::io("look at", root)(error);
     let inside = Inside::open(root).map_err(failed)?;
-    let offer = Offer::of(root, &[]).map_err(failed)?;
-    let mut findings = vec![architecture(&offer), emulation(&offer, host), libc(&offer)];
-    findings.extend(python(&inside, &offer));
-    findings.extend([c_compiler(&inside, &offer), cplusplus(&inside, &offer), shell(&inside)]);
-    findings.extend([mount_points(&inside), access(&inside, &offer)]);
-    Ok(Check { root: root.to_owned(), offers: offer.properties(), findings })
+    let platform = RootfsPlatform::of(root, &[]).map_err(failed)?;
+    let mut findings = vec![architecture(&platform), emulation(&platform, host), libc(&platform)];
+    findings.extend(python(&inside, &platform));
+    findings.extend([c_compiler(&inside, &platform), cplusplus(&inside, &platform), shell(&inside)]);
+    findings.extend([mount_points(&inside), access(&inside, &platform)]);
+    Ok(RootfsCheck { root: root.to_owned(), properties: platform.properties(), findings })
 }
 
 const AGAIN: &str = "make it again: crosswheel rootfs create --force DIR";
 
-fn architecture(offer: &Offer) -> Finding {
-    match offer.arch {
+fn architecture(platform: &RootfsPlatform) -> Finding {
+    match platform.arch {
         Some(arch) => Finding::works("architecture", arch.property()),
         None => Finding::broken(
             "architecture",
@@ -60,9 +60,9 @@ fn architecture(offer: &Offer) -> Finding {
     }
 }
 
-fn emulation(offer: &Offer, host: HostSupport<'_>) -> Finding {
+fn emulation(platform: &RootfsPlatform, host: HostSupport<'_>) -> Finding {
     let subject = "on this host";
-    let Some(arch) = offer.arch else {
+    let Some(arch) = platform.arch else {
         return Finding::limited(subject, "unknown, like the architecture", AGAIN);
     };
     match host(arch) {
@@ -72,8 +72,8 @@ fn emulation(offer: &Offer, host: HostSupport<'_>) -> Finding {
     }
 }
 
-fn libc(offer: &Offer) -> Finding {
-    match offer.libc {
+fn libc(platform: &RootfsPlatform) -> Finding {
+    match platform.libc {
         Some(Libc::Musl) => Finding::limited(
             "C library",
             "musl; crosswheel builds wheels with compiled code for glibc",
@@ -87,9 +87,9 @@ fn libc(offer: &Offer) -> Finding {
 /// Where a Python may be installed, as prefixes.
 const PREFIXES: [&str; 2] = ["usr", "usr/local"];
 
-fn python(inside: &Inside, offer: &Offer) -> Vec<Finding> {
+fn python(inside: &Inside, platform: &RootfsPlatform) -> Vec<Finding> {
     let mend = "apt's packages: --include python3";
-    if offer.python_minors.is_empty() {
+    if platform.python_minors.is_empty() {
         return vec![Finding::broken("Python", "there is no python3.X in /usr/bin or /usr/local/bin", mend)];
     }
     let exists = |path: &dyn Fn(&str, u8) -> String, minor: u8| {
@@ -99,11 +99,11 @@ fn python(inside: &Inside, offer: &Offer) -> Vec<Finding> {
     let header = |prefix: &str, minor: u8| format!("{prefix}/include/python3.{minor}/Python.h");
     let distutils = |prefix: &str, minor: u8| format!("{prefix}/lib/python3.{minor}/distutils/core.py");
     let usable: Vec<u8> =
-        offer.python_minors.iter().copied().filter(|minor| exists(&library, *minor)).collect();
+        platform.python_minors.iter().copied().filter(|minor| exists(&library, *minor)).collect();
     let names =
         |minors: &[u8]| minors.iter().map(|minor| format!("3.{minor}")).collect::<Vec<_>>().join(", ");
     if usable.is_empty() {
-        let found = format!("{}, without a standard library", names(&offer.python_minors));
+        let found = format!("{}, without a standard library", names(&platform.python_minors));
         return vec![Finding::broken("Python", found, mend)];
     }
     let mut findings = vec![Finding::works("Python", names(&usable))];
@@ -132,8 +132,8 @@ fn python(inside: &Inside, offer: &Offer) -> Vec<Finding> {
     findings
 }
 
-fn c_compiler(inside: &Inside, offer: &Offer) -> Finding {
-    let machine = offer.arch.map_or("", Arch::machine);
+fn c_compiler(inside: &Inside, platform: &RootfsPlatform) -> Finding {
+    let machine = platform.arch.map_or("", Arch::machine);
     let names = ["cc", "gcc", "clang", &format!("{machine}-linux-gnu-gcc")];
     let limited = |found: String| {
         Finding::limited(
@@ -163,8 +163,8 @@ fn c_compiler(inside: &Inside, offer: &Offer) -> Finding {
     }
 }
 
-fn cplusplus(inside: &Inside, offer: &Offer) -> Finding {
-    let own = format!("{}-linux-gnu-g++", offer.arch.map_or("", Arch::machine));
+fn cplusplus(inside: &Inside, platform: &RootfsPlatform) -> Finding {
+    let own = format!("{}-linux-gnu-g++", platform.arch.map_or("", Arch::machine));
     match program(inside, &["c++", "g++", "clang++", &own]) {
         Some(compiler) => Finding::works("C++ compiler", compiler),
         None => {
@@ -213,7 +213,7 @@ fn mount_points(inside: &Inside) -> Finding {
 
 /// Whoever can change a root can change what is built in it. Looks at what every build uses: where programs and
 /// libraries are, and the programs that start first. Sticky directories count, too: anybody can add to them.
-fn access(inside: &Inside, offer: &Offer) -> Finding {
+fn access(inside: &Inside, platform: &RootfsPlatform) -> Finding {
     let own = rustix::process::geteuid().as_raw();
     let writable = (Mode::WGRP | Mode::WOTH).as_raw_mode();
     let is_open = |path: &&String| {
@@ -221,7 +221,7 @@ fn access(inside: &Inside, offer: &Offer) -> Finding {
             .stat(Path::new(path))
             .is_some_and(|stat| stat.st_mode & writable != 0 || ![0, own].contains(&stat.st_uid))
     };
-    let paths = paths_of_every_build(offer);
+    let paths = paths_of_every_build(platform);
     let open: Vec<_> = paths.iter().filter(is_open).map(|path| format!("/{path}")).collect();
     if open.is_empty() {
         return Finding::works(
@@ -236,7 +236,7 @@ fn access(inside: &Inside, offer: &Offer) -> Finding {
     )
 }
 
-fn paths_of_every_build(offer: &Offer) -> Vec<String> {
+fn paths_of_every_build(platform: &RootfsPlatform) -> Vec<String> {
     let directories = [
         "",
         "bin",
@@ -256,10 +256,10 @@ fn paths_of_every_build(offer: &Offer) -> Vec<String> {
     ];
     let mut paths: Vec<String> = directories.map(str::to_owned).to_vec();
     paths.push("bin/sh".to_owned());
-    if let Some(arch) = offer.arch {
+    if let Some(arch) = platform.arch {
         paths.extend(["lib", "usr/lib"].map(|library| format!("{library}/{}-linux-gnu", arch.machine())));
     }
-    for minor in &offer.python_minors {
+    for minor in &platform.python_minors {
         let of_prefix =
             |prefix| [format!("{prefix}/bin/python3.{minor}"), format!("{prefix}/lib/python3.{minor}")];
         paths.extend(PREFIXES.into_iter().flat_map(of_prefix));
@@ -294,7 +294,7 @@ mod tests {
         fs_err::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
     }
 
-    fn status(check: &Check, subject: &str) -> Option<Status> {
+    fn status(check: &RootfsCheck, subject: &str) -> Option<FindingStatus> {
         check.findings.iter().find(|finding| finding.subject == subject).map(|finding| finding.status)
     }
 
@@ -317,10 +317,10 @@ mod tests {
         add(root, "usr/lib/python3.11/os.py", b"");
         let pure = look();
         assert!(pure.is_usable(), "{:?}", pure.findings);
-        assert_eq!(status(&pure, "C compiler"), Some(Status::Limited));
-        assert_eq!(status(&pure, "on this host"), Some(Status::Works));
-        assert_eq!(status(&pure, "shell"), Some(Status::Works));
-        assert_eq!(status(&pure, "mount points"), Some(Status::Works));
+        assert_eq!(status(&pure, "C compiler"), Some(FindingStatus::Limited));
+        assert_eq!(status(&pure, "on this host"), Some(FindingStatus::Works));
+        assert_eq!(status(&pure, "shell"), Some(FindingStatus::Works));
+        assert_eq!(status(&pure, "mount points"), Some(FindingStatus::Works));
         let more = [
             "usr/bin/gcc",
             "usr/bin/aarch64-linux-gnu-as",
@@ -335,8 +335,12 @@ mod tests {
         assert!(compiler.found.starts_with("/usr/bin/gcc, which needs stdio.h"), "{compiler:?}");
         add(root, "usr/include/stdio.h", b"");
         let all = look();
-        assert!(all.findings.iter().all(|finding| finding.status == Status::Works), "{:?}", all.findings);
-        assert_eq!(all.offers[0], ("Arch".to_owned(), "arm64".to_owned()));
+        assert!(
+            all.findings.iter().all(|finding| finding.status == FindingStatus::Works),
+            "{:?}",
+            all.findings
+        );
+        assert_eq!(all.properties[0], ("Arch".to_owned(), "arm64".to_owned()));
 
         for (path, mode) in [
             ("usr/bin", 0o777),
@@ -347,14 +351,14 @@ mod tests {
         ] {
             let was = fs_err::metadata(root.join(path)).unwrap().permissions();
             fs_err::set_permissions(root.join(path), PermissionsExt::from_mode(mode)).unwrap();
-            assert_eq!(status(&look(), "access"), Some(Status::Limited), "{path}");
+            assert_eq!(status(&look(), "access"), Some(FindingStatus::Limited), "{path}");
             fs_err::set_permissions(root.join(path), was).unwrap();
         }
-        assert_eq!(status(&look(), "access"), Some(Status::Works));
+        assert_eq!(status(&look(), "access"), Some(FindingStatus::Works));
         fs_err::set_permissions(root.join("usr/bin"), PermissionsExt::from_mode(0o777)).unwrap();
         fs_err::remove_dir(root.join("var/tmp")).unwrap();
         let worse = look();
-        assert_eq!(status(&worse, "access"), Some(Status::Limited));
+        assert_eq!(status(&worse, "access"), Some(FindingStatus::Limited));
         let mounts = worse.findings.iter().find(|finding| finding.subject == "mount points").unwrap();
         assert_eq!(mounts.mend.as_deref(), Some("mkdir -p DIR/var/tmp"));
         assert!(worse.is_usable());
@@ -368,7 +372,7 @@ mod tests {
         program[19] = 0;
         add(directory.path(), "bin/sh", &program);
         let found = check(directory.path(), &host).unwrap();
-        assert_eq!(status(&found, "on this host"), Some(Status::Limited));
+        assert_eq!(status(&found, "on this host"), Some(FindingStatus::Limited));
         assert!(check(&directory.path().join("bin/sh"), &host).is_err());
         assert!(check(&directory.path().join("absent"), &host).is_err());
     }

@@ -6,21 +6,21 @@ use std::sync::atomic::AtomicBool;
 
 use fs_err::File;
 
-use super::check::{Check, HostSupport, check};
+use super::check::{HostSupport, RootfsCheck, check};
 use super::compression::decompressed;
 use super::error::RootfsError;
 use super::furnish::furnish;
 use super::inside::Inside;
 use super::mmdebstrap::{Debian, follow};
 use super::oci::{Layout, Pass};
-use super::offer::Offer;
 use super::place::{Marker, Place};
+use super::platform::RootfsPlatform;
 use super::unpack::{Kind, Unpacker};
 use crate::platform::Arch;
 
 /// What a root is made of.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Source {
+pub enum RootfsSource {
     /// Debian's packages.
     Debian(Debian),
     /// An image of an OCI image layout.
@@ -31,9 +31,9 @@ pub enum Source {
 
 /// What to make, and where.
 #[derive(Debug, Clone)]
-pub struct Request {
+pub struct RootfsRequest {
     pub arch: Arch,
-    pub source: Source,
+    pub source: RootfsSource,
     /// Absolute.
     pub destination: PathBuf,
     /// Replace a root there that crosswheel has made.
@@ -42,7 +42,7 @@ pub struct Request {
 
 /// A root that was made.
 #[derive(Debug)]
-pub struct Created {
+pub struct CreatedRootfs {
     pub root: PathBuf,
     /// What it was made of, in words.
     pub source: String,
@@ -50,10 +50,10 @@ pub struct Created {
     pub members: u64,
     /// Remarks that are not errors.
     pub notes: Vec<String>,
-    pub check: Check,
+    pub check: RootfsCheck,
 }
 
-impl Source {
+impl RootfsSource {
     /// What `--from` means: a directory is an image layout, `DIRECTORY:TAG` an image of one, a file an archive.
     pub fn from_argument(given: &Path) -> Self {
         if given.is_file() {
@@ -88,21 +88,21 @@ impl Source {
 /// # Errors
 /// Nothing is left of a root that did not come to be.
 pub fn create(
-    request: &Request,
+    request: &RootfsRequest,
     host: HostSupport<'_>,
     interrupted: &AtomicBool,
     log: &(dyn Fn(&str) + Sync),
-) -> Result<Created, RootfsError> {
+) -> Result<CreatedRootfs, RootfsError> {
     let place = Place::new(&request.destination, request.force)?;
     let inside = Inside::open(&place.root()).map_err(RootfsError::io("open", place.root()))?;
     let mut unpacker = Unpacker::new(&inside, place.bin()?, interrupted);
     let mut what = request.source.describe();
     match &request.source {
-        Source::Debian(debian) => unpack_debian(debian, request.arch, interrupted, &mut unpacker, log)?,
-        Source::Image { layout, tag } => {
+        RootfsSource::Debian(debian) => unpack_debian(debian, request.arch, interrupted, &mut unpacker, log)?,
+        RootfsSource::Image { layout, tag } => {
             what = unpack_image(layout, tag.as_deref(), request.arch, &mut unpacker, log)?;
         }
-        Source::Archive(path) => unpack_archive(path, &mut unpacker, log)?,
+        RootfsSource::Archive(path) => unpack_archive(path, &mut unpacker, log)?,
     }
     let (bytes, members, special_files) = (unpacker.bytes, unpacker.members, unpacker.special_files);
     drop(unpacker);
@@ -121,7 +121,7 @@ pub fn create(
             "{special_files} device nodes, FIFOs or sockets were left out; the sandbox has its own /dev"
         ));
     }
-    Ok(Created { check: check(&root, host)?, root, source: what, bytes, members, notes })
+    Ok(CreatedRootfs { check: check(&root, host)?, root, source: what, bytes, members, notes })
 }
 
 fn unpack_debian(
@@ -202,7 +202,7 @@ fn refuse_archive_of_images(inside: &Inside, what: &str) -> Result<(), RootfsErr
 
 /// Refuses a root for another architecture before it takes anybody's place.
 fn check_architecture(root: &Path, wanted: Arch, what: &str) -> Result<(), RootfsError> {
-    match Offer::of(root, &[]).map_err(RootfsError::io("look at", root))?.arch {
+    match RootfsPlatform::of(root, &[]).map_err(RootfsError::io("look at", root))?.arch {
         Some(found) if found == wanted => Ok(()),
         Some(found) => Err(RootfsError::Architecture { what: what.to_owned(), wanted, found }),
         None => Err(RootfsError::NotARoot {

@@ -10,7 +10,7 @@ use rustix::fs::{AtFlags, Mode, OFlags, openat, statat, symlinkat};
 use rustix::io::Errno;
 
 use super::inside::{Inside, set_mode};
-use super::offer::Offer;
+use super::platform::RootfsPlatform;
 use crate::platform::Arch;
 
 /// Directories, and their modes.
@@ -100,7 +100,7 @@ pub(super) fn furnish(inside: &Inside) -> io::Result<()> {
 /// `python3`, if there is one Python it can mean.
 fn link_python(inside: &Inside, programs: &impl AsFd) -> io::Result<()> {
     let is_there = |minor: &u8| inside.has_file(Path::new(&format!("usr/bin/python3.{minor}")));
-    let minors: Vec<u8> = (0..=Offer::LATEST_PYTHON_MINOR).filter(is_there).collect();
+    let minors: Vec<u8> = (0..=RootfsPlatform::LATEST_PYTHON_MINOR).filter(is_there).collect();
     match minors[..] {
         [minor] => Ok(link(&format!("python3.{minor}"), programs, "python3")?),
         _ => Ok(()),

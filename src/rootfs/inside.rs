@@ -107,7 +107,7 @@ impl Inside {
 ///
 /// # Errors
 /// If there is nothing, or no such root.
-pub fn resolve(root: &Path, path: &Path) -> io::Result<PathBuf> {
+pub fn resolve_in_root(root: &Path, path: &Path) -> io::Result<PathBuf> {
     let found = Inside::open(root)?.at(path, OFlags::PATH)?;
     fs_err::read_link(format!("/proc/self/fd/{}", found.as_raw_fd()))
 }

@@ -86,13 +86,13 @@ pub enum MmdebstrapError {
         status: ExitStatus,
         /// The last lines it wrote.
         lines: Vec<String>,
-        cause: Option<Cause>,
+        cause: Option<MmdebstrapCause>,
     },
 }
 
 /// What its log shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Cause {
+pub enum MmdebstrapCause {
     Unreachable,
     Expired,
     UnknownPackage,
@@ -114,19 +114,21 @@ impl MmdebstrapError {
             }
             Self::Start(_) => return None,
             Self::Failed { cause, .. } => match (*cause)? {
-                Cause::Unreachable => {
+                MmdebstrapCause::Unreachable => {
                     "check the network and the proxy (http_proxy), or name a mirror that can be reached with --mirror URL"
                 }
-                Cause::Expired => "if that is an archive or a snapshot: --allow-expired",
-                Cause::UnknownPackage => {
+                MmdebstrapCause::Expired => "if that is an archive or a snapshot: --allow-expired",
+                MmdebstrapCause::UnknownPackage => {
                     "check the names given with --include; not every suite has every package"
                 }
-                Cause::UnknownSuite => "check --suite, and whether the mirror has it for this architecture",
-                Cause::Unsigned => {
+                MmdebstrapCause::UnknownSuite => {
+                    "check --suite, and whether the mirror has it for this architecture"
+                }
+                MmdebstrapCause::Unsigned => {
                     "the key of the suite is not known here: apt-get install debian-archive-keyring, or for Ubuntu \
                      ubuntu-keyring"
                 }
-                Cause::DiskFull => "the disk is full; TMPDIR says where mmdebstrap unpacks",
+                MmdebstrapCause::DiskFull => "the disk is full; TMPDIR says where mmdebstrap unpacks",
             },
         };
         Some(hint.to_owned())
@@ -253,14 +255,14 @@ pub(super) fn follow(log: impl Read, mut show: impl FnMut(&str)) -> VecDeque<Str
     lines
 }
 
-fn cause_of(line: &str) -> Option<Cause> {
+fn cause_of(line: &str) -> Option<MmdebstrapCause> {
     let has = |parts: &[&str]| parts.iter().any(|part| line.contains(part));
     if has(&["No space left on device", "not enough free space"]) {
-        Some(Cause::DiskFull)
+        Some(MmdebstrapCause::DiskFull)
     } else if has(&["is expired", "is not valid yet", "invalid since"]) {
-        Some(Cause::Expired)
+        Some(MmdebstrapCause::Expired)
     } else if has(&["NO_PUBKEY", "is not signed", "couldn't be verified"]) {
-        Some(Cause::Unsigned)
+        Some(MmdebstrapCause::Unsigned)
     } else if has(&[
         "Could not resolve",
         "resolving '",
@@ -271,11 +273,11 @@ fn cause_of(line: &str) -> Option<Cause> {
         "Network is unreachable",
         "Unable to connect",
     ]) {
-        Some(Cause::Unreachable)
+        Some(MmdebstrapCause::Unreachable)
     } else if has(&["Unable to locate package", "has no installation candidate"]) {
-        Some(Cause::UnknownPackage)
+        Some(MmdebstrapCause::UnknownPackage)
     } else if has(&["does not have a Release file", "no longer has a Release file"]) {
-        Some(Cause::UnknownSuite)
+        Some(MmdebstrapCause::UnknownSuite)
     } else {
         None
     }
@@ -350,23 +352,23 @@ mod tests {
         for (line, cause) in [
             (
                 "W: Failed to fetch http://x/dists/bookworm/InRelease  Could not resolve 'x'",
-                Some(Cause::Unreachable),
+                Some(MmdebstrapCause::Unreachable),
             ),
             (
                 "  Could not connect to 127.0.0.1:9 (127.0.0.1). - connect (111: Connection refused)",
-                Some(Cause::Unreachable),
+                Some(MmdebstrapCause::Unreachable),
             ),
             (
                 "E: Release file for http://x/InRelease is expired (invalid since 3d). Updates",
-                Some(Cause::Expired),
+                Some(MmdebstrapCause::Expired),
             ),
-            ("E: Unable to locate package nosuch", Some(Cause::UnknownPackage)),
+            ("E: Unable to locate package nosuch", Some(MmdebstrapCause::UnknownPackage)),
             (
                 "E: The repository 'http://x nosuch Release' does not have a Release file.",
-                Some(Cause::UnknownSuite),
+                Some(MmdebstrapCause::UnknownSuite),
             ),
-            ("W: GPG error: http://x InRelease: NO_PUBKEY 0E98404D386FA1D9", Some(Cause::Unsigned)),
-            ("tar: a: Cannot write: No space left on device", Some(Cause::DiskFull)),
+            ("W: GPG error: http://x InRelease: NO_PUBKEY 0E98404D386FA1D9", Some(MmdebstrapCause::Unsigned)),
+            ("tar: a: Cannot write: No space left on device", Some(MmdebstrapCause::DiskFull)),
             ("I: running apt-get update...", None),
         ] {
             assert_eq!(cause_of(line), cause, "{line}");

@@ -1,4 +1,4 @@
-//! Root file systems that actions run in, perhaps for another architecture than this machine's: made from packages,
+//! Root file systems that builds run in, perhaps for another architecture than this machine's: made from packages,
 //! images or archives, checked, and what they offer. Runs nothing of theirs. Knows nothing of actions, queues and
 //! sandboxes.
 
@@ -11,15 +11,15 @@ mod image_spec;
 mod inside;
 mod mmdebstrap;
 mod oci;
-mod offer;
 mod place;
+mod platform;
 mod removal;
 mod unpack;
 
-pub use check::{Check, HostSupport, check};
-pub use create::{Created, Request, Source, create};
+pub use check::{HostSupport, RootfsCheck, check};
+pub use create::{CreatedRootfs, RootfsRequest, RootfsSource, create};
 pub use error::{BlobProblem, MemberProblem, RootfsError};
-pub use inside::resolve;
-pub use mmdebstrap::{Cause, Debian, MmdebstrapError, packages};
-pub use offer::Offer;
+pub use inside::resolve_in_root;
+pub use mmdebstrap::{Debian, MmdebstrapCause, MmdebstrapError, packages};
 pub use place::{MARKER, Marker, read_marker};
+pub use platform::RootfsPlatform;

@@ -1,8 +1,8 @@
 //! BUILD files: platforms, constraints, toolchains. Knows nothing of registration.
 
-use super::emission::HEADER;
-use super::model::{BazelVersion, Model};
-use super::placement::{self, LIBC_UNSPECIFIED, PYTHON_UNSPECIFIED, Placement};
+use super::bazel_platform::{self, BazelPlatform, LIBC_UNSPECIFIED, PYTHON_UNSPECIFIED};
+use super::marker::HEADER;
+use super::model::{BazelModel, BazelVersion};
 use super::syntax::{Call, quote};
 
 /// The platform of builds that find no place. Bazel registers the platforms of a package in the order of their names, and
@@ -10,15 +10,16 @@ use super::syntax::{Call, quote};
 pub(super) const UNPLACED: &str = "~unplaced";
 
 /// The package's BUILD file.
-pub(super) fn build_file(model: &Model, placements: &[Placement]) -> String {
+pub(super) fn build_file(model: &BazelModel, platforms: &[BazelPlatform]) -> String {
     let mut calls = vec![public()];
-    calls.extend(setting("libc", LIBC_UNSPECIFIED, placements, |place| placement::libc_value(place.libc)));
+    calls
+        .extend(setting("libc", LIBC_UNSPECIFIED, platforms, |place| bazel_platform::libc_value(place.libc)));
     if model.platforms.iter().any(|platform| !platform.pythons.is_empty()) {
-        let value = |place: &Placement| placement::python_value(place.python);
-        calls.extend(setting("python", PYTHON_UNSPECIFIED, placements, value));
+        let value = |place: &BazelPlatform| bazel_platform::python_value(place.python);
+        calls.extend(setting("python", PYTHON_UNSPECIFIED, platforms, value));
     }
     calls.push(Call::target("toolchain_type", "toolchain_type"));
-    calls.extend(placements.iter().flat_map(platform));
+    calls.extend(platforms.iter().flat_map(platform));
     let mut text = format!("{HEADER}\nload(\":defs.bzl\", \"placement\")\n\n{}", body(&calls));
     if model.versions.contains(&BazelVersion::V4_2) {
         let nowhere = format!("{}:nowhere", model.unplaced_prefix());
@@ -34,11 +35,11 @@ pub(super) fn build_file(model: &Model, placements: &[Placement]) -> String {
 fn setting(
     name: &'static str,
     default: &str,
-    placements: &[Placement],
-    value: impl Fn(&Placement) -> String,
+    platforms: &[BazelPlatform],
+    value: impl Fn(&BazelPlatform) -> String,
 ) -> Vec<Call> {
     let mut values = vec![default.to_owned()];
-    for value in placements.iter().map(value) {
+    for value in platforms.iter().map(value) {
         if !values.contains(&value) {
             values.push(value);
         }
@@ -51,8 +52,8 @@ fn setting(
     std::iter::once(setting).chain(values.iter().map(value)).collect()
 }
 
-fn platform(place: &Placement) -> Vec<Call> {
-    let [placement, registered, registered_toolchain, toolchain] = placement::own_targets(&place.name);
+fn platform(place: &BazelPlatform) -> Vec<Call> {
+    let [placement, registered, registered_toolchain, toolchain] = bazel_platform::own_targets(&place.name);
     let libc = place.libc.map(|libc| libc.to_string());
     let python = place.python.map(|python| python.to_string());
     let mut empty = Call::target("placement", &placement);
@@ -83,7 +84,7 @@ fn platform(place: &Placement) -> Vec<Call> {
 
 /// The BUILD file of the package `unplaced`, for Bazels that have no optional toolchains: [`UNPLACED`] is a platform
 /// that nothing asks for, and that has all our toolchains. To be registered last.
-pub(super) fn unplaced_build_file(model: &Model, placements: &[Placement]) -> String {
+pub(super) fn unplaced_build_file(model: &BazelModel, platforms: &[BazelPlatform]) -> String {
     let package = model.label_prefix();
     let fallback = |name: String, toolchain_type: String| {
         Call::target("toolchain", &name)
@@ -98,8 +99,8 @@ pub(super) fn unplaced_build_file(model: &Model, placements: &[Placement]) -> St
         Call::target("placement", "placement"),
         fallback("toolchain".into(), "toolchain_type".into()),
     ];
-    for place in placements {
-        let [_, registered, registered_toolchain, _] = placement::own_targets(&place.name);
+    for place in platforms {
+        let [_, registered, registered_toolchain, _] = bazel_platform::own_targets(&place.name);
         calls.push(fallback(registered_toolchain, registered));
     }
     let defs = quote(&format!("{package}:defs.bzl"));

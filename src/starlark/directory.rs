@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::emission::{Emission, GeneratedFile, MARKER, PATHS, UNPLACED_BUILD};
+use super::emission::{Emission, GeneratedFile, PATHS, UNPLACED_BUILD};
+use super::marker::MARKER;
 
 /// Files that mark the root of a Bazel workspace.
 const WORKSPACE_FILES: [&str; 4] = ["MODULE.bazel", "REPO.bazel", "WORKSPACE.bazel", "WORKSPACE"];

@@ -1,5 +1,5 @@
 //! Bazel's files from a model: platforms, empty toolchains that place builds, and the rules that build wheels.
-//! Knows nothing of Python, of the Remote Execution API, and of how Bazel is called.
+//! Runs neither Bazel nor Python, and knows nothing of the messages of the Remote Execution API.
 //!
 //! **How builds are placed.** Each platform of the model has a toolchain without files whose execution and target
 //! constraints are both the platform's. The rule `py_sdist_wheel` runs its action in an exec group that asks for
@@ -13,16 +13,18 @@
 //! Bazel 4 finds the toolchain in the package `unplaced`, whose platform nothing else asks for. A further exec group
 //! for each platform tells which are registered.
 
+mod bazel_platform;
 mod build_file;
+mod check;
 mod directory;
 mod emission;
+mod marker;
 mod model;
 mod model_file;
-mod placement;
 mod registration;
 mod syntax;
 
 pub use directory::{Difference, DifferenceKind, DirectoryError, PackageDirectory, Written};
 pub use emission::{Emission, GeneratedFile};
-pub use model::{BazelVersion, Model, ModelError, PlatformModel, PythonVersion};
+pub use model::{BazelModel, BazelVersion, ModelError, PlatformModel, PythonVersion};
 pub use model_file::ModelFile;

@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
-use crate::platform::{InvalidLibc, InvalidTarget, Libc, Target, canonical_property_name};
+use crate::platform::{InvalidLibc, InvalidTarget, Libc, Target};
 
 /// A Bazel package with platforms and rules.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Model {
+pub struct BazelModel {
     /// The package's path in its workspace, such as `platforms` or `build/platforms`; empty for the root.
     pub package: String,
     /// The Bazels for which there are registration files.
@@ -102,27 +102,6 @@ pub enum ModelError {
     File(String),
 }
 
-impl Model {
-    /// Checks what no part can know by itself: names and constraints that are each other's.
-    ///
-    /// # Errors
-    /// [`ModelError`], if Bazel would refuse the package, or not place builds as the model means it.
-    pub fn check(self) -> Result<Self, ModelError> {
-        if !is_package(&self.package) {
-            return Err(ModelError::Package(self.package));
-        }
-        if self.versions.is_empty() {
-            return Err(ModelError::NoBazel);
-        }
-        if self.platforms.is_empty() {
-            return Err(ModelError::NoPlatform);
-        }
-        self.platforms.iter().try_for_each(PlatformModel::check)?;
-        super::placement::check(&self.platforms)?;
-        Ok(self)
-    }
-}
-
 impl PlatformModel {
     /// Reads `TARGET[,name=NAME][,libc=LIBC][,libc-property=off][,python=3.N...][,python-property=off]
     /// [,PROPERTY=VALUE...]`.
@@ -158,42 +137,6 @@ impl PlatformModel {
             properties: Vec::new(),
         }
     }
-
-    fn check(&self) -> Result<(), ModelError> {
-        let name = &self.name;
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-        if !name.starts_with(|first: char| first.is_ascii_alphabetic()) || !name.bytes().all(plain) {
-            return Err(ModelError::PlatformName(name.clone()));
-        }
-        let twice = |what: String| ModelError::Twice { platform: name.clone(), what };
-        let mut pythons = BTreeSet::new();
-        if let Some(python) = self.pythons.iter().find(|python| !pythons.insert(**python)) {
-            return Err(twice(format!("Python {python}")));
-        }
-        let mut properties = BTreeSet::new();
-        for (property, value) in &self.properties {
-            if property.is_empty() || value.is_empty() {
-                return Err(ModelError::EmptyProperty(name.clone()));
-            }
-            let plain = |byte: u8| (b' '..=b'~').contains(&byte) || b"\n\t".contains(&byte);
-            if !property.bytes().chain(value.bytes()).all(plain) {
-                let property = property.escape_debug().to_string();
-                return Err(ModelError::PropertyCharacter { platform: name.clone(), property });
-            }
-            if !properties.insert(canonical_property_name(property)) {
-                return Err(twice(format!("the property `{property}`")));
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Whether `text` is the path of a package: the root's is empty.
-fn is_package(text: &str) -> bool {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-    // `.` and `..` are no names.
-    let is_name = |part: &str| part.bytes().all(plain) && part.bytes().any(|byte| byte != b'.');
-    text.is_empty() || text.split('/').all(is_name)
 }
 
 fn switch(key: &'static str, value: &str) -> Result<bool, ModelError> {

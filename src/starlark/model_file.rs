@@ -2,17 +2,17 @@
 
 use std::collections::BTreeSet;
 
-use super::model::{BazelVersion, Model, ModelError, PlatformModel};
+use super::model::{BazelModel, BazelVersion, ModelError, PlatformModel};
 use crate::platform::{Arch, Target};
 
 /// A model of which parts may be left open.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ModelFile {
-    /// [`Model::package`].
+    /// [`BazelModel::package`].
     pub package: Option<String>,
-    /// [`Model::versions`]; all if `None`.
+    /// [`BazelModel::versions`]; all if `None`.
     pub versions: Option<BTreeSet<BazelVersion>>,
-    /// [`Model::platforms`]; one for each [`Target`] if `None`.
+    /// [`BazelModel::platforms`]; one for each [`Target`] if `None`.
     pub platforms: Option<Vec<PlatformModel>>,
 }
 
@@ -50,10 +50,10 @@ impl ModelFile {
     /// The model, with what the file leaves open, and checked. `package` is for a file that does not say.
     ///
     /// # Errors
-    /// As [`Model::check`].
-    pub fn complete(self, package: String) -> Result<Model, ModelError> {
+    /// As [`BazelModel::check`].
+    pub fn complete(self, package: String) -> Result<BazelModel, ModelError> {
         let both = || [Arch::Amd64, Arch::Arm64].map(|arch| PlatformModel::of(Target { arch })).into();
-        Model {
+        BazelModel {
             package: self.package.unwrap_or(package),
             versions: self.versions.unwrap_or_else(|| BazelVersion::ALL.into()),
             platforms: self.platforms.unwrap_or_else(both),

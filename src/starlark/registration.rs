@@ -1,16 +1,16 @@
 //! How a workspace takes the package in: MODULE.bazel, WORKSPACE, .bazelrc, and the page that explains it. Knows
-//! nothing of what the targets are.
+//! nothing of what the targets are, but their names.
 
+use super::bazel_platform::BazelPlatform;
 use super::build_file::UNPLACED;
-use super::emission::{HEADER, MARKER};
-use super::model::{BazelVersion, Model};
-use super::placement::Placement;
+use super::marker::{HEADER, MARKER};
+use super::model::{BazelModel, BazelVersion};
 use super::syntax::quote;
 
 /// The module of Bazel's own platforms; from here on all that we name is in it.
 const PLATFORMS_MODULE: &str = "bazel_dep(name = \"platforms\", version = \"0.0.11\")";
 
-impl Model {
+impl BazelModel {
     /// What precedes the colon in labels of the package's targets: `//platforms`.
     pub(super) fn label_prefix(&self) -> String {
         format!("//{}", self.package)
@@ -28,7 +28,7 @@ impl Model {
 }
 
 /// Includable from Bazel 7.2 on.
-pub(super) fn module_file(model: &Model, places: &[Placement]) -> String {
+pub(super) fn module_file(model: &BazelModel, places: &[BazelPlatform]) -> String {
     let package = model.label_prefix();
     let platforms: Vec<String> = places
         .iter()
@@ -47,7 +47,7 @@ pub(super) fn module_file(model: &Model, places: &[Placement]) -> String {
 }
 
 /// A macro, since WORKSPACE files cannot include others.
-pub(super) fn workspace_bzl(model: &Model, places: &[Placement]) -> String {
+pub(super) fn workspace_bzl(model: &BazelModel, places: &[BazelPlatform]) -> String {
     let package = model.label_prefix();
     let unplaced = model.unplaced_prefix();
     let line = |label: String| format!("        {},\n", quote(&label));
@@ -76,7 +76,7 @@ pub(super) fn workspace_bzl(model: &Model, places: &[Placement]) -> String {
 }
 
 /// To be imported by the workspace's .bazelrc.
-pub(super) fn bazelrc(model: &Model, places: &[Placement]) -> String {
+pub(super) fn bazelrc(model: &BazelModel, places: &[BazelPlatform]) -> String {
     let package = model.label_prefix();
     let platforms: Vec<String> = places.iter().map(|place| format!("{package}:{}", place.name)).collect();
     format!(
@@ -99,7 +99,7 @@ pub(super) fn bazelrc(model: &Model, places: &[Placement]) -> String {
 }
 
 /// The same for Bazel 4.2, which needs more.
-pub(super) fn bazelrc_4_2(model: &Model) -> String {
+pub(super) fn bazelrc_4_2(model: &BazelModel) -> String {
     format!(
         "{HEADER}#\n\
          # In .bazelrc, for Bazel 4.2 instead of crosswheel.bazelrc:\n\
@@ -114,7 +114,7 @@ pub(super) fn bazelrc_4_2(model: &Model) -> String {
 }
 
 /// The page for people.
-pub(super) fn readme(model: &Model, places: &[Placement]) -> String {
+pub(super) fn readme(model: &BazelModel, places: &[BazelPlatform]) -> String {
     let package = model.label_prefix();
     let first = &places[0].name;
     let rows: String = places

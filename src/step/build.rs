@@ -8,19 +8,21 @@ use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use pep508_rs::Requirement;
 
-use super::backend::compiler;
-use super::backend::compiler::CrossCompiler;
+use super::backend::cross_compiler::CrossCompiler;
 use super::backend::environment::{EnvironmentPlan, FIXED_DIRECTORY};
-use super::backend::hooks::{BackendCall, BackendRun, ConfigSettings, Conversation, SCRIPT, log_lines};
-use super::diagnosis::{diagnose, diagnose_refusal, failed_compilation};
+use super::backend::hooks::{BackendCall, BackendRun, Conversation, SCRIPT, log_lines};
+use super::backend::used_compiler::used_compiler;
+use super::backend::vendored_crates::configure_cargo;
+use super::diagnosis::{diagnose_refusal, failed_compilation};
 use super::error::{StepError, host};
+use super::expect::Expect;
+use super::failed_run::failed_run;
 use super::failure::{Failure, FailureClass};
-use super::promise::Wanted;
 use super::report::{IsolationReport, Report, UsedRequirement};
+use super::request::WheelRequest;
 use super::source::mentions_machine::mentions_machine;
 use super::source::patch::apply_patch;
 use super::source::project::Project;
@@ -28,92 +30,16 @@ use super::stopwatch::Stopwatch;
 use super::venv::build_environment::{BuildVenv, VenvMaker, refuse_missing};
 use super::venv::unpacked_wheel::UnpackedWheel;
 use super::venv::virtual_environment::python_in;
-use super::venv::wheelhouse::GivenWheels;
-use super::verify::verified_wheel::{Expected, NativeExpectation, VerifiedWheel, verify};
+use super::verify::verified_wheel::{ExpectedWheel, NativeExpectation, VerifiedWheel, verify};
 use super::verify::wheel_refused::WheelRefused;
 use super::workspace::Workspace;
 use crate::archive;
-use crate::archive::{Limits, SourceTree};
+use crate::archive::SourceTree;
 use crate::cancellation::Cancellation;
 use crate::packaging::interpreter::Interpreter;
-use crate::platform::{Glibc, Target};
 use crate::sandbox::{
-    Bind, Isolation, Mode, NetworkIsolation, Outcome, OwnExecutable, PreparedSandbox, ProcessTree, Sandbox,
+    Bind, Isolation, Mode, NetworkIsolation, OwnExecutable, PreparedSandbox, ProcessTree, Sandbox,
 };
-
-/// What to build, with what, and under which limits.
-#[derive(Debug)]
-pub struct WheelRequest {
-    /// The sdist.
-    pub sdist: PathBuf,
-    /// Directory the wheel is put into; made if absent.
-    pub out: PathBuf,
-    /// The Python that builds.
-    pub interpreter: Interpreter,
-    /// The wheels of the build requirements.
-    pub build_wheels: Vec<GivenWheels>,
-    /// The platform the wheel must be for.
-    pub target: Target,
-    /// The newest glibc the wheel may need; the interpreter's own when absent.
-    pub glibc: Option<Glibc>,
-    /// Patch files, applied in order.
-    pub patches: Vec<PathBuf>,
-    /// Leading components dropped from names in patches.
-    pub patch_strip: usize,
-    /// PEP 517 `config_settings`.
-    pub config_settings: ConfigSettings,
-    /// Variables added to the build's environment.
-    pub environment: BTreeMap<String, String>,
-    /// Directories added to the build's PATH.
-    pub tool_directories: Vec<PathBuf>,
-    /// The compiler for the interpreter's architecture that builds are told to use.
-    pub cross_compiler: Option<CrossCompiler>,
-    /// Crates vendored by `cargo vendor`.
-    pub crates: Option<PathBuf>,
-    /// Limits of the archive.
-    pub limits: Limits,
-    /// How long the backend may take.
-    pub timeout: Option<Duration>,
-    /// How the build is isolated.
-    pub sandbox: Mode,
-    /// Whether the wheel must hold compiled code.
-    pub expect: Expect,
-    /// What else must be true of it.
-    pub wanted: Wanted,
-    /// Where interpreters' facts and unpacked wheels are kept between builds.
-    pub cache: PathBuf,
-    /// Where the workspace is made; a directory of the cache when absent, so that files can be
-    /// hard-linked rather than copied.
-    pub work: Option<PathBuf>,
-    /// Leave the workspace in place afterwards.
-    pub keep_work: bool,
-}
-
-/// Whether a wheel must hold compiled code.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-pub enum Expect {
-    /// Refuse a pure wheel when the sdist has native sources and a compiler failed: some projects
-    /// then fall back to a pure wheel without a word.
-    #[default]
-    Auto,
-    /// Refuse a pure wheel.
-    Native,
-    /// Refuse compiled code.
-    Pure,
-    /// Accept both.
-    Any,
-}
-
-impl std::fmt::Display for Expect {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Auto => "auto",
-            Self::Native => "native",
-            Self::Pure => "pure",
-            Self::Any => "any",
-        })
-    }
-}
 
 /// Builds the wheel `request` describes. The backend's output is copied to `output` as it comes;
 /// `cancellation` ends the build from another thread.
@@ -123,7 +49,7 @@ pub fn build_wheel(
     output: &mut (dyn Write + Send),
 ) -> Result<Report, StepError> {
     check_target(request)?;
-    request.wanted.check_python(&request.interpreter).map_err(Failure::from)?;
+    request.promise.check_python(&request.interpreter).map_err(Failure::from)?;
     std::thread::scope(|scope| {
         let mut step = Step { request, cancellation, stopwatch: Stopwatch::start() };
         // Takes as long as everything before the backend, and needs none of it.
@@ -226,7 +152,7 @@ impl Step<'_> {
         let project = Project::load(&source.root)?;
         project.check_python(&self.request.interpreter)?;
         let (name, version) = (project.name.as_ref(), project.version.as_ref());
-        self.request.wanted.check_project(name, version).map_err(Failure::from)?;
+        self.request.promise.check_project(name, version).map_err(Failure::from)?;
         Ok(project)
     }
 
@@ -276,18 +202,14 @@ impl Step<'_> {
         Ok(BuildEnvironment { project, isolation, layout, venv, installed, mentions_machine })
     }
 
-    /// Makes cargo take every crate from the vendored directory, and nothing from elsewhere.
+    /// Makes a place for the vendored crates to be seen at, and makes cargo take all crates from there.
     fn configure_cargo(&self, layout: &Layout, mounts: bool) -> Result<(), StepError> {
         let Some(crates) = &self.request.crates else { return Ok(()) };
         let crates = fs_err::canonicalize(crates).map_err(host("read the directory of --crates"))?;
-        let seen_at = if mounts { layout.inside.join(Layout::CRATES) } else { crates.clone() };
-        let configuration = cargo_configuration(&crates, &seen_at)?;
         let mount_point = layout.host.join(Layout::CRATES);
         fs_err::create_dir(mount_point).map_err(host("prepare the workspace"))?;
-        let directory = layout.host.join(Layout::HOME).join(".cargo");
-        fs_err::create_dir_all(&directory)
-            .and_then(|()| fs_err::write(directory.join("config.toml"), configuration))
-            .map_err(host("configure cargo"))
+        let seen_at = if mounts { layout.inside.join(Layout::CRATES) } else { crates.clone() };
+        configure_cargo(&layout.host.join(Layout::HOME), &crates, &seen_at)
     }
 
     fn run_backend(
@@ -325,7 +247,7 @@ impl Step<'_> {
             }
             _ => {
                 self.venv_maker().check(&environment.venv, &environment.installed)?;
-                Err(self.failed_run(&run, &log).into())
+                Err(failed_run(&run, &log, self.request.timeout).into())
             }
         }
     }
@@ -395,39 +317,6 @@ impl Step<'_> {
         tools.chain(compiler).chain(executable_directory).chain([interpreter.base_prefix.clone()]).collect()
     }
 
-    fn failed_run(&self, run: &BackendRun, log: &[String]) -> Failure {
-        if run.exit.timed_out {
-            let limit = self.request.timeout.unwrap_or_default().as_secs();
-            let mut failure =
-                Failure::new(FailureClass::Timeout, format!("the backend was ended after {limit} s"));
-            failure.evidence = log.iter().rev().take(5).rev().cloned().collect();
-            return failure.with_hint(
-                "allow more time with --timeout SECONDS, or look at the last lines for what it waits for",
-            );
-        }
-        let error = match &run.conversation {
-            Conversation::Failed(error) => Some(error),
-            _ => None,
-        };
-        let mut failure = diagnose(error, log);
-        if failure.class == FailureClass::BackendError {
-            let killed = error.is_some_and(|error| error.kind == "Killed")
-                || matches!(run.exit.outcome, Outcome::Signal(_));
-            if killed {
-                failure.class = FailureClass::Killed;
-                failure.message = match (&run.exit.outcome, error) {
-                    (_, Some(error)) => format!("the backend's process was {}", error.text),
-                    (Outcome::Signal(signal), None) => {
-                        format!("the backend's process was killed by signal {signal}")
-                    }
-                    (Outcome::Code(code), None) => format!("the backend's process ended with code {code}"),
-                };
-                failure.hint = Some("if this machine ran out of memory (see `dmesg`), give the build more, or fewer parallel jobs".into());
-            }
-        }
-        failure
-    }
-
     fn verify(
         &mut self,
         environment: &BuildEnvironment,
@@ -443,7 +332,7 @@ impl Step<'_> {
             }
             Expect::Auto | Expect::Any => NativeExpectation::Any,
         };
-        let expected = Expected {
+        let expected = ExpectedWheel {
             name: environment.project.name.as_ref(),
             version: environment.project.version.as_ref(),
             target: request.target,
@@ -456,7 +345,7 @@ impl Step<'_> {
             .map_err(|refused| diagnose_refusal(refused, &built.log))?;
         // Not every sdist says before it is built.
         let version = &verified.file_name.version;
-        request.wanted.check_project(Some(&verified.name), Some(version)).map_err(Failure::from)?;
+        request.promise.check_project(Some(&verified.name), Some(version)).map_err(Failure::from)?;
         self.stopwatch.lap("verify");
         Ok(verified)
     }
@@ -493,7 +382,7 @@ impl Step<'_> {
             target: self.request.target,
             python_version: self.request.interpreter.version_text(),
             emulated: self.request.interpreter.is_emulated(),
-            compiler: if verified.native { compiler::used(self.request) } else { None },
+            compiler: if verified.native { used_compiler(self.request) } else { None },
             sdist_sha256: source.sha256,
             backend: environment.project.build_system.backend.clone(),
             build_requirements: environment.installed.iter().map(used_requirement).collect(),
@@ -514,25 +403,6 @@ impl Step<'_> {
             seconds: self.stopwatch.finish(),
         }
     }
-}
-
-/// What `cargo vendor` said about how to use the crates in `crates` (its output, kept there as
-/// config.toml), or the usual, with them at `seen_at`.
-fn cargo_configuration(crates: &Path, seen_at: &Path) -> Result<String, StepError> {
-    let said = fs_err::read_to_string(crates.join("config.toml")).unwrap_or_default();
-    let mut configuration: toml::Table =
-        said.parse().map_err(|error| StepError::Input(format!("config.toml of --crates: {error}")))?;
-    let source = configuration.entry("source").or_insert_with(|| toml::Table::new().into());
-    let table = source
-        .as_table_mut()
-        .ok_or_else(|| StepError::Input("config.toml of --crates: `source` is no table".into()))?;
-    if !table.contains_key("crates-io") {
-        let replacement = toml::Table::from_iter([("replace-with".to_owned(), "vendored-sources".into())]);
-        table.insert("crates-io".into(), replacement.into());
-    }
-    let directory = toml::Table::from_iter([("directory".to_owned(), seen_at.display().to_string().into())]);
-    table.insert("vendored-sources".into(), directory.into());
-    Ok(configuration.to_string())
 }
 
 /// A wheel of another platform cannot come out of this interpreter: say so before building.

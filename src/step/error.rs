@@ -2,7 +2,7 @@
 //! where the errors of all stages are sorted. Knows nothing of how they are shown.
 
 use super::backend::hooks::BackendError;
-use super::failure::Failure;
+use super::failure::{Failure, FailureClass};
 use super::source::patch::PatchError;
 use super::source::project::ProjectError;
 use super::venv::virtual_environment::VenvError;
@@ -38,6 +38,16 @@ pub enum StepError {
 /// Blames this machine for an error that came up while it tried to `attempt`.
 pub(super) fn host<E: std::fmt::Display>(attempt: &'static str) -> impl Fn(E) -> StepError {
     move |error| StepError::Host { attempt, reason: error.to_string() }
+}
+
+impl From<ArchiveError> for Failure {
+    fn from(error: ArchiveError) -> Self {
+        let failure = Self::new(FailureClass::ArchiveRefused, error.to_string());
+        match error.hint() {
+            Some(hint) => failure.with_hint(hint),
+            None => failure,
+        }
+    }
 }
 
 impl From<ArchiveError> for StepError {
@@ -109,5 +119,22 @@ impl From<SandboxError> for StepError {
 impl From<BackendError> for StepError {
     fn from(error: BackendError) -> Self {
         host("run the backend")(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::archive::Rule;
+
+    #[test]
+    fn a_refused_archive_becomes_a_failure_with_the_words_of_its_rule() {
+        let rule = Rule::NameNotUtf8;
+        let hint = rule.hint().map(str::to_owned);
+        let error = ArchiveError::Refused { archive: "x.tar".into(), member: Some("a".into()), rule };
+        let StepError::Failed(failure) = StepError::from(error) else { panic!("it is nobody else's fault") };
+        assert_eq!(failure.class, FailureClass::ArchiveRefused);
+        assert_eq!(failure.message, "x.tar: member `a` has a name that is not UTF-8");
+        assert!(hint.is_some() && failure.hint == hint);
     }
 }

@@ -9,55 +9,49 @@ use pep508_rs::PackageName;
 
 use super::verify::wheel_refused::WheelRefused;
 use crate::packaging::interpreter::{Interpreter, parse_version};
+use crate::platform::LibcFamily;
 
 /// What must be true of a wheel and of the Python that builds it, as far as somebody said.
 #[derive(Clone, Debug, Default)]
-pub struct Wanted {
+pub struct WheelPromise {
     /// The project.
     pub name: Option<PackageName>,
     /// Its version.
     pub version: Option<Version>,
     /// The version of Python.
-    pub python: Option<WantedPython>,
+    pub python: Option<PromisedPython>,
     /// The C library Python runs on.
     pub libc: Option<LibcFamily>,
 }
 
 /// A version of Python, as far as it matters: `3.11` is any 3.11.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WantedPython(Vec<u8>);
+pub struct PromisedPython(Vec<u8>);
 
-/// A C library, of whichever version.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum LibcFamily {
-    Glibc,
-    Musl,
-}
-
-impl Wanted {
-    /// Whether what `python` builds can be what is wanted.
+impl WheelPromise {
+    /// Whether what `python` builds can be what was promised.
     ///
     /// # Errors
     /// [`WheelRefused`], if it is of another version, or runs on another C library.
     pub fn check_python(&self, python: &Interpreter) -> Result<(), WheelRefused> {
-        if let Some(wanted) = self.python.as_ref().filter(|wanted| !python.has_version(&wanted.0)) {
+        if let Some(promised) = self.python.as_ref().filter(|promised| !python.has_version(&promised.0)) {
             return Err(WheelRefused::WrongPython {
                 python: python.executable.clone(),
                 found: python.version_text(),
-                wanted: wanted.to_string(),
+                promised: promised.to_string(),
             });
         }
         // Nothing but glibc tells its name, and on Linux there is only one other.
         let found = if python.glibc().is_some() { LibcFamily::Glibc } else { LibcFamily::Musl };
         match self.libc {
-            Some(wanted) if wanted != found => {
-                Err(WheelRefused::WrongLibc { python: python.executable.clone(), found, wanted })
+            Some(promised) if promised != found => {
+                Err(WheelRefused::WrongLibc { python: python.executable.clone(), found, promised })
             }
             _ => Ok(()),
         }
     }
 
-    /// Whether name and version, as far as they are known, are those that are wanted.
+    /// Whether name and version, as far as they are known, are those that were promised.
     ///
     /// # Errors
     /// [`WheelRefused::WrongProject`].
@@ -73,18 +67,18 @@ impl Wanted {
 
 fn differs<T: PartialEq + fmt::Display>(
     what: &'static str,
-    wanted: Option<&T>,
+    promised: Option<&T>,
     found: Option<&T>,
 ) -> Result<(), WheelRefused> {
-    match (wanted, found) {
-        (Some(wanted), Some(found)) if wanted != found => {
-            Err(WheelRefused::WrongProject { what, found: found.to_string(), wanted: wanted.to_string() })
+    match (promised, found) {
+        (Some(promised), Some(found)) if promised != found => {
+            Err(WheelRefused::WrongProject { what, found: found.to_string(), promised: promised.to_string() })
         }
         _ => Ok(()),
     }
 }
 
-impl FromStr for WantedPython {
+impl FromStr for PromisedPython {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -92,19 +86,10 @@ impl FromStr for WantedPython {
     }
 }
 
-impl fmt::Display for WantedPython {
+impl fmt::Display for PromisedPython {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let parts: Vec<String> = self.0.iter().map(u8::to_string).collect();
         formatter.write_str(&parts.join("."))
-    }
-}
-
-impl fmt::Display for LibcFamily {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Self::Glibc => "glibc",
-            Self::Musl => "musl",
-        })
     }
 }
 
@@ -121,7 +106,8 @@ mod tests {
     #[test]
     fn a_python_of_another_version_or_c_library_is_refused() {
         let on_glibc = python(Some("glibc 2.36"));
-        let version = |text: &str| Wanted { python: Some(text.parse().unwrap()), ..Wanted::default() };
+        let version =
+            |text: &str| WheelPromise { python: Some(text.parse().unwrap()), ..WheelPromise::default() };
         for fits in ["3", "3.11", "3.11.7"] {
             version(fits).check_python(&on_glibc).unwrap();
         }
@@ -129,26 +115,29 @@ mod tests {
             let refused = version(other).check_python(&on_glibc).unwrap_err().to_string();
             assert!(refused.contains(&format!("must be for Python {other}, but ")), "{refused}");
         }
-        let libc = |libc| Wanted { libc: Some(libc), ..Wanted::default() };
+        let libc = |libc| WheelPromise { libc: Some(libc), ..WheelPromise::default() };
         libc(LibcFamily::Glibc).check_python(&on_glibc).unwrap();
         libc(LibcFamily::Musl).check_python(&python(None)).unwrap();
         assert!(libc(LibcFamily::Musl).check_python(&on_glibc).is_err());
         assert!(libc(LibcFamily::Glibc).check_python(&python(None)).is_err());
         for other in ["", "three", "python3.11", "3.11t", "3.1.1.1"] {
-            assert!(other.parse::<WantedPython>().is_err(), "{other}");
+            assert!(other.parse::<PromisedPython>().is_err(), "{other}");
         }
     }
 
     #[test]
     fn names_and_versions_are_compared_as_their_standards_say() {
-        let wanted =
-            Wanted { name: "Some._-Name".parse().ok(), version: "1.0-2".parse().ok(), ..Wanted::default() };
+        let promised = WheelPromise {
+            name: "Some._-Name".parse().ok(),
+            version: "1.0-2".parse().ok(),
+            ..WheelPromise::default()
+        };
         let check = |name: &str, version: &str| {
-            wanted.check_project(name.parse().ok().as_ref(), version.parse().ok().as_ref())
+            promised.check_project(name.parse().ok().as_ref(), version.parse().ok().as_ref())
         };
         check("some-name", "1.post2").unwrap();
         assert!(check("some", "1.post2").unwrap_err().to_string().contains("name `some`"));
         assert!(check("some-name", "1.0").unwrap_err().to_string().contains("version `1.0`"));
-        wanted.check_project(None, None).unwrap();
+        promised.check_project(None, None).unwrap();
     }
 }

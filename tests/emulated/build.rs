@@ -5,7 +5,7 @@ use std::io::Read;
 use std::path::Path;
 use std::process::Command;
 
-use crosswheel::rootfs::Offer;
+use crosswheel::rootfs::RootfsPlatform;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -18,8 +18,8 @@ const OTHER: &str = "linux_arm64";
 
 /// A Python of that root file system, as in `3.11`; there must be one of this version here, too.
 fn python() -> String {
-    let offer = Offer::of(root(), &[]).unwrap();
-    format!("3.{}", offer.python_minors.last().expect("a Python in the root file system"))
+    let platform = RootfsPlatform::of(root(), &[]).unwrap();
+    format!("3.{}", platform.python_minors.last().expect("a Python in the root file system"))
 }
 
 /// The results of `crosswheel build --json` in `place`, which must end with `code`.

@@ -11,10 +11,10 @@ mod placing;
 mod repository;
 mod rules;
 
-use crosswheel::starlark::{BazelVersion, Emission, Model, ModelFile, PlatformModel};
+use crosswheel::starlark::{BazelModel, BazelVersion, Emission, ModelFile, PlatformModel};
 
 /// The model that these platforms make, for a package called `platforms` and all versions of Bazel.
-fn model(platforms: &[&str]) -> Model {
+fn model(platforms: &[&str]) -> BazelModel {
     let platforms = platforms.iter().map(|line| PlatformModel::parse(line).unwrap()).collect();
     let file = ModelFile { platforms: Some(platforms), ..ModelFile::default() };
     file.complete("platforms".into()).unwrap()

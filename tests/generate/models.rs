@@ -2,7 +2,7 @@
 
 use crosswheel::platform::{Glibc, Libc};
 use crosswheel::starlark::{
-    BazelVersion, Emission, Model, ModelError, ModelFile, PlatformModel, PythonVersion,
+    BazelModel, BazelVersion, Emission, ModelError, ModelFile, PlatformModel, PythonVersion,
 };
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
@@ -43,10 +43,10 @@ fn platform() -> impl Strategy<Value = PlatformModel> {
     )
 }
 
-fn any_model() -> impl Strategy<Value = Model> {
+fn any_model() -> impl Strategy<Value = BazelModel> {
     let package = prop_oneof![Just("platforms".to_owned()), "[a-z.]{0,4}(/[a-zA-Z0-9_-]{1,4}){0,2}"];
     let versions = subsequence(BazelVersion::ALL.to_vec(), 1..=4);
-    (package, versions, vec(platform(), 1..4)).prop_map(|(package, versions, platforms)| Model {
+    (package, versions, vec(platform(), 1..4)).prop_map(|(package, versions, platforms)| BazelModel {
         package,
         versions: versions.into_iter().collect(),
         platforms,
@@ -131,7 +131,7 @@ fn a_line_and_a_table_say_the_same() {
 
 #[test]
 fn what_makes_no_model_is_refused() {
-    let both = |platforms: [&str; 2]| -> Result<Model, ModelError> {
+    let both = |platforms: [&str; 2]| -> Result<BazelModel, ModelError> {
         let platforms = platforms.map(|line| PlatformModel::parse(line).unwrap()).into();
         ModelFile { platforms: Some(platforms), ..ModelFile::default() }.complete("p".into())
     };

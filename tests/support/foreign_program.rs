@@ -4,7 +4,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use crosswheel::emulation::{Emulator, Host, Support};
+use crosswheel::emulation::{EmulationHost, EmulationSupport, Emulator};
 use crosswheel::platform::Arch;
 
 /// What the program exits with.
@@ -17,16 +17,16 @@ pub fn foreign_arch() -> Arch {
 
 /// The emulator for it, without which these tests fail.
 pub fn emulator() -> Emulator {
-    Host::this().emulator(foreign_arch()).unwrap_or_else(|obstacle| {
+    EmulationHost::this().emulator(foreign_arch()).unwrap_or_else(|obstacle| {
         panic!("this test needs an emulator, and {}: {}", obstacle.problem, obstacle.mend)
     })
 }
 
 /// The program by which such programs run in a root file system: the emulator, or what the kernel has registered.
 pub fn emulator_in_use() -> String {
-    match Host::this().support(foreign_arch()) {
-        Support::Private(emulator) => emulator.name(),
-        Support::Registered { interpreter, .. } => {
+    match EmulationHost::this().support(foreign_arch()) {
+        EmulationSupport::Private(emulator) => emulator.name(),
+        EmulationSupport::Registered { interpreter, .. } => {
             interpreter.file_name().unwrap().to_str().unwrap().to_owned()
         }
         other => panic!("this test needs an emulator: {other:?}"),

@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use super::reader::BLOCK;
+use super::block::BLOCK;
 use crate::archive::rule::Rule;
 
 const NAME: Range<usize> = 0..100;

@@ -1,8 +1,10 @@
-//! Reads a tar stream header by header: ustar, GNU, V7 and PAX, as they occur in sdists.
+//! Reads tar archives as they occur as sdists: ustar, GNU, V7 and PAX.
 //! Knows nothing of where members go, nor whether they may.
 
+mod block;
 mod header;
 mod pax;
 mod reader;
 
-pub(super) use reader::{BLOCK, read, starts_like_a_tar};
+pub(super) use block::BLOCK;
+pub(super) use reader::{read, starts_like_a_tar};

@@ -1,20 +1,18 @@
-//! Reads a tar stream header by header: ustar, GNU, V7 and PAX, as they occur in sdists.
+//! Reads a tar stream header by header, and puts the members together of what several headers say.
 //! Knows nothing of where members go, nor whether they may.
 
 use std::io::Read;
 
+use super::block::{BLOCK, is_zero, padding};
 use super::header::Header;
 use super::pax::Records;
 use crate::archive::error::{Trouble, shown};
+use crate::archive::limits::ArchiveLimits;
 use crate::archive::member::{
     Content, FileMode, Member, MemberKind, MemberPath, Mtime, Receiver, symlink_target,
 };
 use crate::archive::rule::Rule;
 use crate::archive::stream::Stream;
-use crate::archive::unpack::Limits;
-
-/// Tar comes in blocks of this many bytes.
-pub(crate) const BLOCK: usize = 512;
 
 /// Largest PAX header or GNU long name; real ones stay below a few thousand bytes.
 const EXTENDED_HEADER_BYTES: u64 = 1 << 20;
@@ -28,7 +26,7 @@ pub(crate) fn starts_like_a_tar(first: &[u8]) -> bool {
 /// Gives every member of the tar in `stream` to `receiver`, and reads the stream to its end.
 pub(crate) fn read<'l, R: Read>(
     stream: &mut Stream<'l, R>,
-    limits: &'l Limits,
+    limits: &'l ArchiveLimits,
     receiver: &mut dyn Receiver,
 ) -> Result<(), Trouble> {
     let mut reader = TarReader { stream, limits, global: Records::default(), latest: Vec::new() };
@@ -37,7 +35,7 @@ pub(crate) fn read<'l, R: Read>(
 
 struct TarReader<'s, 'l, R> {
     stream: &'s mut Stream<'l, R>,
-    limits: &'l Limits,
+    limits: &'l ArchiveLimits,
     /// What global PAX headers said so far.
     global: Records,
     /// Name of the latest member, for an error about what follows it.
@@ -221,15 +219,6 @@ impl<R: Read> Content for TarContent<'_, '_, R> {
         self.left -= piece.len() as u64;
         Ok(piece)
     }
-}
-
-fn is_zero(block: &[u8; BLOCK]) -> bool {
-    block.iter().all(|&byte| byte == 0)
-}
-
-/// Bytes from the end of `size` bytes of contents to the next block.
-fn padding(size: u64) -> u64 {
-    size.wrapping_neg() % BLOCK as u64
 }
 
 fn without_final_nuls(mut name: Vec<u8>) -> Vec<u8> {

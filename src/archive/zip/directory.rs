@@ -5,12 +5,11 @@ use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::os::unix::fs::FileExt as _;
 
-use super::fields::{Fields, ZIP64, extra, widened};
-use super::reader::read_bytes;
+use super::fields::{Fields, ZIP64, extra, read_bytes, widened};
 use crate::archive::error::Trouble;
+use crate::archive::limits::ArchiveLimits;
 use crate::archive::member::{FileMode, Mtime};
 use crate::archive::rule::Rule;
-use crate::archive::unpack::Limits;
 
 /// Flags of an entry (APPNOTE 4.4.4).
 pub(super) const ENCRYPTED: u16 = 1 << 0 | 1 << 6 | 1 << 13;
@@ -58,7 +57,7 @@ pub(super) enum EntryType {
 }
 
 /// Reads the directory at the end of `file` without moving its read position.
-pub(super) fn read(file: &File, file_bytes: u64, limits: &Limits) -> Result<Directory, Trouble> {
+pub(super) fn read(file: &File, file_bytes: u64, limits: &ArchiveLimits) -> Result<Directory, Trouble> {
     let end = find_end(file, file_bytes)?;
     if end.entries > limits.members {
         return Err(Rule::TooManyMembers { limit: limits.members }.into());

@@ -1,5 +1,16 @@
-//! Little-endian fields of zip structures, read in order.
+//! Zip structures: their bytes, and the little-endian fields in them, read in order.
 //! Knows nothing of which structure it is.
+
+use std::io::BufRead;
+
+use crate::archive::error::Trouble;
+
+/// Reads `count` bytes at once, which the caller has checked to be few.
+pub(super) fn read_bytes(input: &mut impl BufRead, count: usize) -> Result<Vec<u8>, Trouble> {
+    let mut bytes = vec![0; count];
+    input.read_exact(&mut bytes).map_err(Trouble::from_decoder)?;
+    Ok(bytes)
+}
 
 /// A structure being read front to back. Fields beyond its end are `None`.
 #[derive(Clone, Copy)]

@@ -4,8 +4,7 @@
 use std::io::{BufRead, BufReader, Read};
 
 use super::directory::{ENCRYPTED, Entry, HAS_DESCRIPTOR, UTF8};
-use super::fields::{Fields, ZIP64, extra, widened};
-use super::reader::read_bytes;
+use super::fields::{Fields, ZIP64, extra, read_bytes, widened};
 use crate::archive::error::Trouble;
 use crate::archive::rule::Rule;
 

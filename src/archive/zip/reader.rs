@@ -1,19 +1,16 @@
-//! Reads a zip (PKWARE APPNOTE 6.3) front to back, and checks every byte of it against the central directory.
+//! Reads the entries of a zip in the order in which they lie in the file, as the central directory has them.
 //! Knows nothing of where members go, nor whether they may.
-//!
-//! The directory at the end says which entries there are. They are read in the order they lie in the file,
-//! and must follow one another without gap or overlap up to the directory.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufReader, Read};
 
 use super::directory;
 use super::directory::{Entry, EntryType};
 use super::local;
 use crate::archive::error::Trouble;
+use crate::archive::limits::ArchiveLimits;
 use crate::archive::member::{Content, Member, MemberKind, MemberPath, Receiver, symlink_target};
 use crate::archive::rule::Rule;
-use crate::archive::unpack::Limits;
 
 /// Compression methods (APPNOTE 4.4.5) that Python's `zipfile` and `shutil.make_archive` produce.
 const STORED: u16 = 0;
@@ -28,7 +25,7 @@ pub(crate) fn read(
     file: &File,
     file_bytes: u64,
     raw: impl Read,
-    limits: &Limits,
+    limits: &ArchiveLimits,
     receiver: &mut dyn Receiver,
 ) -> Result<(), Trouble> {
     let directory = directory::read(file, file_bytes, limits)?;
@@ -51,7 +48,7 @@ pub(crate) fn read(
 struct ZipReader<'l, R> {
     input: BufReader<R>,
     buffer: Box<[u8]>,
-    limits: &'l Limits,
+    limits: &'l ArchiveLimits,
 }
 
 impl<R: Read> ZipReader<'_, R> {
@@ -138,11 +135,4 @@ impl Content for ZipContent<'_> {
         }
         Ok(&self.buffer[..count])
     }
-}
-
-/// Reads `count` bytes at once, which the caller has checked to be few.
-pub(super) fn read_bytes(input: &mut impl BufRead, count: usize) -> Result<Vec<u8>, Trouble> {
-    let mut bytes = vec![0; count];
-    input.read_exact(&mut bytes).map_err(Trouble::from_decoder)?;
-    Ok(bytes)
 }

@@ -4,7 +4,6 @@
 use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::sync::Arc;
 
 use pep440_rs::{Version, VersionSpecifiers};
@@ -15,13 +14,11 @@ use url::Url;
 use super::anchors::{self, Anchor};
 use super::http::{FetchError, Http};
 use crate::digest::Sha256;
+use crate::packaging::sdist_name::sdist_version;
 
 /// What we ask an index for, best first.
 const ACCEPT: &str = "application/vnd.pypi.simple.v1+json, \
                       application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.01";
-
-/// Ends of sdist file names, best first (PEP 625, and what came before it).
-const SDIST_SUFFIXES: [&str; 7] = [".tar.gz", ".tgz", ".zip", ".tar.xz", ".tar.bz2", ".tar.zst", ".tar"];
 
 /// A place that lists files without being an index.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -164,33 +161,6 @@ impl Index {
     }
 }
 
-/// The version in the sdist file name `file_name` if it is one of `project`, and how good its
-/// archive format is (lower is better). Names may be unnormalised and contain dashes.
-pub fn sdist_version(file_name: &str, project: &PackageName) -> Option<(Version, usize)> {
-    let (stem, preference) = sdist_stem(file_name)?;
-    stem.match_indices('-').find_map(|(dash, _)| {
-        let name = PackageName::from_str(&stem[..dash]).ok()?;
-        let version = Version::from_str(&stem[dash + 1..]).ok()?;
-        (name == *project).then_some((version, preference))
-    })
-}
-
-/// Name and version in the sdist file name `file_name`, if it has both: the last dash that leaves a
-/// version divides them.
-pub fn sdist_name_and_version(file_name: &str) -> Option<(PackageName, Version)> {
-    let (stem, _) = sdist_stem(file_name)?;
-    stem.rmatch_indices('-').find_map(|(dash, _)| {
-        Some((PackageName::from_str(&stem[..dash]).ok()?, Version::from_str(&stem[dash + 1..]).ok()?))
-    })
-}
-
-fn sdist_stem(file_name: &str) -> Option<(&str, usize)> {
-    SDIST_SUFFIXES
-        .iter()
-        .enumerate()
-        .find_map(|(preference, suffix)| Some((file_name.strip_suffix(suffix)?, preference)))
-}
-
 /// A page of either kind. Servers are known to send HTML with a JSON content type, so the body
 /// decides.
 fn parse_page(body: &[u8], base: &Url) -> Result<Vec<IndexFile>, String> {
@@ -290,19 +260,5 @@ mod tests {
     fn a_page_that_is_neither_is_an_error_or_empty() {
         assert!(parse_page(b"{\"files\": 3}", &base()).is_err());
         assert_eq!(parse_page(b"\xff\xfe", &base()).unwrap(), []);
-    }
-
-    #[test]
-    fn sdist_names_with_dashes_and_capitals_are_recognised() {
-        let name = |text: &str| PackageName::from_str(text).unwrap();
-        let version = |file: &str, project: &str| {
-            sdist_version(file, &name(project)).map(|(version, _)| version.to_string())
-        };
-        assert_eq!(version("Zope.Interface-5.5.2.tar.gz", "zope-interface").as_deref(), Some("5.5.2"));
-        assert_eq!(version("backports-abc-0.5.zip", "backports-abc").as_deref(), Some("0.5"));
-        assert_eq!(version("backports-abc-0.5.zip", "backports"), None);
-        assert_eq!(version("cowsay-6.0-py3-none-any.whl", "cowsay"), None);
-        let (project, version) = sdist_name_and_version("backports-abc-0.5.tar.gz").unwrap();
-        assert_eq!((project.to_string().as_str(), version.to_string().as_str()), ("backports-abc", "0.5"));
     }
 }

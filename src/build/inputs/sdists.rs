@@ -11,12 +11,12 @@ use pep508_rs::PackageName;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use crate::archive::{Limits, read_top_level_files};
+use crate::archive::{ArchiveLimits, read_top_level_files};
 use crate::build::cache::{Cache, KeyBuilder};
 use crate::build::failure::BuildFailure;
-use crate::build::index::simple_api::sdist_name_and_version;
 use crate::digest::Sha256;
 use crate::packaging::core_metadata::CoreMetadata;
+use crate::packaging::sdist_name::sdist_name_and_version;
 use crate::step::Failure;
 use crate::step::source::project::BuildSystem;
 
@@ -146,7 +146,7 @@ fn stamp(metadata: &std::fs::Metadata) -> String {
 }
 
 fn read_facts(path: &Path, file_name: &str) -> Result<SdistFacts, BuildFailure> {
-    let top = read_top_level_files(path, &["pyproject.toml", "PKG-INFO"], &Limits::default())
+    let top = read_top_level_files(path, &["pyproject.toml", "PKG-INFO"], &ArchiveLimits::default())
         .map_err(Failure::from)?;
     let file = |name: &str| top.files.get(name).map(Vec::as_slice);
     // PKG-INFO that cannot be read is the step's to complain about; a name is good for messages.

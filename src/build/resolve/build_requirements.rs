@@ -7,21 +7,21 @@ use std::str::FromStr;
 
 use pep440_rs::Version;
 use pep508_rs::{PackageName, Requirement, VerbatimUrl, VersionOrUrl};
-use serde::{Deserialize, Serialize};
 use url::Url;
 
-use super::lock::{Lock, LockedRequirement, LockedSdist, drift};
-use super::pylock as resolution;
+use super::lock::{Lock, LockedSdist, drift};
+use super::pylock;
 use super::pylock::{Choice, ChosenFile, Package};
+use super::resolution::{Resolution, ResolvedWheel, WheelOrigin};
 use super::uv::{NoAnswer, Question, Uv, Wheelless, wheelless};
-use crate::build::build_sdist::Built;
 use crate::build::builder::Builder;
-use crate::build::cache::{Cache, FRESH, KeyBuilder};
+use crate::build::built::Built;
+use crate::build::cache::{FRESH, KeyBuilder};
+use crate::build::customisation::Customisation;
 use crate::build::failure::{BuildFailure, BuildFailureClass};
 use crate::build::index::simple_api::IndexSdist;
 use crate::build::inputs::sdists::Sdist;
 use crate::build::progress::Task;
-use crate::build::steps::wheel_step::Customisation;
 use crate::digest::Sha256;
 
 /// uv is asked again after each project without wheels; no sane set of requirements has more.
@@ -29,88 +29,15 @@ const MOST_BUILT: usize = 64;
 /// Nor is there a point in building ever older versions of one project.
 const MOST_VERSIONS: usize = 4;
 
-/// A wheel to install for a build.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct ResolvedWheel {
-    /// Normalised project name.
-    pub name: PackageName,
-    /// The version.
-    pub version: Version,
-    /// File name of the wheel.
-    pub file_name: String,
-    /// SHA-256 of the wheel.
-    pub sha256: Sha256,
-    /// Where it comes from.
-    pub origin: Origin,
-}
-
-/// Where a wheel comes from.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Origin {
-    /// Fetched.
-    Url(Url),
-    /// Built for us from the sdist with that digest.
-    Built {
-        /// SHA-256 of the sdist.
-        sdist: Sha256,
-    },
-}
-
-/// Everything one sdist is built with.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct Resolution {
-    /// The wheels, sorted by name.
-    pub wheels: Vec<ResolvedWheel>,
-    /// Lock entries of the sdists that were built to get them.
-    pub built: Vec<LockedSdist>,
-}
-
-impl ResolvedWheel {
-    /// Where the wheel is, or will be once it is fetched.
-    pub fn path(&self, cache: &Cache) -> PathBuf {
-        match self.origin {
-            Origin::Url(_) => cache.download(self.sha256, &self.file_name),
-            Origin::Built { .. } => cache.wheel(self.sha256).join(&self.file_name),
-        }
-    }
-
-    fn of_built(name: PackageName, version: Version, built: &Built, sdist: Sha256) -> Self {
-        Self {
-            name,
-            version,
-            file_name: built.report.file_name.clone(),
-            sha256: built.report.sha256,
-            origin: Origin::Built { sdist },
-        }
-    }
-
-    /// The lock's form of it.
-    pub fn locked(&self) -> LockedRequirement {
-        let (url, built_from) = match &self.origin {
-            Origin::Url(url) => (Some(url.to_string()), None),
-            Origin::Built { sdist, .. } => (None, Some(*sdist)),
-        };
-        LockedRequirement {
-            name: self.name.clone(),
-            version: self.version.clone(),
-            file_name: self.file_name.clone(),
-            sha256: self.sha256,
-            url,
-            built_from,
-        }
-    }
-}
-
 /// The sdists being built, outermost first: each is a build requirement of the one before it.
-pub type Stack<'a> = [&'a Sdist];
+pub type BuildStack<'a> = [&'a Sdist];
 
 impl Builder {
     /// Resolves `asked` and makes sure that every wheel is on disk.
     pub(crate) fn resolve(
         &self,
         asked: &[Requirement<VerbatimUrl>],
-        stack: &Stack,
+        stack: &BuildStack,
         task: &Task,
     ) -> Result<Resolution, BuildFailure> {
         let mut texts: Vec<String> = asked.iter().map(ToString::to_string).collect();
@@ -120,12 +47,12 @@ impl Builder {
             return Ok(Resolution::default());
         }
         let key = self.resolution_key(&texts)?;
-        let resolution = match self.remembered(key) {
+        let resolution = match self.cached_resolution(key) {
             Some(resolution) => resolution,
             None => self.resolve_anew(key, &texts, asked, stack, task)?,
         };
         for wheel in &resolution.wheels {
-            if let Origin::Url(url) = &wheel.origin {
+            if let WheelOrigin::Url(url) = &wheel.origin {
                 self.run.fetch(url, Some(wheel.sha256), &wheel.file_name, task)?;
             }
         }
@@ -137,7 +64,7 @@ impl Builder {
         &self,
         lock: &Lock,
         entry: &LockedSdist,
-        stack: &Stack,
+        stack: &BuildStack,
         task: &Task,
     ) -> Result<Resolution, BuildFailure> {
         let mut resolution = Resolution::default();
@@ -148,10 +75,10 @@ impl Builder {
                     let url = locked_url(url)?;
                     self.run.fetch(&url, Some(locked.sha256), &locked.file_name, task)?;
                     let (file_name, sha256) = (locked.file_name.clone(), locked.sha256);
-                    ResolvedWheel { name, version, file_name, sha256, origin: Origin::Url(url) }
+                    ResolvedWheel { name, version, file_name, sha256, origin: WheelOrigin::Url(url) }
                 }
                 (None, Some(sha256)) => {
-                    let sdist = lock.built_from(sha256, &self.setting)?;
+                    let sdist = lock.built_from(sha256, &self.environment)?;
                     let url = sdist.url.as_deref().ok_or_else(|| {
                         drift(format!("the lock does not say where the sdist of {name} {version} comes from"))
                     })?;
@@ -171,12 +98,12 @@ impl Builder {
         Ok(resolution)
     }
 
-    fn remembered(&self, key: Sha256) -> Option<Resolution> {
+    fn cached_resolution(&self, key: Sha256) -> Option<Resolution> {
         let (resolution, age) = self.run.cache.read::<Resolution>("resolutions", key)?;
         let current = self.run.settings.offline || (age < FRESH && !self.run.options.refresh);
         let is_there = |wheel: &ResolvedWheel| match wheel.origin {
-            Origin::Url(_) => true,
-            Origin::Built { .. } => wheel.path(&self.run.cache).is_file(),
+            WheelOrigin::Url(_) => true,
+            WheelOrigin::Built { .. } => wheel.path(&self.run.cache).is_file(),
         };
         (current && resolution.wheels.iter().all(is_there)).then_some(resolution)
     }
@@ -208,7 +135,7 @@ impl Builder {
         key: Sha256,
         texts: &[String],
         asked: &[Requirement<VerbatimUrl>],
-        stack: &Stack,
+        stack: &BuildStack,
         task: &Task,
     ) -> Result<Resolution, BuildFailure> {
         task.stage("resolving build requirements");
@@ -243,7 +170,7 @@ impl Builder {
         built: &[(Built, Sdist)],
     ) -> Result<Answer, BuildFailure> {
         self.run.cache.exclusively(key, || {
-            if let Some(resolution) = self.remembered(key) {
+            if let Some(resolution) = self.cached_resolution(key) {
                 return Ok(Answer::Remembered(resolution));
             }
             let directories: Vec<PathBuf> =
@@ -269,7 +196,7 @@ impl Builder {
                 Err(NoAnswer::Refused(explanation)) => return Ok(Answer::Refused(explanation)),
                 Err(NoAnswer::Failed(failure)) => return Err(failure),
             };
-            let packages = resolution::choose(&text, &self.tags, &self.interpreter.markers)?;
+            let packages = pylock::choose(&text, &self.tags, &self.interpreter.markers)?;
             // Nothing more to do: the other threads that wait here need not ask.
             if let Some(resolution) = plain_resolution(&packages).filter(|_| built.is_empty()) {
                 self.run.cache.write("resolutions", key, &resolution)?;
@@ -284,7 +211,7 @@ impl Builder {
         &self,
         packages: Vec<Package>,
         built: &[(Built, Sdist)],
-        stack: &Stack,
+        stack: &BuildStack,
         task: &Task,
     ) -> Result<Resolution, BuildFailure> {
         let mut resolution = Resolution::default();
@@ -333,11 +260,22 @@ impl Builder {
             Some(version) => version,
             None => wheel_version(&file.file_name)?,
         };
-        Ok(ResolvedWheel { name, version, file_name: file.file_name, sha256, origin: Origin::Url(file.url) })
+        Ok(ResolvedWheel {
+            name,
+            version,
+            file_name: file.file_name,
+            sha256,
+            origin: WheelOrigin::Url(file.url),
+        })
     }
 
     /// Builds an sdist that is needed to build the last of `stack`.
-    fn build_requirement(&self, sdist: &Sdist, stack: &Stack, task: &Task) -> Result<Built, BuildFailure> {
+    fn build_requirement(
+        &self,
+        sdist: &Sdist,
+        stack: &BuildStack,
+        task: &Task,
+    ) -> Result<Built, BuildFailure> {
         if let Some(start) = stack.iter().position(|outer| is_same(outer, sdist)) {
             return Err(cycle(&stack[start..], sdist));
         }
@@ -441,7 +379,7 @@ fn plain_resolution(packages: &[Package]) -> Option<Resolution> {
             version: package.version.clone()?,
             file_name: file.file_name.clone(),
             sha256: file.sha256?,
-            origin: Origin::Url(file.url.clone()),
+            origin: WheelOrigin::Url(file.url.clone()),
         });
     }
     wheels.sort_by(|a, b| a.name.cmp(&b.name));

@@ -70,7 +70,7 @@ pub struct LockedRequirement {
 
 /// For which Python and platform an entry is wanted.
 #[derive(Clone, Debug)]
-pub struct Setting {
+pub struct LockEnvironment {
     /// `major.minor`.
     pub python: String,
     /// The platform.
@@ -127,9 +127,10 @@ impl Lock {
         sha256: Sha256,
         name: &str,
         version: Option<&Version>,
-        setting: &Setting,
+        environment: &LockEnvironment,
     ) -> Result<&LockedSdist, BuildFailure> {
-        let fits = |entry: &&LockedSdist| entry.python == setting.python && entry.target == setting.target;
+        let fits =
+            |entry: &&LockedSdist| entry.python == environment.python && entry.target == environment.target;
         if let Some(entry) = self.sdists.iter().filter(|entry| entry.sha256 == sha256).find(fits) {
             return Ok(entry);
         }
@@ -137,7 +138,7 @@ impl Lock {
         if let Some(other) = self.sdists.iter().find(|entry| entry.sha256 == sha256) {
             return Err(drift(format!(
                 "the lock has {shown} for Python {} on {}, not for Python {} on {}",
-                other.python, other.target, setting.python, setting.target
+                other.python, other.target, environment.python, environment.target
             )));
         }
         let same = self.sdists.iter().find(|entry| entry.name == name && entry.version.as_ref() == version);
@@ -149,9 +150,13 @@ impl Lock {
     }
 
     /// Where the sdist with `sha256` that a locked wheel was built from comes from.
-    pub fn built_from(&self, sha256: Sha256, setting: &Setting) -> Result<&LockedSdist, BuildFailure> {
+    pub fn built_from(
+        &self,
+        sha256: Sha256,
+        environment: &LockEnvironment,
+    ) -> Result<&LockedSdist, BuildFailure> {
         let fits = |entry: &&LockedSdist| {
-            entry.sha256 == sha256 && entry.python == setting.python && entry.target == setting.target
+            entry.sha256 == sha256 && entry.python == environment.python && entry.target == environment.target
         };
         self.sdists
             .iter()
@@ -194,8 +199,8 @@ pub fn drift(message: String) -> BuildFailure {
 mod tests {
     use super::*;
 
-    fn setting() -> Setting {
-        Setting { python: "3.12".into(), target: "linux_amd64".parse().unwrap() }
+    fn environment() -> LockEnvironment {
+        LockEnvironment { python: "3.12".into(), target: "linux_amd64".parse().unwrap() }
     }
 
     fn sdist(name: &str, content: &str) -> LockedSdist {
@@ -212,8 +217,8 @@ mod tests {
             version: Some("1.0".parse().unwrap()),
             sha256: Sha256::of(content.as_bytes()),
             url: None,
-            python: setting().python,
-            target: setting().target,
+            python: environment().python,
+            target: environment().target,
             requirements: vec![requirement("wheel", "0.45"), requirement("setuptools", "80.1")],
         }
     }
@@ -239,17 +244,17 @@ mod tests {
         let mut lock = Lock::empty();
         lock.update(vec![sdist("a", "a")]);
         let version = "1.0".parse().unwrap();
-        let message = |content: &str, name: &str, setting: &Setting| {
+        let message = |content: &str, name: &str, environment: &LockEnvironment| {
             let failure =
-                lock.entry(Sha256::of(content.as_bytes()), name, Some(&version), setting).unwrap_err();
+                lock.entry(Sha256::of(content.as_bytes()), name, Some(&version), environment).unwrap_err();
             assert_eq!(failure.class, BuildFailureClass::LockDrift);
             failure.message
         };
-        assert!(message("changed", "a", &setting()).starts_with("the sdist of a 1.0 has sha256 "));
-        assert_eq!(message("c", "c", &setting()), "the lock has no entry for c 1.0");
-        let other = Setting { python: "3.11".into(), ..setting() };
+        assert!(message("changed", "a", &environment()).starts_with("the sdist of a 1.0 has sha256 "));
+        assert_eq!(message("c", "c", &environment()), "the lock has no entry for c 1.0");
+        let other = LockEnvironment { python: "3.11".into(), ..environment() };
         assert!(message("a", "a", &other).contains("not for Python 3.11 on linux_amd64"));
-        let entry = lock.entry(Sha256::of(b"a"), "a", Some(&version), &setting()).unwrap();
+        let entry = lock.entry(Sha256::of(b"a"), "a", Some(&version), &environment()).unwrap();
         let check = |text: &str| entry.check(&[text.parse().unwrap()]);
         check("setuptools>=70").unwrap();
         assert!(check("setuptools>=81").unwrap_err().message.contains("the lock has setuptools 80.1"));

@@ -4,8 +4,8 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use super::build_requirements::Resolution;
 use super::lock::{Lock, LockedSdist};
+use super::resolution::Resolution;
 use crate::build::builder::Builder;
 use crate::build::failure::BuildFailure;
 use crate::build::inputs::sdists::Sdist;
@@ -50,7 +50,7 @@ impl Builder {
             version: sdist.facts.version.clone(),
             sha256: sdist.sha256,
             url: sdist.url.as_ref().map(ToString::to_string),
-            python: self.setting.python.clone(),
+            python: self.environment.python.clone(),
             target: self.target,
             requirements: resolution.wheels.iter().map(|wheel| wheel.locked()).collect(),
         };

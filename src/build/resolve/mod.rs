@@ -6,4 +6,5 @@ pub(super) mod lines;
 pub(super) mod lock;
 pub(super) mod lock_use;
 pub(super) mod pylock;
+pub(super) mod resolution;
 pub(super) mod uv;

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use url::Url;
 
-use super::layer::{Environment, Layer, is_true};
+use super::layer::{Environment, SettingsLayer, is_true};
 use super::{pip_config, uv_config};
 use crate::build::failure::{BuildFailure, BuildFailureClass};
 use crate::build::index::credentials::{Credentials, Login, redact_urls};
@@ -18,7 +18,7 @@ const PYPI: &str = "https://pypi.org/simple/";
 #[derive(Clone, Debug, Default)]
 pub struct IndexFlags {
     /// `--index-url`, `--extra-index-url`, `--find-links`, `--no-index` and `--constraint`.
-    pub layer: Layer,
+    pub layer: SettingsLayer,
     /// `--offline`.
     pub offline: bool,
 }
@@ -101,7 +101,7 @@ impl IndexSettings {
 
     fn decide_indexes(
         &mut self,
-        layers: &[(Layer, bool)],
+        layers: &[(SettingsLayer, bool)],
         environment: &Environment,
         credentials: &Credentials,
     ) -> Result<(), BuildFailure> {
@@ -127,7 +127,7 @@ impl IndexSettings {
 
     fn decide_find_links(
         &mut self,
-        layers: &[(Layer, bool)],
+        layers: &[(SettingsLayer, bool)],
         credentials: &Credentials,
     ) -> Result<(), BuildFailure> {
         let Some((layer, _)) = layers.iter().find(|(layer, _)| !layer.find_links.is_empty()) else {
@@ -152,7 +152,7 @@ pub fn directory_url(path: &Path) -> Result<Url, BuildFailure> {
     url.as_str().replace(',', "%2C").parse().map_err(|_| invalid())
 }
 
-fn uv_variables(environment: &Environment) -> Layer {
+fn uv_variables(environment: &Environment) -> SettingsLayer {
     let split_commas = |name: &str| -> Vec<String> {
         let places = environment.get(name).into_iter().flat_map(|value| value.split(','));
         places.map(str::trim).filter(|place| !place.is_empty()).map(str::to_owned).collect()
@@ -160,7 +160,7 @@ fn uv_variables(environment: &Environment) -> Layer {
     let mut constraints = environment.words("UV_CONSTRAINT");
     constraints.extend(environment.words("UV_BUILD_CONSTRAINT"));
     let default = environment.get("UV_DEFAULT_INDEX").or_else(|| environment.get("UV_INDEX_URL"));
-    Layer {
+    SettingsLayer {
         default_index: default.map(str::to_owned),
         extra_indexes: [environment.words("UV_INDEX"), environment.words("UV_EXTRA_INDEX_URL")].concat(),
         find_links: split_commas("UV_FIND_LINKS"),
@@ -169,10 +169,10 @@ fn uv_variables(environment: &Environment) -> Layer {
     }
 }
 
-fn pip_variables(environment: &Environment) -> Layer {
+fn pip_variables(environment: &Environment) -> SettingsLayer {
     let mut constraints = environment.words("PIP_CONSTRAINT");
     constraints.extend(environment.words("PIP_BUILD_CONSTRAINT"));
-    Layer {
+    SettingsLayer {
         default_index: environment.get("PIP_INDEX_URL").map(str::to_owned),
         extra_indexes: environment.words("PIP_EXTRA_INDEX_URL"),
         find_links: environment.words("PIP_FIND_LINKS"),
@@ -182,7 +182,7 @@ fn pip_variables(environment: &Environment) -> Layer {
 }
 
 /// pip passes over find-links directories that do not exist; uv does not, nor do flags.
-fn existing_only(mut layer: Layer) -> Layer {
+fn existing_only(mut layer: SettingsLayer) -> SettingsLayer {
     layer.find_links.retain(|place| place.contains("://") || Path::new(place).is_dir());
     layer
 }
@@ -268,7 +268,7 @@ fn invalid(message: String) -> BuildFailure {
 mod tests {
     use super::*;
 
-    fn decide(flags: Layer, variables: &[(&str, &str)]) -> (IndexSettings, Credentials) {
+    fn decide(flags: SettingsLayer, variables: &[(&str, &str)]) -> (IndexSettings, Credentials) {
         let home = tempfile::tempdir().unwrap();
         let mut variables = variables.to_vec();
         variables.push(("XDG_CONFIG_DIRS", "/nonexistent"));
@@ -289,14 +289,15 @@ mod tests {
             ("PIP_INDEX_URL", "https://pip.example/simple"),
             ("PIP_EXTRA_INDEX_URL", "https://extra.example/a https://extra.example/b"),
         ];
-        let flags = Layer { default_index: Some("https://flag.example/".into()), ..Layer::default() };
+        let flags =
+            SettingsLayer { default_index: Some("https://flag.example/".into()), ..SettingsLayer::default() };
         let (settings, _) = decide(flags, &variables);
         assert_eq!(
             urls(&settings),
             ["https://extra.example/a", "https://extra.example/b", "https://flag.example/"]
         );
         assert_eq!(settings.for_uv.default_index.as_deref(), Some("https://flag.example/"));
-        let (settings, _) = decide(Layer::default(), &variables);
+        let (settings, _) = decide(SettingsLayer::default(), &variables);
         assert_eq!(urls(&settings)[2], "https://uv.example/simple");
         assert_eq!(settings.for_uv.default_index, None, "uv reads its own variable");
         assert_eq!(settings.for_uv.extra_indexes.len(), 2, "but not those of pip");
@@ -305,7 +306,7 @@ mod tests {
     #[test]
     fn logins_are_kept_aside_and_named_indexes_find_theirs() {
         let (settings, credentials) = decide(
-            Layer::default(),
+            SettingsLayer::default(),
             &[
                 ("UV_DEFAULT_INDEX", "https://me:secret@one.example/simple"),
                 ("UV_INDEX", "my-corp=https://corp.example/simple"),
@@ -322,21 +323,22 @@ mod tests {
     #[test]
     fn no_index_leaves_only_find_links_and_missing_directories_of_pip_are_passed_over() {
         let directory = tempfile::tempdir().unwrap();
-        let flags = Layer {
+        let flags = SettingsLayer {
             no_index: Some(true),
             find_links: vec![directory.path().to_str().unwrap().into()],
-            ..Layer::default()
+            ..SettingsLayer::default()
         };
         let (settings, _) = decide(flags, &[]);
         assert!(settings.indexes.is_empty());
         assert!(matches!(settings.find_links.as_slice(), [FindLinks::Directory(_)]));
-        let (settings, _) = decide(Layer::default(), &[("PIP_FIND_LINKS", "/no/such/directory")]);
+        let (settings, _) = decide(SettingsLayer::default(), &[("PIP_FIND_LINKS", "/no/such/directory")]);
         assert_eq!(settings.find_links, []);
     }
 
     #[test]
     fn a_url_that_is_none_is_refused_without_its_password() {
-        let flags = Layer { default_index: Some("https://a:hunter22@[".into()), ..Layer::default() };
+        let flags =
+            SettingsLayer { default_index: Some("https://a:hunter22@[".into()), ..SettingsLayer::default() };
         let flags = IndexFlags { layer: flags, offline: false };
         let error = IndexSettings::decide(&flags, &Environment::default(), &Credentials::default());
         let message = error.unwrap_err().to_string();

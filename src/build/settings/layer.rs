@@ -48,7 +48,7 @@ impl Environment {
 /// What one place (flags, a tool's variables, a tool's files) says. Texts are as written; uv allows
 /// `name=URL` for an index.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Layer {
+pub struct SettingsLayer {
     /// The index asked last.
     pub default_index: Option<String>,
     /// Indexes asked before it.
@@ -61,7 +61,7 @@ pub struct Layer {
     pub constraints: Vec<String>,
 }
 
-impl Layer {
+impl SettingsLayer {
     /// Adds what `other`, of lower precedence, says.
     pub fn append(&mut self, other: Self) {
         self.default_index = self.default_index.take().or(other.default_index);

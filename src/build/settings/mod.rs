@@ -1,5 +1,5 @@
 //! Where packages come from, and what restricts them: flags, variables, and the files of pip and uv.
-//! Knows nothing of servers.
+//! Asks no server.
 
 pub(super) mod constraints;
 pub(super) mod index_settings;

@@ -4,11 +4,11 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::layer::{Environment, Layer, is_true};
+use super::layer::{Environment, SettingsLayer, is_true};
 
 /// The settings of pip's configuration files: global, user, and `PIP_CONFIG_FILE`; later ones win.
 /// In each, `[download]` wins over `[install]`, and both over `[global]`.
-pub fn read(environment: &Environment) -> Layer {
+pub fn read(environment: &Environment) -> SettingsLayer {
     let mut settings = BTreeMap::new();
     for path in files(environment) {
         // pip ignores files it cannot read, too.
@@ -24,7 +24,7 @@ pub fn read(environment: &Environment) -> Layer {
             .map(|value| value.split_whitespace().map(str::to_owned).collect())
             .unwrap_or_default()
     };
-    Layer {
+    SettingsLayer {
         default_index: words("index-url").into_iter().next(),
         extra_indexes: words("extra-index-url"),
         find_links: words("find-links"),
@@ -109,7 +109,7 @@ mod tests {
             Environment::for_tests(&[("PIP_CONFIG_FILE", chosen.to_str().unwrap())], home.path());
         assert_eq!(read(&environment).default_index.as_deref(), Some("https://chosen.example"));
         let environment = Environment::for_tests(&[("PIP_CONFIG_FILE", "/dev/null")], home.path());
-        assert_eq!(read(&environment), Layer::default());
+        assert_eq!(read(&environment), SettingsLayer::default());
     }
 
     proptest! {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
-use super::layer::{Environment, Layer};
+use super::layer::{Environment, SettingsLayer};
 use crate::build::failure::{BuildFailure, BuildFailureClass};
 use crate::build::index::credentials::redact_urls;
 
@@ -43,7 +43,7 @@ struct Configuration {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct UvConfiguration {
     /// Where packages come from. `constraints` stays empty.
-    pub layer: Layer,
+    pub layer: SettingsLayer,
     /// `build-constraint-dependencies`: PEP 508 requirements.
     pub build_constraints: Vec<String>,
     /// The bytes of the files, for cache keys.
@@ -74,8 +74,8 @@ pub fn read(environment: &Environment) -> Result<UvConfiguration, BuildFailure> 
 }
 
 impl Settings {
-    fn into_layer(self) -> Layer {
-        let mut layer = Layer {
+    fn into_layer(self) -> SettingsLayer {
+        let mut layer = SettingsLayer {
             default_index: None,
             extra_indexes: Vec::new(),
             find_links: self.find_links,

@@ -12,11 +12,12 @@ use crate::client::{Client, ClientError};
 use crate::platform::Target;
 
 /// Reaches the executor. Is told what it must offer if it is within this process.
-pub type Connect = Box<dyn FnOnce(Surroundings) -> Result<Reached, BuildFailure> + Send>;
+pub type ConnectExecutor =
+    Box<dyn FnOnce(ExecutorSurroundings) -> Result<ConnectedExecutor, BuildFailure> + Send>;
 
 /// What an executor within this process must offer to steps.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Surroundings {
+pub struct ExecutorSurroundings {
     /// Directories of this machine that they must see, even below those that are otherwise private to them.
     pub visible_paths: Vec<PathBuf>,
     /// The root file system in which those for a target run. Those for the others see this machine's.
@@ -24,7 +25,7 @@ pub struct Surroundings {
 }
 
 /// An executor that can be used.
-pub struct Reached {
+pub struct ConnectedExecutor {
     /// What talks to it.
     pub client: Client,
     /// Targets it can do nothing for, and why.
@@ -35,18 +36,21 @@ pub struct Reached {
 /// to elsewhere, which may take long to fail, is made when it is needed.
 pub(crate) struct Executor {
     connecting: Mutex<Option<Connecting>>,
-    reached: OnceLock<Result<Reached, BuildFailure>>,
+    reached: OnceLock<Result<ConnectedExecutor, BuildFailure>>,
 }
 
 enum Connecting {
-    Later(Connect),
-    Now(JoinHandle<Result<Reached, BuildFailure>>),
+    Later(ConnectExecutor),
+    Now(JoinHandle<Result<ConnectedExecutor, BuildFailure>>),
 }
 
 impl Executor {
     /// Starts the executor within this process, which must have these surroundings; or gets ready to connect to one
     /// elsewhere.
-    pub(crate) fn start(connect: Connect, surroundings: Option<Surroundings>) -> std::io::Result<Self> {
+    pub(crate) fn start(
+        connect: ConnectExecutor,
+        surroundings: Option<ExecutorSurroundings>,
+    ) -> std::io::Result<Self> {
         let connecting = match surroundings {
             Some(surroundings) => {
                 let thread = std::thread::Builder::new().name("connect".into());
@@ -68,9 +72,9 @@ impl Executor {
         refused.map_or(Ok(()), |(_, failure)| Err(failure.clone()))
     }
 
-    fn reached(&self) -> Result<&Reached, BuildFailure> {
+    fn reached(&self) -> Result<&ConnectedExecutor, BuildFailure> {
         let wait = || match self.take().expect("it is taken once, in here, before the end") {
-            Connecting::Later(connect) => connect(Surroundings::default()),
+            Connecting::Later(connect) => connect(ExecutorSurroundings::default()),
             Connecting::Now(thread) => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
         };
         self.reached.get_or_init(wait).as_ref().map_err(Clone::clone)
@@ -147,7 +151,7 @@ mod tests {
 
     #[test]
     fn a_connection_that_fails_fails_every_step_in_the_same_words() {
-        for surroundings in [Some(Surroundings::default()), None] {
+        for surroundings in [Some(ExecutorSurroundings::default()), None] {
             let refuse = |_| Err(BuildFailure::new(BuildFailureClass::ExecutionFailed, "nobody is there"));
             let executor = Executor::start(Box::new(refuse), surroundings).unwrap();
             for _ in 0..2 {

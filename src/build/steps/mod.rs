@@ -3,4 +3,5 @@
 pub(super) mod executor;
 pub(super) mod runner;
 pub(super) mod rust;
+pub(super) mod rust_inputs;
 pub(super) mod wheel_step;

@@ -8,10 +8,12 @@ use std::process::{Command, Stdio};
 use pep508_rs::{Requirement, VerbatimUrl};
 use serde::{Deserialize, Serialize};
 
-use super::wheel_step::{Customisation, blob_digest};
-use crate::archive::{Limits, unpack};
+use super::rust_inputs::RustInputs;
+use super::wheel_step::blob_digest;
+use crate::archive::{ArchiveLimits, unpack};
 use crate::build::builder::Builder;
 use crate::build::cache::KeyBuilder;
+use crate::build::customisation::Customisation;
 use crate::build::failure::{BuildFailure, BuildFailureClass};
 use crate::build::inputs::sdists::Sdist;
 use crate::build::progress::Task;
@@ -26,18 +28,7 @@ const COMPILES_RUST: [&str; 2] = ["maturin", "setuptools-rust"];
 /// Directories in which no Cargo.toml of the project is looked for.
 const DEEPEST_MANIFEST: usize = 6;
 
-/// What a step needs to compile Rust.
-#[derive(Clone, Debug)]
-pub struct RustInputs {
-    /// `bin` of the toolchain itself, not of rustup, whose proxies need its home directory.
-    pub toolchain: PathBuf,
-    /// `rustc --version`.
-    pub version: String,
-    /// The crates, as `cargo vendor` writes them; none if the sdist has no Cargo.toml.
-    pub crates: Option<InputRoot>,
-}
-
-/// A file of the crates, as it is remembered.
+/// A file of the crates, as the cache has it.
 #[derive(Serialize, Deserialize)]
 struct CrateFile {
     path: String,
@@ -106,7 +97,7 @@ impl Builder {
                 return self.crate_tree(key, &destination).map(Some);
             }
             let directory = self.run.cache.temporary_directory()?;
-            let source = unpack(&sdist.path, &directory.path().join("source"), &Limits::default())
+            let source = unpack(&sdist.path, &directory.path().join("source"), &ArchiveLimits::default())
                 .map_err(Failure::from)?;
             for patch in &customisation.patches {
                 apply_patch(&source.root, &patch.path, customisation.patch_strip).map_err(Failure::from)?;

@@ -4,8 +4,9 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::rust::RustInputs;
+use super::rust_inputs::RustInputs;
 use crate::build::cache::KeyBuilder;
+use crate::build::customisation::Customisation;
 use crate::build::failure::{BuildFailure, BuildFailureClass};
 use crate::build::targets::placement::Placement;
 use crate::client::{ClientError, InputRoot, Job};
@@ -13,37 +14,6 @@ use crate::digest::{Digest, DigestFunction, Sha256};
 use crate::packaging::interpreter::Interpreter;
 use crate::platform::{Glibc, SYSTEM_PATH, Target};
 use crate::sandbox::Mode;
-use crate::step::build::Expect;
-
-/// A patch to apply before the build.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Patch {
-    /// The patch file.
-    pub path: PathBuf,
-    /// SHA-256 of its bytes.
-    pub sha256: Sha256,
-    /// Whether it changes pyproject.toml, and with it perhaps the build requirements.
-    pub touches_pyproject: bool,
-}
-
-/// What the user changes about the build of a source. Requirements built on the way have none of it.
-#[derive(Clone, Debug, Default)]
-pub struct Customisation {
-    /// PEP 508 requirements to install in addition.
-    pub build_requires: Vec<String>,
-    /// `KEY=VALUE` for the backend's `config_settings` (PEP 517), in order.
-    pub config_settings: Vec<String>,
-    /// `KEY=VALUE` for the backend's environment, in order.
-    pub env: Vec<String>,
-    /// Directories of tools for the backend's PATH.
-    pub tool_directories: Vec<PathBuf>,
-    /// Whether the wheel must hold compiled code.
-    pub expect: Expect,
-    /// Patches, in order.
-    pub patches: Vec<Patch>,
-    /// Leading path components to strip from the names in patches.
-    pub patch_strip: usize,
-}
 
 /// One run of `crosswheel wheel`.
 #[derive(Clone, Debug)]
@@ -253,8 +223,10 @@ fn cannot_travel(directory: &Path, placement: &Placement, target: Target) -> Bui
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::build::customisation::Patch;
     use crate::build::targets::placement::RemotePlacement;
     use crate::build::targets::target_root::TargetRoot;
+    use crate::step::expect::Expect;
 
     fn remote() -> Placement {
         Placement::Remote(RemotePlacement::default())

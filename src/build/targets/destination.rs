@@ -122,7 +122,7 @@ mod tests {
     use super::*;
     use crate::build::settings::index_settings::IndexFlags;
     use crate::build::targets::placement::RemotePlacement;
-    use crate::step::build::Expect;
+    use crate::step::expect::Expect;
 
     fn options(targets: &[Target]) -> BuildOptions {
         BuildOptions {

@@ -8,7 +8,7 @@ use std::path::{Component, Path, PathBuf};
 
 use crate::build::failure::{BuildFailure, BuildFailureClass};
 use crate::platform::{SYSTEM_PATH, Target};
-use crate::rootfs::{MARKER, Offer};
+use crate::rootfs::{MARKER, RootfsPlatform};
 
 /// Files that change with what is installed: where package systems keep their lists, what says which system it is, and
 /// what `crosswheel rootfs create` leaves, as images may have the same times, and lists of no length, whatever they hold.
@@ -88,9 +88,9 @@ impl TargetRoot {
         let Ok(found) = fs_err::canonicalize(directory) else {
             return Err(refuse(format!("there is no root file system at {shown}")).with_hint(create));
         };
-        let offer = Offer::of(&found, &[])
+        let platform = RootfsPlatform::of(&found, &[])
             .map_err(|error| refuse(format!("the root file system at {shown} cannot be read: {error}")))?;
-        match offer.arch {
+        match platform.arch {
             Some(found) if found == target.arch => {}
             Some(other) => {
                 let other = Target { arch: other };

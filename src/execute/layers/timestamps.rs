@@ -1,13 +1,13 @@
 //! When what happened, in the result's `ExecutedActionMetadata`. Knows nothing of how actions run.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use parking_lot::Mutex;
 
 use crate::cancellation::Cancellation;
 use crate::execute::error::ExecuteError;
 use crate::execute::work::{Execute, Executed, Observer, OutputStream, Stage, Work};
-use crate::reapi::protobuf::Timestamp;
+use crate::reapi::timestamp;
 
 /// Fills in the worker and the times; what the layer below has put in stays.
 #[derive(Debug)]
@@ -54,14 +54,5 @@ impl Observer for Clock<'_> {
 
     fn output(&self, stream: OutputStream, bytes: &[u8]) {
         self.observer.output(stream, bytes);
-    }
-}
-
-fn timestamp(time: SystemTime) -> Timestamp {
-    // A clock set before 1970 is not worth an error.
-    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    Timestamp {
-        seconds: i64::try_from(since.as_secs()).unwrap_or(i64::MAX),
-        nanos: i32::try_from(since.subsec_nanos()).unwrap_or(0),
     }
 }

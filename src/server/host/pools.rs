@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 
 use super::error::HostError;
 use super::trial;
-use crate::emulation::{self, Support};
+use crate::emulation::{EmulationHost, EmulationSupport};
 use crate::execute::CrossCompiler;
 use crate::platform::Arch;
 use crate::queue::{Pool, arch_of};
-use crate::rootfs::Offer;
+use crate::rootfs::RootfsPlatform;
 use crate::sandbox::{RootFileSystem, Spawner};
 use crate::server::settings::{CrossCc, PoolSettings};
 
@@ -36,8 +36,8 @@ impl OfferedPool {
         let root = settings.root.as_deref().unwrap_or(Path::new("/"));
         // Without namespaces actions see all of this machine.
         let visible = if namespaces { &*settings.host_directories } else { &[] };
-        let offer =
-            Offer::of(root, visible).map_err(|source| HostError::Root { pool: name.clone(), source })?;
+        let platform = RootfsPlatform::of(root, visible)
+            .map_err(|source| HostError::Root { pool: name.clone(), source })?;
         let given = |name: &str| {
             settings
                 .properties
@@ -45,16 +45,16 @@ impl OfferedPool {
                 .find(|(other, _)| other.eq_ignore_ascii_case(name))
                 .map(|(_, value)| value)
         };
-        if offer.arch.is_none() && given("Arch").is_none() && given("ISA").is_none() {
+        if platform.arch.is_none() && given("Arch").is_none() && given("ISA").is_none() {
             return Err(HostError::UnknownArch { pool: name, root: root.to_owned() });
         }
         // What its programs are, whatever it is said to offer.
-        let arch = offer.arch.or_else(|| arch_of(&settings.properties));
+        let arch = platform.arch.or_else(|| arch_of(&settings.properties));
         let arch = arch.unwrap_or_else(Arch::host);
         let emulation = Emulation::find(arch, settings, spawner)?;
         let cross_compiler = cross_compiler(settings, arch, &emulation.root, spawner)?;
         let emulated = emulation.emulator.as_ref().map(|_| ("emulated".to_owned(), "true".to_owned()));
-        let found = offer.properties().into_iter().chain(emulated);
+        let found = platform.properties().into_iter().chain(emulated);
         let found = found.filter(|(name, _)| given(name).is_none());
         let pool = Pool {
             properties: found.chain(settings.properties.iter().cloned()).collect(),
@@ -84,18 +84,18 @@ impl Emulation {
         let root = root_file_system(settings);
         // What this host itself is made of runs, as we do.
         let Some(directory) = &settings.root else { return Ok(Self { root, emulator: None }) };
-        let (root, emulator, mend) = match emulation::Host::this().support(arch) {
-            Support::Native => return Ok(Self { root, emulator: None }),
-            Support::Registered { interpreter, .. } => {
+        let (root, emulator, mend) = match EmulationHost::this().support(arch) {
+            EmulationSupport::Native => return Ok(Self { root, emulator: None }),
+            EmulationSupport::Registered { interpreter, .. } => {
                 (root, file_name(&interpreter), register_by_hand(arch))
             }
-            Support::Private(emulator) => {
+            EmulationSupport::Private(emulator) => {
                 let name = emulator.name();
                 let root = RootFileSystem::Emulated { directory: directory.clone(), emulator };
                 (root, name, register_by_hand(arch))
             }
             // A container does not see what the kernel outside has learnt.
-            Support::Impossible(obstacle) => {
+            EmulationSupport::Impossible(obstacle) => {
                 return match trial::run_a_program(spawner, &root, arch) {
                     Ok(()) => {
                         Ok(Self { root, emulator: Some("an emulator outside of this container".into()) })

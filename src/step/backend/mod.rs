@@ -1,7 +1,9 @@
-//! The backend's hooks (PEP 517): the process that runs them, what it is told, and what it sees of the environment.
-//! Knows nothing of wheels that are built.
+//! The backend: the process that runs its hooks (PEP 517), what it is told, and what it sees: variables, compilers,
+//! crates. Knows nothing of wheels that are built.
 
-pub mod compiler;
+pub mod cross_compiler;
 pub mod environment;
 pub mod hooks;
 pub(super) mod message;
+pub(super) mod used_compiler;
+pub(super) mod vendored_crates;

@@ -1,13 +1,13 @@
-//! Reads a failed build's log and says which class of failure it shows, with the lines that show
-//! it and what to do. Knows nothing of processes; what the lines mean is in `rules`, and the table
-//! of Debian packages is elsewhere.
+//! Reads a failed build's log for the class of failure that it shows, with the lines that show it and what to do.
+//! Knows nothing of processes, nor of what single lines mean: that is in `rules`.
 
 use std::collections::BTreeSet;
 
 use regex::Regex;
 
+use super::log_finding::LogFinding;
 use super::python_modules::module_finding;
-use super::rules::{Finding, RULES};
+use super::rules::RULES;
 use crate::step::failure::{Failure, FailureClass};
 use crate::step::verify::wheel_refused::WheelRefused;
 
@@ -65,7 +65,7 @@ fn explained(log: &[String]) -> Option<Failure> {
             }
         }
         evidence.dedup();
-        let Finding { class, message, hint } = first?;
+        let LogFinding { class, message, hint } = first?;
         Some(Failure { class, message, evidence, hint, missing_requirements: Vec::new() })
     })
 }
@@ -97,7 +97,7 @@ fn missing_module(error: &HookError, log: &[String]) -> Option<Failure> {
     if error.kind == "ImportError" && !error.text.contains("No module named") {
         return None;
     }
-    let Finding { class, message, hint } = module_finding(module)?;
+    let LogFinding { class, message, hint } = module_finding(module)?;
     let evidence = log.iter().filter(|line| line.contains(module) && line.contains("No module named"));
     let evidence = evidence.map(|line| shorten(line)).take(3).collect();
     Some(Failure { class, message, evidence, hint, missing_requirements: Vec::new() })

@@ -1,9 +1,10 @@
-//! Reads a failed build's log and says which class of failure it shows, with the lines that show
-//! it and what to do. Knows nothing of processes; what the lines mean is in `rules`, and the table
-//! of Debian packages is elsewhere.
+//! Which class of failure a build's log shows, with the lines that show it and what to do: a table of what lines mean,
+//! and tables of modules and of Debian's packages. Knows nothing of processes.
 
 pub mod debian_packages;
 mod diagnose;
+mod explanations;
+mod log_finding;
 mod python_modules;
 mod rules;
 

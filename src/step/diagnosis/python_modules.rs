@@ -1,18 +1,18 @@
 //! What it means that a build could not import a module: which project would bring it, or which
 //! Python or build requirement no longer does. Tables, not a search.
 
-use super::rules::{Finding, finding, give_requirement};
+use super::log_finding::{LogFinding, give_requirement, log_finding};
 use crate::step::failure::FailureClass;
 
 /// What to say of a build that imports `module` in vain.
-pub fn module_finding(module: &str) -> Option<Finding> {
+pub fn module_finding(module: &str) -> Option<LogFinding> {
     let top = module.split('.').next().unwrap_or(module);
     if let Some((_, removed_in)) = REMOVED_FROM_PYTHON.iter().find(|(name, _)| *name == top) {
         let message = format!("the build imports `{top}`, which Python {removed_in} no longer has");
         let hint = format!(
             "choose a Python older than {removed_in} with --python, or a newer release of the project"
         );
-        return finding(FailureClass::InvalidMetadata, message, Some(hint));
+        return log_finding(FailureClass::InvalidMetadata, message, Some(hint));
     }
     if module != top && LOSE_MODULES_BETWEEN_RELEASES.contains(&top) {
         return removed_from_requirement(module, top);
@@ -21,7 +21,7 @@ pub fn module_finding(module: &str) -> Option<Finding> {
         .iter()
         .find(|(name, _)| *name == top)
         .map_or_else(|| top.replace('_', "-").to_ascii_lowercase(), |(_, project)| (*project).to_owned());
-    finding(
+    log_finding(
         FailureClass::MissingBuildRequirement,
         format!("the build imports `{module}`, which no build requirement provides"),
         Some(give_requirement(&requirement)),
@@ -29,13 +29,13 @@ pub fn module_finding(module: &str) -> Option<Finding> {
 }
 
 /// Python names the whole dotted path only when it has found what stands before the last dot.
-fn removed_from_requirement(module: &str, top: &str) -> Option<Finding> {
+fn removed_from_requirement(module: &str, top: &str) -> Option<LogFinding> {
     let message = format!("the build imports `{module}`, which this version of {top} does not have");
     let hint = REMOVED_FROM_REQUIREMENT.iter().find(|(name, _)| module.starts_with(name)).map_or_else(
         || format!("give it one that does, with --constraint FILE and a line such as `{top}<VERSION`"),
         |(_, hint)| (*hint).to_owned(),
     );
-    finding(FailureClass::InvalidMetadata, message, Some(hint))
+    log_finding(FailureClass::InvalidMetadata, message, Some(hint))
 }
 
 const REMOVED_FROM_PYTHON: &[(&str, &str)] = &[

@@ -5,47 +5,43 @@
 
 use regex::Captures;
 
-use super::debian_packages::{for_header, for_library, for_tool};
+use super::explanations::{
+    drift, known_drift, missing_header, missing_library, missing_requirement, missing_tool, older_python,
+    rejected_metadata,
+};
+use super::log_finding::{LogFinding, log_finding};
 use super::python_modules::module_finding;
 use crate::step::failure::FailureClass;
 
-/// What a line says about why a build failed.
-#[derive(Clone, Debug)]
-pub struct Finding {
-    pub class: FailureClass,
-    pub message: String,
-    pub hint: Option<String>,
-}
-
 /// A pattern, and what a line that matches it means.
-pub struct Rule {
+pub struct LogRule {
     pub pattern: &'static str,
     /// `None` when the match turns out to mean something else.
-    pub explain: fn(&Captures) -> Option<Finding>,
+    pub explain: fn(&Captures) -> Option<LogFinding>,
 }
 
 /// The rules, in the order in which they are tried.
-pub const RULES: &[Rule] = &[
+pub const RULES: &[LogRule] = &[
     // Out of memory.
-    Rule {
+    LogRule {
         pattern: r"Killed signal terminated program (\S+)|fatal error: Killed|virtual memory exhausted|std::bad_alloc|LLVM ERROR: out of memory|^MemoryError\b|Cannot allocate memory|\(signal: 9, SIGKILL",
         explain: |_| {
             let hint = "give the build more memory, or let it compile fewer files at once (for example --env MAX_JOBS=1)";
-            finding(FailureClass::Killed, "the build ran out of memory", Some(hint.into()))
+            log_finding(FailureClass::Killed, "the build ran out of memory", Some(hint.into()))
         },
     },
     // setuptools fetching setup_requires by pip: the requirement is named, so that is what to say.
-    Rule {
+    LogRule {
         pattern: r"'wheel', '--no-deps'.*'--quiet'(?:, '[^']*')*, '([^']+)'\]' (?:returned non-zero|died)|No matching distribution found for ([^\s;]+)",
         explain: |found| missing_requirement(capture(found)),
     },
     // puccinialin, of which maturin makes use where it finds no Rust, says so before it tries to download one.
-    Rule {
+    LogRule {
         pattern: r"^Rust not found, installing into a temporary directory",
         explain: |_| missing_tool("cargo"),
     },
     // The network.
-    Rule {
+    LogRule {
         pattern: r"(?i)could not resolve (?:host|proxy)|temporary failure in name resolution|name or service not known|network is unreachable|failed to establish a new connection|getaddrinfo (?:failed|ENOTFOUND|EAI_AGAIN)|urlopen error|max retries exceeded with url|unable to access 'https?://|failed to download (?:from `https?://|any of the following)|dial tcp: lookup|failed to lookup address|attempting to make an HTTP request, but --offline|Could not resolve hostname|Subproject .* download failed|unable to update registry|no matching package named `[^`]+` found",
         explain: |found| {
             let line = found.get(0).map_or("", |text| text.as_str());
@@ -56,49 +52,53 @@ pub const RULES: &[Rule] = &[
             } else {
                 "the build has no network: whatever it fetches must come as a build requirement, in the sdist (--patch), or from the system"
             };
-            finding(FailureClass::NetworkAccess, "the build tried to reach the network", Some(hint.into()))
+            log_finding(
+                FailureClass::NetworkAccess,
+                "the build tried to reach the network",
+                Some(hint.into()),
+            )
         },
     },
     // Headers.
-    Rule {
+    LogRule {
         pattern: r"fatal error: '?([^':]+\.(?:h|hpp|hh|hxx))'?: No such file or directory|fatal error: '([^']+)' file not found|fatal error: ([\w/+-]+): No such file or directory",
         explain: |found| missing_header(capture(found)?),
     },
     // Libraries.
-    Rule {
+    LogRule {
         pattern: r#"cannot find -l([\w.+-]+)|unable to find library -l([\w.+-]+)|No package '([^']+)' found|Package '?([\w.+-]+)'?,? (?:required by .*, not found|was not found in the pkg-config)|Dependency "([^"]+)" not found|Could not find a package configuration file provided by "([^"]+)"|^\s*Could NOT find (\w+)|pkg-config .*exited .*for ([\w.+-]+)|'pkg-config --exists ([\w.+-]+)' returned non-zero|Unable to find .*library '?([\w.+-]+)|\b(lib[\w+-]+)\.so[\d.]*: cannot open shared object file|(?i)you need to install (?:the )?([\w.+-]+) development (?:headers|files|libraries|package)"#,
         explain: |found| missing_library(capture(found)?),
     },
     // Tools.
-    Rule {
+    LogRule {
         pattern: r"command '([^']+)' failed: No such file or directory|unable to execute '([^']+)': No such file|No such file or directory: '([\w+-]+)'|^(?:\S*/)?[\w.-]*sh: (?:line )?(?:\d+: )?([\w.+-]+): (?:command )?not found|'/bin/sh:', '\d+:', '([\w.+-]+):', 'not', 'found'|The '([\w.+-]+)' command appears not to be installed|Program '?([\w.+-]+)'? not found|linker `([^`]+)` not found|([\w+-]+) executable not found|PyProjectOptionException\('(qmake)'|[Cc]ould not find (?:the )?(cmake|ninja|git|make|cargo|rustc|swig|gfortran)\b|^make(?:\[\d+\])?: ([\w.+-]+): No such file or directory|ERROR: (Git|Ninja) program not found",
         explain: |found| missing_tool(capture(found)?),
     },
-    Rule {
+    LogRule {
         pattern: r"No CMAKE_(?:C|CXX)_COMPILER could be found|Unknown compiler\(s\): \[\[",
         explain: |_| missing_tool("gcc"),
     },
-    Rule {
+    LogRule {
         pattern: r"can't find Rust compiler|Cargo, the Rust package manager, is not installed|Do you have cargo in your PATH|requires Rust (?:to be installed|toolchain)",
         explain: |_| missing_tool("cargo"),
     },
-    Rule {
+    LogRule {
         pattern: r"CMake must be installed|Could not find CMake|requires CMake",
         explain: |_| missing_tool("cmake"),
     },
     // Python.
-    Rule {
+    LogRule {
         pattern: r"(?i)requires (?:a different )?python ?'?(>=? ?3\.\d+)|python (?:version )?(>=? ?3\.\d+) (?:is )?required|Cannot install on Python version [\d.]+; only versions (\S+) are supported",
         explain: |found| {
             let message = format!("the build says it needs Python {}", capture(found)?);
-            finding(
+            log_finding(
                 FailureClass::RequiresNewerPython,
                 message,
                 Some("choose another interpreter with --python".into()),
             )
         },
     },
-    Rule {
+    LogRule {
         pattern: r"error: ‘(?:const )?(Py\w+Object|PyArray_\w+|PyThreadState|PyInterpreterState)’ (?:\{aka .*\} )?has no member named|error: too (?:few|many) arguments to function ‘(_?Py\w+)’|error: implicit declaration of function ‘(_?Py[A-Z]\w+)’|error: ‘(_?Py[A-Z]\w+)’ (?:undeclared|was not declared|does not name a type)|error: invalid use of (?:incomplete typedef|undefined type) ‘(Py\w+)",
         explain: |found| {
             let name = capture(found)?;
@@ -110,24 +110,24 @@ pub const RULES: &[Rule] = &[
         },
     },
     // Py_SIZE, Py_TYPE and Py_REFCNT were macros that one could assign to until Python 3.10.
-    Rule {
+    LogRule {
         pattern: r"error: lvalue required as (?:left operand of assignment|(?:de|in)crement operand)",
         explain: |_| older_python("the project's C code does not fit this Python's headers".into()),
     },
-    Rule {
+    LogRule {
         pattern: r"No module named '([\w.]+)'|DistributionNotFound: The '([^' ,;\[]+)",
         explain: |found| module_finding(capture(found)?),
     },
-    Rule {
+    LogRule {
         pattern: r"\bpython[\d.]*: No module named pip$",
         explain: |_| {
             let message = "the build runs pip, which is not in its environment (and would have no network)";
             let hint = "give it what it would install with `crosswheel build --build-requires REQUIREMENT`";
-            finding(FailureClass::MissingBuildRequirement, message, Some(hint.into()))
+            log_finding(FailureClass::MissingBuildRequirement, message, Some(hint.into()))
         },
     },
-    Rule { pattern: r"No module named ([\w.]+)", explain: |found| module_finding(capture(found)?) },
-    Rule {
+    LogRule { pattern: r"No module named ([\w.]+)", explain: |found| module_finding(capture(found)?) },
+    LogRule {
         pattern: r"SyntaxError: Missing parentheses in call to 'print'|SyntaxError: multiple exception types must be parenthesized|SyntaxError: leading zeros in decimal integer literals|NameError: name '(?:basestring|execfile|raw_input|unicode|xrange)' is not defined",
         explain: |_| {
             let hint = "build a newer release of the project, or port this one with --patch FILE";
@@ -135,11 +135,11 @@ pub const RULES: &[Rule] = &[
         },
     },
     // Build requirements of another age than the project.
-    Rule {
+    LogRule {
         pattern: r"setup command: (use_2to3) is invalid|has no attribute '(cython_sources|SafeConfigParser|ImpImporter)'|unexpected keyword argument '(dry_run)'|newer than PyO3's (maximum supported version)|(Compatibility with CMake < 3\.5 has been removed)|cannot import name '(Feature)' from 'setuptools'",
         explain: |found| known_drift(capture(found)?),
     },
-    Rule {
+    LogRule {
         pattern: r"^Cython\.Compiler\.Errors\.CompileError|^\S+\.(?:pyx|pxd|pxi|py):\d+:\d+: (\w+:)?",
         explain: |found| {
             // A type checker, or a remark.
@@ -150,7 +150,7 @@ pub const RULES: &[Rule] = &[
             drift("the project does not fit its build requirements: Cython cannot translate it", hint)
         },
     },
-    Rule {
+    LogRule {
         pattern: r"Use \S+ instead of \S+ for (scikit-build-core) >= ([\d.]+)",
         explain: |found| {
             let [backend, version] = [1, 2].map(|group| found.get(group).map_or("", |text| text.as_str()));
@@ -159,7 +159,7 @@ pub const RULES: &[Rule] = &[
             drift(format!("the project's configuration is for a {backend} before {version}"), hint)
         },
     },
-    Rule {
+    LogRule {
         pattern: r"cannot import name '([^']+)' from '(setuptools|distutils|pkg_resources|packaging|wheel|Cython|numpy)|(install_layout)'|module '((?:setuptools|distutils|pkg_resources|wheel|Cython|numpy)[\w.]*)' has no attribute '([^']+)'",
         explain: |found| {
             let names: Vec<_> = found.iter().skip(1).flatten().map(|group| group.as_str()).collect();
@@ -168,126 +168,19 @@ pub const RULES: &[Rule] = &[
         },
     },
     // The backend against the project's metadata.
-    Rule {
+    LogRule {
         pattern: r#"(?i)^\S*: error in [\w.-]+ setup command: |^error in [\w.-]+ setup command: |\binvalid requirement\b|InvalidRequirement|InvalidVersion|Invalid version:"#,
         explain: |_| rejected_metadata("setuptools<60"),
     },
-    Rule {
+    LogRule {
         pattern: r#"(?i)configuration error: |InvalidConfigError|ConfigurationError\b|flit_core\.config\.ConfigError|invalid pyproject\.toml|The Poetry configuration is invalid|Field [`"]project\.|extra keys present in "?project|Unknown (?:key|field)s? in .*pyproject|ConfigSettingsError|^ERROR: .*(?:tool\.scikit-build|pyproject\.toml)"#,
         explain: |_| rejected_metadata("scikit-build-core<0.11"),
     },
 ];
 
-/// A finding, as rules return it.
-pub fn finding(class: FailureClass, message: impl Into<String>, hint: Option<String>) -> Option<Finding> {
-    Some(Finding { class, message: message.into(), hint })
-}
-
-/// How to give a build a requirement that its project does not declare.
-pub fn give_requirement(requirement: &str) -> String {
-    format!(
-        "add it: `crosswheel build --build-requires '{requirement}'`, or `crosswheel wheel --build-wheels` with its wheel"
-    )
-}
-
 /// The first group that took part in the match.
 fn capture<'t>(found: &Captures<'t>) -> Option<&'t str> {
     found.iter().skip(1).flatten().next().map(|group| group.as_str())
-}
-
-fn missing_header(header: &str) -> Option<Finding> {
-    let python_package = [("numpy/", "numpy"), ("pybind11/", "pybind11"), ("nanobind/", "nanobind")];
-    if let Some((_, package)) = python_package.iter().find(|(prefix, _)| header.starts_with(prefix)) {
-        return missing_requirement(Some(package));
-    }
-    if ["asdl.h", "graminit.h", "longintrepr.h", "parsetok.h", "Python-ast.h", "ucnhash.h"].contains(&header)
-    {
-        return older_python(format!(
-            "the project's C code includes {header}, which this Python no longer has"
-        ));
-    }
-    let hint = match for_header(header) {
-        Some(package) => format!("on Debian and Ubuntu: apt-get install {package}"),
-        None => format!("install the development package with {header}, on the machine that builds"),
-    };
-    let message = format!("the compiler did not find the header {header}");
-    finding(FailureClass::MissingSystemLibrary, message, Some(hint))
-}
-
-fn missing_library(library: &str) -> Option<Finding> {
-    if let "pybind11" | "nanobind" | "numpy" = library {
-        return missing_requirement(Some(library));
-    }
-    let hint = match for_library(library) {
-        Some(package) => format!("on Debian and Ubuntu: apt-get install {package}"),
-        None => format!("install the development package of {library}, on the machine that builds"),
-    };
-    let message = format!("the build did not find the library {library}");
-    finding(FailureClass::MissingSystemLibrary, message, Some(hint))
-}
-
-fn missing_tool(tool: &str) -> Option<Finding> {
-    let tool = tool.to_ascii_lowercase();
-    let (class, what) = if tool.ends_with("_config") || (tool.ends_with("-config") && tool != "pkg-config") {
-        (FailureClass::MissingSystemLibrary, "the build did not find")
-    } else {
-        (FailureClass::MissingTool, "the build needs the program")
-    };
-    let hint = match for_tool(&tool) {
-        Some(package) => format!("on Debian and Ubuntu: apt-get install {package}"),
-        None => format!("install {tool} on the machine that builds, or add its directory with --path DIR"),
-    };
-    finding(class, format!("{what} {tool}"), Some(hint))
-}
-
-fn missing_requirement(requirement: Option<&str>) -> Option<Finding> {
-    let requirement = requirement?;
-    finding(
-        FailureClass::MissingBuildRequirement,
-        format!("the build needs {requirement}, which the project does not declare as a build requirement"),
-        Some(give_requirement(requirement)),
-    )
-}
-
-fn drift(message: impl Into<String>, hint: impl Into<String>) -> Option<Finding> {
-    finding(FailureClass::InvalidMetadata, message, Some(hint.into()))
-}
-
-fn older_python(message: String) -> Option<Finding> {
-    drift(message, "choose an older Python with --python, or build a newer release of the project")
-}
-
-fn rejected_metadata(example: &str) -> Option<Finding> {
-    let hint = format!(
-        "the backend rejects this project's configuration; try the backend's version of the time, with --constraint FILE (for example a line `{example}`)"
-    );
-    drift("the backend rejects the project's metadata or configuration", hint)
-}
-
-/// What has been removed, in words, and the way around it.
-fn known_drift(sign: &str) -> Option<Finding> {
-    let constraint = |line: &str| format!("give it an older one with --constraint FILE and a line `{line}`");
-    let (what, hint) = match sign {
-        "use_2to3" => ("2to3, which setuptools 58 dropped", constraint("setuptools<58")),
-        "Feature" => ("setuptools.Feature, which setuptools 46 dropped", constraint("setuptools<46")),
-        "dry_run" => ("an argument of distutils that setuptools 81 dropped", constraint("setuptools<81")),
-        "cython_sources" => ("what only Cython 0.29 had", constraint("cython<3")),
-        "maximum supported version" => {
-            let hint =
-                "choose an older Python with --python, or add --env PYO3_USE_ABI3_FORWARD_COMPATIBILITY=1";
-            ("a PyO3 that does not know this Python", hint.into())
-        }
-        "SafeConfigParser" | "ImpImporter" => {
-            let hint =
-                "choose a Python older than 3.12 with --python, or build a newer release of the project";
-            ("a part of Python that 3.12 dropped", hint.into())
-        }
-        _ => {
-            let hint = "add --env CMAKE_POLICY_VERSION_MINIMUM=3.5, or give it an older one with --constraint FILE and a line `cmake<4`";
-            ("a version of CMake's language that CMake 4 dropped", hint.into())
-        }
-    };
-    drift(format!("the project does not fit its build requirements: it uses {what}"), hint)
 }
 
 #[cfg(test)]

@@ -1,12 +1,12 @@
 //! The environment a backend runs in: which wheels are in it, and whether it is its own or shared with other
-//! builds. Knows nothing of what runs in it.
+//! builds. Of what runs in it, it knows only that `run_backend.py` starts it.
 
 use std::path::{Path, PathBuf};
 
 use pep508_rs::Requirement;
 
 use super::unmet_requirements as requirements;
-use super::unmet_requirements::Missing;
+use super::unmet_requirements::UnmetRequirement;
 use super::unpacked_wheel::UnpackedWheel;
 use super::venv_cache::{CachedVenv, VenvCache, VenvPlan};
 use super::virtual_environment::{Venv, VenvError};
@@ -121,7 +121,7 @@ pub(crate) fn refuse_missing(
     if missing.is_empty() {
         return Ok(());
     }
-    let list: Vec<String> = missing.iter().map(Missing::to_string).collect();
+    let list: Vec<String> = missing.iter().map(UnmetRequirement::to_string).collect();
     let mut failure = Failure::new(
         FailureClass::MissingBuildRequirement,
         format!("{who} asks for what is not installed: {}", list.join("; ")),

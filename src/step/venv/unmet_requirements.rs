@@ -11,18 +11,18 @@ use super::unpacked_wheel::UnpackedWheel;
 
 /// A requirement no installed wheel meets.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Missing {
+pub struct UnmetRequirement {
     /// What is required.
     pub requirement: Requirement,
     /// Why it is not met.
-    pub reason: MissingReason,
+    pub reason: UnmetReason,
     /// The installed project that requires it; none if it was asked for directly.
     pub required_by: Option<PackageName>,
 }
 
 /// Why a requirement is not met.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum MissingReason {
+pub enum UnmetReason {
     /// The project is not installed.
     NotInstalled,
     /// It is installed in a version that does not do.
@@ -32,15 +32,15 @@ pub enum MissingReason {
     },
 }
 
-impl fmt::Display for Missing {
+impl fmt::Display for UnmetRequirement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.requirement)?;
         if let Some(name) = &self.required_by {
             write!(f, ", required by {name},")?;
         }
         match &self.reason {
-            MissingReason::NotInstalled => write!(f, " is not installed"),
-            MissingReason::WrongVersion { found } => write!(f, " is not met by version {found}"),
+            UnmetReason::NotInstalled => write!(f, " is not installed"),
+            UnmetReason::WrongVersion { found } => write!(f, " is not met by version {found}"),
         }
     }
 }
@@ -54,9 +54,9 @@ pub fn missing(
     requirements: &[Requirement],
     installed: &[UnpackedWheel],
     markers: &MarkerEnvironment,
-) -> Vec<Missing> {
+) -> Vec<UnmetRequirement> {
     let installed: HashMap<_, _> = installed.iter().map(|wheel| (wheel.name(), wheel)).collect();
-    let mut missing: Vec<Missing> = Vec::new();
+    let mut missing: Vec<UnmetRequirement> = Vec::new();
     let mut visited: HashSet<(PackageName, Option<ExtraName>)> = HashSet::new();
     let mut queue: VecDeque<(Requirement, Option<PackageName>)> = requirements
         .iter()
@@ -68,7 +68,7 @@ pub fn missing(
             Ok(wheel) => wheel,
             Err(reason) => {
                 if !missing.iter().any(|known| known.requirement == requirement) {
-                    missing.push(Missing { requirement, reason, required_by });
+                    missing.push(UnmetRequirement { requirement, reason, required_by });
                 }
                 continue;
             }
@@ -88,11 +88,11 @@ pub fn missing(
 fn find<'a>(
     requirement: &Requirement,
     installed: &HashMap<&PackageName, &'a UnpackedWheel>,
-) -> Result<&'a UnpackedWheel, MissingReason> {
-    let wheel = installed.get(&requirement.name).ok_or(MissingReason::NotInstalled)?;
+) -> Result<&'a UnpackedWheel, UnmetReason> {
+    let wheel = installed.get(&requirement.name).ok_or(UnmetReason::NotInstalled)?;
     match &requirement.version_or_url {
         Some(VersionOrUrl::VersionSpecifier(wanted)) if !wanted.contains(wheel.version()) => {
-            Err(MissingReason::WrongVersion { found: wheel.version().clone() })
+            Err(UnmetReason::WrongVersion { found: wheel.version().clone() })
         }
         _ => Ok(wheel),
     }

@@ -23,7 +23,7 @@ use super::unpacked_wheel::{
 };
 use crate::digest::{HashingWriter, Sha256};
 use crate::packaging::interpreter::Interpreter;
-use crate::packaging::wheel_archive::{Member, WheelArchive, WheelArchiveError, split_data_member};
+use crate::packaging::wheel_archive::{WheelArchive, WheelArchiveError, WheelMember, split_data_member};
 use crate::packaging::wheel_metadata::{RecordMismatch, record_field, record_hash};
 use crate::step::staging::{Staging, discard};
 
@@ -186,7 +186,7 @@ impl Unpacking<'_> {
     /// write themselves are checked and left out.
     fn unpack_member(
         &mut self,
-        member: &Member,
+        member: &WheelMember,
         directories: &mut BTreeSet<(Scheme, String)>,
     ) -> Result<Option<StoredFile>, WheelStoreError> {
         let (scheme, path) = self.place(member)?;
@@ -218,7 +218,7 @@ impl Unpacking<'_> {
     }
 
     /// Where a member goes (PEP 427, "Spread").
-    fn place(&self, member: &Member) -> Result<(Scheme, String), WheelStoreError> {
+    fn place(&self, member: &WheelMember) -> Result<(Scheme, String), WheelStoreError> {
         let Some((key, path)) = split_data_member(&member.name) else {
             return Ok((Scheme::Site, member.name.clone()));
         };
@@ -253,7 +253,7 @@ impl Unpacking<'_> {
     /// Reads a member to its end into `output`. Also tells whether it begins with `#!python`.
     fn copy(
         &mut self,
-        member: &Member,
+        member: &WheelMember,
         output: Option<&File>,
     ) -> Result<(Sha256, u64, bool), WheelStoreError> {
         let mut reader = self.archive.read(member)?;

@@ -15,7 +15,7 @@ use crate::packaging::elf;
 use crate::packaging::elf::{AR_MAGIC, ELF_MAGIC};
 use crate::packaging::interpreter::Interpreter;
 use crate::packaging::tag::Tag;
-use crate::packaging::wheel_archive::{Member, WheelArchive, split_data_member};
+use crate::packaging::wheel_archive::{WheelArchive, WheelMember, split_data_member};
 use crate::packaging::wheel_name::WheelFileName;
 use crate::platform::{Glibc, Target};
 
@@ -23,7 +23,7 @@ use crate::platform::{Glibc, Target};
 const SPOOL_BYTES: usize = 4 << 20;
 
 /// What a built wheel must be to be handed on.
-pub struct Expected<'a> {
+pub struct ExpectedWheel<'a> {
     /// The sdist's name, if it is known before the build.
     pub name: Option<&'a PackageName>,
     /// The sdist's version, if it is known before the build.
@@ -82,7 +82,7 @@ pub struct VerifiedWheel {
 pub fn verify(
     directory: &Path,
     reported_name: &str,
-    expected: &Expected,
+    expected: &ExpectedWheel,
 ) -> Result<VerifiedWheel, WheelRefused> {
     let path = the_only_wheel(directory, reported_name)?;
     let mut archive = WheelArchive::open(&path)?;
@@ -130,7 +130,7 @@ fn the_only_wheel(directory: &Path, reported_name: &str) -> Result<PathBuf, Whee
 }
 
 /// Name and version must be the sdist's, and the same in all three places that state them.
-fn check_identity(archive: &WheelArchive, expected: &Expected) -> Result<(), WheelRefused> {
+fn check_identity(archive: &WheelArchive, expected: &ExpectedWheel) -> Result<(), WheelRefused> {
     let file_name = &archive.file_name;
     let (name, version) = (&archive.metadata.name, &archive.metadata.version);
     let differs = |what, place: &str, found: &dyn ToString, expected: &dyn ToString| {
@@ -166,7 +166,7 @@ fn check_identity(archive: &WheelArchive, expected: &Expected) -> Result<(), Whe
 }
 
 /// The tags of the file name must be those of WHEEL, and one of them must fit interpreter and target.
-fn check_tags(archive: &WheelArchive, expected: &Expected) -> Result<(), WheelRefused> {
+fn check_tags(archive: &WheelArchive, expected: &ExpectedWheel) -> Result<(), WheelRefused> {
     let (named, inside) = (archive.file_name.tags(), &archive.wheel.tags);
     let wheel = || archive.file_name.to_string();
     if named != *inside {
@@ -196,7 +196,7 @@ fn check_tags(archive: &WheelArchive, expected: &Expected) -> Result<(), WheelRe
 }
 
 /// The first thing that is wrong with the last of the tags, in words.
-fn why_incompatible(tags: &BTreeSet<Tag>, expected: &Expected) -> String {
+fn why_incompatible(tags: &BTreeSet<Tag>, expected: &ExpectedWheel) -> String {
     let Some(tag) = tags.last() else { return "it has no tags".into() };
     let platform = tag.platform();
     let machine = expected.target.arch.machine();
@@ -242,7 +242,7 @@ struct Contents {
 }
 
 /// Reads every member once: compares it with RECORD, and examines it if it is machine code.
-fn check_members(archive: &mut WheelArchive, expected: &Expected) -> Result<Contents, WheelRefused> {
+fn check_members(archive: &mut WheelArchive, expected: &ExpectedWheel) -> Result<Contents, WheelRefused> {
     let mut contents = Contents::default();
     for member in archive.members.clone() {
         let (digest, length, code) = read_member(archive, &member)?;
@@ -265,7 +265,7 @@ fn check_members(archive: &mut WheelArchive, expected: &Expected) -> Result<Cont
 /// Digest and length of a member; and its content, if that is machine code.
 fn read_member(
     archive: &mut WheelArchive,
-    member: &Member,
+    member: &WheelMember,
 ) -> Result<(Sha256, u64, Option<tempfile::SpooledTempFile>), WheelRefused> {
     let mut magic = Vec::new();
     let mut reader = HashingReader::new(archive.read(member)?);
@@ -293,7 +293,7 @@ fn examine_code(
     code: &mut tempfile::SpooledTempFile,
     member: String,
     archive: &WheelArchive,
-    expected: &Expected,
+    expected: &ExpectedWheel,
     contents: &mut Contents,
 ) -> Result<(), WheelRefused> {
     let wheel = || archive.file_name.to_string();

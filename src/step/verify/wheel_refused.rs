@@ -1,14 +1,13 @@
 //! Why a built wheel may not be handed on, and what to do about it.
-//! Knows nothing of how that is found out; `verify` does.
+//! Knows nothing of how that is found out: `verified_wheel` does.
 
 use std::path::PathBuf;
 
 use crate::packaging::elf::ElfError;
 use crate::packaging::wheel_archive::WheelArchiveError;
 use crate::packaging::wheel_metadata::RecordMismatch;
-use crate::platform::{Glibc, Target};
+use crate::platform::{Glibc, LibcFamily, Target};
 use crate::step::failure::{Failure, FailureClass};
-use crate::step::promise::LibcFamily;
 
 /// Why a built wheel may not be handed on.
 #[derive(Debug, thiserror::Error)]
@@ -27,34 +26,34 @@ pub enum WheelRefused {
         python: PathBuf,
     },
     /// The interpreter is of another version of Python than the wheel is to be for.
-    #[error("the wheel must be for Python {wanted}, but Python at `{}` is {found}", .python.display())]
+    #[error("the wheel must be for Python {promised}, but Python at `{}` is {found}", .python.display())]
     WrongPython {
         /// The interpreter.
         python: PathBuf,
         /// Its version.
         found: String,
         /// The version the wheel must be for.
-        wanted: String,
+        promised: String,
     },
     /// The interpreter runs on another C library than the wheel is to be for.
-    #[error("the wheel must be for systems with {wanted}, but Python at `{}` runs on {found}", .python.display())]
+    #[error("the wheel must be for systems with {promised}, but Python at `{}` runs on {found}", .python.display())]
     WrongLibc {
         /// The interpreter.
         python: PathBuf,
         /// The C library it runs on.
         found: LibcFamily,
         /// The C library the wheel must be for.
-        wanted: LibcFamily,
+        promised: LibcFamily,
     },
     /// The sdist is of another project, or of another version of it.
-    #[error("the sdist has the {what} `{found}`, but `{wanted}` was asked for")]
+    #[error("the sdist has the {what} `{found}`, but `{promised}` was asked for")]
     WrongProject {
         /// `name` or `version`.
         what: &'static str,
         /// What it is.
         found: String,
         /// What it was to be.
-        wanted: String,
+        promised: String,
     },
     /// It is not a wheel that can be read.
     #[error(transparent)]

@@ -1,6 +1,6 @@
 //! Archives that would fill disk or memory.
 
-use crosswheel::archive::Limits;
+use crosswheel::archive::ArchiveLimits;
 
 use super::scene::{accepted, refused, refused_within};
 use super::tarball::{BLOCK, Entry, directory, file, gnu_long, gzip, hardlink, pax, symlink, tar, unended};
@@ -8,7 +8,7 @@ use super::zipfile;
 
 #[test]
 fn more_bytes_than_the_limit_are_refused_before_they_are_written() {
-    let limits = Limits { bytes: 8_000, ..Limits::default() };
+    let limits = ArchiveLimits { bytes: 8_000, ..ArchiveLimits::default() };
     let archive = tar(&[file("pkg/a", [b'a'; 3_000]), Entry { size: Some(1 << 40), ..file("pkg/b", "") }]);
     refused_within(&archive, &limits, "member `pkg/b` exceeds the limit of 8000 unpacked bytes");
     let copies: Vec<Entry> = std::iter::once(file("pkg/a", [b'a'; 3_000]))
@@ -21,7 +21,7 @@ fn more_bytes_than_the_limit_are_refused_before_they_are_written() {
 
 #[test]
 fn bytes_that_are_no_files_count_too() {
-    let limits = Limits { bytes: 100_000, ..Limits::default() };
+    let limits = ArchiveLimits { bytes: 100_000, ..ArchiveLimits::default() };
     let endless = [tar(&[file("pkg/a", "")]), vec![0; 200_000]].concat();
     refused_within(&gzip(&endless), &limits, "exceeds the limit of 100000 unpacked bytes");
     let headers: Vec<Entry> =
@@ -31,7 +31,7 @@ fn bytes_that_are_no_files_count_too() {
 
 #[test]
 fn more_members_than_the_limit_are_refused() {
-    let limits = Limits { members: 3, ..Limits::default() };
+    let limits = ArchiveLimits { members: 3, ..ArchiveLimits::default() };
     let archive = |count| tar(&(0..count).map(|index| file(format!("pkg/{index}"), "")).collect::<Vec<_>>());
     refused_within(&archive(4), &limits, "member `pkg/2` exceeds the limit of 3 members per archive");
     // Four members, but one and the same file.
@@ -44,7 +44,7 @@ fn more_members_than_the_limit_are_refused() {
 
 #[test]
 fn directories_nobody_mentions_count_as_members() {
-    let limits = Limits { members: 10, ..Limits::default() };
+    let limits = ArchiveLimits { members: 10, ..ArchiveLimits::default() };
     let archive = tar(&[file("pkg/a/b/c/d/e/f/g/h/i/j", "")]);
     refused_within(&archive, &limits, "exceeds the limit of 10 members");
 }
@@ -72,7 +72,7 @@ fn deeper_members_than_the_limit_are_refused() {
     accepted(&tar(&[gnu_long(b'L', &deepest), file("cut", "")]));
     refused_within(
         &tar(&[directory("pkg/a/b")]),
-        &Limits { depth: 2, ..Limits::default() },
+        &ArchiveLimits { depth: 2, ..ArchiveLimits::default() },
         "member `pkg/a/b` lies more than 2 levels deep",
     );
 }

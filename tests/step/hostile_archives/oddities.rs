@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::MetadataExt as _;
 
-use crosswheel::archive::{Limits, unpack};
+use crosswheel::archive::{ArchiveLimits, unpack};
 
 use super::scene::{Scene, accepted, at};
 use super::tarball::{Entry, GNU, V7, directory, entry, file, gzip, hardlink, pax, tar};
@@ -70,7 +70,7 @@ fn native_sources_are_noticed() {
 fn files_larger_than_any_buffer_arrive_whole() {
     let contents: Vec<u8> = (0..1_000_000_u32).flat_map(u32::to_le_bytes).collect();
     let scene = Scene::new(&gzip(&tar(&[file("pkg/big", &contents)])));
-    let tree = scene.unpack(&Limits::default()).unwrap();
+    let tree = scene.unpack(&ArchiveLimits::default()).unwrap();
     assert!(fs_err::read(tree.root.join("big")).unwrap() == contents);
 }
 
@@ -84,8 +84,9 @@ fn top_level_files_are_read_without_unpacking() {
         file("pkg-1.0/PKG-INFO", "Name: pkg\n"),
     ]);
     let scene = Scene::new(&gzip(&archive));
-    let found =
-        scene.read(&["PKG-INFO", "pyproject.toml", "setup.cfg", "sub/PKG-INFO"], &Limits::default()).unwrap();
+    let found = scene
+        .read(&["PKG-INFO", "pyproject.toml", "setup.cfg", "sub/PKG-INFO"], &ArchiveLimits::default())
+        .unwrap();
     assert_eq!(found.top_level, "pkg-1.0");
     assert_eq!(found.files["PKG-INFO"], b"Name: pkg\n");
     assert_eq!(found.files.keys().collect::<Vec<_>>(), ["PKG-INFO", "sub/PKG-INFO"]);
@@ -98,14 +99,14 @@ fn top_level_files_are_read_without_unpacking() {
         hardlink("pkg/setup.py", "pkg/PKG-INFO"),
         hardlink("pkg/setup.cfg", "pkg/other"),
     ]));
-    let found = linked.read(&["PKG-INFO", "setup.py", "setup.cfg"], &Limits::default()).unwrap();
+    let found = linked.read(&["PKG-INFO", "setup.py", "setup.cfg"], &ArchiveLimits::default()).unwrap();
     assert_eq!(found.files["setup.py"], b"info");
     assert_eq!(found.files.keys().collect::<Vec<_>>(), ["PKG-INFO", "setup.py"]);
 
     let large = Scene::new(&gzip(&tar(&[file("pkg/PKG-INFO", vec![b'x'; (4 << 20) + 1])])));
-    let error = large.read(&["PKG-INFO"], &Limits::default()).unwrap_err();
+    let error = large.read(&["PKG-INFO"], &ArchiveLimits::default()).unwrap_err();
     assert!(error.to_string().contains("member `pkg/PKG-INFO` is larger than the 4194304 bytes"), "{error}");
-    large.read(&["setup.py"], &Limits::default()).unwrap();
+    large.read(&["setup.py"], &ArchiveLimits::default()).unwrap();
 }
 
 /// The umask is shared by all threads of a process, so this test runs itself in another one, with these set.
@@ -117,7 +118,7 @@ fn the_umask_has_no_say() {
     if let (Some(archive), Some(destination)) =
         (std::env::var_os(UMASK_ARCHIVE), std::env::var_os(UMASK_DESTINATION))
     {
-        unpack(archive.as_ref(), destination.as_ref(), &Limits::default()).unwrap();
+        unpack(archive.as_ref(), destination.as_ref(), &ArchiveLimits::default()).unwrap();
         return;
     }
     let scene = Scene::new(&tar(&[Entry { mode: 0o755, ..file("pkg/d/a", "a") }]));
@@ -141,11 +142,12 @@ fn errors_of_the_machine_are_no_refusals() {
     fs_err::create_dir(scene.destination().join("pkg")).unwrap();
     for destination in [occupied, orphan, scene.destination()] {
         let before = scene.snapshot();
-        let error = unpack(&scene.archive(), &destination, &Limits::default()).unwrap_err();
+        let error = unpack(&scene.archive(), &destination, &ArchiveLimits::default()).unwrap_err();
         assert!(!error.is_refusal(), "{error}");
         assert!(error.to_string().contains(destination.to_str().unwrap()), "{error}");
         assert_eq!(before, scene.snapshot());
     }
-    let missing = unpack(&scene.destination().join("no.tar"), &scene.destination(), &Limits::default());
+    let missing =
+        unpack(&scene.destination().join("no.tar"), &scene.destination(), &ArchiveLimits::default());
     assert!(!missing.unwrap_err().is_refusal());
 }

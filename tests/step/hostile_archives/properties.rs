@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crosswheel::archive::{ArchiveError, Limits, SourceTree};
+use crosswheel::archive::{ArchiveError, ArchiveLimits, SourceTree};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -48,7 +48,7 @@ fn members() -> impl Strategy<Value = Vec<Entry>> {
 /// Unpacks and, if that went well, walks through the result as a build would: no link leads out of it.
 fn unpack_and_look(archive: &[u8]) -> Result<SourceTree, ArchiveError> {
     let scene = Scene::new(archive);
-    let limits = Limits { bytes: 10 << 20, ..Limits::default() };
+    let limits = ArchiveLimits { bytes: 10 << 20, ..ArchiveLimits::default() };
     let result = scene.unpack(&limits);
     if let Ok(tree) = &result {
         stays_inside(&tree.root, &fs_err::canonicalize(&tree.root).unwrap());

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use crosswheel::archive::{ArchiveError, Limits, SourceTree, TopLevelFiles, read_top_level_files, unpack};
+use crosswheel::archive::{
+    ArchiveError, ArchiveLimits, SourceTree, TopLevelFiles, read_top_level_files, unpack,
+};
 use crosswheel::step::Failure;
 use tempfile::TempDir;
 
@@ -48,7 +50,7 @@ impl Scene {
     }
 
     /// Unpacks, and checks that nothing but the top-level directory came to be.
-    pub fn unpack(&self, limits: &Limits) -> Result<SourceTree, ArchiveError> {
+    pub fn unpack(&self, limits: &ArchiveLimits) -> Result<SourceTree, ArchiveError> {
         let before = self.snapshot();
         let result = unpack(&self.archive(), &self.destination(), limits);
         let mut after = self.snapshot();
@@ -71,7 +73,7 @@ impl Scene {
         result
     }
 
-    pub fn read(&self, names: &[&str], limits: &Limits) -> Result<TopLevelFiles, ArchiveError> {
+    pub fn read(&self, names: &[&str], limits: &ArchiveLimits) -> Result<TopLevelFiles, ArchiveError> {
         let before = self.snapshot();
         let result = read_top_level_files(&self.archive(), names, limits);
         assert_eq!(before, self.snapshot(), "reading changed something");
@@ -101,8 +103,8 @@ fn record(directory: &Path, snapshot: &mut Snapshot) {
 /// Unpacks an archive that must be accepted, and returns its tree and what is in it, by path below the root.
 pub fn accepted(archive: &[u8]) -> (SourceTree, Snapshot) {
     let scene = Scene::new(archive);
-    let tree = scene.unpack(&Limits::default()).unwrap_or_else(|error| panic!("refused: {error}"));
-    let seen = scene.read(&[], &Limits::default()).unwrap();
+    let tree = scene.unpack(&ArchiveLimits::default()).unwrap_or_else(|error| panic!("refused: {error}"));
+    let seen = scene.read(&[], &ArchiveLimits::default()).unwrap();
     assert_eq!((&seen.top_level, seen.sha256), (&tree.top_level, tree.sha256));
     let inside = scene
         .snapshot()
@@ -124,11 +126,11 @@ pub fn at<'s>(snapshot: &'s Snapshot, path: &str) -> (u32, i64, &'s str) {
 /// Unpacks an archive that must be refused, with and without writing, with a message that says `expected`.
 #[track_caller]
 pub fn refused(archive: &[u8], expected: &str) {
-    refused_within(archive, &Limits::default(), expected);
+    refused_within(archive, &ArchiveLimits::default(), expected);
 }
 
 #[track_caller]
-pub fn refused_within(archive: &[u8], limits: &Limits, expected: &str) {
+pub fn refused_within(archive: &[u8], limits: &ArchiveLimits, expected: &str) {
     let scene = Scene::new(archive);
     let error = scene.unpack(limits).expect_err("accepted");
     assert!(error.is_refusal(), "{error}");

@@ -1,7 +1,7 @@
 //! Which built wheels are handed on, and which are refused with what explanation.
 
 use crosswheel::platform::{Arch, Target};
-use crosswheel::step::verify::verified_wheel::{Expected, NativeExpectation, VerifiedWheel, verify};
+use crosswheel::step::verify::verified_wheel::{ExpectedWheel, NativeExpectation, VerifiedWheel, verify};
 use crosswheel::step::{Failure, FailureClass};
 
 use super::builder::{
@@ -10,8 +10,8 @@ use super::builder::{
 
 const PURE: &str = "pkg-1.0-py3-none-any.whl";
 
-fn expected() -> Expected<'static> {
-    Expected {
+fn expected() -> ExpectedWheel<'static> {
+    ExpectedWheel {
         name: None,
         version: None,
         target: PYTHON.target(),
@@ -21,7 +21,7 @@ fn expected() -> Expected<'static> {
     }
 }
 
-fn verify_as(builder: &WheelBuilder, expected: &Expected) -> Result<VerifiedWheel, Failure> {
+fn verify_as(builder: &WheelBuilder, expected: &ExpectedWheel) -> Result<VerifiedWheel, Failure> {
     let directory = tempfile::tempdir().unwrap();
     let path = builder.write(directory.path());
     let name = path.file_name().unwrap().to_str().unwrap();
@@ -32,7 +32,7 @@ fn verified(builder: &WheelBuilder) -> VerifiedWheel {
     verify_as(builder, &expected()).unwrap()
 }
 
-fn assert_refused_as(builder: &WheelBuilder, expected: &Expected, message: &str) {
+fn assert_refused_as(builder: &WheelBuilder, expected: &ExpectedWheel, message: &str) {
     let failure = verify_as(builder, expected).expect_err(message);
     assert_eq!(failure.class, FailureClass::WheelRefused);
     assert!(failure.message.contains(message), "expected `{message}` in: {}", failure.message);
@@ -99,7 +99,7 @@ fn name_and_version_must_be_those_of_the_sdist() {
     let other = "other".parse().unwrap();
     let accept = |version: &str, wheel: &WheelBuilder| {
         let version = version.parse().unwrap();
-        verify_as(wheel, &Expected { name: Some(&name), version: Some(&version), ..expected() })
+        verify_as(wheel, &ExpectedWheel { name: Some(&name), version: Some(&version), ..expected() })
     };
     assert!(accept("1.0", &pure()).is_ok());
     assert!(accept("1.0.0", &pure()).is_ok(), "1.0 and 1.0.0 are equal (PEP 440)");
@@ -113,7 +113,7 @@ fn name_and_version_must_be_those_of_the_sdist() {
     assert!(accept("1.0", &local).unwrap_err().message.contains("version `1.0+local` in METADATA"));
     assert_refused_as(
         &pure(),
-        &Expected { name: Some(&other), ..expected() },
+        &ExpectedWheel { name: Some(&other), ..expected() },
         "name `pkg` in METADATA, but it must be `other`",
     );
 }
@@ -173,7 +173,7 @@ fn tags_must_fit_the_target_and_the_interpreter() {
     ] {
         verified(&WheelBuilder::new(&format!("pkg-1.0-{tag}.whl")));
     }
-    let without = Expected { glibc: None, ..expected() };
+    let without = ExpectedWheel { glibc: None, ..expected() };
     let manylinux = WheelBuilder::new(&format!("pkg-1.0-{own}-{own}-manylinux_2_17_{machine}.whl"));
     assert_refused_as(&manylinux, &without, "needs glibc 2.17");
 }
@@ -185,7 +185,7 @@ fn a_wheel_for_this_machine_is_refused_for_another_target() {
         Arch::Amd64 => Arch::Arm64,
         Arch::Arm64 => Arch::Amd64,
     };
-    let expected = Expected { target: Target { arch: other }, ..expected() };
+    let expected = ExpectedWheel { target: Target { arch: other }, ..expected() };
     let wheel = native().file("pkg/_x.so", library_with_memcpy());
     assert_refused_as(&wheel, &expected, &format!("is not for {}", other.machine()));
 }
@@ -247,7 +247,7 @@ fn code_for_devices_is_left_alone_but_noted() {
 #[test]
 fn a_glibc_newer_than_the_targets_is_refused() {
     let wheel = native().file("pkg/_x.so", library_with_memcpy());
-    let old = Expected { glibc: Some("2.5".parse().unwrap()), ..expected() };
+    let old = ExpectedWheel { glibc: Some("2.5".parse().unwrap()), ..expected() };
     assert_refused_as(&wheel, &old, "`pkg/_x.so` in `pkg-1.0-");
     assert_refused_as(&wheel, &old, "but the target has glibc 2.5");
 }
@@ -298,12 +298,12 @@ fn tags_that_promise_an_older_glibc_than_is_needed_are_a_note() {
 
 #[test]
 fn a_build_that_fell_back_to_a_pure_wheel_is_refused_where_native_code_is_required() {
-    let required = Expected { native: NativeExpectation::Required, ..expected() };
+    let required = ExpectedWheel { native: NativeExpectation::Required, ..expected() };
     assert_refused_as(&pure(), &required, "the build fell back to a pure wheel");
     assert_refused_as(&native(), &required, "the build fell back to a pure wheel");
     let with_code = native().file("pkg/_x.so", library_with_memcpy());
     assert!(verify_as(&with_code, &required).is_ok());
-    let forbidden = Expected { native: NativeExpectation::Forbidden, ..expected() };
+    let forbidden = ExpectedWheel { native: NativeExpectation::Forbidden, ..expected() };
     assert_refused_as(&with_code, &forbidden, "should be pure, but `pkg/_x.so` in it is machine code");
     assert!(verify_as(&pure(), &forbidden).is_ok());
 }

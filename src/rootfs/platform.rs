@@ -1,5 +1,5 @@
-//! What a root file system can prove it offers to actions: architecture, C library, Pythons. Looks at files and
-//! runs nothing. Knows nothing of who wants to know.
+//! The platform that a root file system is, as far as its files prove it: architecture, C library, Pythons. Runs
+//! nothing. Knows nothing of who wants to know.
 
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -34,14 +34,14 @@ const MOST_LIBRARY_BYTES: u64 = 32 << 20;
 
 /// What was found out about a root file system.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Offer {
+pub struct RootfsPlatform {
     pub arch: Option<Arch>,
     pub libc: Option<Libc>,
     /// Minor versions of Python 3, in order.
     pub python_minors: Vec<u8>,
 }
 
-impl Offer {
+impl RootfsPlatform {
     /// No Python 3 is as late as this.
     pub(super) const LATEST_PYTHON_MINOR: u8 = 99;
 
@@ -157,9 +157,9 @@ mod tests {
         symlink("/usr/lib", root.path().join("lib")).unwrap();
         symlink("dash", root.path().join("usr/bin/sh")).unwrap();
         symlink("/nowhere", root.path().join("usr/bin/python3.12")).unwrap();
-        let offer = Offer::of(root.path(), &[]).unwrap();
+        let platform = RootfsPlatform::of(root.path(), &[]).unwrap();
         assert_eq!(
-            offer.properties(),
+            platform.properties(),
             [
                 ("Arch", "arm64"),
                 ("OSFamily", "Linux"),
@@ -174,22 +174,25 @@ mod tests {
     #[test]
     fn nothing_is_claimed_that_was_not_found() {
         let root = root(&[("bin/sh", b"#!/bin/false"), ("lib/ld-musl-x86_64.so.1", b"")]);
-        let offer = Offer::of(root.path(), &[]).unwrap();
-        assert_eq!(offer, Offer { arch: None, libc: Some(Libc::Musl), python_minors: Vec::new() });
-        assert!(Offer::of(&root.path().join("missing"), &[]).is_err());
+        let platform = RootfsPlatform::of(root.path(), &[]).unwrap();
+        assert_eq!(
+            platform,
+            RootfsPlatform { arch: None, libc: Some(Libc::Musl), python_minors: Vec::new() }
+        );
+        assert!(RootfsPlatform::of(&root.path().join("missing"), &[]).is_err());
     }
 
     #[test]
     fn what_actions_do_not_see_is_not_offered() {
         let root = root(&[("usr/bin/python3.11", b""), ("usr/local/bin/python3.12", b"")]);
-        let offer = Offer::of(root.path(), &["/usr/local".into()]).unwrap();
-        assert_eq!(offer.python_minors, [12]);
+        let platform = RootfsPlatform::of(root.path(), &["/usr/local".into()]).unwrap();
+        assert_eq!(platform.python_minors, [12]);
     }
 
     #[test]
     fn this_machine_has_the_architecture_we_run_on() {
-        let offer = Offer::of(Path::new("/"), &[]).unwrap();
-        assert_eq!(offer.arch, Some(Arch::host()));
-        assert!(offer.libc.is_some(), "{offer:?}");
+        let platform = RootfsPlatform::of(Path::new("/"), &[]).unwrap();
+        assert_eq!(platform.arch, Some(Arch::host()));
+        assert!(platform.libc.is_some(), "{platform:?}");
     }
 }

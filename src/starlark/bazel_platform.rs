@@ -2,19 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::model::{ModelError, PlatformModel, PythonVersion};
+use super::model::{PlatformModel, PythonVersion};
 use crate::platform::{Arch, Libc, Target, canonical_property_name};
 
 /// A constraint value that a platform without a C library has.
 pub(super) const LIBC_UNSPECIFIED: &str = "libc_unspecified";
 /// A constraint value that a platform without a Python has, where others have one.
 pub(super) const PYTHON_UNSPECIFIED: &str = "python_unspecified";
-/// Targets of every package.
-const FIXED_TARGETS: [&str; 5] = ["libc", LIBC_UNSPECIFIED, "python", PYTHON_UNSPECIFIED, "toolchain_type"];
-
 /// A platform of Bazel.
 #[derive(Debug, Clone)]
-pub(super) struct Placement {
+pub(super) struct BazelPlatform {
     pub name: String,
     pub target: Target,
     pub libc: Option<Libc>,
@@ -25,17 +22,17 @@ pub(super) struct Placement {
 }
 
 /// All platforms of `models`, in order: one for each, or one for each of its Pythons.
-pub(super) fn placements(models: &[PlatformModel]) -> Vec<Placement> {
+pub(super) fn bazel_platforms(models: &[PlatformModel]) -> Vec<BazelPlatform> {
     let any_python = models.iter().any(|model| !model.pythons.is_empty());
-    let of = |model: &PlatformModel| -> Vec<Placement> {
+    let of = |model: &PlatformModel| -> Vec<BazelPlatform> {
         match model.pythons.as_slice() {
-            [] => vec![placement(model, model.name.clone(), None, any_python)],
-            [python] => vec![placement(model, model.name.clone(), Some(*python), any_python)],
+            [] => vec![platform_of(model, model.name.clone(), None, any_python)],
+            [python] => vec![platform_of(model, model.name.clone(), Some(*python), any_python)],
             several => several
                 .iter()
                 .map(|python| {
                     let name = format!("{}_py3{}", model.name, python.minor);
-                    placement(model, name, Some(*python), any_python)
+                    platform_of(model, name, Some(*python), any_python)
                 })
                 .collect(),
         }
@@ -43,19 +40,19 @@ pub(super) fn placements(models: &[PlatformModel]) -> Vec<Placement> {
     models.iter().flat_map(of).collect()
 }
 
-fn placement(
+fn platform_of(
     model: &PlatformModel,
     name: String,
     python: Option<PythonVersion>,
     any_python: bool,
-) -> Placement {
+) -> BazelPlatform {
     let mut constraints = vec![format!(":{}", libc_value(model.libc))];
     if any_python {
         constraints.push(format!(":{}", python_value(python)));
     }
     constraints.push(format!("@platforms//cpu:{}", model.target.arch.bazel_cpu()));
     constraints.push("@platforms//os:linux".to_owned());
-    Placement {
+    BazelPlatform {
         name,
         target: model.target,
         libc: model.libc,
@@ -66,11 +63,11 @@ fn placement(
 }
 
 /// The labels of all constraint values that a platform could have, sorted.
-pub(super) fn all_constraints(placements: &[Placement]) -> Vec<String> {
+pub(super) fn all_constraints(platforms: &[BazelPlatform]) -> Vec<String> {
     let mut labels: BTreeSet<String> =
-        placements.iter().flat_map(|placement| placement.constraints.iter().cloned()).collect();
+        platforms.iter().flat_map(|platform| platform.constraints.iter().cloned()).collect();
     labels.insert(format!(":{LIBC_UNSPECIFIED}"));
-    if placements.iter().any(|placement| placement.python.is_some()) {
+    if platforms.iter().any(|platform| platform.python.is_some()) {
         labels.insert(format!(":{PYTHON_UNSPECIFIED}"));
     }
     labels.extend([Arch::Amd64, Arch::Arm64].map(|arch| format!("@platforms//cpu:{}", arch.bazel_cpu())));
@@ -107,7 +104,7 @@ pub(super) fn python_value(python: Option<PythonVersion>) -> String {
     python.map_or_else(|| PYTHON_UNSPECIFIED.to_owned(), |python| format!("python_{python}"))
 }
 
-/// The targets beside its platform that a placement has in the package.
+/// The targets beside its platform that a platform has in the package.
 pub(super) fn own_targets(name: &str) -> [String; 4] {
     [
         format!("{name}_placement"),
@@ -115,46 +112,4 @@ pub(super) fn own_targets(name: &str) -> [String; 4] {
         format!("{name}_registered_toolchain"),
         format!("{name}_toolchain"),
     ]
-}
-
-/// Whether names and constraints of the platforms are each other's.
-pub(super) fn check(models: &[PlatformModel]) -> Result<(), ModelError> {
-    let all = placements(models);
-    let mut names: BTreeSet<String> = FIXED_TARGETS.map(str::to_owned).into();
-    for placement in &all {
-        names.insert(libc_value(placement.libc));
-        names.insert(python_value(placement.python));
-    }
-    for placement in &all {
-        let own = own_targets(&placement.name);
-        for target in own.into_iter().chain([placement.name.clone()]) {
-            if !names.insert(target.clone()) {
-                return Err(ModelError::SameName { platform: placement.name.clone(), target });
-            }
-        }
-    }
-    let mut constraints = BTreeMap::new();
-    for placement in &all {
-        if let Some(other) = constraints.insert(&placement.constraints, &placement.name) {
-            return Err(ModelError::SameConstraints(other.clone(), placement.name.clone()));
-        }
-    }
-    check_workers(&all)
-}
-
-/// Whether workers are asked for something else where the C library is another.
-fn check_workers(all: &[Placement]) -> Result<(), ModelError> {
-    let asked = |placement: &Placement| -> BTreeMap<String, String> {
-        let properties = placement.properties.iter();
-        properties.map(|(name, value)| (canonical_property_name(name), value.clone())).collect()
-    };
-    let with_libc = || all.iter().filter(|placement| placement.libc.is_some());
-    for (index, one) in with_libc().enumerate() {
-        for other in with_libc().skip(index + 1) {
-            if one.libc != other.libc && asked(one) == asked(other) {
-                return Err(ModelError::SameWorkers(one.name.clone(), other.name.clone()));
-            }
-        }
-    }
-    Ok(())
 }

@@ -7,7 +7,7 @@ use crate::platform::Arch;
 
 /// A registered interpreter and what it is used for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
+pub struct BinfmtEntry {
     pub enabled: bool,
     pub interpreter: PathBuf,
     /// Letters: see binfmt-misc.rst.
@@ -26,15 +26,15 @@ enum Matches {
 /// A text that is no entry of binfmt_misc.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("not an entry of binfmt_misc: {0}")]
-pub struct InvalidEntry(String);
+pub struct InvalidBinfmtEntry(String);
 
-impl Entry {
+impl BinfmtEntry {
     /// Reads what the kernel shows of an entry.
     ///
     /// # Errors
-    /// [`InvalidEntry`] with what is missing.
-    pub fn parse(text: &str) -> Result<Self, InvalidEntry> {
-        let invalid = |problem: &str| InvalidEntry(problem.to_owned());
+    /// [`InvalidBinfmtEntry`] with what is missing.
+    pub fn parse(text: &str) -> Result<Self, InvalidBinfmtEntry> {
+        let invalid = |problem: &str| InvalidBinfmtEntry(problem.to_owned());
         let mut lines = text.lines();
         let enabled = match lines.next() {
             Some("enabled") => true,
@@ -114,21 +114,21 @@ pub(super) mod tests {
 
     #[test]
     fn an_entry_is_read_and_knows_what_it_runs() {
-        let entry = Entry::parse(AARCH64).unwrap();
+        let entry = BinfmtEntry::parse(AARCH64).unwrap();
         assert_eq!(entry.interpreter.to_str(), Some("/usr/libexec/qemu-binfmt/aarch64-binfmt-P"));
         assert!(entry.enabled && entry.works_in_any_root());
         assert!(entry.runs(Arch::Arm64) && !entry.runs(Arch::Amd64));
-        assert!(!Entry::parse(&AARCH64.replace("POF", "PO")).unwrap().works_in_any_root());
-        assert!(!Entry::parse(&AARCH64.replace("enabled", "disabled")).unwrap().enabled);
+        assert!(!BinfmtEntry::parse(&AARCH64.replace("POF", "PO")).unwrap().works_in_any_root());
+        assert!(!BinfmtEntry::parse(&AARCH64.replace("enabled", "disabled")).unwrap().enabled);
         // An old line, for executables only, leaves out most programs.
-        assert!(!Entry::parse(&AARCH64.replace("fffeffffff", "ffffffffff")).unwrap().runs(Arch::Arm64));
+        assert!(!BinfmtEntry::parse(&AARCH64.replace("fffeffffff", "ffffffffff")).unwrap().runs(Arch::Arm64));
     }
 
     #[test]
     fn other_interpreters_run_no_programs_of_ours() {
         let java = "enabled\ninterpreter /usr/bin/jexec\nflags: \noffset 0\nmagic 504b0304\n";
         let python = "enabled\ninterpreter /usr/bin/python3.11\nflags: \nextension .pyc\n";
-        for entry in [java, python].map(|text| Entry::parse(text).unwrap()) {
+        for entry in [java, python].map(|text| BinfmtEntry::parse(text).unwrap()) {
             assert!(![Arch::Amd64, Arch::Arm64].into_iter().any(|arch| entry.runs(arch)), "{entry:?}");
         }
     }
@@ -143,7 +143,7 @@ pub(super) mod tests {
             ("enabled\ninterpreter /x\nmagic 00\nmask 0000\n", "differ in length"),
             ("enabled\ninterpreter /x\nmagic 00\noffset -1\n", "no number"),
         ] {
-            let error = Entry::parse(text).unwrap_err().to_string();
+            let error = BinfmtEntry::parse(text).unwrap_err().to_string();
             assert!(error.contains(problem), "{text:?}: {error}");
         }
     }
@@ -151,7 +151,7 @@ pub(super) mod tests {
     proptest! {
         #[test]
         fn no_text_makes_the_parser_panic(text: String) {
-            let _ = Entry::parse(&text);
+            let _ = BinfmtEntry::parse(&text);
         }
 
         /// Not even one that looks much like an entry.
@@ -162,7 +162,7 @@ pub(super) mod tests {
             let (magic, mask) = (hex::encode(magic), hex::encode(mask));
             let text = format!("enabled\ninterpreter /q\nflags: {flags}\noffset {offset}\nmagic {magic}\nmask {mask}\n");
             for text in [text.as_str(), text.get(..cut).unwrap_or_default()] {
-                if let Ok(entry) = Entry::parse(text) {
+                if let Ok(entry) = BinfmtEntry::parse(text) {
                     let _ = entry.runs(Arch::Arm64);
                 }
             }
@@ -170,7 +170,7 @@ pub(super) mod tests {
 
         #[test]
         fn what_counts_is_what_the_mask_leaves(magic: [u8; 20], mask: [u8; 20], header: [u8; 64]) {
-            let entry = Entry {
+            let entry = BinfmtEntry {
                 enabled: true,
                 interpreter: "/q".into(),
                 flags: String::new(),

@@ -1,0 +1,18 @@
+//! What the build of an sdist for a target has brought. Knows nothing of how it was built.
+
+use std::path::PathBuf;
+
+use super::resolve::lock::LockedSdist;
+use crate::step::report::Report;
+
+/// A wheel in the cache.
+pub(super) struct Built {
+    /// The wheel.
+    pub(super) wheel: PathBuf,
+    /// The report of its build.
+    pub(super) report: Report,
+    /// Whether it was there before.
+    pub(super) cached: bool,
+    /// Lock entries of its sdist and of those built for it.
+    pub(super) locks: Vec<LockedSdist>,
+}

@@ -1,0 +1,63 @@
+//! What a hermetic step is asked for. Knows nothing of who asks, nor of how it is done.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::backend::cross_compiler::CrossCompiler;
+use super::backend::hooks::ConfigSettings;
+use super::expect::Expect;
+use super::promise::WheelPromise;
+use super::venv::wheelhouse::GivenWheels;
+use crate::archive::ArchiveLimits;
+use crate::packaging::interpreter::Interpreter;
+use crate::platform::{Glibc, Target};
+use crate::sandbox::Mode;
+
+/// What to build, with what, and under which limits.
+#[derive(Debug)]
+pub struct WheelRequest {
+    /// The sdist.
+    pub sdist: PathBuf,
+    /// Directory the wheel is put into; made if absent.
+    pub out: PathBuf,
+    /// The Python that builds.
+    pub interpreter: Interpreter,
+    /// The wheels of the build requirements.
+    pub build_wheels: Vec<GivenWheels>,
+    /// The platform the wheel must be for.
+    pub target: Target,
+    /// The newest glibc the wheel may need; the interpreter's own when absent.
+    pub glibc: Option<Glibc>,
+    /// Patch files, applied in order.
+    pub patches: Vec<PathBuf>,
+    /// Leading components dropped from names in patches.
+    pub patch_strip: usize,
+    /// PEP 517 `config_settings`.
+    pub config_settings: ConfigSettings,
+    /// Variables added to the build's environment.
+    pub environment: BTreeMap<String, String>,
+    /// Directories added to the build's PATH.
+    pub tool_directories: Vec<PathBuf>,
+    /// The compiler for the interpreter's architecture that builds are told to use.
+    pub cross_compiler: Option<CrossCompiler>,
+    /// Crates vendored by `cargo vendor`.
+    pub crates: Option<PathBuf>,
+    /// Limits of the archive.
+    pub limits: ArchiveLimits,
+    /// How long the backend may take.
+    pub timeout: Option<Duration>,
+    /// How the build is isolated.
+    pub sandbox: Mode,
+    /// Whether the wheel must hold compiled code.
+    pub expect: Expect,
+    /// What else must be true of it.
+    pub promise: WheelPromise,
+    /// Where interpreters' facts and unpacked wheels are kept between builds.
+    pub cache: PathBuf,
+    /// Where the workspace is made; a directory of the cache when absent, so that files can be
+    /// hard-linked rather than copied.
+    pub work: Option<PathBuf>,
+    /// Leave the workspace in place afterwards.
+    pub keep_work: bool,
+}
