@@ -195,7 +195,7 @@ impl Bench {
         }
         let tree = directory.join("tree");
         fs_err::create_dir_all(&tree)?;
-        let limits = crosswheel::archive::ArchiveLimits::default();
+        let limits = crosswheel::contract::ArchiveLimits::default();
         let source = crosswheel::archive::unpack(&sdist, &tree.join("unpacked"), &limits)?;
         let pyproject = fs_err::read(source.root.join("pyproject.toml")).ok();
         let system = crosswheel::step::source::project::BuildSystem::parse(pyproject.as_deref())?;

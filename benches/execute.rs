@@ -4,9 +4,10 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use crosswheel::contract::SandboxMode;
 use crosswheel::digest::Digest;
 use crosswheel::reapi::Command;
-use crosswheel::sandbox::{Mode, RootFileSystem, Sandbox, Spawner, Spec};
+use crosswheel::sandbox::{RootFileSystem, Sandbox, Spawner, Spec};
 use rustix::time::{ClockId, clock_gettime};
 use scene::{Root, Scene, crosswheel};
 use support::waiting::scope;
@@ -26,7 +27,7 @@ fn main() {
     let rounds = if quick { 4 } else { 400 };
     println!("| action | at a time | p10 ms | p50 ms | p90 ms | per second | our own processor ms |");
     println!("|---|---|---|---|---|---|---|");
-    let sandbox = Sandbox::detect(Mode::Required, crosswheel().into()).unwrap();
+    let sandbox = Sandbox::detect(SandboxMode::Required, crosswheel().into()).unwrap();
     let spawner = Spawner::start(&sandbox).unwrap();
     for at_a_time in [1, 2, 8] {
         measure("the sandbox alone", at_a_time, rounds, |_| sandbox_alone(&spawner));

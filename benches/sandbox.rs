@@ -13,7 +13,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crosswheel::sandbox::{Mode, Outcome, Overlay, ProcessTree, RootFileSystem, Sandbox, Spawner, Spec};
+use crosswheel::contract::SandboxMode;
+use crosswheel::sandbox::{Outcome, Overlay, ProcessTree, RootFileSystem, Sandbox, Spawner, Spec};
 use rustix::process::geteuid;
 use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space};
 use tempfile::TempDir;
@@ -43,7 +44,7 @@ fn main() {
         let itself = std::env::current_exe().expect("this program has a path");
         assert!(Command::new(itself).arg(FLOOR).status_in_time().success());
     }
-    for (mode, with) in [(Mode::Off, "no namespaces"), (Mode::Required, "namespaces")] {
+    for (mode, with) in [(SandboxMode::Off, "no namespaces"), (SandboxMode::Required, "namespaces")] {
         let sandbox = detect(mode);
         let (one_off, spawner) = (format!("one-off, {with}"), format!("spawner, {with}"));
         if wanted(&one_off) {
@@ -53,7 +54,7 @@ fn main() {
             report(&spawner, || Spawner::start(&sandbox).expect("a spawner starts"));
         }
     }
-    let full = detect(Mode::Required);
+    let full = detect(SandboxMode::Required);
     for (medium, place) in [("disk", std::env::temp_dir()), ("memory", PathBuf::from("/dev/shm"))] {
         let name = format!("spawner, overlay on {medium}");
         if wanted(&name) {
@@ -126,7 +127,7 @@ fn finish(mut tree: ProcessTree) {
     assert_eq!(tree.wait_for_end(None).expect("the supervisor reports").outcome, Outcome::Code(0));
 }
 
-fn detect(mode: Mode) -> Sandbox {
+fn detect(mode: SandboxMode) -> Sandbox {
     Sandbox::detect(mode, PathBuf::from(INIT).into()).expect("this host allows a sandbox")
 }
 

@@ -15,7 +15,8 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
-use crosswheel::archive::{ArchiveLimits, unpack};
+use crosswheel::archive::unpack;
+use crosswheel::contract::ArchiveLimits;
 use waiting::InTime;
 
 /// First argument of this program when it is the crosswheel column itself.

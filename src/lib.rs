@@ -11,6 +11,8 @@
 //! | 1 | [`archive`], [`cas`], [`packaging`], [`rootfs`], [`sandbox`] |
 //! | 0 | [`cancellation`], [`digest`], [`emulation`], [`finding`], [`platform`], [`reapi`], [`remote`] |
 
+// What is made for a while, or appears as a whole, is made by `scratch`.
+#![cfg_attr(not(test), warn(clippy::disallowed_types))]
 // They panic when nobody reads.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
@@ -21,6 +23,8 @@ pub mod cancellation;
 pub mod cas;
 pub mod cli;
 pub mod client;
+pub mod contract;
+pub mod deadline;
 pub mod digest;
 pub mod doctor;
 pub mod emulation;
@@ -33,7 +37,10 @@ pub mod reapi;
 pub mod remote;
 pub mod rootfs;
 pub mod sandbox;
+#[allow(clippy::disallowed_types)]
+pub mod scratch;
 pub mod server;
+pub mod signals;
 pub mod starlark;
 pub mod step;
 pub mod worker;

@@ -116,7 +116,7 @@ fn opens_per_second(directory: &Path) -> anyhow::Result<f64> {
         std::hint::black_box(fs_err::read(place(&root, index))?);
     }
     let rate = FILES as f64 / begin.elapsed().as_secs_f64();
-    fs_err::remove_dir_all(root)?;
+    crosswheel::scratch::removal::remove(root)?;
     Ok(rate)
 }
 

@@ -27,10 +27,9 @@ mod zipfile;
 
 use std::path::Path;
 
-use crosswheel::archive::ArchiveLimits;
+use crosswheel::contract::ArchiveLimits;
 use libfuzzer_sys::arbitrary::{Result, Unstructured};
 use libfuzzer_sys::fuzz_target;
-
 use scene::Scene;
 
 fuzz_target!(|data: &[u8]| {

@@ -3,11 +3,11 @@
 
 use std::collections::HashMap;
 
-use super::limits::ArchiveLimits;
 use super::links;
 use super::member::{FileMode, Member, MemberKind, MemberPath, Mtime};
 use super::node::Node;
 use super::rule::Rule;
+use crate::contract::ArchiveLimits;
 
 /// Most bytes of names and link targets to remember; what real archives have is a tenth of it.
 const NAME_BYTES: usize = 32 << 20;

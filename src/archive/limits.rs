@@ -1,25 +1,7 @@
-//! How large an archive may become, and how deep. Knows nothing of formats.
+//! When an archive becomes too large for its limits. Knows nothing of formats.
 
 use super::rule::Rule;
-
-/// How large an archive may be once it is unpacked.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ArchiveLimits {
-    /// Most bytes of all files together, and of a decompressed tar stream with its headers.
-    pub bytes: u64,
-    /// Most members, and most files, directories and links on disk.
-    pub members: u64,
-    /// Most unpacked bytes per byte of archive. Holds beyond the first 64 MiB of output.
-    pub ratio: u64,
-    /// Most parts of a member's name, the top-level directory included.
-    pub depth: usize,
-}
-
-impl Default for ArchiveLimits {
-    fn default() -> Self {
-        Self { bytes: 2 << 30, members: 200_000, ratio: 200, depth: 64 }
-    }
-}
+use crate::contract::ArchiveLimits;
 
 /// Output below which [`ArchiveLimits::ratio`] does not hold: small archives may compress very well.
 const RATIO_FREE_BYTES: u64 = 64 << 20;

@@ -2,8 +2,8 @@
 //! Knows nothing of the other members.
 
 use super::error::Trouble;
-use super::limits::ArchiveLimits;
 use super::rule::Rule;
+use crate::contract::ArchiveLimits;
 
 /// Longest path and longest part of one that Linux takes, in bytes.
 const PATH_BYTES: usize = 4095;

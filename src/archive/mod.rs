@@ -28,6 +28,5 @@ mod writer;
 mod zip;
 
 pub use error::ArchiveError;
-pub use limits::ArchiveLimits;
 pub use rule::Rule;
 pub use unpack::{SourceTree, TopLevelFiles, read_top_level_files, unpack};

@@ -69,7 +69,7 @@ pub enum Rule {
     /// More directories inside each other than allowed.
     #[error("lies more than {limit} levels deep")]
     TooDeep {
-        /// [`ArchiveLimits::depth`](super::limits::ArchiveLimits::depth).
+        /// [`ArchiveLimits::depth`](crate::contract::ArchiveLimits::depth).
         limit: usize,
     },
 
@@ -155,19 +155,19 @@ pub enum Rule {
     /// More bytes than allowed.
     #[error("exceeds the limit of {limit} unpacked bytes per archive")]
     TooManyBytes {
-        /// [`ArchiveLimits::bytes`](super::limits::ArchiveLimits::bytes).
+        /// [`ArchiveLimits::bytes`](crate::contract::ArchiveLimits::bytes).
         limit: u64,
     },
     /// More files, directories and links than allowed.
     #[error("exceeds the limit of {limit} members per archive")]
     TooManyMembers {
-        /// [`ArchiveLimits::members`](super::limits::ArchiveLimits::members).
+        /// [`ArchiveLimits::members`](crate::contract::ArchiveLimits::members).
         limit: u64,
     },
     /// Compressed better than any real source tree.
     #[error("exceeds the limit of {limit} unpacked bytes per byte of archive")]
     RatioTooHigh {
-        /// [`ArchiveLimits::ratio`](super::limits::ArchiveLimits::ratio).
+        /// [`ArchiveLimits::ratio`](crate::contract::ArchiveLimits::ratio).
         limit: u64,
     },
     /// Names and link targets that would fill memory.

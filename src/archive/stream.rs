@@ -4,8 +4,8 @@
 use std::io::{self, Read};
 
 use super::error::Trouble;
-use super::limits::ArchiveLimits;
 use super::rule::Rule;
+use crate::contract::ArchiveLimits;
 
 /// Bytes decompressed at a time; nearly every source file fits in.
 const BUFFER_BYTES: usize = 128 << 10;

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 
 use super::error::Trouble;
 use super::layout::Layout;
-use super::limits::ArchiveLimits;
 use super::member::{Content, Member, MemberKind, MemberPath, Receiver};
 use super::rule::Rule;
+use crate::contract::ArchiveLimits;
 
 /// Largest file that is kept, in bytes.
 const FILE_BYTES: u64 = 4 << 20;

@@ -9,16 +9,14 @@ use std::path::{Path, PathBuf};
 use fs_err::os::unix::fs::OpenOptionsExt as _;
 use rustix::fs::OFlags;
 
-use super::error::ArchiveError;
-use super::error::Trouble;
+use super::error::{ArchiveError, Trouble};
 use super::format::Format;
-use super::limits::ArchiveLimits;
 use super::member::Receiver;
 use super::stream::Stream;
-use super::tar;
 use super::top_level::TopLevelCapture;
 use super::writer::Writer;
-use super::zip;
+use super::{tar, zip};
+use crate::contract::ArchiveLimits;
 use crate::digest::{HashingReader, Sha256};
 
 /// An unpacked archive.

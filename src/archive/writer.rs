@@ -22,8 +22,9 @@ use rustix::io::Errno;
 
 use super::error::Trouble;
 use super::layout::{Action, Layout};
-use super::limits::ArchiveLimits;
 use super::member::{Content, FileMode, Member, Mtime, Receiver};
+use crate::contract::ArchiveLimits;
+use crate::scratch::removal::remove;
 
 /// Mode of every directory.
 const DIRECTORY_MODE: Mode = Mode::from_raw_mode(0o755);
@@ -190,7 +191,7 @@ impl Drop for Undo {
     fn drop(&mut self) {
         // There is nobody to report an error to: the one that led here is on its way already.
         if let Some(top_level) = &self.top_level {
-            let _ = fs_err::remove_dir_all(self.destination.join(top_level));
+            let _ = remove(&self.destination.join(top_level));
         }
         if self.made_destination {
             let _ = fs_err::remove_dir(&self.destination);

@@ -10,7 +10,6 @@ use pep508_rs::{Requirement, VerbatimUrl};
 use super::builder::Builder;
 use super::built::Built;
 use super::customisation::Customisation;
-use super::failure::{BuildFailure, BuildFailureClass};
 use super::inputs::sdists::Sdist;
 use super::progress::Task;
 use super::resolve::build_requirements::BuildStack;
@@ -18,9 +17,8 @@ use super::resolve::lock::{LockedSdist, drift};
 use super::resolve::resolution::Resolution;
 use super::steps::runner::Ran;
 use super::steps::wheel_step::WheelStep;
+use crate::contract::{Failure, FailureClass, Report};
 use crate::digest::Sha256;
-use crate::step::report::Report;
-use crate::step::{Failure, FailureClass};
 
 impl Builder {
     /// Builds `sdist`, the last of `stack`, or finds its wheel in the cache. Asks the backend for more
@@ -32,7 +30,7 @@ impl Builder {
         rebuild: bool,
         stack: &BuildStack,
         task: &Task,
-    ) -> Result<Built, BuildFailure> {
+    ) -> Result<Built, Failure> {
         let mut step = WheelStep {
             sdist: &sdist.path,
             sdist_sha256: sdist.sha256,
@@ -57,7 +55,7 @@ impl Builder {
         loop {
             let resolution = match self.requirements(sdist, &asked, stack, task) {
                 // What another version of the backend asked for need not be what this one does.
-                Err(failure) if failure.class == BuildFailureClass::ResolutionFailed && from_memory => {
+                Err(failure) if failure.class == FailureClass::ResolutionFailed && from_memory => {
                     from_memory = false;
                     learned.clear();
                     asked.clone_from(&statics);
@@ -93,7 +91,7 @@ impl Builder {
         customisation: &Customisation,
         report: &Report,
         task: &Task,
-    ) -> Result<Vec<LockedSdist>, BuildFailure> {
+    ) -> Result<Vec<LockedSdist>, Failure> {
         let mut asked = self.static_requirements(sdist, customisation)?;
         self.add_requirements(&mut asked, &report.dynamic_requirements);
         let resolution = self.resolve(&asked, &[sdist], task)?;
@@ -109,17 +107,17 @@ impl Builder {
         failure: Failure,
         asked: &mut Vec<Requirement<VerbatimUrl>>,
         learned: &mut Vec<String>,
-    ) -> Result<(), BuildFailure> {
+    ) -> Result<(), Failure> {
         if failure.class != FailureClass::MissingBuildRequirement
             || !self.add_requirements(asked, &failure.missing_requirements)
         {
-            return Err(failure.into());
+            return Err(failure);
         }
         if self.run.lock_in_use().is_some() {
             let missing = failure.missing_requirements.join(", ");
             let message = format!("{} asks for {missing}, which the lock does not have", sdist.title());
             let missing_requirements = failure.missing_requirements;
-            return Err(BuildFailure { missing_requirements, ..drift(message) });
+            return Err(Failure { missing_requirements, ..drift(message) });
         }
         for text in failure.missing_requirements {
             if !learned.contains(&text) {
@@ -138,7 +136,7 @@ impl Builder {
     }
 
     /// Remembers what the backend asked for, so that the next run need not find out by trying.
-    fn learn_from(&self, step: &WheelStep, learned: &[String], report: &Report) -> Result<(), BuildFailure> {
+    fn learn_from(&self, step: &WheelStep, learned: &[String], report: &Report) -> Result<(), Failure> {
         let mut texts = report.dynamic_requirements.clone();
         if step.customisation.touches_pyproject() {
             // Then even what pyproject.toml asks for had to be learned.
@@ -166,7 +164,7 @@ impl Builder {
         &self,
         sdist: &Sdist,
         customisation: &Customisation,
-    ) -> Result<Vec<Requirement<VerbatimUrl>>, BuildFailure> {
+    ) -> Result<Vec<Requirement<VerbatimUrl>>, Failure> {
         let mut asked = Vec::new();
         // What a patch makes of pyproject.toml only the step can know; it asks for what is missing.
         if !customisation.touches_pyproject() {
@@ -182,7 +180,7 @@ impl Builder {
         asked: &[Requirement<VerbatimUrl>],
         stack: &BuildStack,
         task: &Task,
-    ) -> Result<Resolution, BuildFailure> {
+    ) -> Result<Resolution, Failure> {
         let Some(lock) = self.run.lock_in_use() else { return self.resolve(asked, stack, task) };
         let entry =
             lock.entry(sdist.sha256, &sdist.name(), sdist.facts.version.as_ref(), &self.environment)?;
@@ -192,7 +190,7 @@ impl Builder {
 }
 
 /// Fails if the step was not given what its key says: a file was changed after its digest was taken.
-fn check_inputs(step: &WheelStep, report: &Report) -> Result<(), BuildFailure> {
+fn check_inputs(step: &WheelStep, report: &Report) -> Result<(), Failure> {
     if report.sdist_sha256 != step.sdist_sha256 {
         return Err(changed(step.sdist));
     }
@@ -203,8 +201,8 @@ fn check_inputs(step: &WheelStep, report: &Report) -> Result<(), BuildFailure> {
     }
 }
 
-fn changed(path: &Path) -> BuildFailure {
+fn changed(path: &Path) -> Failure {
     let message = format!("{} is not the file whose hash was checked", path.display());
-    BuildFailure::new(BuildFailureClass::FetchFailed, message)
+    Failure::new(FailureClass::FetchFailed, message)
         .with_hint("something changed it since; if it is in the cache, remove it there")
 }

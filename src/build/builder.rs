@@ -3,13 +3,13 @@
 
 use std::sync::Arc;
 
-use super::failure::BuildFailure;
 use super::progress::Task;
 use super::resolve::lock::LockEnvironment;
 use super::run::Run;
 use super::steps::runner::Runner;
 use super::targets::destination::Destination;
 use super::targets::placement::Placement;
+use crate::contract::Failure;
 use crate::packaging::compatible_tags::CompatibleTags;
 use crate::packaging::interpreter::Interpreter;
 use crate::platform::{Glibc, Target};
@@ -31,7 +31,7 @@ impl Builder {
     ///
     /// # Errors
     /// What fails every source for this target.
-    pub(super) fn new(run: Arc<Run>, destination: &Destination, task: &Task) -> Result<Self, BuildFailure> {
+    pub(super) fn new(run: Arc<Run>, destination: &Destination, task: &Task) -> Result<Self, Failure> {
         let target = destination.target;
         let placement = destination.placement.clone()?;
         if let Placement::Root(_) = placement {

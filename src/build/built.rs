@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::resolve::lock::LockedSdist;
-use crate::step::report::Report;
+use crate::contract::Report;
 
 /// A wheel in the cache.
 pub(super) struct Built {

@@ -3,32 +3,32 @@
 //! Knows nothing of what the entries mean.
 
 use std::collections::HashMap;
-use std::io::ErrorKind::{AlreadyExists, DirectoryNotEmpty};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
-use rustix::fs::{CWD, RenameFlags, renameat_with};
-use rustix::io::Errno;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tempfile::TempDir;
 
 use crate::digest::Sha256;
+use crate::scratch::file::{FileAccess, WholeFile};
+use crate::scratch::home::Home;
+use crate::scratch::staging::exchange;
+use crate::scratch::temporary::TemporaryDirectory;
 
 /// How long an index allows its pages to be reused (PyPI: `Cache-Control: max-age=600`).
 pub const FRESH: Duration = Duration::from_secs(600);
 
-/// Left by runs that were killed; nothing builds for longer.
-const ABANDONED: Duration = Duration::from_secs(2 * 24 * 60 * 60);
+/// The directories of runs; those whose owners are gone are removed by the next run.
+const RUN: &str = "run-";
 
 /// The cache directory, and the temporary directory of this run inside it.
 #[derive(Debug)]
 pub struct Cache {
     root: PathBuf,
-    run: TempDir,
+    run: Home,
     exclusive: Mutex<HashMap<Sha256, Arc<Mutex<()>>>>,
 }
 
@@ -38,8 +38,9 @@ impl Cache {
         let temporary = root.join("tmp");
         fs_err::create_dir_all(&temporary)?;
         let root = fs_err::canonicalize(root)?;
-        remove_abandoned(&temporary);
-        let run = tempfile::Builder::new().prefix("run-").tempdir_in(root.join("tmp"))?;
+        // What cannot be removed now is tried again by the next run.
+        let _ = Home::sweep(&temporary, RUN);
+        let run = Home::create(&temporary, RUN, 0o700)?;
         Ok(Self { root, run, exclusive: Mutex::default() })
     }
 
@@ -54,13 +55,13 @@ impl Cache {
     }
 
     /// A new temporary directory of this run.
-    pub fn temporary_directory(&self) -> std::io::Result<TempDir> {
-        tempfile::tempdir_in(self.run.path())
+    pub fn temporary_directory(&self) -> std::io::Result<TemporaryDirectory> {
+        TemporaryDirectory::new_in(self.run.path())
     }
 
-    /// A new temporary file of this run.
-    pub fn temporary_file(&self) -> std::io::Result<tempfile::NamedTempFile> {
-        tempfile::NamedTempFile::new_in(self.run.path())
+    /// A new temporary file of this run, to be published with `access`.
+    pub fn temporary_file(&self, access: FileAccess) -> std::io::Result<WholeFile> {
+        WholeFile::create_in(self.run.path(), access)
     }
 
     /// Where the file `file_name` with digest `sha256` is kept once it was fetched.
@@ -97,7 +98,7 @@ impl Cache {
 
     /// Stores a JSON document of `kind` under `key`.
     pub fn write<T: Serialize>(&self, kind: &str, key: Sha256, value: &T) -> std::io::Result<()> {
-        let mut file = self.temporary_file()?;
+        let mut file = self.temporary_file(FileAccess::Private)?;
         file.write_all(&serde_json::to_vec(value)?)?;
         self.publish(file, &self.document(kind, key))
     }
@@ -114,35 +115,16 @@ impl Cache {
     }
 
     /// Renames the complete `file` to `destination`, inside the cache.
-    pub fn publish(&self, file: tempfile::NamedTempFile, destination: &Path) -> std::io::Result<()> {
+    pub fn publish(&self, file: WholeFile, destination: &Path) -> std::io::Result<()> {
         create_parent(destination)?;
-        file.persist(destination).map_err(|error| {
-            std::io::Error::new(error.error.kind(), format!("{}: {}", destination.display(), error.error))
-        })?;
-        Ok(())
+        file.publish(destination)
     }
 
     /// Renames the complete directory `from` to `destination`. What is there already changes places with it,
     /// at one stroke: another run may be reading it, or publish the same at this moment.
     pub fn publish_directory(&self, from: &Path, destination: &Path) -> std::io::Result<()> {
         create_parent(destination)?;
-        loop {
-            match fs_err::rename(from, destination) {
-                Err(error) if matches!(error.kind(), DirectoryNotEmpty | AlreadyExists) => {}
-                ended => return ended,
-            }
-            match renameat_with(CWD, from, CWD, destination, RenameFlags::EXCHANGE) {
-                Ok(()) => return Ok(()),
-                // Taken away in the meantime.
-                Err(Errno::NOENT) => {}
-                // Not every file system can.
-                Err(Errno::INVAL | Errno::NOSYS) => {
-                    let old = self.temporary_directory()?;
-                    let _ = fs_err::rename(destination, old.path().join("old"));
-                }
-                Err(errno) => return Err(errno.into()),
-            }
-        }
+        exchange(from, destination, self.run.path())
     }
 
     fn document(&self, kind: &str, key: Sha256) -> PathBuf {
@@ -152,17 +134,6 @@ impl Cache {
 
 fn create_parent(path: &Path) -> std::io::Result<()> {
     fs_err::create_dir_all(path.parent().unwrap_or(Path::new("/")))
-}
-
-fn remove_abandoned(temporary: &Path) {
-    for entry in fs_err::read_dir(temporary).into_iter().flatten().flatten() {
-        let age = entry.metadata().and_then(|metadata| metadata.modified()).ok();
-        let age = age.and_then(|modified| SystemTime::now().duration_since(modified).ok());
-        if age.is_some_and(|age| age > ABANDONED) {
-            // What cannot be removed now is tried again by the next run.
-            let _ = fs_err::remove_dir_all(entry.path());
-        }
-    }
 }
 
 /// Builds the key of a cache entry from its parts; no two lists of parts share a key.

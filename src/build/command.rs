@@ -13,7 +13,6 @@ use pep508_rs::PackageName;
 
 use super::builder::Builder;
 use super::built::Built;
-use super::failure::BuildFailure;
 use super::index::credentials::redact_urls;
 use super::inputs::sdists::Sdist;
 use super::inputs::source::Source;
@@ -26,9 +25,8 @@ use super::steps::executor::ConnectExecutor;
 use super::targets::destination::Destination;
 use super::targets::sharing::is_right_for;
 use super::wheel_cache::{Published, publish};
+use crate::contract::{Failure, FailureClass, Report};
 use crate::platform::{Arch, Target};
-use crate::step::report::Report;
-use crate::step::{Failure, FailureClass};
 
 /// Builds every source for every target on the executor that `connect` reaches. `on_result` is called as each ends,
 /// in whatever order that is. An error is one that keeps all of them from being built.
@@ -37,7 +35,7 @@ pub fn build(
     options: BuildOptions,
     connect: ConnectExecutor,
     on_result: impl Fn(&SourceResult) + Sync,
-) -> Result<BuildSummary, BuildFailure> {
+) -> Result<BuildSummary, Failure> {
     let (run, destinations) = Run::new(options, connect)?;
     let targets = Targets::new(run, destinations);
     let run = &*targets.run;
@@ -73,7 +71,7 @@ struct Targets {
     run: Arc<Run>,
     /// In the order in which they were given.
     destinations: Vec<Destination>,
-    builders: Vec<OnceLock<Result<Builder, BuildFailure>>>,
+    builders: Vec<OnceLock<Result<Builder, Failure>>>,
 }
 
 impl Targets {
@@ -82,7 +80,7 @@ impl Targets {
         Self { run: Arc::new(run), destinations, builders }
     }
 
-    fn builder(&self, index: usize, task: &Task) -> Result<&Builder, BuildFailure> {
+    fn builder(&self, index: usize, task: &Task) -> Result<&Builder, Failure> {
         let make = || Builder::new(Arc::clone(&self.run), &self.destinations[index], task);
         self.builders[index].get_or_init(make).as_ref().map_err(Clone::clone)
     }
@@ -114,7 +112,7 @@ struct SourceBuild<'a> {
     targets: &'a Targets,
     text: &'a str,
     /// Fetched for the first target.
-    sdist: Option<Result<(Source, Sdist), BuildFailure>>,
+    sdist: Option<Result<(Source, Sdist), Failure>>,
     /// The wheels there are, with the targets that they were built for.
     done: Vec<Done>,
 }
@@ -164,7 +162,7 @@ impl SourceBuild<'_> {
         }
     }
 
-    fn try_build_for(&mut self, index: usize) -> Result<Delivered, BuildFailure> {
+    fn try_build_for(&mut self, index: usize) -> Result<Delivered, Failure> {
         let run = &*self.targets.run;
         run.interrupt.check()?;
         let task = run.progress.task(self.label(index));
@@ -208,7 +206,7 @@ impl SourceBuild<'_> {
     }
 
     /// The sdist, fetched once for all targets.
-    fn sdist(&mut self, task: &Task) -> Result<(Source, Sdist), BuildFailure> {
+    fn sdist(&mut self, task: &Task) -> Result<(Source, Sdist), Failure> {
         let (run, text) = (&self.targets.run, self.text);
         let acquire = || {
             let source = Source::parse(text)?;
@@ -232,7 +230,7 @@ impl SourceBuild<'_> {
 
 /// Fails if the wheel for `target` has the name of one that is `done` for another, and other bytes: one of the two
 /// would be installed where the other belongs.
-fn check_distinct(done: &[Done], target: Target, report: &Report) -> Result<(), BuildFailure> {
+fn check_distinct(done: &[Done], target: Target, report: &Report) -> Result<(), Failure> {
     let is_other =
         |done: &&Done| done.report.file_name == report.file_name && done.report.sha256 != report.sha256;
     let Some(other) = done.iter().find(is_other) else { return Ok(()) };
@@ -241,12 +239,12 @@ fn check_distinct(done: &[Done], target: Target, report: &Report) -> Result<(), 
         report.file_name, other.target
     );
     let hint = "its build depends on the platform and says that it does not; build for one target at a time, with an --out for each";
-    Err(Failure::new(FailureClass::WheelRefused, message).with_hint(hint).into())
+    Err(Failure::new(FailureClass::WheelRefused, message).with_hint(hint))
 }
 
 /// Fails if `name==version` was asked for and something else came out: an sdist without PKG-INFO does not
 /// tell the step what to expect.
-fn check_identity(source: &Source, report: &Report) -> Result<(), BuildFailure> {
+fn check_identity(source: &Source, report: &Report) -> Result<(), Failure> {
     let Source::Pinned { name, version } = source else { return Ok(()) };
     let same = report.name.parse().is_ok_and(|found: PackageName| found == *name)
         && report.version.parse().is_ok_and(|found: Version| found == *version);
@@ -255,8 +253,7 @@ fn check_identity(source: &Source, report: &Report) -> Result<(), BuildFailure> 
     }
     let message = format!("{name}=={version} was asked for, and its sdist built {}", report.file_name);
     Err(Failure::new(FailureClass::WheelRefused, message)
-        .with_hint("the index has the wrong sdist under this name, or its setup.py computes another version")
-        .into())
+        .with_hint("the index has the wrong sdist under this name, or its setup.py computes another version"))
 }
 
 #[cfg(test)]

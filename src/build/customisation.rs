@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::contract::{Expect, KeyValue};
 use crate::digest::Sha256;
-use crate::step::expect::Expect;
 
 /// A patch to apply before the build.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,10 +21,10 @@ pub struct Patch {
 pub struct Customisation {
     /// PEP 508 requirements to install in addition.
     pub build_requires: Vec<String>,
-    /// `KEY=VALUE` for the backend's `config_settings` (PEP 517), in order.
-    pub config_settings: Vec<String>,
-    /// `KEY=VALUE` for the backend's environment, in order.
-    pub env: Vec<String>,
+    /// For the backend's `config_settings` (PEP 517), in order.
+    pub config_settings: Vec<KeyValue>,
+    /// For the backend's environment, in order.
+    pub env: Vec<KeyValue>,
     /// Directories of tools for the backend's PATH.
     pub tool_directories: Vec<PathBuf>,
     /// Whether the wheel must hold compiled code.

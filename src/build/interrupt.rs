@@ -1,6 +1,6 @@
 //! Ctrl-C, SIGTERM and SIGHUP: whatever was started is ended, nothing half-written stays behind.
 //!
-//! One thread waits for signals and owns the ending; everybody else asks [`Interrupt::check`]
+//! The thread that waits for signals owns the ending; everybody else asks [`Interrupt::check`]
 //! between steps and starts processes through [`Interrupt::run`] only, so that there is never a
 //! child this thread does not know of. What runs elsewhere is cancelled by [`Interrupt::cancellation`].
 //! Knows nothing of what the children do.
@@ -11,18 +11,17 @@ use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI32, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-use signal_hook::iterator::Signals;
 use tokio_util::sync::CancellationToken;
 
-use super::failure::{BuildFailure, BuildFailureClass};
 use super::resolve::lines::Lines;
+use crate::contract::{Failure, FailureClass};
+use crate::scratch::removal::remove;
+use crate::signals::{FirstSignal, MoreSignals, on_first_signal};
 
 /// How long children may take to end after SIGTERM, before SIGKILL.
 const GRACE: Duration = Duration::from_secs(5);
@@ -32,8 +31,7 @@ const OWN_GRACE: Duration = Duration::from_secs(4);
 /// The state shared by the thread that waits for signals and those that build.
 #[derive(Debug, Default)]
 pub struct Interrupt {
-    /// The first signal that arrived, 0 before that.
-    signal: AtomicI32,
+    signal: FirstSignal,
     /// Cancelled with it.
     cancellation: CancellationToken,
     children: Mutex<HashSet<Pid>>,
@@ -61,36 +59,29 @@ impl Interrupt {
     /// after a signal, `run_directory` is removed and the process exits.
     pub fn install(run_directory: PathBuf) -> std::io::Result<Arc<Self>> {
         let interrupt = Arc::new(Self::default());
-        let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM])?;
         let shared = Arc::clone(&interrupt);
-        std::thread::Builder::new().name("signals".into()).spawn(move || {
-            if let Some(signal) = signals.forever().next() {
-                shared.signal.store(signal, Ordering::SeqCst);
-                shared.cancellation.cancel();
-                shared.end_children(&mut signals);
-                std::thread::sleep(OWN_GRACE);
-                // Still here: some thread waits for a peer that does not answer.
-                let _publishing = shared.publishing.lock();
-                let _ = fs_err::remove_dir_all(&run_directory);
-                std::process::exit(128 + signal);
-            }
+        on_first_signal(&interrupt.signal, move |more| {
+            shared.cancellation.cancel();
+            shared.end_children(more);
+            std::thread::sleep(OWN_GRACE);
+            // Still here: some thread waits for a peer that does not answer.
+            let _publishing = shared.publishing.lock();
+            let _ = remove(&run_directory);
+            more.exit();
         })?;
         Ok(interrupt)
     }
 
     /// The exit code the process owes a signal: 128 + its number, 130 for SIGINT.
     pub fn exit_code(&self) -> Option<u8> {
-        match self.signal.load(Ordering::SeqCst) {
-            0 => None,
-            signal => u8::try_from(128 + signal).ok(),
-        }
+        self.signal.exit_code()
     }
 
     /// Fails once a signal has arrived.
-    pub fn check(&self) -> Result<(), BuildFailure> {
+    pub fn check(&self) -> Result<(), Failure> {
         match self.exit_code() {
             None => Ok(()),
-            Some(_) => Err(BuildFailure::new(BuildFailureClass::Interrupted, "the run was interrupted")),
+            Some(_) => Err(Failure::new(FailureClass::Interrupted, "the run was interrupted")),
         }
     }
 
@@ -107,14 +98,10 @@ impl Interrupt {
 
     /// Runs `command` to its end with its standard output captured and each line of its standard
     /// error handed to `on_line`. Bytes that are not UTF-8 are replaced.
-    pub fn run(
-        &self,
-        command: &mut Command,
-        on_line: impl FnMut(&str) + Send,
-    ) -> Result<Finished, BuildFailure> {
+    pub fn run(&self, command: &mut Command, on_line: impl FnMut(&str) + Send) -> Result<Finished, Failure> {
         let program = command.get_program().to_string_lossy().into_owned();
         let failed = |what: &str, error: std::io::Error| {
-            BuildFailure::new(BuildFailureClass::LocalIo, format!("cannot {what} `{program}`: {error}"))
+            Failure::new(FailureClass::LocalIo, format!("cannot {what} `{program}`: {error}"))
         };
         let mut child = self.spawn(command.stdout(Stdio::piped()).stderr(Stdio::piped()), failed)?;
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
@@ -136,8 +123,8 @@ impl Interrupt {
     fn spawn(
         &self,
         command: &mut Command,
-        failed: impl Fn(&str, std::io::Error) -> BuildFailure,
-    ) -> Result<Child, BuildFailure> {
+        failed: impl Fn(&str, std::io::Error) -> Failure,
+    ) -> Result<Child, Failure> {
         // A group of its own: Ctrl-C in a terminal reaches it through us, once, and in order.
         command.process_group(0);
         let mut children = self.children.lock();
@@ -165,19 +152,16 @@ impl Interrupt {
     }
 
     /// SIGTERM to every child and what is in its group; SIGKILL after the grace period or a second signal.
-    fn end_children(&self, signals: &mut Signals) {
-        for &pid in self.children.lock().iter() {
-            let _ = kill_process_group(pid, Signal::TERM);
+    fn end_children(&self, more: &mut MoreSignals) {
+        self.signal_children(Signal::TERM);
+        if !more.wait(GRACE, || self.children.lock().is_empty()) {
+            self.signal_children(Signal::KILL);
         }
-        let deadline = Instant::now() + GRACE;
-        while !self.children.lock().is_empty() {
-            if Instant::now() >= deadline || signals.pending().next().is_some() {
-                for &pid in self.children.lock().iter() {
-                    let _ = kill_process_group(pid, Signal::KILL);
-                }
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(20));
+    }
+
+    fn signal_children(&self, signal: Signal) {
+        for &pid in self.children.lock().iter() {
+            let _ = kill_process_group(pid, signal);
         }
     }
 }
@@ -194,6 +178,8 @@ fn each_line(mut reader: impl Read, mut on_line: impl FnMut(&str)) {
 
 #[cfg(test)]
 mod tests {
+    use signal_hook::consts::SIGINT;
+
     use super::*;
 
     #[test]
@@ -219,11 +205,11 @@ mod tests {
     #[test]
     fn nothing_is_started_after_a_signal() {
         let interrupt = Interrupt::never();
-        interrupt.signal.store(SIGINT, Ordering::SeqCst);
+        interrupt.signal.set(SIGINT);
         let directory = tempfile::tempdir().unwrap();
         let marker = directory.path().join("started");
         let failure = interrupt.run(Command::new("touch").arg(&marker), |_| ()).unwrap_err();
-        assert_eq!(failure.class, BuildFailureClass::Interrupted);
+        assert_eq!(failure.class, FailureClass::Interrupted);
         assert!(!marker.exists());
         assert_eq!(interrupt.exit_code(), Some(130));
     }

@@ -22,7 +22,6 @@ mod targets;
 mod wheel_cache;
 
 pub use command::build;
-pub use failure::{BuildFailure, BuildFailureClass};
 pub use options::BuildOptions;
 pub use results::{BuildSummary, SourceResult, SourceStatus};
 pub use settings::index_settings::IndexFlags;

@@ -6,13 +6,11 @@ use std::path::PathBuf;
 use pep508_rs::{Requirement, VerbatimUrl};
 
 use super::customisation::{Customisation, Patch};
-use super::failure::{BuildFailure, BuildFailureClass};
 use super::inputs::sdists::Sdists;
 use super::settings::index_settings::IndexFlags;
 use super::targets::placement::RemotePlacement;
+use crate::contract::{Expect, Failure, FailureClass, Flag, KeyValue, SandboxMode};
 use crate::platform::{Glibc, Target};
-use crate::sandbox::Mode;
-use crate::step::expect::Expect;
 
 /// What the user wants done with every source.
 #[derive(Clone, Debug)]
@@ -52,7 +50,7 @@ pub struct BuildOptions {
     /// The newest glibc wheels may need.
     pub glibc: Option<Glibc>,
     /// How much isolation there must be.
-    pub sandbox: Mode,
+    pub sandbox: SandboxMode,
     /// Seconds a backend may take.
     pub timeout: Option<u64>,
     /// How many sources are built at a time.
@@ -73,18 +71,13 @@ pub struct BuildOptions {
 
 impl BuildOptions {
     /// What they change about the builds of the sources.
-    pub(super) fn customisation(&self, sdists: &Sdists) -> Result<Customisation, BuildFailure> {
+    pub(super) fn customisation(&self, sdists: &Sdists) -> Result<Customisation, Failure> {
         for requirement in &self.build_requires {
             if let Err(error) = requirement.parse::<Requirement<VerbatimUrl>>() {
                 return Err(invalid(format!("--build-requires `{requirement}`: {}", error.message)));
             }
         }
-        for (flag, values) in [("--config-setting", &self.config_settings), ("--env", &self.env)] {
-            if let Some(value) = values.iter().find(|value| !value.contains('=')) {
-                return Err(invalid(format!("{flag} `{value}` is not of the form KEY=VALUE")));
-            }
-        }
-        let patch = |path: &PathBuf| -> Result<Patch, BuildFailure> {
+        let patch = |path: &PathBuf| -> Result<Patch, Failure> {
             let path = fs_err::canonicalize(path)?;
             let bytes = fs_err::read(&path)?;
             let touches_pyproject = bytes.windows(14).any(|window| window == b"pyproject.toml");
@@ -92,8 +85,8 @@ impl BuildOptions {
         };
         Ok(Customisation {
             build_requires: self.build_requires.clone(),
-            config_settings: self.config_settings.clone(),
-            env: self.env.clone(),
+            config_settings: key_values(Flag::ConfigSetting, &self.config_settings)?,
+            env: key_values(Flag::Env, &self.env)?,
             tool_directories: self.tool_directories.clone(),
             expect: self.expect,
             patches: self.patches.iter().map(patch).collect::<Result<_, _>>()?,
@@ -102,6 +95,13 @@ impl BuildOptions {
     }
 }
 
-fn invalid(message: String) -> BuildFailure {
-    BuildFailure::new(BuildFailureClass::InvalidSource, message)
+fn key_values(flag: Flag, texts: &[String]) -> Result<Vec<KeyValue>, Failure> {
+    let parse = |text: &String| {
+        text.parse().map_err(|_| invalid(format!("--{} `{text}` is not of the form KEY=VALUE", flag.name())))
+    };
+    texts.iter().map(parse).collect()
+}
+
+fn invalid(message: String) -> Failure {
+    Failure::new(FailureClass::InvalidSource, message)
 }

@@ -4,10 +4,9 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::failure::BuildFailure;
 use super::index::credentials::redact_urls;
+use crate::contract::{Failure, Report};
 use crate::platform::Target;
-use crate::step::report::Report;
 
 /// How a source ended for a target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -39,7 +38,7 @@ pub struct SourceResult {
     /// The target it was built for, if that is another one.
     pub shared_from: Option<Target>,
     /// Why it has no wheel.
-    pub failure: Option<BuildFailure>,
+    pub failure: Option<Failure>,
     /// Wall-clock seconds.
     pub seconds: f64,
     /// Whether a different file of that name was replaced.
@@ -49,7 +48,7 @@ pub struct SourceResult {
 
 impl SourceResult {
     /// A source that failed.
-    pub fn failed(source: &str, target: Target, failure: BuildFailure, seconds: f64) -> Self {
+    pub fn failed(source: &str, target: Target, failure: Failure, seconds: f64) -> Self {
         Self {
             source: redact_urls(source),
             target,
@@ -70,7 +69,7 @@ pub struct BuildSummary {
     /// In the order of the sources, and for each in that of the targets.
     pub results: Vec<SourceResult>,
     /// What went wrong with the lock file after the builds.
-    pub lock_failure: Option<BuildFailure>,
+    pub lock_failure: Option<Failure>,
     /// The exit code owed to a signal.
     pub interrupted: Option<u8>,
 }

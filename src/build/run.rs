@@ -6,7 +6,6 @@ use std::sync::{Arc, OnceLock};
 
 use super::cache::Cache;
 use super::customisation::Customisation;
-use super::failure::{BuildFailure, BuildFailureClass};
 use super::index::credentials::Credentials;
 use super::index::download::Downloads;
 use super::index::http::Http;
@@ -24,6 +23,7 @@ use super::steps::executor::{ConnectExecutor, Executor, ExecutorSurroundings};
 use super::targets::destination::{Destination, destinations};
 use super::targets::placement::Placement;
 use super::wheel_cache::WheelCache;
+use crate::contract::{Failure, FailureClass};
 use crate::packaging::interpreter::{Interpreter, InterpreterError};
 
 /// Everything the sources and targets of a run share.
@@ -55,7 +55,7 @@ impl Run {
     pub(super) fn new(
         options: BuildOptions,
         connect: ConnectExecutor,
-    ) -> Result<(Self, Vec<Destination>), BuildFailure> {
+    ) -> Result<(Self, Vec<Destination>), Failure> {
         let cache = Arc::new(Cache::open(&options.cache_directory)?);
         let interrupt = Interrupt::install(cache.run_directory().to_owned())?;
         let local = Interpreter::find(&options.python, cache.root());
@@ -97,7 +97,7 @@ impl Run {
     }
 
     /// uv, looked for when it is first needed.
-    pub(super) fn uv(&self) -> Result<&Uv, BuildFailure> {
+    pub(super) fn uv(&self) -> Result<&Uv, Failure> {
         if let Some(uv) = self.uv.get() {
             return Ok(uv);
         }
@@ -141,8 +141,8 @@ fn visible_paths(options: &BuildOptions, local: Option<&Interpreter>) -> Vec<Pat
     executable.into_iter().chain(prefix).chain(options.tool_directories.iter().cloned()).collect()
 }
 
-impl From<&InterpreterError> for BuildFailure {
+impl From<&InterpreterError> for Failure {
     fn from(error: &InterpreterError) -> Self {
-        Self::new(BuildFailureClass::InvalidSource, error.to_string())
+        Self::new(FailureClass::InvalidSource, error.to_string())
     }
 }

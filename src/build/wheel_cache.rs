@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::cache::Cache;
-use super::failure::BuildFailure;
 use super::index::download::check_file_name;
 use super::inputs::sdists::Sdists;
 use super::interrupt::Interrupt;
+use crate::contract::{Failure, Report};
 use crate::digest::Sha256;
-use crate::step::report::Report;
+use crate::scratch::file::{self, FileAccess};
 
 /// The built wheels of the cache.
 #[derive(Debug)]
@@ -42,8 +42,8 @@ impl WheelCache {
         &self,
         report: &Report,
         sdists: &Sdists,
-        fetch: impl FnOnce(&Path) -> Result<(), BuildFailure>,
-    ) -> Result<PathBuf, BuildFailure> {
+        fetch: impl FnOnce(&Path) -> Result<(), Failure>,
+    ) -> Result<PathBuf, Failure> {
         check_file_name(&report.file_name)?;
         let directory = self.cache.wheel(report.sha256);
         let wheel = directory.join(&report.file_name);
@@ -52,8 +52,6 @@ impl WheelCache {
             let fetched = self.cache.temporary_directory()?;
             fetch(&fetched.path().join(&report.file_name))?;
             self.cache.publish_directory(fetched.path(), &directory)?;
-            // It has moved away; there is nothing left to remove.
-            let _ = fetched.keep();
         }
         Ok(wheel)
     }
@@ -66,7 +64,7 @@ pub fn publish(
     out: &Path,
     sdists: &Sdists,
     interrupt: &Interrupt,
-) -> Result<(PathBuf, Published), BuildFailure> {
+) -> Result<(PathBuf, Published), Failure> {
     fs_err::create_dir_all(out)?;
     let out = fs_err::canonicalize(out)?;
     let destination = out.join(wheel.file_name().unwrap_or_default());
@@ -78,12 +76,10 @@ pub fn publish(
         Ok(_) => Published::Replaced,
     };
     interrupt.publishing(|| -> std::io::Result<()> {
-        let temporary = tempfile::Builder::new().prefix(".crosswheel-").tempfile_in(&out)?.into_temp_path();
-        fs_err::copy(wheel, &temporary)?;
-        // Temporary files are private; a wheel is as public as the step made it.
-        let mode = fs_err::metadata(wheel)?.permissions().mode() & 0o777;
-        fs_err::set_permissions(&temporary, std::fs::Permissions::from_mode(mode))?;
-        temporary.persist(&destination).map_err(|error| error.error)
+        let mut wheel = fs_err::File::open(wheel)?;
+        // It is as public as the step made it.
+        let mode = wheel.metadata()?.permissions().mode() & 0o777;
+        file::write_from(&destination, &mut wheel, FileAccess::Mode(mode))
     })?;
     Ok((destination, published))
 }

@@ -7,17 +7,15 @@ use clap::Args;
 use serde::Serialize;
 
 use super::executor::{Embedded, Executor};
+use super::exit_codes::Subcommand;
 use super::output::{complain, print};
 use super::remote::RemoteArguments;
-use crate::build::{
-    BuildFailure, BuildFailureClass, BuildOptions, IndexFlags, SettingsLayer, SourceResult, SourceStatus,
-    build,
-};
+use super::sourced::Sourced;
+use crate::build::{BuildOptions, IndexFlags, SettingsLayer, SourceResult, SourceStatus, build};
+use crate::contract::{CompilerKind, Expect, Failure, FailureClass, SandboxMode};
+use crate::deadline::LONGEST_SECONDS;
 use crate::platform::{Arch, Glibc, Target};
-use crate::sandbox::Mode;
 use crate::server::settings::CrossCc;
-use crate::step::expect::Expect;
-use crate::step::report::CompilerKind;
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -42,25 +40,11 @@ Examples:
 Indexes and credentials come from the flags, from UV_DEFAULT_INDEX, UV_INDEX, UV_FIND_LINKS and
 UV_OFFLINE, from PIP_INDEX_URL, PIP_EXTRA_INDEX_URL, PIP_FIND_LINKS, PIP_NO_INDEX and PIP_CONSTRAINT,
 from uv.toml and from pip.conf, in this order; logins also from UV_INDEX_<NAME>_USERNAME/_PASSWORD and
-~/.netrc. Answers of indexes are reused for 10 minutes (--refresh: not at all; --offline: forever).
-
-Exit codes (of the first source that failed, in the order given):
-   0  every wheel was built
-   1  a local file cannot be read or written
-   2  a SOURCE or another argument makes no sense
-  10  missing build requirement             18  archive refused
-  11  missing system header or library      19  wheel refused
-  12  missing compiler or tool              20  backend error
-  13  network access during build           21  fetch failed: not found, network, hash mismatch
-  14  backend drift / invalid metadata      22  build requirements cannot be resolved
-  15  requires newer Python                 23  lock drift
-  16  out of memory or killed               24  requirement cycle
-  17  timeout                               25  execution failed: no executor, or it could not run the step
- 129, 130, 143  ended by SIGHUP, SIGINT, SIGTERM";
+~/.netrc. Answers of indexes are reused for 10 minutes (--refresh: not at all; --offline: forever).";
 
 /// Build wheels from sdists: fetch, resolve build requirements, build each in isolation, verify.
 #[derive(Args)]
-#[command(after_long_help = AFTER_HELP)]
+#[command(after_long_help = format!("{AFTER_HELP}\n\n{}", Subcommand::Build.help()))]
 pub struct BuildArguments {
     /// An sdist file, an http(s) or file URL (optionally ending in #sha256=...), or name==version
     #[arg(value_name = "SOURCE", required = true)]
@@ -130,15 +114,8 @@ pub struct BuildArguments {
     #[arg(long = "target", value_name = "TARGET", help_heading = "Builds")]
     targets: Vec<Target>,
 
-    /// Root file system in which the builds for a target run, without --remote [default: rootfs/TARGET in the cache directory]. Several in the variable: separated by ;
-    #[arg(
-        long,
-        value_name = "TARGET=DIR",
-        env = "CROSSWHEEL_ROOTFS",
-        value_delimiter = ';',
-        help_heading = "Builds"
-    )]
-    rootfs: Vec<String>,
+    #[command(flatten)]
+    roots: Sourced<RootArguments>,
 
     /// Build on every target, also what is taken to come out the same and is otherwise built once
     #[arg(long, help_heading = "Builds")]
@@ -185,10 +162,10 @@ pub struct BuildArguments {
 
     /// Isolation of the builds
     #[arg(long, value_name = "MODE", value_enum, default_value_t, help_heading = "Builds")]
-    sandbox: Mode,
+    sandbox: SandboxMode,
 
     /// Seconds each backend may take
-    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..), help_heading = "Builds")]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=LONGEST_SECONDS), help_heading = "Builds")]
     timeout: Option<u64>,
 
     #[command(flatten)]
@@ -201,6 +178,20 @@ pub struct BuildArguments {
     /// Show the output of the backends
     #[arg(long, short)]
     verbose: bool,
+}
+
+/// Where builds run that are not for this machine.
+#[derive(Args)]
+struct RootArguments {
+    /// Root file system in which the builds for a target run, without --remote [default: rootfs/TARGET in the cache directory]. Several in the variable: separated by ;
+    #[arg(
+        long,
+        value_name = "TARGET=DIR",
+        env = "CROSSWHEEL_ROOTFS",
+        value_delimiter = ';',
+        help_heading = "Builds"
+    )]
+    rootfs: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -252,7 +243,7 @@ pub fn run(arguments: BuildArguments) -> ExitCode {
 }
 
 /// What to do, and the executor that is to do it, not yet reached.
-fn prepare(arguments: BuildArguments) -> Result<(BuildOptions, Executor), BuildFailure> {
+fn prepare(arguments: BuildArguments) -> Result<(BuildOptions, Executor), Failure> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let jobs = arguments.jobs.map_or(cores, usize::from);
     let cache_directory = super::directories::cache_directory(arguments.cache_dir).map_err(invalid)?;
@@ -302,8 +293,8 @@ fn prepare(arguments: BuildArguments) -> Result<(BuildOptions, Executor), BuildF
         patches: arguments.patch,
         patch_strip: arguments.patch_strip,
         targets: distinct(&arguments.targets),
-        roots: roots(&arguments.rootfs).map_err(invalid)?,
-        roots_of_this_run: !is_of_variable(&arguments.rootfs),
+        roots: roots(&arguments.roots.given.rootfs).map_err(invalid)?,
+        roots_of_this_run: arguments.roots.by_flag,
         cross_compiler,
         glibc: arguments.glibc,
         sandbox: arguments.sandbox,
@@ -338,11 +329,6 @@ fn cross_cc(text: &str) -> Option<CrossCc> {
     }
 }
 
-/// Whether these values of `--rootfs` are what the variable says, which is there for any run.
-fn is_of_variable(texts: &[String]) -> bool {
-    std::env::var("CROSSWHEEL_ROOTFS").is_ok_and(|variable| variable.split(';').eq(texts))
-}
-
 /// `TARGET=DIR`, one for each target.
 fn roots(texts: &[String]) -> Result<Vec<(Target, PathBuf)>, String> {
     let mut roots: Vec<(Target, PathBuf)> = Vec::new();
@@ -360,8 +346,8 @@ fn roots(texts: &[String]) -> Result<Vec<(Target, PathBuf)>, String> {
     Ok(roots)
 }
 
-fn invalid(message: String) -> BuildFailure {
-    BuildFailure::new(BuildFailureClass::InvalidSource, message)
+fn invalid(message: String) -> Failure {
+    Failure::new(FailureClass::InvalidSource, message)
 }
 
 /// Says of which target it is if there are several.
@@ -415,7 +401,7 @@ fn remarks(result: &SourceResult) -> String {
 }
 
 /// What a failure has to say beyond its message.
-fn details(failure: &BuildFailure) -> Vec<String> {
+fn details(failure: &Failure) -> Vec<String> {
     let mut lines: Vec<String> = failure.evidence.iter().map(|line| format!("        | {line}")).collect();
     lines.extend(failure.hint.iter().map(|hint| format!("        hint: {hint}")));
     lines

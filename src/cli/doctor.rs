@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
+use super::exit_codes::{self, Subcommand};
 use super::failure_text;
 use super::output::{complain, print, print_finding};
 use crate::doctor::{BinfmtRegistration, examine, mount_overlay_in_new_namespace, register_binfmt};
@@ -13,7 +14,7 @@ use crate::platform::Arch;
 
 /// Check this host: Pythons, compilers, uv, namespaces, overlayfs, emulation, disk.
 #[derive(Args)]
-#[command(after_long_help = "\
+#[command(after_long_help = format!("\
 Examples:
   crosswheel doctor
   crosswheel doctor --register-binfmt
@@ -21,8 +22,7 @@ Examples:
 
 Emulated pools of `crosswheel serve` need no registration with the kernel on Linux 6.7 and newer.
 
-Exit codes: 0 if wheels can be built (or the emulator is registered), 1 if something must be mended first, 2 for
-architectures that crosswheel does not know.")]
+{}", Subcommand::Doctor.help()))]
 pub struct DoctorArguments {
     /// The cache whose disk is looked at [default: crosswheel in the user's cache directory]
     #[arg(long, value_name = "DIR", env = "CROSSWHEEL_CACHE_DIR")]
@@ -46,7 +46,7 @@ pub fn run(arguments: DoctorArguments) -> ExitCode {
             Ok(()) => ExitCode::SUCCESS,
             Err(reason) => {
                 complain(&reason);
-                ExitCode::FAILURE
+                ExitCode::from(exit_codes::FAILED)
             }
         };
     }
@@ -65,7 +65,7 @@ pub fn run(arguments: DoctorArguments) -> ExitCode {
         findings.iter().for_each(print_finding);
         print(if ok { "\nThis host can build wheels." } else { "\nThis host cannot build wheels yet." });
     }
-    if ok { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if ok { ExitCode::SUCCESS } else { ExitCode::from(exit_codes::FAILED) }
 }
 
 fn register(arch: &str, json: bool) -> ExitCode {

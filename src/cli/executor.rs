@@ -9,14 +9,13 @@ use parking_lot::Mutex;
 use tokio::runtime::{Handle, Runtime};
 
 use super::remote::Remote;
-use crate::build::{
-    BuildFailure, BuildFailureClass, ConnectExecutor, ConnectedExecutor, ExecutorSurroundings,
-};
+use crate::build::{ConnectExecutor, ConnectedExecutor, ExecutorSurroundings};
 use crate::cas::{BlobStore, RemoteStore, StoreError};
 use crate::client::{Client, ClientError, ClientSettings};
+use crate::contract::{Failure, FailureClass, SandboxMode};
 use crate::platform::{Arch, Target};
 use crate::remote::{connect, in_process};
-use crate::sandbox::{Mode, OwnExecutable};
+use crate::sandbox::OwnExecutable;
 use crate::server::settings::{CrossCc, Embedding, PoolSettings, Settings};
 use crate::server::{Host, HostError};
 
@@ -43,7 +42,7 @@ enum Kind {
 pub struct Embedded {
     /// The cache directory: its store is below it, and steps keep there what they share.
     pub cache: PathBuf,
-    pub sandbox: Mode,
+    pub sandbox: SandboxMode,
     /// How many steps run at a time.
     pub slots: usize,
     /// The compiler of this machine for steps that are emulated; what is in their root file systems if `None`.
@@ -52,13 +51,13 @@ pub struct Embedded {
 
 impl Executor {
     /// A host within this process, to be started.
-    pub fn embedded(settings: Embedded) -> Result<Self, BuildFailure> {
+    pub fn embedded(settings: Embedded) -> Result<Self, Failure> {
         let host = Arc::default();
         Ok(Self { runtime: runtime()?, kind: Kind::Embedded { settings, host } })
     }
 
     /// A server somewhere, to be reached.
-    pub fn remote(remote: Remote) -> Result<Self, BuildFailure> {
+    pub fn remote(remote: Remote) -> Result<Self, Failure> {
         Ok(Self { runtime: runtime()?, kind: Kind::Remote(remote) })
     }
 
@@ -96,7 +95,7 @@ impl Executor {
     }
 }
 
-fn runtime() -> Result<Runtime, BuildFailure> {
+fn runtime() -> Result<Runtime, Failure> {
     Ok(tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?)
 }
 
@@ -104,7 +103,7 @@ fn start(
     runtime: &Handle,
     embedded: &Embedded,
     surroundings: ExecutorSurroundings,
-) -> Result<(Host, ConnectedExecutor), BuildFailure> {
+) -> Result<(Host, ConnectedExecutor), Failure> {
     let (host, refused) = start_with_what_works(runtime, embedded, surroundings)?;
     let store: Arc<dyn BlobStore> = host.store();
     // What the channel starts runs on it.
@@ -124,7 +123,7 @@ fn start_with_what_works(
     runtime: &Handle,
     embedded: &Embedded,
     mut surroundings: ExecutorSurroundings,
-) -> Result<(Host, Vec<(Target, BuildFailure)>), BuildFailure> {
+) -> Result<(Host, Vec<(Target, Failure)>), Failure> {
     let mut refused = Vec::new();
     loop {
         let error = match start_host(runtime, embedded, &surroundings)? {
@@ -137,7 +136,7 @@ fn start_with_what_works(
                 let (target, _) = surroundings.roots.remove(index);
                 let error = crate::remote::describe(&error);
                 let message = format!("the executor takes no builds for {target}: {error}");
-                refused.push((target, BuildFailure::new(BuildFailureClass::ExecutionFailed, message)));
+                refused.push((target, Failure::new(FailureClass::ExecutionFailed, message)));
             }
             None => return Err(unavailable(&error)),
         }
@@ -150,7 +149,7 @@ fn start_host(
     runtime: &Handle,
     embedded: &Embedded,
     surroundings: &ExecutorSurroundings,
-) -> Result<Result<Host, HostError>, BuildFailure> {
+) -> Result<Result<Host, HostError>, Failure> {
     let own_executable = OwnExecutable::running()?;
     for number in 1..=MOST_STORES {
         let store = match number {
@@ -165,14 +164,14 @@ fn start_host(
     }
     let cache = embedded.cache.display();
     let message = format!("{MOST_STORES} builds are running with the cache directory {cache}");
-    Err(BuildFailure::new(BuildFailureClass::ExecutionFailed, message))
+    Err(Failure::new(FailureClass::ExecutionFailed, message))
 }
 
 fn settings(
     embedded: &Embedded,
     store: &Path,
     surroundings: &ExecutorSurroundings,
-) -> Result<Settings, BuildFailure> {
+) -> Result<Settings, Failure> {
     let visible_host_paths = surroundings.visible_paths.clone();
     let embedding = Embedding { cache: embedded.cache.clone(), visible_host_paths };
     let mut settings = Settings::embedded(store, embedding).map_err(|error| unavailable(&error))?;
@@ -200,18 +199,18 @@ fn pool((target, root): &(Target, PathBuf), embedded: &Embedded) -> PoolSettings
     }
 }
 
-fn unavailable(error: &dyn std::error::Error) -> BuildFailure {
+fn unavailable(error: &dyn std::error::Error) -> Failure {
     let message = format!("the executor cannot start: {}", crate::remote::describe(error));
-    BuildFailure::new(BuildFailureClass::ExecutionFailed, message)
+    Failure::new(FailureClass::ExecutionFailed, message)
 }
 
-fn reach(runtime: &Handle, remote: Remote) -> Result<Client, BuildFailure> {
+fn reach(runtime: &Handle, remote: Remote) -> Result<Client, Failure> {
     let Remote { connection, instance_name, patience, placement: _ } = remote;
     let address = connection.address.clone();
-    let unreachable = |error: ClientError| BuildFailure::from(error).within(&address);
+    let unreachable = |error: ClientError| Failure::from(error).within(&address);
     let channel = runtime
         .block_on(connect(&connection))
-        .map_err(|error| BuildFailure::new(BuildFailureClass::ExecutionFailed, error.to_string()))?;
+        .map_err(|error| Failure::new(FailureClass::ExecutionFailed, error.to_string()))?;
     let capabilities = Client::capabilities(runtime, &channel, &instance_name).map_err(unreachable)?;
     let store = RemoteStore::new(runtime.clone(), channel.clone(), &instance_name, &capabilities)
         .with_patience(patience);

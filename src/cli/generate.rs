@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
+use super::exit_codes;
 use super::failure_text;
 use super::output::{complain, print};
 use crate::starlark::{
@@ -26,7 +27,7 @@ enum What {
 
 /// Write a Bazel package: platforms, what places builds on them, and rules that build wheels.
 #[derive(Args)]
-#[command(after_long_help = "\
+#[command(after_long_help = format!("\
 Examples:
   crosswheel generate bazel --out platforms
   crosswheel generate bazel --out platforms --platform linux_amd64,libc=glibc-2.36 \\
@@ -42,18 +43,14 @@ A model says the same as the flags:
   name = \"arm64_linux\"
   libc = \"glibc-2.36\"
   python = [\"3.11\"]
-  exec-properties = { Pool = \"wheels\" }
+  exec-properties = {{ Pool = \"wheels\" }}
 
 Properties take the place of the generated ones of the same name (in any case, and ISA that of
 Arch). With libc=musl, only pure wheels are built so far.
 
 The README.md that is written with them says how a workspace takes the files in.
 
-Exit codes:
-  0  the files are there, or with --check: are as they would be written
-  1  --check found differences; or something could not be read or written
-  2  the command line or the model makes no sense, or a file that was not generated is in the way (BUILD, too:
-     Bazel would read BUILD.bazel instead)")]
+{}", exit_codes::Subcommand::Generate.help()))]
 struct BazelArguments {
     /// The package's directory; other files in it are left alone
     #[arg(long, value_name = "DIR")]
@@ -139,7 +136,7 @@ fn generate(arguments: BazelArguments) -> Result<ExitCode, Problem> {
     if !json {
         complain("error: the files are not what would be generated; without --check, they will be");
     }
-    Ok(ExitCode::FAILURE)
+    Ok(ExitCode::from(exit_codes::FAILED))
 }
 
 /// What to generate: flags win over the file, and the directory knows its package if nobody says.

@@ -5,6 +5,7 @@ mod command_line;
 mod directories;
 mod doctor;
 mod executor;
+pub mod exit_codes;
 mod failure_text;
 mod generate;
 mod output;
@@ -13,7 +14,7 @@ mod rootfs;
 mod sandbox_init;
 mod sandbox_run;
 mod serve;
-mod signals;
+mod sourced;
 mod store;
 mod wheel;
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::Args;
 
 use crate::build::RemotePlacement;
+use crate::deadline::LONGEST_SECONDS;
 use crate::remote::{Address, ConnectSettings, Header};
 
 /// Where builds run, if not here.
@@ -44,7 +45,7 @@ pub struct RemoteArguments {
     remote_property: Vec<String>,
 
     /// Seconds for which a server that has gone away is waited for
-    #[arg(long, value_name = "SECONDS", default_value_t = 60, env = "CROSSWHEEL_REMOTE_PATIENCE")]
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, env = "CROSSWHEEL_REMOTE_PATIENCE", value_parser = clap::value_parser!(u64).range(..=LONGEST_SECONDS))]
     remote_patience: u64,
 }
 

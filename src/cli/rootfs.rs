@@ -10,29 +10,27 @@ use clap::{Args, Subcommand, ValueEnum};
 use indicatif::HumanBytes;
 use serde_json::json;
 
-use super::failure_text::{HOST, complaint, print_json, usage};
+use super::exit_codes;
+use super::failure_text::{internal, print_json, usage};
 use super::output::{complain, print, print_finding};
-use super::signals::{end_on_signals, exit_code_of};
+use crate::contract::ErrorKind;
 use crate::emulation::{EmulationHost, EmulationObstacle, EmulationSupport};
 use crate::platform::{Arch, Target};
 use crate::rootfs::{
     CreatedRootfs, Debian, RootfsCheck, RootfsError, RootfsRequest, RootfsSource, check, create, packages,
 };
+use crate::signals::{FirstSignal, MoreSignals, on_first_signal};
 
 /// Make and check root file systems, which actions of other architectures run in.
 #[derive(Args)]
-#[command(after_long_help = "\
+#[command(after_long_help = format!("\
 Examples:
   crosswheel rootfs create
   crosswheel rootfs create --arch amd64 --suite trixie --include libffi-dev,zlib1g-dev /srv/roots/amd64
   crosswheel rootfs create --from image-layout:latest --force
   crosswheel rootfs check /srv/roots/amd64 --json
 
-Exit codes:
-   0  the root was made, and wheels can be built in it
-   1  it could not be made, or not even pure wheels can be built in it
-   2  the command line makes no sense
- 130  interrupted by Ctrl-C (128 + the signal's number)")]
+{}", exit_codes::Subcommand::Rootfs.help()))]
 pub struct RootfsArguments {
     #[command(subcommand)]
     command: RootfsCommand,
@@ -155,12 +153,14 @@ fn run_create(arguments: CreateArguments, destination: PathBuf, json: bool) -> E
     let request = RootfsRequest { arch: arguments.arch.into(), source, destination, force: arguments.force };
     let interrupted = Arc::new(AtomicBool::new(false));
     let to_set = Arc::clone(&interrupted);
-    let signal = match end_on_signals(GRACE, move || to_set.store(true, Ordering::SeqCst)) {
-        Ok(signal) => signal,
-        Err(error) => {
-            return super::failure_text::internal(json, &format!("cannot listen for signals: {error}"));
-        }
+    let signal = FirstSignal::default();
+    let end = move |more: &mut MoreSignals| {
+        to_set.store(true, Ordering::SeqCst);
+        more.wait(GRACE, || false);
     };
+    if let Err(error) = on_first_signal(&signal, end) {
+        return internal(json, &format!("cannot listen for signals: {error}"));
+    }
     let started = Instant::now();
     match create(&request, &host_support, &interrupted, &complain) {
         Ok(created) => {
@@ -183,7 +183,7 @@ fn run_create(arguments: CreateArguments, destination: PathBuf, json: bool) -> E
         }
         Err(RootfsError::Interrupted) => {
             fail(json, "interrupted; nothing is left of it", None);
-            ExitCode::from(exit_code_of(signal.load(Ordering::SeqCst)))
+            ExitCode::from(signal.exit_code().unwrap_or(exit_codes::FAILED))
         }
         Err(error) => fail(json, &error.to_string(), error.hint()),
     }
@@ -191,19 +191,17 @@ fn run_create(arguments: CreateArguments, destination: PathBuf, json: bool) -> E
 
 fn fail(json: bool, message: &str, hint: Option<String>) -> ExitCode {
     if json {
-        let mut document = complaint(HOST, message);
-        document["error"]["hint"] = json!(hint);
-        print_json(&document);
+        print_json(&json!({ "error": { "kind": ErrorKind::Host, "message": message, "hint": hint } }));
     }
     complain(&format!("error: {message}"));
     if let Some(hint) = hint {
         complain(&format!("hint: {hint}"));
     }
-    ExitCode::FAILURE
+    ExitCode::from(exit_codes::FAILED)
 }
 
 fn exit_code(check: &RootfsCheck) -> ExitCode {
-    if check.is_usable() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    ExitCode::from(if check.is_usable() { exit_codes::SUCCESS } else { exit_codes::FAILED })
 }
 
 fn document(check: &RootfsCheck) -> serde_json::Value {

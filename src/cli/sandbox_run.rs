@@ -9,7 +9,9 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use super::output::complain;
-use crate::sandbox::{Bind, Mode, Outcome, OwnExecutable, RootFileSystem, Sandbox, SandboxError, Spec};
+use crate::contract::SandboxMode;
+use crate::deadline::{self, LONGEST_SECONDS};
+use crate::sandbox::{Bind, Outcome, OwnExecutable, RootFileSystem, Sandbox, SandboxError, Spec};
 
 /// Exits with the code of the command, with 128 and the number of the signal that ended it, with 124 when its
 /// time was up, and with 125 when it could not be run.
@@ -17,7 +19,7 @@ use crate::sandbox::{Bind, Mode, Outcome, OwnExecutable, RootFileSystem, Sandbox
 pub(super) struct Arguments {
     /// How much of a sandbox to insist on.
     #[arg(long, value_enum, default_value_t)]
-    sandbox: Mode,
+    sandbox: SandboxMode,
     /// Show a host directory, read-only, at another path.
     #[arg(long, value_name = "HOST:INSIDE")]
     bind: Vec<String>,
@@ -37,7 +39,7 @@ pub(super) struct Arguments {
     #[arg(long)]
     network: bool,
     /// Kill the command and all it started after this time.
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(..=LONGEST_SECONDS))]
     timeout: Option<u64>,
     /// The command and its arguments.
     #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
@@ -97,8 +99,8 @@ fn run_in_sandbox(arguments: Arguments) -> Result<u8, NotRun> {
         stderr: Some(io::stderr().as_fd().try_clone_to_owned()?),
         network: arguments.network,
     })?;
-    let deadline =
-        arguments.timeout.and_then(|seconds| Instant::now().checked_add(Duration::from_secs(seconds)));
+    let timeout = arguments.timeout.map(Duration::from_secs);
+    let deadline = timeout.map(|timeout| deadline::after(Instant::now(), timeout));
     let exit = tree.wait(deadline)?;
     Ok(match exit.outcome {
         _ if exit.timed_out => 124,

@@ -6,18 +6,19 @@ use std::process::ExitCode;
 
 use clap::{Arg, ArgAction, ArgMatches, Args, FromArgMatches};
 use tokio::runtime::Runtime;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
+use super::exit_codes::Subcommand;
 use super::failure_text;
 use super::output::print;
 use crate::sandbox::OwnExecutable;
 use crate::server::settings::{ENTRIES, Entry, Layers, LogFormat, Settings, SettingsError, about};
 use crate::server::{Address, Host, HostError, HttpServer, Summary};
+use crate::signals::{each_signal, exit_code};
 
 /// Serve the Remote Execution API on this machine: cache, execution, and the workers.
 #[derive(Args)]
-#[command(after_long_help = "\
+#[command(after_long_help = format!("\
 Every setting can be given in three places, the first of which wins: as a flag, as an environment variable
 (CROSSWHEEL_MAX_BYTES for --max-bytes), and in a TOML file under the name of the flag without the dashes. Several
 values are separated by `,` in CROSSWHEEL_LISTEN and by `;` in CROSSWHEEL_POOL, and are arrays in the file; there a
@@ -27,7 +28,7 @@ pool is a table, too:
   [[pool]]
   name = \"native\"
   slots = 4
-  properties = { python = [\"3.11\", \"3.12\"] }
+  properties = {{ python = [\"3.11\", \"3.12\"] }}
 
 Examples:
   crosswheel serve
@@ -36,8 +37,7 @@ Examples:
   crosswheel serve --config /etc/crosswheel.toml --print-config
   crosswheel serve --listen 127.0.0.1:0 --http-listen off --json
 
-Exit codes: 0 after SIGTERM or Ctrl-C once nothing runs any more, 1 if this machine is at fault, 2 if the settings
-make no sense, 130 or 143 after a second signal, which kills what still runs.")]
+{}", Subcommand::Serve.help()))]
 pub struct ServeArguments {
     #[command(flatten)]
     settings: SettingArguments,
@@ -107,7 +107,7 @@ pub fn run(arguments: ServeArguments) -> ExitCode {
     runtime.shutdown_background();
     match ended {
         Ok(End::Calm) => ExitCode::SUCCESS,
-        Ok(End::Killed(signal)) => ExitCode::from(128 + signal),
+        Ok(End::Killed(signal)) => ExitCode::from(exit_code(signal)),
         Err(error) => failure_text::internal(json, &error.to_string()),
     }
 }
@@ -147,11 +147,11 @@ enum End {
     /// Nothing was running any more.
     Calm,
     /// By a second signal, of this number.
-    Killed(u8),
+    Killed(i32),
 }
 
 async fn serve(settings: &Settings, json: bool) -> Result<End, HostError> {
-    let mut signals = Signals::new().map_err(|source| HostError::Io { doing: "wait for signals", source })?;
+    let mut signals = each_signal().map_err(|source| HostError::Io { doing: "wait for signals", source })?;
     let own_executable = OwnExecutable::running()
         .map_err(|source| HostError::Io { doing: "find our own executable", source })?;
     let host = Host::start(settings, own_executable).await?;
@@ -166,7 +166,7 @@ async fn serve(settings: &Settings, json: bool) -> Result<End, HostError> {
     } else {
         print(&start.to_text());
     }
-    signals.next().await;
+    signals.recv().await;
     // Whoever connects from now on finds another server, or an error to retry upon.
     drop(listening);
     tracing::info!(
@@ -175,31 +175,8 @@ async fn serve(settings: &Settings, json: bool) -> Result<End, HostError> {
         "ending: waiting for running actions; a second signal kills them"
     );
     let mut killed = None;
-    host.stop(settings.shutdown_grace, async { killed = Some(signals.next().await) }).await?;
+    host.stop(settings.shutdown_grace, async { killed = signals.recv().await }).await?;
     Ok(killed.map_or(End::Calm, End::Killed))
-}
-
-const SIGTERM: u8 = 15;
-const SIGINT: u8 = 2;
-
-/// The signals that end a server.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    fn new() -> io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
-    }
-
-    /// The number of the next one.
-    async fn next(&mut self) -> u8 {
-        tokio::select! {
-            _ = self.terminate.recv() => SIGTERM,
-            _ = self.interrupt.recv() => SIGINT,
-        }
-    }
 }
 
 /// What there is to say when a host serves.

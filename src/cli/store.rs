@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressStyle};
 
+use super::exit_codes::{DAMAGE, Subcommand as Codes};
 use super::failure_text::{internal, print_json, usage};
 use super::output::{complain, print};
 use crate::cas::{
@@ -15,17 +16,13 @@ use crate::cas::{
 
 /// Look after the store of blobs and action results: verify, stats, prune.
 #[derive(Args)]
-#[command(after_long_help = "\
+#[command(after_long_help = format!("\
 Examples:
   crosswheel store stats
   crosswheel store verify --store /var/cache/bazel-disk-cache
   crosswheel store prune --max-bytes 50G --json
 
-Exit codes:
-   0  all is well, or has been repaired
-   1  this machine is at fault (no permission, store in use)
-   2  the command line makes no sense
-   3  verify found damage; prune could not get the store as small as it was to be")]
+{}", Codes::Store.help()))]
 pub struct StoreArguments {
     #[command(subcommand)]
     command: StoreCommand,
@@ -54,8 +51,6 @@ enum StoreCommand {
         max_bytes: u64,
     },
 }
-
-const DAMAGE: u8 = 3;
 
 /// Runs the subcommand.
 pub fn run(arguments: StoreArguments) -> ExitCode {

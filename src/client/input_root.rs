@@ -33,6 +33,9 @@ pub enum Content {
     File(PathBuf),
 }
 
+/// Levels of directories below the one that is read; what servers take.
+const DEEPEST: usize = 250;
+
 /// Blobs by their digests.
 pub type Blobs = BTreeMap<Digest, Content>;
 
@@ -43,6 +46,8 @@ pub enum InputError {
     Path { path: String, problem: &'static str },
     #[error("two inputs cannot both be at `{0}`")]
     Twice(String),
+    #[error("{} lies more than {DEEPEST} directories deep", .0.display())]
+    Deep(PathBuf),
     #[error("the link {} leads out of its directory or is absolute", .0.display())]
     Link(PathBuf),
     #[error("{} is neither a file nor a directory nor a link", .0.display())]
@@ -131,6 +136,9 @@ impl InputRoot {
             })?;
             let metadata = entry.metadata()?;
             let read = if metadata.is_dir() {
+                if depth == DEEPEST {
+                    return Err(InputError::Deep(place));
+                }
                 Entry::Directory(Self::read(&place, depth + 1)?)
             } else if metadata.is_symlink() {
                 Entry::Symlink { target: link_target(&place, depth)? }

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::io::Write;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use bytes::Bytes;
@@ -13,6 +12,7 @@ use super::input_root::problem_of;
 use crate::cas::{BlobStore, StoreError};
 use crate::digest::{Digest, DigestFunction};
 use crate::reapi::{self, ActionResult, Directory, OutputFile, Tree};
+use crate::scratch::file::{FileAccess, WholeFile};
 
 /// Most files and directories of an output directory: a small `Tree` can stand for more than there are atoms.
 const MOST_ENTRIES: usize = 1_000_000;
@@ -127,8 +127,8 @@ pub(super) fn are_there(outputs: &[Output], store: &dyn BlobStore) -> Result<boo
 /// Puts `output` at `place`, whose directory exists, whole or not at all: hashed on its way and renamed. It can
 /// be read by all, and run if it was made so.
 pub(super) fn download(output: &Output, place: &Path, store: &dyn BlobStore) -> Result<(), ClientError> {
-    let directory = place.parent().unwrap_or(Path::new("."));
-    let mut file = tempfile::Builder::new().prefix(".crosswheel-").tempfile_in(directory)?;
+    let mode = if output.executable { 0o755 } else { 0o644 };
+    let mut file = WholeFile::create(place, FileAccess::Mode(mode))?;
     let actual = match &output.inlined {
         Some(bytes) => {
             file.write_all(bytes)?;
@@ -141,10 +141,7 @@ pub(super) fn download(output: &Output, place: &Path, store: &dyn BlobStore) -> 
         let (path, expected) = (output.path.clone(), output.digest);
         return Err(ClientError::OutputDamaged { path, expected, actual });
     }
-    let mode = if output.executable { 0o755 } else { 0o644 };
-    file.as_file().set_permissions(std::fs::Permissions::from_mode(mode))?;
-    file.persist(place).map_err(|error| error.error)?;
-    Ok(())
+    Ok(file.publish(place)?)
 }
 
 fn copy(output: &Output, file: &mut impl Write, store: &dyn BlobStore) -> Result<Digest, ClientError> {
@@ -171,6 +168,8 @@ fn gone(error: StoreError, path: &str, digest: Digest) -> ClientError {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+
+    use std::os::unix::fs::PermissionsExt;
 
     use super::*;
     use crate::cas::{DiskStore, StoreSettings};

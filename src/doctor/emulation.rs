@@ -1,12 +1,13 @@
 //! Programs of other architectures: whether pools for them are possible here, and how the kernel is taught.
 
+use crate::contract::SandboxMode;
 use crate::emulation::{
     BINFMT_MISC, EmulationHost, EmulationSupport, Emulator, Registered, RegistrationError, register,
     runs_here,
 };
 use crate::finding::Finding;
 use crate::platform::Arch;
-use crate::sandbox::{Mode, OwnExecutable, Sandbox};
+use crate::sandbox::{OwnExecutable, Sandbox};
 
 /// Whether programs for `arch` run here, in pools with a root file system of that architecture.
 pub(super) fn emulation(arch: Arch) -> Finding {
@@ -31,7 +32,7 @@ fn private(subject: &str, emulator: &Emulator) -> Finding {
     let program = emulator.program.display();
     let attempt = OwnExecutable::running()
         .map_err(|error| error.to_string())
-        .and_then(|own| Sandbox::detect(Mode::Required, own).map_err(|error| error.to_string()))
+        .and_then(|own| Sandbox::detect(SandboxMode::Required, own).map_err(|error| error.to_string()))
         .and_then(|sandbox| sandbox.try_emulator(emulator).map_err(|error| error.to_string()));
     match attempt {
         Ok(()) => Finding::works(

@@ -7,8 +7,10 @@ use std::process::Stdio;
 use rustix::fs::statvfs;
 use rustix::mount::{MountFlags, mount};
 
+use crate::contract::SandboxMode;
 use crate::finding::Finding;
-use crate::sandbox::{Mode, OwnExecutable, Sandbox, enter_user_and_mount_namespaces};
+use crate::sandbox::{OwnExecutable, Sandbox, enter_user_and_mount_namespaces};
+use crate::scratch::temporary::TemporaryDirectory;
 
 const GIBIBYTE: u64 = 1 << 30;
 
@@ -17,7 +19,7 @@ pub(super) fn namespaces() -> Finding {
     let subject = "sandbox";
     let mend = "allow user namespaces: `sysctl -w kernel.unprivileged_userns_clone=1 user.max_user_namespaces=65536` (with AppArmor also `kernel.apparmor_restrict_unprivileged_userns=0`), or run the container with them allowed";
     let detected = OwnExecutable::running().map_err(|error| error.to_string()).and_then(|own_executable| {
-        Sandbox::detect(Mode::Auto, own_executable).map_err(|error| error.to_string())
+        Sandbox::detect(SandboxMode::Auto, own_executable).map_err(|error| error.to_string())
     });
     match detected {
         Ok(sandbox) if sandbox.isolation().namespaces && sandbox.isolation().lost.is_empty() => {
@@ -44,7 +46,7 @@ pub(super) fn namespaces() -> Finding {
 pub(super) fn overlayfs() -> Finding {
     let subject = "overlayfs";
     let mend = "use Linux 5.11 or newer, and a cache on ext4, xfs or btrfs";
-    let attempt = tempfile::tempdir().map_err(|error| error.to_string()).and_then(|directory| {
+    let attempt = TemporaryDirectory::new().map_err(|error| error.to_string()).and_then(|directory| {
         let output = OwnExecutable::running()
             .and_then(|own_executable| {
                 own_executable

@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 
 use crate::finding::Finding;
 use crate::packaging::interpreter::Interpreter;
+use crate::scratch::temporary::TemporaryDirectory;
 
 const PYTHON_MINORS: std::ops::RangeInclusive<u8> = 8..=15;
 
@@ -61,7 +62,7 @@ fn compiler((subject, command, suffix, program): (&str, &str, &str, &str), mend:
 }
 
 fn compile(compiler: &Path, suffix: &str, program: &str) -> Result<(), String> {
-    let directory = tempfile::tempdir().map_err(|error| error.to_string())?;
+    let directory = TemporaryDirectory::new().map_err(|error| error.to_string())?;
     let source = directory.path().join(format!("program.{suffix}"));
     fs_err::write(&source, program).map_err(|error| error.to_string())?;
     let output = Command::new(compiler)

@@ -42,6 +42,7 @@ pub fn smallest_program(arch: Arch) -> Vec<u8> {
 ///
 /// # Errors
 /// If it cannot be written.
+#[allow(clippy::disallowed_types, reason = "it is written here, and by nobody else")]
 pub fn smallest_program_file(arch: Arch) -> io::Result<tempfile::TempPath> {
     let file = tempfile::Builder::new().permissions(PermissionsExt::from_mode(0o755)).tempfile()?;
     fs_err::write(file.path(), smallest_program(arch))?;

@@ -26,10 +26,6 @@ use crate::sandbox::Bind;
 /// Where actions with a cross compiler see the host's `/usr`.
 pub const NATIVE_USR: &str = "/.crosswheel/native/usr";
 
-/// The environment variable that names the compiler to `crosswheel wheel`; set by the executor for actions that run
-/// crosswheel, unless they set it themselves.
-pub const CROSS_CC_VARIABLE: &str = "CROSSWHEEL_CROSS_CC";
-
 /// A compiler, and what has to be seen in the root file system for it to work there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CrossCompiler {

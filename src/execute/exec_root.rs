@@ -15,9 +15,9 @@ use super::error::ExecuteError;
 use super::input::{Entry, InputDirectory, Tree, write_copies};
 use super::local::SharedFiles;
 use super::path::ExecPath;
-use super::scratch::Home;
 use super::work::EXEC_ROOT;
 use crate::sandbox::{Bind, Overlay};
+use crate::scratch::space::ScratchSpace;
 
 /// Input roots with no more entries and bytes than this are copied even where there are overlays: making and
 /// mounting one takes longer.
@@ -33,7 +33,7 @@ pub(super) struct Room {
     kind: Kind,
     /// The overlay, once nobody looks at it any more.
     mounted: Option<OwnedFd>,
-    home: Arc<Home>,
+    space: Arc<ScratchSpace>,
 }
 
 /// How a command gets to see its input root.
@@ -74,10 +74,10 @@ impl Room {
             Means::Overlay | Means::Bind => Kind::Bind,
             Means::OnTheHost => Kind::OnTheHost,
         };
-        let home = Arc::clone(&files.scratch);
-        let directory = home.new_path();
+        let space = Arc::clone(&files.scratch);
+        let directory = space.new_path();
         let own = directory.join("root");
-        let room = Self { directory, own, inputs: Arc::clone(inputs), kind, mounted: None, home };
+        let room = Self { directory, own, inputs: Arc::clone(inputs), kind, mounted: None, space };
         make_directory(&room.directory)?;
         if let Kind::Overlay(_) = &room.kind {
             room.make_like(&room.own, Some(&room.inputs))?;
@@ -206,7 +206,7 @@ impl Room {
 
 impl Drop for Room {
     fn drop(&mut self) {
-        self.home.discard_mounted(std::mem::take(&mut self.directory), self.mounted.take());
+        self.space.discard_mounted(std::mem::take(&mut self.directory), self.mounted.take());
     }
 }
 

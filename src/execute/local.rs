@@ -1,12 +1,11 @@
 //! Runs actions on this machine. Knows nothing of who wants to know when what happened.
 
-use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::thread;
 use std::time::{Duration, Instant};
+use std::{io, thread};
 
 use super::command::Command;
 use super::error::ExecuteError;
@@ -17,16 +16,21 @@ use super::outputs::{self, Left};
 use super::own_binary::wheel_action as own_binary;
 use super::own_binary::wheel_action::{OwnBinary, OwnBinarySettings};
 use super::resource_usage::{ResourceUsage, duration};
-use super::scratch::Home;
 use super::work::{Execute, Executed, Observer, Stage, Work};
 use crate::cancellation::Cancellation;
 use crate::cas::DiskStore;
+use crate::contract::{CACHE_VARIABLE, CROSS_CC_VARIABLE};
+use crate::deadline;
 use crate::digest::Digest;
 use crate::reapi::{ActionResult, ExecutedActionMetadata};
 use crate::sandbox::{
     Bind, Exit, NetworkIsolation, Outcome, ProgramFault, RootFileSystem, SandboxError, SetUpFault, Spawner,
     Spec,
 };
+use crate::scratch::space::ScratchSpace;
+
+/// Ours alone: what has this name and a lock that nobody holds is removed.
+const SCRATCH_PREFIX: &str = "execute-";
 
 /// What the executors of all pools share: the store, the trees made of it, and room for running actions.
 #[derive(Debug)]
@@ -34,7 +38,7 @@ pub struct SharedFiles {
     pub(super) store: Arc<DiskStore>,
     pub(super) reader: InputReader,
     pub(super) trees: Trees,
-    pub(super) scratch: Arc<Home>,
+    pub(super) scratch: Arc<ScratchSpace>,
     pub(super) staged: StagedEntries,
 }
 
@@ -60,11 +64,12 @@ impl SharedFiles {
     /// # Errors
     /// [`ExecuteError::Io`] if files cannot be made there.
     pub fn open(store: Arc<DiskStore>, inputs: InputLimits, trees: TreeLimits) -> Result<Self, ExecuteError> {
-        let home = |base: &Path| {
-            Home::create(base).map(Arc::new).map_err(ExecuteError::io(format!("make room in {base:?}")))
+        let space = |base: &Path| {
+            let made = ScratchSpace::create(base, SCRATCH_PREFIX);
+            made.map(Arc::new).map_err(ExecuteError::io(format!("make room in {base:?}")))
         };
-        let scratch = home(&store.work_directory())?;
-        let trees = Trees::new(Arc::clone(&store), home(&store.trees_directory())?, trees);
+        let scratch = space(&store.work_directory())?;
+        let trees = Trees::new(Arc::clone(&store), space(&store.trees_directory())?, trees);
         let reader = InputReader::new(Arc::clone(&store), inputs);
         Ok(Self { reader, trees, scratch, staged: StagedEntries::default(), store })
     }
@@ -270,7 +275,7 @@ impl Run<'_> {
         };
         let started = Instant::now();
         self.cancellation.watch(tree.killer());
-        let exit = tree.wait_for_end(started.checked_add(self.work.timeout))?;
+        let exit = tree.wait_for_end(Some(deadline::after(started, self.work.timeout)))?;
         let took = started.elapsed();
         let root = match tree.take_overlay_directories().pop() {
             Some(merged) => merged,
@@ -329,7 +334,7 @@ impl Run<'_> {
         if let Some(compiler) = cross_compiler.as_ref().filter(|_| namespaces) {
             spec.binds.extend_from_slice(compiler.binds());
             let inside = compiler.inside().as_os_str().to_owned();
-            spec.env.entry(own_binary::CROSS_CC_VARIABLE.into()).or_insert(inside);
+            spec.env.entry(CROSS_CC_VARIABLE.into()).or_insert(inside);
         }
         if *trusted {
             spec.visible_host_paths.clone_from(visible_host_paths);
@@ -349,7 +354,7 @@ impl Run<'_> {
             None if namespaces => own_binary::PRIVATE_CACHE_INSIDE.into(),
             None => room.directory().join("cache"),
         };
-        spec.env.entry(own_binary::CACHE_VARIABLE.into()).or_insert(cache_inside.into());
+        spec.env.entry(CACHE_VARIABLE.into()).or_insert(cache_inside.into());
         Ok(())
     }
 

@@ -29,7 +29,6 @@ mod outputs;
 pub mod own_binary;
 mod path;
 mod resource_usage;
-mod scratch;
 mod work;
 
 pub use cross_compiler::{CrossCompiler, CrossCompilerError};

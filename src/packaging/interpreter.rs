@@ -3,7 +3,7 @@
 //! starting Python costs more than everything else crosswheel does on a warm build.
 
 use std::ffi::OsString;
-use std::io::{Read, Write};
+use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -13,7 +13,8 @@ use serde::{Deserialize, Serialize};
 
 use super::compatible_tags::CompatibleTags;
 use crate::digest::Sha256;
-use crate::platform::{Arch, Glibc, Target};
+use crate::platform::{Arch, Glibc, PythonVersion, Target};
+use crate::scratch::file::{self, FileAccess};
 
 /// A base Python interpreter (never one of a virtual environment) and the facts about it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -100,11 +101,11 @@ impl Interpreter {
                 .map_err(|reason| InterpreterError::Unusable { path: path.to_owned(), reason })?
                 .supported();
         }
-        let version = parse_version(wanted);
+        let version = wanted.parse::<PythonVersion>().ok();
         let mut attempts = Vec::new();
-        for candidate in candidates(wanted, version.as_deref()) {
+        for candidate in candidates(wanted, version.as_ref()) {
             match Self::at(&candidate, cache) {
-                Ok(found) if version.as_deref().is_none_or(|version| found.has_version(version)) => {
+                Ok(found) if version.as_ref().is_none_or(|version| found.has_version(version)) => {
                     return found.supported();
                 }
                 Ok(found) => attempts.push((candidate, format!("is {}", found.version_text()))),
@@ -165,9 +166,8 @@ impl Interpreter {
     }
 
     /// Whether its version is `wanted`, as far as that says: any 3.11 is `[3, 11]`.
-    pub fn has_version(&self, wanted: &[u8]) -> bool {
-        let (major, minor, micro) = self.version;
-        wanted.iter().zip([major, minor, micro]).all(|(wanted, found)| *wanted == found)
+    pub fn has_version(&self, wanted: &PythonVersion) -> bool {
+        wanted.includes(self.version)
     }
 
     /// The interpreter behind the executable `path`, from the cache if its file is unchanged.
@@ -187,15 +187,9 @@ impl Interpreter {
     }
 }
 
-/// `3.12` → `[3, 12]`; nothing for names such as `python3.12`.
-pub fn parse_version(text: &str) -> Option<Vec<u8>> {
-    let parts: Option<Vec<u8>> = text.split('.').map(|part| part.parse().ok()).collect();
-    parts.filter(|parts| parts.len() <= 3)
-}
-
 /// Executables that may be what `wanted` names, best first, each real file once.
-fn candidates(wanted: &str, version: Option<&[u8]>) -> Vec<PathBuf> {
-    let names: Vec<OsString> = match version {
+fn candidates(wanted: &str, version: Option<&PythonVersion>) -> Vec<PathBuf> {
+    let names: Vec<OsString> = match version.map(PythonVersion::parts) {
         None => vec![wanted.into()],
         Some([major]) => vec![format!("python{major}").into(), "python".into()],
         Some([major, minor, ..]) => {
@@ -214,14 +208,14 @@ fn candidates(wanted: &str, version: Option<&[u8]>) -> Vec<PathBuf> {
 }
 
 /// Interpreters of pyenv and uv that are not on PATH, newest first.
-fn installed_by_version_tools(version: &[u8]) -> Vec<PathBuf> {
+fn installed_by_version_tools(version: &PythonVersion) -> Vec<PathBuf> {
     // A user without a home has nothing there; an empty path would mean the current directory.
     let home =
         std::env::home_dir().filter(|home| home.is_absolute()).unwrap_or_else(|| "/nonexistent".into());
     let or_home = |variable: &str, default: &str| {
         std::env::var_os(variable).map_or_else(|| home.join(default), PathBuf::from)
     };
-    let prefix: String = version.iter().map(|part| format!("{part}.")).collect();
+    let prefix: String = version.parts().iter().map(|part| format!("{part}.")).collect();
     let roots = [
         (or_home("PYENV_ROOT", ".pyenv").join("versions"), String::new()),
         (or_home("UV_PYTHON_INSTALL_DIR", ".local/share/uv/python"), "cpython-".to_owned()),
@@ -235,7 +229,7 @@ fn installed_by_version_tools(version: &[u8]) -> Vec<PathBuf> {
             .filter_map(|entry| {
                 let name = entry.file_name().into_string().ok()?;
                 let release = name.strip_prefix(&name_prefix)?.split('-').next()?;
-                let parts = parse_version(release)?;
+                let parts = release.parse::<PythonVersion>().ok()?;
                 format!("{release}.")
                     .starts_with(&prefix)
                     .then_some((parts, entry.path().join("bin/python3")))
@@ -307,12 +301,8 @@ fn read_answer(answer: &[u8]) -> Result<Interpreter, String> {
 
 /// Puts a file into the cache, whole or not at all.
 pub(crate) fn keep(entry: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let directory = entry.parent().unwrap_or(Path::new("."));
-    fs_err::create_dir_all(directory)?;
-    let mut file = tempfile::NamedTempFile::new_in(directory)?;
-    file.write_all(bytes)?;
-    file.persist(entry)?;
-    Ok(())
+    fs_err::create_dir_all(entry.parent().unwrap_or(Path::new(".")))?;
+    file::write(entry, bytes, FileAccess::Private)
 }
 
 #[cfg(test)]

@@ -4,10 +4,12 @@
 
 mod libc;
 mod property;
+mod python_version;
 mod search_path;
 mod target;
 
 pub use libc::{InvalidLibc, Libc, LibcFamily};
 pub use property::canonical_property_name;
+pub use python_version::{InvalidPythonVersion, PythonVersion};
 pub use search_path::SYSTEM_PATH;
 pub use target::{Arch, Glibc, InvalidGlibc, InvalidTarget, Target};

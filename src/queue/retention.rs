@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use crate::deadline;
+
 /// Bounds of what is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retained {
@@ -34,7 +36,7 @@ impl<T> Retention<T> {
     /// Keeps one more.
     pub(super) fn push(&mut self, thing: T, size_bytes: usize, now: Instant) {
         self.size_bytes += size_bytes;
-        self.entries.push_back(Entry { until: now + self.bounds.time, size_bytes, thing });
+        self.entries.push_back(Entry { until: deadline::after(now, self.bounds.time), size_bytes, thing });
     }
 
     /// The next thing that is to go by now, if there is one.

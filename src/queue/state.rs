@@ -22,6 +22,7 @@ use super::ready::{Place, ReadyQueue, TaskNumber};
 use super::retention::Retention;
 use super::statistics::{PoolStatistics, Statistics};
 use crate::cancellation::Cancellation;
+use crate::deadline;
 use crate::digest::Digest;
 use crate::execute::{Stage as RunStage, Work};
 
@@ -520,7 +521,7 @@ impl State {
         if matches!(operation.phase, Phase::Completed) {
             return;
         }
-        let ends_at = now.monotonic + self.settings.grace;
+        let ends_at = deadline::after(now.monotonic, self.settings.grace);
         operation.ends_at = Some(ends_at);
         self.unattended.insert((ends_at, number));
     }

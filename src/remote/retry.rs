@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 use tonic::{Code, Status};
 
+use crate::deadline;
+
 const FIRST: Duration = Duration::from_millis(100);
 const LONGEST: Duration = Duration::from_secs(5);
 
@@ -30,7 +32,7 @@ impl Backoff {
     /// How long to wait after a failure, or nothing if it is time to give up.
     pub fn pause(&mut self) -> Option<Duration> {
         let now = Instant::now();
-        let deadline = *self.deadline.get_or_insert(now + self.patience);
+        let deadline = *self.deadline.get_or_insert(deadline::after(now, self.patience));
         if now >= deadline {
             return None;
         }

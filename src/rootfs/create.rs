@@ -95,7 +95,7 @@ pub fn create(
 ) -> Result<CreatedRootfs, RootfsError> {
     let place = Place::new(&request.destination, request.force)?;
     let inside = Inside::open(&place.root()).map_err(RootfsError::io("open", place.root()))?;
-    let mut unpacker = Unpacker::new(&inside, place.bin()?, interrupted);
+    let mut unpacker = Unpacker::new(&inside, interrupted);
     let mut what = request.source.describe();
     match &request.source {
         RootfsSource::Debian(debian) => unpack_debian(debian, request.arch, interrupted, &mut unpacker, log)?,

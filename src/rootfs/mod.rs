@@ -13,7 +13,6 @@ mod mmdebstrap;
 mod oci;
 mod place;
 mod platform;
-mod removal;
 mod unpack;
 
 pub use check::{HostSupport, RootfsCheck, check};

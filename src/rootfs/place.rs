@@ -2,18 +2,18 @@
 //! beside it that the next attempt removes; what was not made by us is never removed. Knows nothing of its contents.
 
 use std::ffi::OsString;
-use std::io::Write;
-use std::os::fd::AsFd;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use fs_err::File;
-use rustix::fs::{CWD, Mode, OFlags, RenameFlags, mkdirat, openat, renameat_with};
-use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use super::error::RootfsError;
-use super::removal::Bin;
+use crate::scratch;
+use crate::scratch::file::FileAccess;
+use crate::scratch::home::{Home, HomeError};
+use crate::scratch::removal::remove;
+use crate::scratch::staging::exchange;
 
 /// The file at the top of a root that says who made it.
 pub const MARKER: &str = ".crosswheel-root.json";
@@ -29,23 +29,17 @@ pub struct Marker {
     pub source: String,
 }
 
-/// A root in the making. Dropped before it is published, it is gone.
+/// A root in the making. Dropped before it is published, it is gone, and the one that it replaced after that.
 #[derive(Debug)]
 pub(super) struct Place {
     /// Where it goes.
     destination: PathBuf,
-    /// A directory beside that, locked as long as it is in use; the root is in it.
-    workshop: PathBuf,
-    /// Ends with the process, whatever ends that.
-    lock: File,
+    /// A directory beside that; the root is in it.
+    workshop: Home,
 }
 
 /// The root that is being made.
 const ROOT: &str = "root";
-/// The one that was in its place, where file systems cannot exchange two directories.
-const REPLACED: &str = "replaced";
-/// For what is to be removed.
-const REMOVED: &str = "removed";
 
 impl Place {
     /// Prepares to make `destination`, which must be absolute, and removes what an attempt before has left.
@@ -58,10 +52,9 @@ impl Place {
         let mut name = OsString::from(".");
         name.push(destination.file_name().unwrap_or_default());
         name.push(".crosswheel-partial");
-        let workshop = parent.join(name);
-        let lock = lock(&workshop, &destination)?;
-        let place = Self { destination, workshop, lock };
-        place.sweep().map_err(RootfsError::io("remove what was left in", &place.workshop))?;
+        let workshop = workshop(&parent.join(name), &destination)?;
+        let place = Self { destination, workshop };
+        place.sweep().map_err(RootfsError::io("remove what was left in", place.workshop.path()))?;
         let root = place.root();
         let failed = RootfsError::io("make the directory", &root);
         fs_err::create_dir(&root)
@@ -72,17 +65,12 @@ impl Place {
 
     /// The root in the making.
     pub(super) fn root(&self) -> PathBuf {
-        self.workshop.join(ROOT)
+        self.workshop.path().join(ROOT)
     }
 
     /// Where it goes.
     pub(super) fn destination(&self) -> &Path {
         &self.destination
-    }
-
-    /// For what has to be removed from it.
-    pub(super) fn bin(&self) -> Result<Bin, RootfsError> {
-        Bin::new(self.lock.as_fd(), REMOVED).map_err(RootfsError::io("make a directory in", &self.workshop))
     }
 
     /// Puts the root into its place. Nobody sees half of it, nor none where there was one.
@@ -91,94 +79,27 @@ impl Place {
         write_marker(&root, marker).map_err(RootfsError::io("write", root.join(MARKER)))?;
         // Again: it took a while.
         check_free(&self.destination, force)?;
-        let attempt = "put the new root file system at";
-        let failed = |error: std::io::Error| RootfsError::io(attempt, &self.destination)(error);
-        match renameat_with(CWD, &root, CWD, &self.destination, RenameFlags::EXCHANGE) {
-            Ok(()) => {}
-            Err(Errno::NOENT) => fs_err::rename(&root, &self.destination).map_err(failed)?,
-            // A file system that cannot exchange.
-            Err(Errno::INVAL | Errno::NOSYS) => {
-                let old = self.workshop.join(REPLACED);
-                fs_err::rename(&self.destination, old).map_err(failed)?;
-                fs_err::rename(&root, &self.destination).map_err(failed)?;
-            }
-            Err(error) => return Err(failed(error.into())),
-        }
+        exchange(&root, &self.destination, self.workshop.path())
+            .map_err(RootfsError::io("put the new root file system at", &self.destination))?;
         Ok(self.destination.clone())
     }
 
     /// Removes all that is in the directory beside the root.
-    fn sweep(&self) -> Result<(), Errno> {
-        let workshop = self.lock.as_fd();
-        let mut bin = Bin::new(workshop, REMOVED)?;
-        bin.empty()?;
-        bin.remove(workshop, Path::new(ROOT))?;
-        bin.remove(workshop, Path::new(REPLACED))
-    }
-}
-
-impl Drop for Place {
-    /// Removes the directory beside the root and what is in it: a root that did not come to be, or the one that was
-    /// replaced.
-    fn drop(&mut self) {
-        // There is nobody to tell; the next attempt tries again.
-        if self.sweep().is_ok() {
-            let _ = fs_err::remove_dir(self.workshop.join(REMOVED));
-            let _ = fs_err::remove_dir(&self.workshop);
+    fn sweep(&self) -> io::Result<()> {
+        for entry in fs_err::read_dir(self.workshop.path())? {
+            remove(&entry?.path())?;
         }
-    }
-}
-
-/// Each time somebody else has to end their work on the same root at the wrong moment.
-const MOST_TRIES: usize = 100;
-
-/// Makes and locks the directory `workshop`.
-fn lock(workshop: &Path, destination: &Path) -> Result<File, RootfsError> {
-    for _ in 0..MOST_TRIES {
-        if let Some(lock) = try_lock(workshop, destination)? {
-            return Ok(lock);
-        }
-    }
-    Err(RootfsError::Busy(destination.to_owned()))
-}
-
-/// Nothing if somebody has removed it meanwhile. Its name is no secret, so whoever can write to the directory around it
-/// may have made it: one in which others could exchange the root for theirs is refused.
-fn try_lock(workshop: &Path, destination: &Path) -> Result<Option<File>, RootfsError> {
-    match mkdirat(CWD, workshop, Mode::RWXU) {
-        Ok(()) | Err(Errno::EXIST) => {}
-        Err(error) => return Err(RootfsError::io("make the directory", workshop)(error)),
-    }
-    let in_the_way = |problem| RootfsError::InTheWay { path: workshop.to_owned(), problem };
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let file = match openat(CWD, workshop, flags, Mode::empty()) {
-        Ok(directory) => File::from_parts(directory.into(), workshop),
-        Err(Errno::NOENT) => return Ok(None),
-        Err(Errno::LOOP | Errno::NOTDIR) => return Err(in_the_way("is no directory")),
-        Err(error) => return Err(RootfsError::io("open", workshop)(error)),
-    };
-    let locked = file.metadata().map_err(RootfsError::io("look at", workshop))?;
-    let own = rustix::process::geteuid().as_raw();
-    check_private(locked.uid(), locked.mode(), own).map_err(in_the_way)?;
-    match file.file().try_lock() {
-        Ok(()) => {}
-        Err(std::fs::TryLockError::WouldBlock) => return Err(RootfsError::Busy(destination.to_owned())),
-        Err(std::fs::TryLockError::Error(error)) => return Err(RootfsError::io("lock", workshop)(error)),
-    }
-    let same = fs_err::symlink_metadata(workshop)
-        .is_ok_and(|there| (there.dev(), there.ino()) == (locked.dev(), locked.ino()));
-    Ok(same.then_some(file))
-}
-
-/// Whether nobody but the user `own` can change what is in a directory of `owner` with `mode`.
-fn check_private(owner: u32, mode: u32, own: u32) -> Result<(), &'static str> {
-    if owner != own {
-        Err("belongs to another user")
-    } else if mode & 0o022 != 0 {
-        Err("can be changed by other users")
-    } else {
         Ok(())
     }
+}
+
+/// The directory `path`, for as long as a root is made in it for `destination`.
+fn workshop(path: &Path, destination: &Path) -> Result<Home, RootfsError> {
+    Home::at(path).map_err(|error| match error {
+        HomeError::Busy(_) => RootfsError::Busy(destination.to_owned()),
+        HomeError::InTheWay { path, problem } => RootfsError::InTheWay { path, problem },
+        HomeError::Io(error) => RootfsError::io("use", path)(error),
+    })
 }
 
 /// Whether a root may be put at `destination`.
@@ -209,16 +130,14 @@ pub fn read_marker(root: &Path) -> Option<Marker> {
 }
 
 /// Never through a link that an archive has put there.
-fn write_marker(root: &Path, marker: &Marker) -> std::io::Result<()> {
-    let mut file = tempfile::NamedTempFile::new_in(root)?;
-    file.write_all(&serde_json::to_vec_pretty(marker)?)?;
-    file.as_file().set_permissions(PermissionsExt::from_mode(0o644))?;
-    file.persist(root.join(MARKER))?;
-    Ok(())
+fn write_marker(root: &Path, marker: &Marker) -> io::Result<()> {
+    scratch::file::write(&root.join(MARKER), &serde_json::to_vec_pretty(marker)?, FileAccess::Mode(0o644))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::MetadataExt;
+
     use super::*;
 
     fn marker() -> Marker {
@@ -306,8 +225,6 @@ mod tests {
             assert!(refused().ends_with("it can be changed by other users"), "{}", refused());
             assert!(workshop.join("root").exists());
         }
-        assert_eq!(check_private(7, 0o40700, 8), Err("belongs to another user"));
-        assert_eq!(check_private(7, 0o40755, 7), Ok(()));
     }
 
     #[test]

@@ -31,7 +31,7 @@ pub enum SandboxError {
     #[error("cannot mount an overlay on {inside:?}: this host does not allow {reason}")]
     NoOverlays { inside: PathBuf, reason: String },
 
-    /// [`Mode::Required`](super::isolation::Mode::Required) on a host without namespaces. `remedy` is what its operator
+    /// [`SandboxMode::Required`](crate::contract::SandboxMode::Required) on a host without namespaces. `remedy` is what its operator
     /// can do.
     #[error("a full sandbox is required, but this host refuses one: {reason}. {remedy}")]
     NamespacesUnavailable { reason: String, remedy: String },

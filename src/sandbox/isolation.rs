@@ -1,11 +1,7 @@
 //! What this host allows, found out by trying. Knows nothing of any particular command.
 
-use std::fmt;
 use std::os::fd::AsFd;
 use std::path::Path;
-use std::str::FromStr;
-
-use clap::ValueEnum;
 
 use super::error::SandboxError;
 use super::message::{Command, Network, Request, Root};
@@ -15,40 +11,8 @@ use super::spawner::Home;
 use super::spec::{RootFileSystem, Spec};
 use super::tree::ProcessTree;
 use super::view;
+use crate::contract::SandboxMode;
 use crate::emulation::Emulator;
-
-/// How much of a sandbox to insist on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
-pub enum Mode {
-    /// Namespaces where the host allows them; else what [`Mode::Off`] gives, and [`Isolation::lost`] says
-    /// why.
-    #[default]
-    Auto,
-    /// Namespaces, or an error that says what to do.
-    Required,
-    /// No namespaces: the command sees the host's file system. It still gets its own environment and session,
-    /// no new privileges, no network (by a seccomp filter, unless [`Spec::network`]), and its whole tree is
-    /// killed.
-    Off,
-}
-
-impl fmt::Display for Mode {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Self::Auto => "auto",
-            Self::Required => "required",
-            Self::Off => "off",
-        })
-    }
-}
-
-impl FromStr for Mode {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        <Self as ValueEnum>::from_str(text, true)
-    }
-}
 
 /// What stands between a command and the host.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -104,7 +68,7 @@ impl Sandbox {
     /// # Errors
     /// [`SandboxError::NamespacesUnavailable`] if `mode` requires them; whatever keeps `init_executable` from
     /// starting.
-    pub fn detect(mode: Mode, init_executable: OwnExecutable) -> Result<Self, SandboxError> {
+    pub fn detect(mode: SandboxMode, init_executable: OwnExecutable) -> Result<Self, SandboxError> {
         let PreparedSandbox { sandbox, nursery } = Self::prepare(mode, init_executable)?;
         nursery.map(Nursery::dismiss).transpose()?;
         Ok(sandbox)
@@ -114,13 +78,16 @@ impl Sandbox {
     ///
     /// # Errors
     /// Those of [`Sandbox::detect`].
-    pub fn prepare(mode: Mode, init_executable: OwnExecutable) -> Result<PreparedSandbox, SandboxError> {
+    pub fn prepare(
+        mode: SandboxMode,
+        init_executable: OwnExecutable,
+    ) -> Result<PreparedSandbox, SandboxError> {
         Self::prepare_for(mode, init_executable, false)
     }
 
     /// As [`Sandbox::prepare`], for commands one after another. Also tells what cuts them off from the network.
     pub(super) fn prepare_for_many(
-        mode: Mode,
+        mode: SandboxMode,
         init_executable: OwnExecutable,
     ) -> Result<(Self, Option<Nursery>, Network), SandboxError> {
         let PreparedSandbox { sandbox, nursery } = Self::prepare_for(mode, init_executable, true)?;
@@ -129,11 +96,11 @@ impl Sandbox {
     }
 
     fn prepare_for(
-        mode: Mode,
+        mode: SandboxMode,
         init_executable: OwnExecutable,
         serial: bool,
     ) -> Result<PreparedSandbox, SandboxError> {
-        if mode != Mode::Off {
+        if mode != SandboxMode::Off {
             let request = Request {
                 namespaces: true,
                 network: Network::Namespace,
@@ -150,7 +117,7 @@ impl Sandbox {
                 }
                 Err(refused) => {
                     let reason = refused_by_host(refused)?;
-                    if mode == Mode::Required {
+                    if mode == SandboxMode::Required {
                         return Err(SandboxError::NamespacesUnavailable { reason, remedy: remedy() });
                     }
                     return prepare_without_namespaces(
@@ -335,15 +302,15 @@ mod tests {
 
     #[test]
     fn modes_are_read_as_they_are_written() {
-        for mode in [Mode::Auto, Mode::Required, Mode::Off] {
-            assert_eq!(mode.to_string().parse::<Mode>().unwrap(), mode);
+        for mode in [SandboxMode::Auto, SandboxMode::Required, SandboxMode::Off] {
+            assert_eq!(mode.to_string().parse::<SandboxMode>().unwrap(), mode);
         }
-        assert!("on".parse::<Mode>().is_err());
+        assert!("on".parse::<SandboxMode>().is_err());
     }
 
     #[test]
     fn an_init_that_cannot_be_started_is_an_error_in_every_mode() {
-        for mode in [Mode::Auto, Mode::Required, Mode::Off] {
+        for mode in [SandboxMode::Auto, SandboxMode::Required, SandboxMode::Off] {
             let error = Sandbox::detect(mode, "/no/such/init".into()).unwrap_err();
             assert!(matches!(error, SandboxError::StartInit { .. }), "{error}");
         }
@@ -351,7 +318,7 @@ mod tests {
 
     #[test]
     fn a_program_that_is_no_init_is_reported_with_what_it_said() {
-        let error = Sandbox::detect(Mode::Off, "/bin/ls".into()).map(|sandbox| sandbox.isolation);
+        let error = Sandbox::detect(SandboxMode::Off, "/bin/ls".into()).map(|sandbox| sandbox.isolation);
         match error {
             // `ls sandbox-init` complains on stderr, which is the control socket.
             Ok(Isolation { network: NetworkIsolation::None, lost, .. }) => {

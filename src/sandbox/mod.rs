@@ -62,7 +62,7 @@ pub(crate) use init::enter_user_and_mount_namespaces;
 
 pub use error::{ProgramFault, SandboxError, SetUpFault};
 pub use init::run as run_init;
-pub use isolation::{Isolation, Mode, NetworkIsolation, PreparedSandbox, Sandbox};
+pub use isolation::{Isolation, NetworkIsolation, PreparedSandbox, Sandbox};
 pub use own_executable::{LIBRARY_PATH_OPTION, OwnExecutable};
 pub use spawner::Spawner;
 pub use spec::{Bind, Overlay, RootFileSystem, Spec};

@@ -6,12 +6,13 @@ use std::sync::{Arc, Weak};
 use parking_lot::Mutex;
 
 use super::error::SandboxError;
-use super::isolation::{Isolation, Mode, Sandbox};
+use super::isolation::{Isolation, Sandbox};
 use super::message::Network;
 use super::nursery::Nursery;
 use super::own_executable::OwnExecutable;
 use super::spec::{RootFileSystem, Spec};
 use super::tree::ProcessTree;
+use crate::contract::SandboxMode;
 
 /// Starts commands, any number of them at a time and from any thread, each in a process that stands ready for
 /// it and is used again for later ones. There is one more of those than there were ever commands at a time, but
@@ -56,7 +57,7 @@ impl Spawner {
     ///
     /// # Errors
     /// Those of [`Sandbox::detect`].
-    pub fn detect(mode: Mode, init_executable: OwnExecutable) -> Result<Self, SandboxError> {
+    pub fn detect(mode: SandboxMode, init_executable: OwnExecutable) -> Result<Self, SandboxError> {
         let (sandbox, nursery, network) = Sandbox::prepare_for_many(mode, init_executable)?;
         let spawner = Self::start(&sandbox)?;
         let kind = Kind { network, root: RootFileSystem::Host };

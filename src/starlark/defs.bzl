@@ -3,7 +3,7 @@
 Everything here works in Bazel 4.2, 7, 8 and 9 alike. What differs from one model to another is in platforms.bzl.
 """
 
-load(":platforms.bzl", "CONSTRAINTS", "CROSSWHEEL_VERSION", "PACKAGE", "PLATFORMS", "WORKER_PATH")
+load(":platforms.bzl", "CONSTRAINTS", "CROSSWHEEL_CONTRACT", "PACKAGE", "PLATFORMS", "WORKER_PATH")
 
 PySdistWheelInfo = provider(
     doc = "A wheel that is built from an sdist.",
@@ -295,7 +295,7 @@ def _py_sdist_wheel_impl(ctx):
         arguments = [args],
         # Nothing else may be set, lest the worker keep its cache from the build.
         env = {
-            "CROSSWHEEL_VERSION": CROSSWHEEL_VERSION,
+            "CROSSWHEEL_CONTRACT": CROSSWHEEL_CONTRACT,
             "PATH": WORKER_PATH,
         },
         exec_group = "target",

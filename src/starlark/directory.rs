@@ -2,14 +2,15 @@
 //! of what the files say, but that those of ours have a mark in their first line.
 
 use std::collections::BTreeSet;
-use std::io::{ErrorKind, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
 use super::emission::{Emission, GeneratedFile, PATHS, UNPLACED_BUILD};
 use super::marker::MARKER;
+use crate::scratch;
+use crate::scratch::file::FileAccess;
 
 /// Files that mark the root of a Bazel workspace.
 const WORKSPACE_FILES: [&str; 4] = ["MODULE.bazel", "REPO.bazel", "WORKSPACE.bazel", "WORKSPACE"];
@@ -170,15 +171,7 @@ impl PackageDirectory {
         let directory = path.parent().unwrap_or(&self.path);
         fs_err::create_dir_all(directory).map_err(attempt)?;
         // As any other new file: the umask has its say.
-        let mode = std::fs::Permissions::from_mode(0o666);
-        let mut partial = tempfile::Builder::new()
-            .prefix(".crosswheel-")
-            .permissions(mode)
-            .tempfile_in(directory)
-            .map_err(attempt)?;
-        partial.write_all(file.text.as_bytes()).map_err(attempt)?;
-        partial.persist(&path).map_err(|error| attempt(error.error))?;
-        Ok(())
+        scratch::file::write(&path, file.text.as_bytes(), FileAccess::Umask).map_err(attempt)
     }
 
     /// Files of ours that `emission` does not have: only what can be generated was, whatever else has our mark.

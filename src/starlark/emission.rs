@@ -5,6 +5,7 @@ use super::marker::HEADER;
 use super::model::{BazelModel, BazelVersion};
 use super::syntax::{Call, print_items, quote};
 use super::{build_file, registration};
+use crate::contract::CONTRACT;
 use crate::platform::SYSTEM_PATH;
 
 /// The rules; the same for every model.
@@ -84,9 +85,9 @@ fn platforms_bzl(model: &BazelModel, places: &[BazelPlatform]) -> String {
         .collect();
     let constraints: Vec<String> = all_constraints(places).iter().map(|label| quote(label)).collect();
     format!(
-        "{HEADER}\n\"\"\"The platforms of this package, and the crosswheel that wrote it.\"\"\"\n\n\
-         # Workers of another version refuse.\n\
-         CROSSWHEEL_VERSION = {}\n\n\
+        "{HEADER}\n\"\"\"The platforms of this package, and how workers are asked to build for them.\"\"\"\n\n\
+         # How `crosswheel wheel` is called. Workers of any version that knows this number will do.\n\
+         CROSSWHEEL_CONTRACT = {}\n\n\
          # Where workers look for crosswheel and for a Python.\n\
          WORKER_PATH = {}\n\n\
          # All that a target platform can be asked for.\n\
@@ -94,7 +95,7 @@ fn platforms_bzl(model: &BazelModel, places: &[BazelPlatform]) -> String {
          # This package.\n\
          PACKAGE = {}\n\n\
          PLATFORMS = {}\n",
-        quote(env!("CARGO_PKG_VERSION")),
+        quote(&CONTRACT.to_string()),
         quote(SYSTEM_PATH),
         print_items('[', ']', &constraints, 0),
         quote(&model.label_prefix()),

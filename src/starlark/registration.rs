@@ -6,6 +6,7 @@ use super::build_file::UNPLACED;
 use super::marker::{HEADER, MARKER};
 use super::model::{BazelModel, BazelVersion};
 use super::syntax::quote;
+use crate::contract::{CONTRACT, MNEMONIC};
 
 /// The module of Bazel's own platforms; from here on all that we name is in it.
 const PLATFORMS_MODULE: &str = "bazel_dep(name = \"platforms\", version = \"0.0.11\")";
@@ -85,7 +86,7 @@ pub(super) fn bazelrc(model: &BazelModel, places: &[BazelPlatform]) -> String {
          #     import %workspace%/{}\n\
          \n\
          # With --config=crosswheel, wheels are built by workers, and never on this machine by itself.\n\
-         build:crosswheel --strategy=PySdistBuild=remote\n\
+         build:crosswheel --strategy={MNEMONIC}=remote\n\
          \n\
          # Where the workers are: `crosswheel serve`, or any other server of the Remote Execution API.\n\
          # build:crosswheel --remote_executor=grpc://127.0.0.1:8980\n\
@@ -160,8 +161,8 @@ pub(super) fn readme(model: &BazelModel, places: &[BazelPlatform]) -> String {
          bazel build --config=crosswheel --remote_executor=grpc://127.0.0.1:8980 :cowsay_everywhere\n    \
          bazel build --config=crosswheel --remote_executor=grpc://127.0.0.1:8980 \
          --platforms={package}:{first} :cowsay\n\n\
-         Each wheel is a directory: the file under its real name, and report.json. Workers must be crosswheel {}.\n",
-        env!("CARGO_PKG_VERSION"),
+         Each wheel is a directory: the file under its real name, and report.json. Workers must know contract {CONTRACT} of \
+         `crosswheel wheel`.\n",
     )
 }
 

@@ -5,8 +5,7 @@
 //! Knows nothing of indexes, of who asked, or of what is done with the wheel.
 
 use std::collections::BTreeMap;
-use std::io::{Read, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use pep508_rs::Requirement;
@@ -18,10 +17,7 @@ use super::backend::used_compiler::used_compiler;
 use super::backend::vendored_crates::configure_cargo;
 use super::diagnosis::{diagnose_refusal, failed_compilation};
 use super::error::{StepError, host};
-use super::expect::Expect;
 use super::failed_run::failed_run;
-use super::failure::{Failure, FailureClass};
-use super::report::{IsolationReport, Report, UsedRequirement};
 use super::request::WheelRequest;
 use super::source::mentions_machine::mentions_machine;
 use super::source::patch::apply_patch;
@@ -32,14 +28,17 @@ use super::venv::unpacked_wheel::UnpackedWheel;
 use super::venv::virtual_environment::python_in;
 use super::verify::verified_wheel::{ExpectedWheel, NativeExpectation, VerifiedWheel, verify};
 use super::verify::wheel_refused::WheelRefused;
-use super::workspace::Workspace;
 use crate::archive;
 use crate::archive::SourceTree;
 use crate::cancellation::Cancellation;
+use crate::contract::{Expect, Failure, FailureClass, IsolationReport, Report, SandboxMode, UsedRequirement};
 use crate::packaging::interpreter::Interpreter;
 use crate::sandbox::{
-    Bind, Isolation, Mode, NetworkIsolation, OwnExecutable, PreparedSandbox, ProcessTree, Sandbox,
+    Bind, Isolation, NetworkIsolation, OwnExecutable, PreparedSandbox, ProcessTree, Sandbox,
 };
+use crate::scratch::file::{self, FileAccess};
+use crate::scratch::home::Home;
+use crate::scratch::removal::remove_for_waiting;
 
 /// Builds the wheel `request` describes. The backend's output is copied to `output` as it comes;
 /// `cancellation` ends the build from another thread.
@@ -75,7 +74,7 @@ pub fn build_wheel(
         std::thread::scope(|scope| {
             // Without a thread to give, all of it happens when it is dropped.
             let _ = std::thread::Builder::new().name("removal".into()).spawn_scoped(scope, || {
-                workspace.discard(&[Layout::SOURCE, Layout::HOME, Layout::TEMPORARY]);
+                discard(&workspace, &[Layout::SOURCE, Layout::HOME, Layout::TEMPORARY]);
                 drop(remains);
             });
             let verified = step.verify(&environment, &source, &built)?;
@@ -85,7 +84,15 @@ pub fn build_wheel(
     })
 }
 
-fn prepare_sandbox(mode: Mode) -> Result<PreparedSandbox, StepError> {
+/// Removes `names` now, rather than when the workspace is dropped, unless it is to be kept.
+fn discard(workspace: &Home, names: &[&str]) {
+    if !workspace.is_kept() {
+        // What cannot be removed now is tried again when the workspace is dropped.
+        let _ = remove_for_waiting(names.iter().map(|name| workspace.path().join(name)));
+    }
+}
+
+fn prepare_sandbox(mode: SandboxMode) -> Result<PreparedSandbox, StepError> {
     let own_executable = OwnExecutable::running().map_err(host("find the crosswheel executable"))?;
     Ok(Sandbox::prepare(mode, own_executable)?)
 }
@@ -125,6 +132,10 @@ impl Layout {
     const CRATES: &str = "crates";
 }
 
+/// The workspaces of builds: what has this name and a lock that nobody holds is removed, also from a directory of the
+/// user's.
+const WORKSPACE: &str = "crosswheel-build-";
+
 struct Step<'a> {
     request: &'a WheelRequest,
     cancellation: &'a Cancellation,
@@ -132,12 +143,17 @@ struct Step<'a> {
 }
 
 impl Step<'_> {
-    fn create_workspace(&self) -> Result<Workspace, StepError> {
+    fn create_workspace(&self) -> Result<Home, StepError> {
         let base = self.request.work.clone().unwrap_or_else(|| self.request.cache.join("work"));
-        Workspace::create(&base).map_err(host("make a directory to work in"))
+        let make = || {
+            fs_err::create_dir_all(&base)?;
+            Home::sweep(&base, WORKSPACE)?;
+            Home::create(&base, WORKSPACE, 0o755)
+        };
+        make().map_err(host("make a directory to work in"))
     }
 
-    fn unpack(&mut self, workspace: &Workspace) -> Result<SourceTree, StepError> {
+    fn unpack(&mut self, workspace: &Home) -> Result<SourceTree, StepError> {
         let destination = workspace.path().join(Layout::SOURCE);
         let source = archive::unpack(&self.request.sdist, &destination, &self.request.limits)?;
         for patch in &self.request.patches {
@@ -165,7 +181,7 @@ impl Step<'_> {
     }
 
     /// Makes what does not depend on how the build is isolated.
-    fn furnish(&self, workspace: &Workspace) -> Result<(), StepError> {
+    fn furnish(&self, workspace: &Home) -> Result<(), StepError> {
         let names = [Layout::OUT, Layout::HOME, Layout::TEMPORARY, Layout::VENV];
         let mut directories = names.iter().map(|name| workspace.path().join(name));
         directories.try_for_each(fs_err::create_dir).map_err(host("prepare the workspace"))
@@ -173,7 +189,7 @@ impl Step<'_> {
 
     fn prepare(
         &mut self,
-        workspace: &Workspace,
+        workspace: &Home,
         project: Project,
         isolation: Isolation,
         installed: Vec<UnpackedWheel>,
@@ -354,7 +370,11 @@ impl Step<'_> {
     fn publish(&mut self, verified: &VerifiedWheel) -> Result<(), StepError> {
         self.cancellation.check()?;
         fs_err::File::open(&verified.path)
-            .and_then(|mut wheel| publish(&mut wheel, &self.request.out, &verified.file_name.to_string()))
+            .and_then(|mut wheel| {
+                fs_err::create_dir_all(&self.request.out)?;
+                let place = self.request.out.join(verified.file_name.to_string());
+                file::write_from(&place, &mut wheel, FileAccess::Mode(0o644))
+            })
             .map_err(host("write the wheel"))?;
         self.stopwatch.lap("publish");
         Ok(())
@@ -441,16 +461,6 @@ fn used_requirement(wheel: &UnpackedWheel) -> UsedRequirement {
         file_name: wheel.file_name().to_string(),
         sha256: wheel.sha256(),
     }
-}
-
-/// Writes what is in `from` into `directory` as `name`: readers see the old file, or none, until all is there.
-pub fn publish(from: &mut impl Read, directory: &Path, name: &str) -> std::io::Result<()> {
-    fs_err::create_dir_all(directory)?;
-    let mut file = tempfile::Builder::new().prefix(".crosswheel-").tempfile_in(directory)?;
-    std::io::copy(from, file.as_file_mut())?;
-    file.as_file().set_permissions(PermissionsExt::from_mode(0o644))?;
-    file.persist(directory.join(name))?;
-    Ok(())
 }
 
 /// The high-water mark of this process's resident memory, in bytes; 0 where /proc does not tell.

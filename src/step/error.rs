@@ -2,7 +2,6 @@
 //! where the errors of all stages are sorted. Knows nothing of how they are shown.
 
 use super::backend::hooks::BackendError;
-use super::failure::{Failure, FailureClass};
 use super::source::patch::PatchError;
 use super::source::project::ProjectError;
 use super::venv::virtual_environment::VenvError;
@@ -10,6 +9,7 @@ use super::venv::wheel_store::WheelStoreError;
 use super::venv::wheelhouse::WheelhouseError;
 use crate::archive::ArchiveError;
 use crate::cancellation::Cancelled;
+use crate::contract::{Failure, FailureClass};
 use crate::packaging::wheel_archive::WheelArchiveError;
 use crate::sandbox::SandboxError;
 

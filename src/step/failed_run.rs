@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::backend::hooks::{BackendRun, Conversation};
 use super::diagnosis::diagnose;
-use super::failure::{Failure, FailureClass};
+use crate::contract::{Failure, FailureClass};
 use crate::sandbox::Outcome;
 
 /// Why `run`, which wrote `log` and had `timeout` to end, made no wheel.

@@ -2,14 +2,13 @@
 //! something else is refused. Knows nothing of who promised it.
 
 use std::fmt;
-use std::str::FromStr;
 
 use pep440_rs::Version;
 use pep508_rs::PackageName;
 
 use super::verify::wheel_refused::WheelRefused;
-use crate::packaging::interpreter::{Interpreter, parse_version};
-use crate::platform::LibcFamily;
+use crate::packaging::interpreter::Interpreter;
+use crate::platform::{LibcFamily, PythonVersion};
 
 /// What must be true of a wheel and of the Python that builds it, as far as somebody said.
 #[derive(Clone, Debug, Default)]
@@ -19,14 +18,10 @@ pub struct WheelPromise {
     /// Its version.
     pub version: Option<Version>,
     /// The version of Python.
-    pub python: Option<PromisedPython>,
+    pub python: Option<PythonVersion>,
     /// The C library Python runs on.
     pub libc: Option<LibcFamily>,
 }
-
-/// A version of Python, as far as it matters: `3.11` is any 3.11.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PromisedPython(Vec<u8>);
 
 impl WheelPromise {
     /// Whether what `python` builds can be what was promised.
@@ -34,7 +29,7 @@ impl WheelPromise {
     /// # Errors
     /// [`WheelRefused`], if it is of another version, or runs on another C library.
     pub fn check_python(&self, python: &Interpreter) -> Result<(), WheelRefused> {
-        if let Some(promised) = self.python.as_ref().filter(|promised| !python.has_version(&promised.0)) {
+        if let Some(promised) = self.python.as_ref().filter(|promised| !python.has_version(promised)) {
             return Err(WheelRefused::WrongPython {
                 python: python.executable.clone(),
                 found: python.version_text(),
@@ -78,21 +73,6 @@ fn differs<T: PartialEq + fmt::Display>(
     }
 }
 
-impl FromStr for PromisedPython {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        parse_version(text).map(Self).ok_or_else(|| "expected a version of Python such as 3.11".to_owned())
-    }
-}
-
-impl fmt::Display for PromisedPython {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let parts: Vec<String> = self.0.iter().map(u8::to_string).collect();
-        formatter.write_str(&parts.join("."))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -120,9 +100,6 @@ mod tests {
         libc(LibcFamily::Musl).check_python(&python(None)).unwrap();
         assert!(libc(LibcFamily::Musl).check_python(&on_glibc).is_err());
         assert!(libc(LibcFamily::Glibc).check_python(&python(None)).is_err());
-        for other in ["", "three", "python3.11", "3.11t", "3.1.1.1"] {
-            assert!(other.parse::<PromisedPython>().is_err(), "{other}");
-        }
     }
 
     #[test]

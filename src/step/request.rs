@@ -6,13 +6,10 @@ use std::time::Duration;
 
 use super::backend::cross_compiler::CrossCompiler;
 use super::backend::hooks::ConfigSettings;
-use super::expect::Expect;
 use super::promise::WheelPromise;
-use super::venv::wheelhouse::GivenWheels;
-use crate::archive::ArchiveLimits;
+use crate::contract::{ArchiveLimits, Expect, GivenWheels, SandboxMode};
 use crate::packaging::interpreter::Interpreter;
 use crate::platform::{Glibc, Target};
-use crate::sandbox::Mode;
 
 /// What to build, with what, and under which limits.
 #[derive(Debug)]
@@ -48,7 +45,7 @@ pub struct WheelRequest {
     /// How long the backend may take.
     pub timeout: Option<Duration>,
     /// How the build is isolated.
-    pub sandbox: Mode,
+    pub sandbox: SandboxMode,
     /// Whether the wheel must hold compiled code.
     pub expect: Expect,
     /// What else must be true of it.

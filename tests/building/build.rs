@@ -1,5 +1,6 @@
 //! `crosswheel build` from the outside: sources, indexes, build requirements, locks, signals.
 
+use rustix::process::Signal;
 use std::path::PathBuf;
 use std::process::Stdio;
 
@@ -20,6 +21,7 @@ pub const APP: Project = Project {
     sleeps: false,
     waits_for: "",
     native_source: false,
+    runs: "",
     looks_at_machine: false,
 };
 
@@ -188,7 +190,7 @@ fn a_damaged_wheel_in_the_cache_is_never_handed_on() {
     let mut bytes = built.clone();
     *bytes.last_mut().unwrap() ^= 1;
     fs_err::write(&wheels[0], bytes).unwrap();
-    fs_err::remove_dir_all(place.path("dist")).unwrap();
+    crosswheel::scratch::removal::remove(place.path("dist")).unwrap();
     // The executor still has the one that was built.
     place.build(&arguments).ended(0).says("cached  app-1.0");
     assert_eq!(fs_err::read(place.path("dist").join(APP.wheel_name())).unwrap(), built);
@@ -199,9 +201,9 @@ fn a_result_whose_wheel_is_gone_is_no_result() {
     let (server, place) = (index_with_app(), Place::new());
     let arguments = ["app==1.0", "--index-url", &server.index()];
     place.build(&arguments).ended(0).says("built   app-1.0");
-    fs_err::remove_dir_all(place.path("cache/wheels")).unwrap();
+    crosswheel::scratch::removal::remove(place.path("cache/wheels")).unwrap();
     place.build(&arguments).ended(0).says("cached  app-1.0");
-    fs_err::remove_dir_all(place.path("cache/wheels")).unwrap();
+    crosswheel::scratch::removal::remove(place.path("cache/wheels")).unwrap();
     let wheel = sha256(&fs_err::read(place.path("dist").join(APP.wheel_name())).unwrap());
     fs_err::remove_file(place.path("cache/executor/cas").join(&wheel[..2]).join(&wheel)).unwrap();
     place.build(&arguments).ended(0).says("built   app-1.0");
@@ -320,7 +322,7 @@ fn a_requirement_without_wheels_is_built_first() {
     // The lock is enough to do it all again elsewhere.
     let lock_text = fs_err::read_to_string(place.path("crosswheel.lock")).unwrap();
     assert_eq!(lock_text.matches("built-from").count(), 3, "{lock_text}");
-    fs_err::remove_dir_all(place.path("cache")).unwrap();
+    crosswheel::scratch::removal::remove(place.path("cache")).unwrap();
     place.build(&arguments).ended(0);
     assert_eq!(place.uv_starts(), starts);
     assert_eq!(fs_err::read_to_string(place.path("crosswheel.lock")).unwrap(), lock_text);
@@ -364,7 +366,7 @@ fn a_lock_is_written_used_and_guards_against_drift() {
     // A newer tool does not matter, and uv is not needed.
     server.add_project("tool", &[("tool-1.9-py3-none-any.whl", &wheel("tool", "1.9"))]);
     let starts = place.uv_starts();
-    fs_err::remove_dir_all(place.path("cache")).unwrap();
+    crosswheel::scratch::removal::remove(place.path("cache")).unwrap();
     place.build(&arguments).ended(0).says("built");
     assert_eq!(place.uv_starts(), starts);
     assert_eq!(fs_err::read_to_string(&lock).unwrap(), written);

@@ -9,6 +9,7 @@ mod root;
 mod run;
 
 mod build;
+mod deep;
 mod doctor;
 mod remote_build;
 mod targets;

@@ -88,6 +88,9 @@ fn what_is_said_of_builds_that_there_are_none_of_is_refused() {
     // The variable is for whichever run needs it.
     place.set("CROSSWHEEL_ROOTFS", &rootfs);
     place.build(&arguments).ended(0).says("built   app-1.0");
+    // The flag is not, even if it says the same.
+    let run = place.build(&[&arguments[..], &["--rootfs", &rootfs]].concat()).ended(2);
+    assert!(run.stderr.contains(&format!("nothing is built for {other}")), "{}", run.stderr);
 }
 
 #[test]

@@ -4,8 +4,8 @@
 use std::io::Read;
 use std::path::Path;
 
+use crosswheel::contract::{CONTRACT, CONTRACT_VARIABLE};
 use crosswheel::digest::{Digest, DigestFunction};
-use crosswheel::execute::own_binary::wheel_action::{VERSION, VERSION_VARIABLE};
 use crosswheel::reapi::Tree;
 use prost::Message;
 use serde_json::Value;
@@ -122,7 +122,8 @@ async fn build(server: &Server, native: &str) -> Built {
         "--quiet",
         &setting,
     ];
-    let environment = [(VERSION_VARIABLE, VERSION), ("PATH", "/usr/bin:/bin")];
+    let contract = CONTRACT.to_string();
+    let environment = [(CONTRACT_VARIABLE, contract.as_str()), ("PATH", "/usr/bin:/bin")];
     let command = command(&arguments, &environment, "out");
     let action = client.action_of(command, "demo-1.0.tar.gz", &sdist(), &[("Arch", "arm64")]).await;
     let response = end_within(LONG_DEADLINE, client.start(&action).await.unwrap()).await;

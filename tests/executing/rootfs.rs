@@ -6,6 +6,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use crate::support::deep_trees::{LEVELS, SOME_LEVELS, nest, with_few_descriptors};
 use crosswheel::digest::Sha256;
 use serde_json::{Value, json};
 
@@ -506,4 +507,28 @@ fn a_link_beside_the_root_is_in_the_way() {
         "{failure}"
     );
     assert_eq!(fs_err::read_dir(bench.path("elsewhere")).unwrap().count(), 0);
+}
+
+/// Whatever ran in the old root may have made trees in it that nobody can walk.
+#[test]
+fn a_root_with_the_deepest_trees_in_it_is_replaced_and_gone() {
+    let bench = Bench::new();
+    fs_err::write(bench.path("a.tar"), tar(&root_for(ARM64))).unwrap();
+    bench.document(&["create", "--from", "a.tar", "root"]);
+    let before = bench.names();
+    for (name, levels) in [("deep", LEVELS), ("closed", SOME_LEVELS)] {
+        fs_err::create_dir(bench.path("root").join(name)).unwrap();
+        nest(&bench.path("root").join(name), levels);
+    }
+    fs_err::set_permissions(bench.path("root/closed"), PermissionsExt::from_mode(0)).unwrap();
+    // And a process that made one was killed.
+    let workshop = bench.path(".root.crosswheel-partial");
+    fs_err::create_dir_all(workshop.join("root")).unwrap();
+    nest(&workshop.join("root"), SOME_LEVELS);
+    fs_err::set_permissions(&workshop, PermissionsExt::from_mode(0o700)).unwrap();
+    let command = bench.command(&["create", "--from", "a.tar", "--force", "root"]);
+    let output = with_few_descriptors(&command).output_in_time();
+    assert!(output.status.success(), "{output:?}");
+    assert!(!bench.path("root/deep").exists());
+    assert_eq!(bench.names(), before, "something is left beside the root");
 }

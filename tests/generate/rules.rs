@@ -1,6 +1,12 @@
 //! What the rules do, with stand-ins for what Bazel gives them.
 
-use crosswheel::execute::own_binary::wheel_action as own_binary;
+use std::collections::BTreeSet;
+
+use clap::{Args, Command, FromArgMatches};
+use crosswheel::contract::{
+    Argument, CONTRACT, CONTRACT_VARIABLE, Flag, FlagClass, MNEMONIC, PROGRAM, SUBCOMMAND, WheelCommand,
+    environment,
+};
 use serde_json::{Value as Json, json};
 
 use crate::both;
@@ -63,8 +69,8 @@ fn a_wheel_is_one_action_as_workers_want_it() {
         action("wheel()"),
         json!({
             "argv": [
-                own_binary::PROGRAM,
-                "wheel",
+                PROGRAM,
+                SUBCOMMAND,
                 "sdists/Some.Name_x-1.0.tar.gz",
                 "--out=bazel-out/bin/pkg/wheel",
                 "--report=bazel-out/bin/pkg/wheel/report.json",
@@ -78,21 +84,20 @@ fn a_wheel_is_one_action_as_workers_want_it() {
                 "--quiet",
             ],
             "env": {
-                own_binary::VERSION_VARIABLE: own_binary::VERSION,
+                CONTRACT_VARIABLE: CONTRACT.to_string(),
                 "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
             },
             "exec_group": "target",
             "inputs": ["sdists/Some.Name_x-1.0.tar.gz"],
-            "mnemonic": "PySdistBuild",
+            "mnemonic": MNEMONIC,
             "outputs": ["bazel-out/bin/pkg/wheel"],
             "progress": "Building the wheel of Some.Name_x 1.0 for linux_arm64",
         })
     );
 }
 
-#[test]
-fn every_attribute_reaches_the_command_line() {
-    let script = r#"
+/// A wheel with every attribute.
+const FULL: &str = r#"
 wheel(
     python = "3.11",
     build_wheels = [
@@ -110,7 +115,10 @@ wheel(
     timeout = 600,
     limits = {"bytes": "5000000000", "depth": "9"},
 )"#;
-    let action = action(script);
+
+#[test]
+fn every_attribute_reaches_the_command_line() {
+    let action = action(FULL);
     assert_eq!(
         action["argv"].as_array().unwrap()[5..],
         [
@@ -157,17 +165,53 @@ wheel(
     );
 }
 
-/// Each of these words would cost the action the worker's shared cache if `own_binary` did not know it.
+/// Both ways: what the rules pass and the contract does not have would fail every build; what it has for them and they
+/// do not pass could not be asked for.
 #[test]
-fn the_worker_s_cache_is_for_these_options() {
-    let script = r#"wheel(python = "3.11", timeout = 1, limits = {"bytes": "1", "ratio": "1", "depth": "1", "members": "1"},
-        patches = [file_target(file("a.patch"))], crates = file_target(file("vendor")),
-        config_settings = {"a": ["b"]}, env = {"a": "b"}, build_wheels = [file_target(file("a.whl"))])"#;
-    let known: Vec<&str> = own_binary::OPTIONS.into_iter().chain(own_binary::PATH_OPTIONS).collect();
-    for argument in &argv(script)[3..] {
-        let option = argument.split('=').next().unwrap();
-        assert!(known.contains(&option) || ["--sandbox", "--quiet"].contains(&option), "{argument}");
+fn the_flags_of_the_rules_are_those_that_the_contract_has_for_them() {
+    let limits = ["bytes", "members", "ratio", "depth"].map(|limit| format!("\"{limit}\": \"1\"")).join(", ");
+    let script = FULL.replace(r#"{"bytes": "5000000000", "depth": "9"}"#, &format!("{{{limits}}}"));
+    let passed: BTreeSet<Flag> = argv(&script)[2..]
+        .iter()
+        .filter_map(|argument| match Argument::read(argument) {
+            Argument::Flag(flag, _) => Some(flag),
+            Argument::Sdist(_) => None,
+            Argument::Other => panic!("{argument} is none of the contract's"),
+        })
+        .collect();
+    let for_rules: BTreeSet<Flag> = Flag::ALL.into_iter().filter(|flag| flag.is_for_rules()).collect();
+    assert_eq!(passed, for_rules);
+    // Else the worker would keep its cache from the action.
+    assert!(passed.iter().all(|flag| flag.class() != FlagClass::Machine));
+}
+
+/// The file itself, whatever of it a test evaluates.
+#[test]
+fn no_flag_stands_in_the_rules_that_the_contract_has_not() {
+    let emission = both();
+    let rules = &emission.files.iter().find(|file| file.path == "defs.bzl").unwrap().text;
+    let words = rules.match_indices("\"--").map(|(at, _)| {
+        let word = &rules[at + 3..];
+        &word[..word.find(|character: char| !character.is_ascii_lowercase() && character != '-').unwrap()]
+    });
+    let words: BTreeSet<&str> = words.collect();
+    assert!(words.contains("out") && words.contains("limit-"), "{words:?}");
+    for word in words.iter().filter(|word| **word != "limit-") {
+        assert!(Flag::named(word).is_some_and(Flag::is_for_rules), "--{word}");
     }
+}
+
+/// By the parser of the step itself.
+#[test]
+fn the_step_understands_what_the_rules_say() {
+    let argv = argv(FULL);
+    let step = WheelCommand::augment_args(Command::new(SUBCOMMAND).no_binary_name(true));
+    let command = WheelCommand::from_arg_matches(&step.get_matches_from(&argv[2..])).unwrap();
+    assert_eq!(command.sdist.to_str(), Some("sdists/Some.Name_x-1.0.tar.gz"));
+    assert_eq!(command.config_settings[1].to_string(), "--build-option=100%s");
+    assert_eq!((command.timeout, command.limits.depth, command.patch_strip), (Some(600), 9, 0));
+    let environment = serde_json::to_value(environment()).unwrap();
+    assert_eq!(action(FULL)["env"], environment);
 }
 
 #[test]

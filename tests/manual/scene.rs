@@ -27,6 +27,7 @@ pub const LIB: Project = Project {
     waits_for: "",
     native_source: false,
     looks_at_machine: false,
+    runs: "",
 };
 
 /// What stands for packages of the index that the manual names.

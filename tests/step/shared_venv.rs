@@ -167,7 +167,7 @@ fn a_build_that_is_killed_while_it_makes_the_environment_breaks_nothing() {
     for delay in (0..40).cycle() {
         // Only the environment is to be made again: the wheel stays unpacked.
         assert!(unpacked.exists());
-        let _ = fs_err::remove_dir_all(fixture.path("cache/venvs"));
+        let _ = crosswheel::scratch::removal::remove(fixture.path("cache/venvs"));
         let mut child = fixture.command("").stdout(Stdio::null()).stderr(Stdio::null()).start();
         pause(Duration::from_millis(delay));
         child.kill();

@@ -3,6 +3,7 @@
 
 pub mod arm64_root;
 pub mod client;
+pub mod deep_trees;
 pub mod foreign_program;
 pub mod packages;
 pub mod processes;

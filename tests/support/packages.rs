@@ -17,6 +17,7 @@ def build_wheel(directory, config_settings=None, metadata_directory=None):
     if SLEEPS:
         print("backend is sleeping", flush=True)
         time.sleep(1000)
+    exec(RUNS, {})
     module = NAME.replace("-", "_")
     info = "%s-%s.dist-info" % (module, VERSION)
     files = {
@@ -56,6 +57,8 @@ pub struct Project<'a> {
     pub waits_for: &'a str,
     /// Whether it has a source file in C, of which its backend makes nothing.
     pub native_source: bool,
+    /// Python that runs before the wheel is written.
+    pub runs: &'a str,
     /// Whether its one module is made for the machine that builds it, of which the wheel's name says nothing.
     pub looks_at_machine: bool,
 }
@@ -73,7 +76,7 @@ impl Project<'_> {
     pub fn sdist(&self) -> Vec<u8> {
         let list = |texts: &[&str]| format!("{texts:?}");
         let backend = format!(
-            "NAME = {:?}\nVERSION = {:?}\nDYNAMIC = {}\nREQUIRES_DIST = {}\nIMPORTS = {}\nSLEEPS = {}\nWAITS_FOR = {:?}\nimport os\nMACHINE = {}\n{BACKEND}",
+            "NAME = {:?}\nVERSION = {:?}\nDYNAMIC = {}\nREQUIRES_DIST = {}\nIMPORTS = {}\nSLEEPS = {}\nWAITS_FOR = {:?}\nimport os\nMACHINE = {}\nRUNS = {:?}\n{BACKEND}",
             self.name,
             self.version,
             list(self.dynamic),
@@ -82,6 +85,7 @@ impl Project<'_> {
             if self.sleeps { "True" } else { "False" },
             self.waits_for,
             if self.looks_at_machine { "'# %s' % os.uname().machine" } else { "''" },
+            self.runs,
         );
         let pyproject = format!(
             "[build-system]\nrequires = {}\nbuild-backend = \"inner\"\nbackend-path = [\".\"]\n",

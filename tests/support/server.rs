@@ -34,10 +34,20 @@ pub struct Server {
 impl Server {
     /// Starts a server on the store in `directory`.
     pub fn start(directory: &Path, arguments: &[&str]) -> Self {
-        let store = directory.join("store");
+        Self::run(Self::command(directory, arguments))
+    }
+
+    /// What starts it.
+    pub fn command(directory: &Path, arguments: &[&str]) -> Command {
         let mut command =
             serve_command(&["--json", "--listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0"]);
-        let mut child = command.arg("--store").arg(store).args(arguments).stdout(Stdio::piped()).start();
+        command.arg("--store").arg(directory.join("store")).args(arguments);
+        command
+    }
+
+    /// Starts it by a command that was changed, perhaps.
+    pub fn run(mut command: Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).start();
         let mut stdout = child.stdout();
         let line = stdout.next().expect("a server says where it serves");
         let start = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{line:?}: {error}"));

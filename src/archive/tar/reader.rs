@@ -7,12 +7,12 @@ use super::block::{BLOCK, is_zero, padding};
 use super::header::Header;
 use super::pax::Records;
 use crate::archive::error::{Trouble, shown};
-use crate::archive::limits::ArchiveLimits;
 use crate::archive::member::{
     Content, FileMode, Member, MemberKind, MemberPath, Mtime, Receiver, symlink_target,
 };
 use crate::archive::rule::Rule;
 use crate::archive::stream::Stream;
+use crate::contract::ArchiveLimits;
 
 /// Largest PAX header or GNU long name; real ones stay below a few thousand bytes.
 const EXTENDED_HEADER_BYTES: u64 = 1 << 20;

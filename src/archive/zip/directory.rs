@@ -7,9 +7,9 @@ use std::os::unix::fs::FileExt as _;
 
 use super::fields::{Fields, ZIP64, extra, read_bytes, widened};
 use crate::archive::error::Trouble;
-use crate::archive::limits::ArchiveLimits;
 use crate::archive::member::{FileMode, Mtime};
 use crate::archive::rule::Rule;
+use crate::contract::ArchiveLimits;
 
 /// Flags of an entry (APPNOTE 4.4.4).
 pub(super) const ENCRYPTED: u16 = 1 << 0 | 1 << 6 | 1 << 13;

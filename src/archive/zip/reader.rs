@@ -4,13 +4,12 @@
 use std::fs::File;
 use std::io::{self, BufReader, Read};
 
-use super::directory;
 use super::directory::{Entry, EntryType};
-use super::local;
+use super::{directory, local};
 use crate::archive::error::Trouble;
-use crate::archive::limits::ArchiveLimits;
 use crate::archive::member::{Content, Member, MemberKind, MemberPath, Receiver, symlink_target};
 use crate::archive::rule::Rule;
+use crate::contract::ArchiveLimits;
 
 /// Compression methods (APPNOTE 4.4.5) that Python's `zipfile` and `shutil.make_archive` produce.
 const STORED: u16 = 0;

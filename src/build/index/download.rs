@@ -9,8 +9,9 @@ use url::Url;
 use super::credentials::decode;
 use super::http::Http;
 use crate::build::cache::{Cache, KeyBuilder};
-use crate::build::failure::{BuildFailure, BuildFailureClass};
+use crate::contract::{Failure, FailureClass};
 use crate::digest::Sha256;
+use crate::scratch::file::FileAccess;
 
 /// Fetches files into the cache.
 #[derive(Debug)]
@@ -33,7 +34,7 @@ impl Downloads {
         sha256: Option<Sha256>,
         file_name: &str,
         on_progress: impl FnMut(u64, Option<u64>),
-    ) -> Result<(PathBuf, Sha256), BuildFailure> {
+    ) -> Result<(PathBuf, Sha256), Failure> {
         check_file_name(file_name)?;
         let lock = sha256.unwrap_or_else(|| KeyBuilder::default().part("url", url.as_str()).finish());
         self.cache.exclusively(lock, || {
@@ -43,7 +44,12 @@ impl Downloads {
                     return Ok((path, sha256));
                 }
             }
-            let fetched = self.http.download(url, sha256, || self.cache.temporary_file(), on_progress)?;
+            let fetched = self.http.download(
+                url,
+                sha256,
+                || self.cache.temporary_file(FileAccess::Private),
+                on_progress,
+            )?;
             let path = self.cache.download(fetched.sha256, file_name);
             self.cache.publish(fetched.file, &path)?;
             Ok((path, fetched.sha256))
@@ -52,7 +58,7 @@ impl Downloads {
 }
 
 /// The file name a URL ends in, percent-decoded and safe to use as one.
-pub fn file_name_of(url: &Url) -> Result<String, BuildFailure> {
+pub fn file_name_of(url: &Url) -> Result<String, Failure> {
     let last = url.path_segments().and_then(|mut segments| segments.next_back()).unwrap_or_default();
     let name = decode(last);
     check_file_name(&name)?;
@@ -60,12 +66,12 @@ pub fn file_name_of(url: &Url) -> Result<String, BuildFailure> {
 }
 
 /// Refuses names that are not a single component of a path: they come from servers.
-pub fn check_file_name(name: &str) -> Result<(), BuildFailure> {
+pub fn check_file_name(name: &str) -> Result<(), Failure> {
     let single = !matches!(name, "" | "." | "..") && !name.contains(['/', '\0']) && name.len() <= 255;
     if single {
         return Ok(());
     }
-    Err(BuildFailure::new(BuildFailureClass::FetchFailed, format!("`{name}` is not the name of a file")))
+    Err(Failure::new(FailureClass::FetchFailed, format!("`{name}` is not the name of a file")))
 }
 
 #[cfg(test)]

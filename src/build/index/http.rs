@@ -6,16 +6,16 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use base64::Engine;
-use tempfile::NamedTempFile;
 use ureq::ResponseExt;
 use ureq::config::RedirectAuthHeaders;
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use url::Url;
 
 use super::credentials::{Credentials, without_login};
-use crate::build::failure::{BuildFailure, BuildFailureClass};
 use crate::build::interrupt::Interrupt;
+use crate::contract::{Failure, FailureClass};
 use crate::digest::{HashingWriter, Sha256};
+use crate::scratch::file::WholeFile;
 
 /// Index pages above this are not index pages. PyPI's largest has some 40 MiB.
 const PAGE_LIMIT: u64 = 256 << 20;
@@ -45,7 +45,7 @@ pub struct Page {
 #[derive(Debug)]
 pub struct Fetched {
     /// The complete file, not yet in its place.
-    pub file: NamedTempFile,
+    pub file: WholeFile,
     /// SHA-256 of its bytes.
     pub sha256: Sha256,
 }
@@ -103,7 +103,7 @@ pub enum FetchError {
     Local(#[from] std::io::Error),
     /// A signal came.
     #[error(transparent)]
-    Interrupted(BuildFailure),
+    Interrupted(Failure),
 }
 
 /// Bytes that are not the ones that were promised.
@@ -156,13 +156,13 @@ impl FetchError {
     }
 }
 
-impl From<FetchError> for BuildFailure {
+impl From<FetchError> for Failure {
     fn from(error: FetchError) -> Self {
         let (hint, message) = (error.hint(), error.to_string());
         if let FetchError::Interrupted(failure) = error {
             return failure;
         }
-        let failure = Self::new(BuildFailureClass::FetchFailed, message);
+        let failure = Self::new(FailureClass::FetchFailed, message);
         match hint {
             Some(hint) => failure.with_hint(hint),
             None => failure,
@@ -206,7 +206,7 @@ impl Http {
         &self,
         url: &Url,
         expected: Option<Sha256>,
-        temporary: impl Fn() -> std::io::Result<NamedTempFile>,
+        temporary: impl Fn() -> std::io::Result<WholeFile>,
         mut on_progress: impl FnMut(u64, Option<u64>),
     ) -> Result<Fetched, FetchError> {
         self.with_retries(|| {

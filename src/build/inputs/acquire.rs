@@ -11,12 +11,12 @@ use url::Url;
 use super::sdists::Sdist;
 use super::source::Source;
 use crate::build::cache::{FRESH, KeyBuilder};
-use crate::build::failure::{BuildFailure, BuildFailureClass};
 use crate::build::index::download::file_name_of;
 use crate::build::index::http::{FetchError, HashMismatch};
 use crate::build::index::simple_api::IndexSdist;
 use crate::build::progress::Task;
 use crate::build::run::Run;
+use crate::contract::{Failure, FailureClass};
 use crate::digest::Sha256;
 
 /// Where a pinned version, or a URL without a hash, was found to lead.
@@ -28,7 +28,7 @@ struct Located {
 
 impl Run {
     /// The sdist `source` names.
-    pub(crate) fn acquire(&self, source: Source, task: &Task) -> Result<Sdist, BuildFailure> {
+    pub(crate) fn acquire(&self, source: Source, task: &Task) -> Result<Sdist, Failure> {
         match source {
             Source::File(path) => self.sdists.open(&path, None, None),
             Source::Url { url, sha256 } => {
@@ -44,7 +44,7 @@ impl Run {
         name: &PackageName,
         version: Option<&Version>,
         task: &Task,
-    ) -> Result<Sdist, BuildFailure> {
+    ) -> Result<Sdist, Failure> {
         let shown = version.map_or_else(|| name.to_string(), |version| format!("{name}=={version}"));
         let mut key = KeyBuilder::default()
             .part("sdist", &shown)
@@ -61,8 +61,7 @@ impl Run {
         let wanted = |sdist: &&IndexSdist| version.is_none_or(|version| sdist.version == *version);
         let Some(found) = sdists.iter().find(wanted) else {
             let others: Vec<String> = sdists.iter().take(10).map(|sdist| sdist.version.to_string()).collect();
-            let failure =
-                BuildFailure::new(BuildFailureClass::FetchFailed, format!("there is no sdist of {shown}"));
+            let failure = Failure::new(FailureClass::FetchFailed, format!("there is no sdist of {shown}"));
             return Err(match others.as_slice() {
                 [] => failure.with_hint("no index or find-links has any sdist of it"),
                 others => failure.with_hint(format!("there are sdists of {}", others.join(", "))),
@@ -75,7 +74,7 @@ impl Run {
     }
 
     /// An sdist the index told us of.
-    pub(crate) fn indexed_sdist(&self, sdist: &IndexSdist, task: &Task) -> Result<Sdist, BuildFailure> {
+    pub(crate) fn indexed_sdist(&self, sdist: &IndexSdist, task: &Task) -> Result<Sdist, Failure> {
         self.fetched_sdist(&sdist.file.url, sdist.file.sha256, task)
     }
 
@@ -85,7 +84,7 @@ impl Run {
         url: &Url,
         sha256: Option<Sha256>,
         task: &Task,
-    ) -> Result<Sdist, BuildFailure> {
+    ) -> Result<Sdist, Failure> {
         if let ("file", Ok(path)) = (url.scheme(), url.to_file_path()) {
             let found = self.sdists.digest(&path)?;
             if let Some(expected) = sha256.filter(|expected| *expected != found) {
@@ -110,7 +109,7 @@ impl Run {
         sha256: Option<Sha256>,
         file_name: &str,
         task: &Task,
-    ) -> Result<(PathBuf, Sha256), BuildFailure> {
+    ) -> Result<(PathBuf, Sha256), Failure> {
         self.downloads.fetch(url, sha256, file_name, |received, total| task.bytes(file_name, received, total))
     }
 

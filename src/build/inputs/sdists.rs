@@ -11,13 +11,12 @@ use pep508_rs::PackageName;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use crate::archive::{ArchiveLimits, read_top_level_files};
+use crate::archive::read_top_level_files;
 use crate::build::cache::{Cache, KeyBuilder};
-use crate::build::failure::BuildFailure;
+use crate::contract::{ArchiveLimits, Failure};
 use crate::digest::Sha256;
 use crate::packaging::core_metadata::CoreMetadata;
 use crate::packaging::sdist_name::sdist_name_and_version;
-use crate::step::Failure;
 use crate::step::source::project::BuildSystem;
 
 /// A file that changed less than this ago may change again without its times showing it.
@@ -82,7 +81,7 @@ impl Sdists {
     }
 
     /// The sdist at `path`; `sha256` if the caller has checked it already.
-    pub fn open(&self, path: &Path, sha256: Option<Sha256>, url: Option<Url>) -> Result<Sdist, BuildFailure> {
+    pub fn open(&self, path: &Path, sha256: Option<Sha256>, url: Option<Url>) -> Result<Sdist, Failure> {
         let path = fs_err::canonicalize(path)?;
         let sha256 = match sha256 {
             Some(sha256) => sha256,
@@ -103,7 +102,7 @@ impl Sdists {
     }
 
     /// SHA-256 of the file at `path`, from memory if the file has not changed since.
-    pub fn digest(&self, path: &Path) -> Result<Sha256, BuildFailure> {
+    pub fn digest(&self, path: &Path) -> Result<Sha256, Failure> {
         let path = fs_err::canonicalize(path)?;
         let key = KeyBuilder::default().part("path", path.as_os_str().as_encoded_bytes()).finish();
         let before = fs_err::metadata(&path)?;
@@ -145,7 +144,7 @@ fn stamp(metadata: &std::fs::Metadata) -> String {
     )
 }
 
-fn read_facts(path: &Path, file_name: &str) -> Result<SdistFacts, BuildFailure> {
+fn read_facts(path: &Path, file_name: &str) -> Result<SdistFacts, Failure> {
     let top = read_top_level_files(path, &["pyproject.toml", "PKG-INFO"], &ArchiveLimits::default())
         .map_err(Failure::from)?;
     let file = |name: &str| top.files.get(name).map(Vec::as_slice);
@@ -191,6 +190,6 @@ mod tests {
         let file = directory.path().join("a-1.0.tar.gz");
         fs_err::write(&file, "not an archive").unwrap();
         let failure = sdists.open(&file, None, None).unwrap_err();
-        assert_eq!(failure.class.exit_code(), crate::step::FailureClass::ArchiveRefused.exit_code());
+        assert_eq!(failure.class.exit_code(), 18);
     }
 }

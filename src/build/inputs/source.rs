@@ -8,9 +8,9 @@ use pep440_rs::{Operator, Version};
 use pep508_rs::{PackageName, Requirement, VerbatimUrl, VersionOrUrl};
 use url::Url;
 
-use crate::build::failure::{BuildFailure, BuildFailureClass};
 use crate::build::index::credentials::redact_urls;
 use crate::build::index::simple_api::sha256_fragment;
+use crate::contract::{Failure, FailureClass};
 use crate::digest::Sha256;
 
 /// Where an sdist comes from.
@@ -36,7 +36,7 @@ pub enum Source {
 
 impl Source {
     /// Reads a SOURCE argument. A text that could be several things is a file if that file exists.
-    pub fn parse(text: &str) -> Result<Self, BuildFailure> {
+    pub fn parse(text: &str) -> Result<Self, Failure> {
         let path = PathBuf::from(text);
         if path.is_file() {
             return Ok(Self::File(path));
@@ -61,7 +61,7 @@ impl Source {
     }
 }
 
-fn parse_url(text: &str) -> Result<Source, BuildFailure> {
+fn parse_url(text: &str) -> Result<Source, Failure> {
     let shown = redact_urls(text);
     let mut url: Url = text.parse().map_err(|error| invalid(format!("`{shown}` is not a URL: {error}")))?;
     if !matches!(url.scheme(), "http" | "https" | "file") {
@@ -85,8 +85,8 @@ fn parse_pinned(text: &str) -> Option<Source> {
         .then(|| Source::Pinned { name: requirement.name.clone(), version: specifier.version().clone() })
 }
 
-fn invalid(message: String) -> BuildFailure {
-    BuildFailure::new(BuildFailureClass::InvalidSource, message)
+fn invalid(message: String) -> Failure {
+    Failure::new(FailureClass::InvalidSource, message)
 }
 
 #[cfg(test)]
@@ -127,7 +127,7 @@ mod tests {
             ("/", "is a directory"),
         ] {
             let failure = Source::parse(text).unwrap_err();
-            assert_eq!(failure.class, BuildFailureClass::InvalidSource);
+            assert_eq!(failure.class, FailureClass::InvalidSource);
             assert!(failure.message.contains(reason), "{text}: {}", failure.message);
         }
     }

@@ -18,10 +18,10 @@ use crate::build::builder::Builder;
 use crate::build::built::Built;
 use crate::build::cache::{FRESH, KeyBuilder};
 use crate::build::customisation::Customisation;
-use crate::build::failure::{BuildFailure, BuildFailureClass};
 use crate::build::index::simple_api::IndexSdist;
 use crate::build::inputs::sdists::Sdist;
 use crate::build::progress::Task;
+use crate::contract::{Failure, FailureClass};
 use crate::digest::Sha256;
 
 /// uv is asked again after each project without wheels; no sane set of requirements has more.
@@ -39,7 +39,7 @@ impl Builder {
         asked: &[Requirement<VerbatimUrl>],
         stack: &BuildStack,
         task: &Task,
-    ) -> Result<Resolution, BuildFailure> {
+    ) -> Result<Resolution, Failure> {
         let mut texts: Vec<String> = asked.iter().map(ToString::to_string).collect();
         texts.sort();
         texts.dedup();
@@ -66,7 +66,7 @@ impl Builder {
         entry: &LockedSdist,
         stack: &BuildStack,
         task: &Task,
-    ) -> Result<Resolution, BuildFailure> {
+    ) -> Result<Resolution, Failure> {
         let mut resolution = Resolution::default();
         for locked in &entry.requirements {
             let (name, version) = (locked.name.clone(), locked.version.clone());
@@ -109,7 +109,7 @@ impl Builder {
     }
 
     /// Everything uv's answer depends on, but for what the indexes hold.
-    fn resolution_key(&self, texts: &[String]) -> Result<Sha256, BuildFailure> {
+    fn resolution_key(&self, texts: &[String]) -> Result<Sha256, Failure> {
         let settings = &self.run.settings;
         let mut key = KeyBuilder::default()
             .part("crosswheel", env!("CARGO_PKG_VERSION"))
@@ -137,7 +137,7 @@ impl Builder {
         asked: &[Requirement<VerbatimUrl>],
         stack: &BuildStack,
         task: &Task,
-    ) -> Result<Resolution, BuildFailure> {
+    ) -> Result<Resolution, Failure> {
         task.stage("resolving build requirements");
         let mut built: Vec<(Built, Sdist)> = Vec::new();
         for _ in 0..MOST_BUILT {
@@ -159,16 +159,11 @@ impl Builder {
             }
         }
         let message = format!("more than {MOST_BUILT} build requirements exist only as sdists");
-        Err(BuildFailure::new(BuildFailureClass::ResolutionFailed, message))
+        Err(Failure::new(FailureClass::ResolutionFailed, message))
     }
 
     /// Asks uv, unless another thread has just got the answer to the same question.
-    fn ask_once(
-        &self,
-        key: Sha256,
-        texts: &[String],
-        built: &[(Built, Sdist)],
-    ) -> Result<Answer, BuildFailure> {
+    fn ask_once(&self, key: Sha256, texts: &[String], built: &[(Built, Sdist)]) -> Result<Answer, Failure> {
         self.run.cache.exclusively(key, || {
             if let Some(resolution) = self.cached_resolution(key) {
                 return Ok(Answer::Remembered(resolution));
@@ -213,7 +208,7 @@ impl Builder {
         built: &[(Built, Sdist)],
         stack: &BuildStack,
         task: &Task,
-    ) -> Result<Resolution, BuildFailure> {
+    ) -> Result<Resolution, Failure> {
         let mut resolution = Resolution::default();
         for package in packages {
             let here = match &package.choice {
@@ -254,7 +249,7 @@ impl Builder {
         version: Option<Version>,
         file: ChosenFile,
         task: &Task,
-    ) -> Result<ResolvedWheel, BuildFailure> {
+    ) -> Result<ResolvedWheel, Failure> {
         let (_, sha256) = self.run.fetch(&file.url, file.sha256, &file.file_name, task)?;
         let version = match version {
             Some(version) => version,
@@ -270,19 +265,14 @@ impl Builder {
     }
 
     /// Builds an sdist that is needed to build the last of `stack`.
-    fn build_requirement(
-        &self,
-        sdist: &Sdist,
-        stack: &BuildStack,
-        task: &Task,
-    ) -> Result<Built, BuildFailure> {
+    fn build_requirement(&self, sdist: &Sdist, stack: &BuildStack, task: &Task) -> Result<Built, Failure> {
         if let Some(start) = stack.iter().position(|outer| is_same(outer, sdist)) {
             return Err(cycle(&stack[start..], sdist));
         }
         let nested = [stack, &[sdist]].concat();
         self.build_sdist(sdist, &Customisation::default(), false, &nested, task).map_err(|failure| {
             match failure.class {
-                BuildFailureClass::RequirementCycle | BuildFailureClass::Interrupted => failure,
+                FailureClass::RequirementCycle | FailureClass::Interrupted => failure,
                 _ => failure.within(format!("its build requirement {} could not be built", sdist.title())),
             }
         })
@@ -294,7 +284,7 @@ impl Builder {
         explanation: &str,
         asked: &[Requirement<VerbatimUrl>],
         built: &[(Built, Sdist)],
-    ) -> Result<Option<IndexSdist>, BuildFailure> {
+    ) -> Result<Option<IndexSdist>, Failure> {
         let versions_built = |name: &PackageName| {
             built.iter().filter(|(_, sdist)| sdist.facts.name.as_ref() == Some(name)).count()
         };
@@ -341,9 +331,9 @@ impl Builder {
         fits_python && fits_demands && (ordinary || exactly_demanded())
     }
 
-    fn refused(&self, explanation: String, texts: &[String]) -> BuildFailure {
+    fn refused(&self, explanation: String, texts: &[String]) -> Failure {
         let message = format!("uv finds no wheels for {}", texts.join(", "));
-        let mut failure = BuildFailure::new(BuildFailureClass::ResolutionFailed, message);
+        let mut failure = Failure::new(FailureClass::ResolutionFailed, message);
         failure.evidence = explanation.lines().map(str::to_owned).collect();
         failure.hint = if explanation.contains("unexpected argument") || explanation.contains("invalid value")
         {
@@ -408,27 +398,27 @@ fn is_same(a: &Sdist, b: &Sdist) -> bool {
 }
 
 /// `a 1.0 needs b 2.0 to build, which needs a 1.0 to build`.
-fn cycle(members: &[&Sdist], again: &Sdist) -> BuildFailure {
+fn cycle(members: &[&Sdist], again: &Sdist) -> Failure {
     let titles: Vec<String> = members.iter().copied().chain([again]).map(Sdist::title).collect();
     let needs: Vec<String> = titles[1..].iter().map(|title| format!("needs {title} to build")).collect();
     let message = format!("{} {}", titles[0], needs.join(", which "));
-    BuildFailure::new(BuildFailureClass::RequirementCycle, message)
+    Failure::new(FailureClass::RequirementCycle, message)
         .with_hint("give a wheel of one of them with --find-links")
 }
 
-fn report_version(built: &Built) -> Result<Version, BuildFailure> {
+fn report_version(built: &Built) -> Result<Version, Failure> {
     Version::from_str(&built.report.version).map_err(|error| {
         let message = format!("{} has an invalid version: {error}", built.report.file_name);
-        BuildFailure::new(BuildFailureClass::ResolutionFailed, message)
+        Failure::new(FailureClass::ResolutionFailed, message)
     })
 }
 
-fn wheel_version(file_name: &str) -> Result<Version, BuildFailure> {
+fn wheel_version(file_name: &str) -> Result<Version, Failure> {
     let parsed = crate::packaging::wheel_name::WheelFileName::from_str(file_name)
-        .map_err(|error| BuildFailure::new(BuildFailureClass::ResolutionFailed, error.to_string()))?;
+        .map_err(|error| Failure::new(FailureClass::ResolutionFailed, error.to_string()))?;
     Ok(parsed.version)
 }
 
-fn locked_url(text: &str) -> Result<Url, BuildFailure> {
+fn locked_url(text: &str) -> Result<Url, Failure> {
     text.parse().map_err(|error| drift(format!("the lock's `{text}` is not a URL: {error}")))
 }

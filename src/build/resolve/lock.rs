@@ -8,7 +8,7 @@ use pep440_rs::Version;
 use pep508_rs::{PackageName, Requirement, VerbatimUrl, VersionOrUrl};
 use serde::{Deserialize, Serialize};
 
-use crate::build::failure::{BuildFailure, BuildFailureClass};
+use crate::contract::{Failure, FailureClass};
 use crate::digest::Sha256;
 use crate::platform::Target;
 
@@ -84,7 +84,7 @@ impl Lock {
     }
 
     /// Reads the lock file at `path`; none if there is no such file.
-    pub fn read(path: &Path) -> Result<Option<Self>, BuildFailure> {
+    pub fn read(path: &Path) -> Result<Option<Self>, Failure> {
         let text = match fs_err::read_to_string(path) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
@@ -128,7 +128,7 @@ impl Lock {
         name: &str,
         version: Option<&Version>,
         environment: &LockEnvironment,
-    ) -> Result<&LockedSdist, BuildFailure> {
+    ) -> Result<&LockedSdist, Failure> {
         let fits =
             |entry: &&LockedSdist| entry.python == environment.python && entry.target == environment.target;
         if let Some(entry) = self.sdists.iter().filter(|entry| entry.sha256 == sha256).find(fits) {
@@ -150,11 +150,7 @@ impl Lock {
     }
 
     /// Where the sdist with `sha256` that a locked wheel was built from comes from.
-    pub fn built_from(
-        &self,
-        sha256: Sha256,
-        environment: &LockEnvironment,
-    ) -> Result<&LockedSdist, BuildFailure> {
+    pub fn built_from(&self, sha256: Sha256, environment: &LockEnvironment) -> Result<&LockedSdist, Failure> {
         let fits = |entry: &&LockedSdist| {
             entry.sha256 == sha256 && entry.python == environment.python && entry.target == environment.target
         };
@@ -167,7 +163,7 @@ impl Lock {
 
 impl LockedSdist {
     /// Fails unless every requirement of `asked` is among what is locked.
-    pub fn check(&self, asked: &[Requirement<VerbatimUrl>]) -> Result<(), BuildFailure> {
+    pub fn check(&self, asked: &[Requirement<VerbatimUrl>]) -> Result<(), Failure> {
         for requirement in asked {
             let locked = self.requirements.iter().find(|locked| locked.name == requirement.name);
             let Some(locked) = locked else {
@@ -190,8 +186,8 @@ impl LockedSdist {
 }
 
 /// A lock-drift failure that says how to refresh the lock.
-pub fn drift(message: String) -> BuildFailure {
-    BuildFailure::new(BuildFailureClass::LockDrift, message)
+pub fn drift(message: String) -> Failure {
+    Failure::new(FailureClass::LockDrift, message)
         .with_hint("if the change is meant, refresh the lock with --update-lock")
 }
 
@@ -247,7 +243,7 @@ mod tests {
         let message = |content: &str, name: &str, environment: &LockEnvironment| {
             let failure =
                 lock.entry(Sha256::of(content.as_bytes()), name, Some(&version), environment).unwrap_err();
-            assert_eq!(failure.class, BuildFailureClass::LockDrift);
+            assert_eq!(failure.class, FailureClass::LockDrift);
             failure.message
         };
         assert!(message("changed", "a", &environment()).starts_with("the sdist of a 1.0 has sha256 "));

@@ -1,15 +1,15 @@
 //! When the lock file rules and when it is written.
 //! Knows nothing of its format.
 
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use super::lock::{Lock, LockedSdist};
 use super::resolution::Resolution;
 use crate::build::builder::Builder;
-use crate::build::failure::BuildFailure;
 use crate::build::inputs::sdists::Sdist;
 use crate::build::run::Run;
+use crate::contract::Failure;
+use crate::scratch::file::{self, FileAccess};
 
 impl Run {
     /// The lock that decides what is installed, if one does.
@@ -23,22 +23,15 @@ impl Run {
     }
 
     /// Writes the lock file if it is not the one that ruled.
-    pub(crate) fn write_lock(&self, entries: Vec<LockedSdist>) -> Result<(), BuildFailure> {
+    pub(crate) fn write_lock(&self, entries: Vec<LockedSdist>) -> Result<(), Failure> {
         let Some(path) = self.lock_to_write() else { return Ok(()) };
         let mut lock = self.lock.clone().unwrap_or_else(Lock::empty);
         lock.update(entries);
         if self.lock.as_ref() == Some(&lock) {
             return Ok(());
         }
-        let directory =
-            path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        self.interrupt.publishing(|| {
-            let temporary =
-                tempfile::Builder::new().prefix(".crosswheel-").tempfile_in(directory)?.into_temp_path();
-            fs_err::write(&temporary, lock.to_text())?;
-            fs_err::set_permissions(&temporary, std::fs::Permissions::from_mode(0o644))?;
-            temporary.persist(path).map_err(|error| BuildFailure::from(error.error))
-        })
+        let write = || file::write(path, lock.to_text().as_bytes(), FileAccess::Mode(0o644));
+        Ok(self.interrupt.publishing(write)?)
     }
 }
 

@@ -11,9 +11,9 @@ use pep508_rs::{MarkerEnvironment, MarkerTree, PackageName};
 use serde::Deserialize;
 use url::Url;
 
-use crate::build::failure::{BuildFailure, BuildFailureClass};
 use crate::build::index::credentials::without_login;
 use crate::build::index::download::file_name_of;
+use crate::contract::{Failure, FailureClass};
 use crate::digest::Sha256;
 use crate::packaging::compatible_tags::CompatibleTags;
 use crate::packaging::wheel_name::WheelFileName;
@@ -84,7 +84,7 @@ pub fn choose(
     text: &str,
     tags: &CompatibleTags,
     markers: &MarkerEnvironment,
-) -> Result<Vec<Package>, BuildFailure> {
+) -> Result<Vec<Package>, Failure> {
     let pylock: Pylock = toml::from_str(text).map_err(|error| unreadable(error.to_string()))?;
     if pylock.lock_version.split('.').next() != Some("1") {
         return Err(unreadable(format!("lock-version {} is not 1", pylock.lock_version)));
@@ -102,7 +102,7 @@ pub fn choose(
     Ok(packages)
 }
 
-fn choose_package(package: PylockPackage, tags: &CompatibleTags) -> Result<Package, BuildFailure> {
+fn choose_package(package: PylockPackage, tags: &CompatibleTags) -> Result<Package, Failure> {
     let name = PackageName::from_str(&package.name).map_err(|error| unreadable(error.to_string()))?;
     let version = match &package.version {
         Some(text) => Some(Version::from_str(text).map_err(|error| unreadable(error.to_string()))?),
@@ -119,7 +119,7 @@ fn choose_package(package: PylockPackage, tags: &CompatibleTags) -> Result<Packa
             (None, None) if version.is_some() => Choice::NoWheel,
             (None, None) => {
                 let message = format!("the build requirement {name} is neither a wheel nor an sdist");
-                return Err(BuildFailure::new(BuildFailureClass::ResolutionFailed, message)
+                return Err(Failure::new(FailureClass::ResolutionFailed, message)
                     .with_hint("directories and version control cannot be pinned by hash; use an archive"));
             }
         },
@@ -128,7 +128,7 @@ fn choose_package(package: PylockPackage, tags: &CompatibleTags) -> Result<Packa
 }
 
 /// The wheel the target likes best; among equals the one with the highest build number (PEP 427).
-fn best_wheel(wheels: Vec<PylockFile>, tags: &CompatibleTags) -> Result<Option<ChosenFile>, BuildFailure> {
+fn best_wheel(wheels: Vec<PylockFile>, tags: &CompatibleTags) -> Result<Option<ChosenFile>, Failure> {
     let mut candidates = Vec::new();
     for wheel in wheels {
         let file = chosen_file(wheel)?;
@@ -147,7 +147,7 @@ fn build_order(build: Option<&str>) -> (u64, String) {
     (build[..digits].parse().unwrap_or(0), build[digits..].to_owned())
 }
 
-fn chosen_file(file: PylockFile) -> Result<ChosenFile, BuildFailure> {
+fn chosen_file(file: PylockFile) -> Result<ChosenFile, Failure> {
     let url = match (&file.url, &file.path) {
         (Some(url), _) => {
             url.parse().map_err(|error| unreadable(format!("`{url}` is not a URL: {error}")))?
@@ -172,10 +172,9 @@ fn chosen_file(file: PylockFile) -> Result<ChosenFile, BuildFailure> {
     Ok(ChosenFile { file_name, url, sha256 })
 }
 
-fn unreadable(reason: String) -> BuildFailure {
+fn unreadable(reason: String) -> Failure {
     let message = format!("uv's pylock.toml cannot be read: {reason}");
-    BuildFailure::new(BuildFailureClass::ResolutionFailed, message)
-        .with_hint("uv 0.8 or newer is needed; update it")
+    Failure::new(FailureClass::ResolutionFailed, message).with_hint("uv 0.8 or newer is needed; update it")
 }
 
 #[cfg(test)]
@@ -219,7 +218,7 @@ version = "1.0"
 wheels = [{ url = "https://files.example/old-1.0-cp39-cp39-manylinux_2_17_x86_64.whl", hashes = {} }]
 "#;
 
-    fn choose_for_tests(text: &str) -> Result<Vec<Package>, BuildFailure> {
+    fn choose_for_tests(text: &str) -> Result<Vec<Package>, Failure> {
         static MARKERS: LazyLock<MarkerEnvironment> = LazyLock::new(|| {
             let cache = tempfile::tempdir().unwrap();
             Interpreter::find("3", cache.path()).unwrap().markers
@@ -258,7 +257,7 @@ wheels = [{ url = "https://x.example/a-1-9-py3-none-any.whl" }, { url = "https:/
     fn what_is_not_a_lock_of_version_one_is_refused() {
         for text in ["", "lock-version = '2.0'", "lock-version = '1.0'\npackages = [{name = ''}]"] {
             let failure = choose_for_tests(text).unwrap_err();
-            assert_eq!(failure.class, BuildFailureClass::ResolutionFailed, "{text}");
+            assert_eq!(failure.class, FailureClass::ResolutionFailed, "{text}");
         }
         let vcs = "lock-version = '1.0'\n[[packages]]\nname = 'a'\nvcs = { type = 'git' }\n";
         assert!(choose_for_tests(vcs).unwrap_err().message.contains("neither a wheel nor an sdist"));

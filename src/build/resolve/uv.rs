@@ -4,7 +4,7 @@
 //! Knows nothing of how such a project is built instead.
 
 use std::io::{Seek, Write};
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::str::FromStr;
@@ -15,15 +15,16 @@ use pep508_rs::PackageName;
 use regex::Regex;
 
 use crate::build::cache::Cache;
-use crate::build::failure::{BuildFailure, BuildFailureClass};
 use crate::build::index::credentials::Credentials;
 use crate::build::index::download::Downloads;
 use crate::build::index::simple_api::Index;
 use crate::build::interrupt::Interrupt;
 use crate::build::settings::index_settings::{IndexSettings, directory_url};
+use crate::contract::{Failure, FailureClass};
 use crate::digest::{HashingWriter, Sha256};
 use crate::packaging::interpreter::Interpreter;
 use crate::platform::{Arch, Glibc, Target};
+use crate::scratch::file::FileAccess;
 
 /// The version that is installed where there is none.
 const VERSION: &str = "0.13.8";
@@ -72,12 +73,12 @@ pub enum NoAnswer {
     /// uv explains; secrets are taken out.
     Refused(String),
     /// uv could not be run.
-    Failed(BuildFailure),
+    Failed(Failure),
 }
 
 impl Uv {
     /// The `uv` of PATH, or else one installed into the cache, once, and checked by hash.
-    pub fn locate(cache: &Cache, index: &Index, downloads: &Downloads) -> Result<Self, BuildFailure> {
+    pub fn locate(cache: &Cache, index: &Index, downloads: &Downloads) -> Result<Self, Failure> {
         if let Ok(executable) = which::which("uv") {
             return Ok(Self { executable });
         }
@@ -109,7 +110,7 @@ impl Uv {
         credentials: &Credentials,
         interrupt: &Arc<Interrupt>,
     ) -> Result<String, NoAnswer> {
-        let prepare = || -> Result<_, BuildFailure> {
+        let prepare = || -> Result<_, Failure> {
             // Away from any project whose configuration could be meant for something else.
             let directory = cache.temporary_directory()?;
             let command = self.command(question, directory.path())?;
@@ -130,7 +131,7 @@ impl Uv {
         Err(NoAnswer::Refused(credentials.redact(&explanation.join("\n"))))
     }
 
-    fn command(&self, question: &Question, directory: &Path) -> Result<Command, BuildFailure> {
+    fn command(&self, question: &Question, directory: &Path) -> Result<Command, Failure> {
         let settings = question.settings;
         let mut input = tempfile::tempfile_in(directory)?;
         input.write_all((question.requirements.join("\n") + "\n").as_bytes())?;
@@ -171,7 +172,7 @@ impl Uv {
     }
 
     /// Indexes and find-links places, in the environment: arguments are for all eyes.
-    fn give_places(&self, command: &mut Command, question: &Question) -> Result<(), BuildFailure> {
+    fn give_places(&self, command: &mut Command, question: &Question) -> Result<(), Failure> {
         let for_uv = &question.settings.for_uv;
         if let Some(default) = &for_uv.default_index {
             command.env("UV_DEFAULT_INDEX", default).env_remove("UV_INDEX_URL");
@@ -208,12 +209,7 @@ fn platform(target: Target, glibc: Option<Glibc>) -> String {
     format!("{machine}-manylinux_2_{minor}")
 }
 
-fn install(
-    cache: &Cache,
-    index: &Index,
-    downloads: &Downloads,
-    executable: &Path,
-) -> Result<(), BuildFailure> {
+fn install(cache: &Cache, index: &Index, downloads: &Downloads, executable: &Path) -> Result<(), Failure> {
     let (file_name, sha256) = match Arch::host() {
         Arch::Amd64 => AMD64,
         Arch::Arm64 => ARM64,
@@ -221,28 +217,23 @@ fn install(
     let sha256: Sha256 = sha256.parse().expect("the pinned digest is 64 hexadecimal digits");
     let name = PackageName::from_str("uv").expect("`uv` is a valid name");
     let missing = || {
-        BuildFailure::new(BuildFailureClass::FetchFailed, format!("no index or find-links has {file_name}"))
+        Failure::new(FailureClass::FetchFailed, format!("no index or find-links has {file_name}"))
             .with_hint("install uv so that it is on PATH")
     };
     let file = index.files(&name)?.into_iter().find(|file| file.file_name == file_name);
     let (wheel, _) = downloads.fetch(&file.ok_or_else(missing)?.url, Some(sha256), file_name, |_, _| ())?;
     let damaged = |reason: String| {
-        BuildFailure::new(BuildFailureClass::FetchFailed, format!("{file_name} cannot be unpacked: {reason}"))
+        Failure::new(FailureClass::FetchFailed, format!("{file_name} cannot be unpacked: {reason}"))
     };
     let mut archive =
         zip::ZipArchive::new(fs_err::File::open(wheel)?).map_err(|error| damaged(error.to_string()))?;
     let mut member = archive
         .by_name(&format!("uv-{VERSION}.data/scripts/uv"))
         .map_err(|error| damaged(error.to_string()))?;
-    let mut writer = HashingWriter::new(cache.temporary_file()?);
+    let mut writer = HashingWriter::new(cache.temporary_file(FileAccess::Mode(0o755))?);
     std::io::copy(&mut member, &mut writer)?;
     let (file, _, _) = writer.finish();
-    file.as_file().set_permissions(std::fs::Permissions::from_mode(0o755))?;
-    // The path, not the file: a program that is open for writing cannot be started.
-    let path = file.into_temp_path();
-    fs_err::create_dir_all(executable.parent().unwrap_or(Path::new("/")))?;
-    path.persist(executable).map_err(|error| error.error)?;
-    Ok(())
+    Ok(cache.publish(file, executable)?)
 }
 
 /// A project uv wanted and could not use because it has no wheel for the target.

@@ -3,9 +3,8 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::contract::Failure;
 use pep508_rs::{Requirement, VerbatimUrl};
-
-use crate::build::failure::BuildFailure;
 
 /// All constraints of a run.
 #[derive(Clone, Debug, Default)]
@@ -18,7 +17,7 @@ pub struct Constraints {
 
 impl Constraints {
     /// Reads `files` (URLs are left to uv) and adds the requirements in `inline`.
-    pub fn read(files: &[String], inline: &[String]) -> Result<Self, BuildFailure> {
+    pub fn read(files: &[String], inline: &[String]) -> Result<Self, Failure> {
         let mut constraints = Self::default();
         let mut open: Vec<PathBuf> =
             files.iter().filter(|file| !file.contains("://")).map(PathBuf::from).collect();

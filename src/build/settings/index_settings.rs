@@ -8,9 +8,9 @@ use url::Url;
 
 use super::layer::{Environment, SettingsLayer, is_true};
 use super::{pip_config, uv_config};
-use crate::build::failure::{BuildFailure, BuildFailureClass};
 use crate::build::index::credentials::{Credentials, Login, redact_urls};
 use crate::build::index::simple_api::FindLinks;
+use crate::contract::{Failure, FailureClass};
 
 const PYPI: &str = "https://pypi.org/simple/";
 
@@ -68,7 +68,7 @@ impl IndexSettings {
         flags: &IndexFlags,
         environment: &Environment,
         credentials: &Credentials,
-    ) -> Result<Self, BuildFailure> {
+    ) -> Result<Self, Failure> {
         let uv_files = uv_config::read(environment)?;
         // In order of precedence. What uv knows by itself need not be handed to it.
         let flag_layer = flags.layer.clone();
@@ -104,7 +104,7 @@ impl IndexSettings {
         layers: &[(SettingsLayer, bool)],
         environment: &Environment,
         credentials: &Credentials,
-    ) -> Result<(), BuildFailure> {
+    ) -> Result<(), Failure> {
         let default = layers.iter().find_map(|(layer, known)| Some((layer.default_index.as_ref()?, *known)));
         let extra = layers.iter().find(|(layer, _)| !layer.extra_indexes.is_empty());
         let extra = extra.map(|(layer, known)| (layer.extra_indexes.as_slice(), *known));
@@ -129,7 +129,7 @@ impl IndexSettings {
         &mut self,
         layers: &[(SettingsLayer, bool)],
         credentials: &Credentials,
-    ) -> Result<(), BuildFailure> {
+    ) -> Result<(), Failure> {
         let Some((layer, _)) = layers.iter().find(|(layer, _)| !layer.find_links.is_empty()) else {
             return Ok(());
         };
@@ -146,7 +146,7 @@ impl IndexSettings {
 }
 
 /// The file URL of a directory, without commas: uv divides lists at them.
-pub fn directory_url(path: &Path) -> Result<Url, BuildFailure> {
+pub fn directory_url(path: &Path) -> Result<Url, Failure> {
     let invalid = || invalid(format!("{} is not an absolute directory", path.display()));
     let url = Url::from_file_path(path).map_err(|()| invalid())?;
     url.as_str().replace(',', "%2C").parse().map_err(|_| invalid())
@@ -187,11 +187,7 @@ fn existing_only(mut layer: SettingsLayer) -> SettingsLayer {
     layer
 }
 
-fn parse_index(
-    text: &str,
-    environment: &Environment,
-    credentials: &Credentials,
-) -> Result<Url, BuildFailure> {
+fn parse_index(text: &str, environment: &Environment, credentials: &Credentials) -> Result<Url, Failure> {
     let (name, text) = split_name(text);
     let url: Url = text
         .parse()
@@ -229,7 +225,7 @@ fn split_name(text: &str) -> (Option<&str>, &str) {
     }
 }
 
-fn parse_find_links(text: &str, credentials: &Credentials) -> Result<FindLinks, BuildFailure> {
+fn parse_find_links(text: &str, credentials: &Credentials) -> Result<FindLinks, Failure> {
     if text.contains("://") {
         let url: Url = text
             .parse()
@@ -251,7 +247,7 @@ fn parse_find_links(text: &str, credentials: &Credentials) -> Result<FindLinks, 
     Ok(FindLinks::Page(url))
 }
 
-fn absolute(constraint: &str) -> Result<String, BuildFailure> {
+fn absolute(constraint: &str) -> Result<String, Failure> {
     if constraint.contains("://") {
         return Ok(constraint.to_owned());
     }
@@ -260,8 +256,8 @@ fn absolute(constraint: &str) -> Result<String, BuildFailure> {
     path.into_os_string().into_string().map_err(|path| invalid(format!("{path:?} is not UTF-8")))
 }
 
-fn invalid(message: String) -> BuildFailure {
-    BuildFailure::new(BuildFailureClass::InvalidSource, message)
+fn invalid(message: String) -> Failure {
+    Failure::new(FailureClass::InvalidSource, message)
 }
 
 #[cfg(test)]

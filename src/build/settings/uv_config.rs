@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 use super::layer::{Environment, SettingsLayer};
-use crate::build::failure::{BuildFailure, BuildFailureClass};
 use crate::build::index::credentials::redact_urls;
+use crate::contract::{Failure, FailureClass};
 
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "kebab-case", default)]
@@ -51,7 +51,7 @@ pub struct UvConfiguration {
 }
 
 /// The settings of uv's files: `UV_CONFIG_FILE` alone, or else the user's before the system's.
-pub fn read(environment: &Environment) -> Result<UvConfiguration, BuildFailure> {
+pub fn read(environment: &Environment) -> Result<UvConfiguration, Failure> {
     if environment.get("UV_NO_CONFIG").is_some_and(super::layer::is_true) {
         return Ok(UvConfiguration::default());
     }
@@ -62,7 +62,7 @@ pub fn read(environment: &Environment) -> Result<UvConfiguration, BuildFailure> 
             // The error shows the line, and there may be a login in it.
             let reason = redact_urls(&error.to_string());
             let message = format!("uv's configuration {} cannot be read: {reason}", path.display());
-            BuildFailure::new(BuildFailureClass::ResolutionFailed, message)
+            Failure::new(FailureClass::ResolutionFailed, message)
         })?;
         merged.text.push_str(&text);
         merged.build_constraints.extend(parsed.build_constraint_dependencies);

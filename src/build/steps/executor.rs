@@ -7,13 +7,12 @@ use std::thread::JoinHandle;
 
 use parking_lot::Mutex;
 
-use crate::build::failure::{BuildFailure, BuildFailureClass};
 use crate::client::{Client, ClientError};
+use crate::contract::{Failure, FailureClass};
 use crate::platform::Target;
 
 /// Reaches the executor. Is told what it must offer if it is within this process.
-pub type ConnectExecutor =
-    Box<dyn FnOnce(ExecutorSurroundings) -> Result<ConnectedExecutor, BuildFailure> + Send>;
+pub type ConnectExecutor = Box<dyn FnOnce(ExecutorSurroundings) -> Result<ConnectedExecutor, Failure> + Send>;
 
 /// What an executor within this process must offer to steps.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -29,19 +28,19 @@ pub struct ConnectedExecutor {
     /// What talks to it.
     pub client: Client,
     /// Targets it can do nothing for, and why.
-    pub refused: Vec<(Target, BuildFailure)>,
+    pub refused: Vec<(Target, Failure)>,
 }
 
 /// A connection. One within this process is made while other things are done, and is waited for in any case; one
 /// to elsewhere, which may take long to fail, is made when it is needed.
 pub(crate) struct Executor {
     connecting: Mutex<Option<Connecting>>,
-    reached: OnceLock<Result<ConnectedExecutor, BuildFailure>>,
+    reached: OnceLock<Result<ConnectedExecutor, Failure>>,
 }
 
 enum Connecting {
     Later(ConnectExecutor),
-    Now(JoinHandle<Result<ConnectedExecutor, BuildFailure>>),
+    Now(JoinHandle<Result<ConnectedExecutor, Failure>>),
 }
 
 impl Executor {
@@ -62,17 +61,17 @@ impl Executor {
     }
 
     /// The connection, for steps of any target; waits for it.
-    pub(crate) fn client(&self) -> Result<&Client, BuildFailure> {
+    pub(crate) fn client(&self) -> Result<&Client, Failure> {
         Ok(&self.reached()?.client)
     }
 
     /// Fails if the executor can do nothing for `target`; waits for the connection.
-    pub(crate) fn check(&self, target: Target) -> Result<(), BuildFailure> {
+    pub(crate) fn check(&self, target: Target) -> Result<(), Failure> {
         let refused = self.reached()?.refused.iter().find(|(of, _)| *of == target);
         refused.map_or(Ok(()), |(_, failure)| Err(failure.clone()))
     }
 
-    fn reached(&self) -> Result<&ConnectedExecutor, BuildFailure> {
+    fn reached(&self) -> Result<&ConnectedExecutor, Failure> {
         let wait = || match self.take().expect("it is taken once, in here, before the end") {
             Connecting::Later(connect) => connect(ExecutorSurroundings::default()),
             Connecting::Now(thread) => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
@@ -94,13 +93,13 @@ impl Drop for Executor {
     }
 }
 
-impl From<ClientError> for BuildFailure {
+impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
         let class = match &error {
-            ClientError::Changed(_) => BuildFailureClass::FetchFailed,
-            ClientError::Cancelled => BuildFailureClass::Interrupted,
-            ClientError::Input(_) | ClientError::Io(_) => BuildFailureClass::LocalIo,
-            _ => BuildFailureClass::ExecutionFailed,
+            ClientError::Changed(_) => FailureClass::FetchFailed,
+            ClientError::Cancelled => FailureClass::Interrupted,
+            ClientError::Input(_) | ClientError::Io(_) => FailureClass::LocalIo,
+            _ => FailureClass::ExecutionFailed,
         };
         let message = match &error {
             ClientError::Changed(path) => {
@@ -152,7 +151,7 @@ mod tests {
     #[test]
     fn a_connection_that_fails_fails_every_step_in_the_same_words() {
         for surroundings in [Some(ExecutorSurroundings::default()), None] {
-            let refuse = |_| Err(BuildFailure::new(BuildFailureClass::ExecutionFailed, "nobody is there"));
+            let refuse = |_| Err(Failure::new(FailureClass::ExecutionFailed, "nobody is there"));
             let executor = Executor::start(Box::new(refuse), surroundings).unwrap();
             for _ in 0..2 {
                 assert_eq!(executor.client().unwrap_err().message, "nobody is there");

@@ -2,19 +2,15 @@
 
 use std::sync::Arc;
 
-use serde::Deserialize;
-
 use super::executor::Executor;
 use super::wheel_step::{OUT, WheelStep};
-use crate::build::failure::{BuildFailure, BuildFailureClass};
 use crate::build::interrupt::Interrupt;
 use crate::build::progress::Task;
 use crate::build::resolve::lines::{Lines, last_lines};
 use crate::build::targets::placement::Placement;
 use crate::client::{Client, ClientError, Event, Finished, Output};
+use crate::contract::{Answer, AnswerError, ErrorKind, Failure, FailureClass, Report};
 use crate::platform::Target;
-use crate::step::report::{Outcome, Report};
-use crate::step::{Failure, FailureClass};
 
 /// Log lines kept for a step that ends without saying why.
 const TAIL: usize = 30;
@@ -57,7 +53,7 @@ impl Runner {
         rebuild: bool,
         stage: &str,
         task: &Task,
-    ) -> Result<Ran, BuildFailure> {
+    ) -> Result<Ran, Failure> {
         let mut job = step.job(&self.placement)?;
         job.skip_cache = rebuild;
         let mut lines = Lines::default();
@@ -76,7 +72,7 @@ impl Runner {
     }
 
     /// The connection to the executor.
-    pub(crate) fn client(&self) -> Result<&Client, BuildFailure> {
+    pub(crate) fn client(&self) -> Result<&Client, Failure> {
         self.executor.client()
     }
 
@@ -99,25 +95,22 @@ impl Runner {
         }
     }
 
-    fn interpret(&self, finished: Finished) -> Result<Ran, BuildFailure> {
-        let outcome = match serde_json::from_slice(&finished.stdout) {
-            Ok(outcome) => outcome,
-            Err(_) => match serde_json::from_slice::<Complaint>(&finished.stdout) {
-                Ok(complaint) => return Err(self.blame(complaint.error)),
-                Err(_) => return Ok(Ran::Failed(silent_end(&finished))),
-            },
+    fn interpret(&self, finished: Finished) -> Result<Ran, Failure> {
+        let Ok(answer) = serde_json::from_slice(&finished.stdout) else {
+            return Ok(Ran::Failed(silent_end(&finished)));
         };
-        match outcome {
-            Outcome::Failed(failure) => Ok(Ran::Failed(failure)),
-            Outcome::Built(report) => {
+        match answer {
+            Answer::Error(error) => Err(self.blame(error)),
+            Answer::Failed(failure) => Ok(Ran::Failed(failure)),
+            Answer::Built(report) => {
                 let path = format!("{OUT}/{}", report.file_name);
                 let is_wheel =
                     |output: &Output| output.path == path && output.digest.hex() == report.sha256.to_string();
                 let cached = finished.cached;
                 match finished.outputs.into_iter().find(is_wheel) {
                     Some(wheel) => Ok(Ran::Built { report, wheel, cached }),
-                    None => Err(BuildFailure::new(
-                        BuildFailureClass::ExecutionFailed,
+                    None => Err(Failure::new(
+                        FailureClass::ExecutionFailed,
                         format!("the executor did not return {}, which was built", report.file_name),
                     )),
                 }
@@ -126,31 +119,20 @@ impl Runner {
     }
 
     /// The failure of a step that could not work where it was.
-    fn blame(&self, error: ComplaintError) -> BuildFailure {
-        let class = match error.kind.as_str() {
-            "usage" => BuildFailureClass::InvalidSource,
-            _ if matches!(self.placement, Placement::Remote(_)) => BuildFailureClass::ExecutionFailed,
-            _ => BuildFailureClass::LocalIo,
+    fn blame(&self, error: AnswerError) -> Failure {
+        let class = match error.kind {
+            ErrorKind::Usage => FailureClass::InvalidSource,
+            ErrorKind::Host if matches!(self.placement, Placement::Remote(_)) => {
+                FailureClass::ExecutionFailed
+            }
+            ErrorKind::Host => FailureClass::LocalIo,
         };
-        let failure = BuildFailure::new(class, error.message);
+        let failure = Failure::new(class, error.message);
         match self.placement.whereabouts(self.target) {
             Some(whereabouts) => failure.within(whereabouts),
             None => failure,
         }
     }
-}
-
-/// What `crosswheel wheel --json` prints when there is no outcome.
-#[derive(Deserialize)]
-struct Complaint {
-    error: ComplaintError,
-}
-
-#[derive(Deserialize)]
-struct ComplaintError {
-    /// `usage` for a command line that makes no sense, `host` for a fault of the machine.
-    kind: String,
-    message: String,
 }
 
 fn timed_out(message: &str, timeout: Option<u64>) -> Failure {
@@ -178,11 +160,7 @@ fn silent_end(finished: &Finished) -> Failure {
     let evidence = last_lines(&finished.stderr_tail, TAIL);
     let failure = Failure { evidence, ..Failure::new(class, message) };
     match finished.exit_code {
-        127 => failure.with_hint(concat!(
-            "install crosswheel ",
-            env!("CARGO_PKG_VERSION"),
-            " on the workers, in a directory such as /usr/local/bin"
-        )),
+        127 => failure.with_hint("install crosswheel on the workers, in a directory such as /usr/local/bin"),
         _ => failure,
     }
 }
@@ -204,8 +182,8 @@ mod tests {
         }
     }
 
-    fn interpret(placement: Placement, finished: Finished) -> Result<Ran, BuildFailure> {
-        let never = || Err(BuildFailure::new(BuildFailureClass::ExecutionFailed, "not reached"));
+    fn interpret(placement: Placement, finished: Finished) -> Result<Ran, Failure> {
+        let never = || Err(Failure::new(FailureClass::ExecutionFailed, "not reached"));
         let executor = Arc::new(Executor::start(Box::new(move |_| never()), None).unwrap());
         let target = "linux_arm64".parse().unwrap();
         Runner::new(executor, target, placement, Interrupt::never(), false).interpret(finished)
@@ -241,10 +219,10 @@ mod tests {
             interpret(placement, finished(1, &text)).unwrap_err()
         };
         let remote = || Placement::Remote(RemotePlacement::default());
-        assert_eq!(complain(Placement::Here, "host").class, BuildFailureClass::LocalIo);
-        assert_eq!(complain(Placement::Here, "usage").class, BuildFailureClass::InvalidSource);
+        assert_eq!(complain(Placement::Here, "host").class, FailureClass::LocalIo);
+        assert_eq!(complain(Placement::Here, "usage").class, FailureClass::InvalidSource);
         let there = complain(remote(), "host");
-        assert_eq!(there.class, BuildFailureClass::ExecutionFailed);
+        assert_eq!(there.class, FailureClass::ExecutionFailed);
         assert_eq!(there.message, "on the worker (linux_arm64): no");
     }
 }

@@ -10,16 +10,15 @@ use serde::{Deserialize, Serialize};
 
 use super::rust_inputs::RustInputs;
 use super::wheel_step::blob_digest;
-use crate::archive::{ArchiveLimits, unpack};
+use crate::archive::unpack;
 use crate::build::builder::Builder;
 use crate::build::cache::KeyBuilder;
 use crate::build::customisation::Customisation;
-use crate::build::failure::{BuildFailure, BuildFailureClass};
 use crate::build::inputs::sdists::Sdist;
 use crate::build::progress::Task;
 use crate::client::{ClientError, InputRoot};
+use crate::contract::{ArchiveLimits, Failure, FailureClass};
 use crate::digest::Sha256;
-use crate::step::Failure;
 use crate::step::source::patch::apply_patch;
 
 /// Build requirements that compile Rust.
@@ -46,7 +45,7 @@ impl Builder {
         requirements: &[Requirement<VerbatimUrl>],
         customisation: &Customisation,
         task: &Task,
-    ) -> Result<Option<RustInputs>, BuildFailure> {
+    ) -> Result<Option<RustInputs>, Failure> {
         let compiles_rust = |requirement: &Requirement<VerbatimUrl>| {
             COMPILES_RUST.contains(&requirement.name.to_string().as_str())
         };
@@ -59,10 +58,10 @@ impl Builder {
     }
 
     /// `bin` of the default toolchain, and its version.
-    fn toolchain(&self) -> Result<Option<(PathBuf, String)>, BuildFailure> {
+    fn toolchain(&self) -> Result<Option<(PathBuf, String)>, Failure> {
         let Ok(rustc) = which::which("rustc") else { return Ok(None) };
         let directory = self.run.cache.temporary_directory()?;
-        let ask = |arguments: &[&str]| -> Result<Option<String>, BuildFailure> {
+        let ask = |arguments: &[&str]| -> Result<Option<String>, Failure> {
             // Away from any project, whose rust-toolchain.toml is not meant for this one.
             let mut command = Command::new(&rustc);
             command.args(arguments).current_dir(directory.path()).stdin(Stdio::null());
@@ -85,7 +84,7 @@ impl Builder {
         customisation: &Customisation,
         toolchain: &Path,
         task: &Task,
-    ) -> Result<Option<InputRoot>, BuildFailure> {
+    ) -> Result<Option<InputRoot>, Failure> {
         let key = KeyBuilder::default()
             .part("sdist", sdist.sha256.to_string())
             .parts("patch", customisation.patches.iter().map(|patch| patch.sha256.to_string()))
@@ -115,7 +114,7 @@ impl Builder {
     }
 
     /// The crates below `directory`, which nobody changes: their digests are taken once.
-    fn crate_tree(&self, key: Sha256, directory: &Path) -> Result<InputRoot, BuildFailure> {
+    fn crate_tree(&self, key: Sha256, directory: &Path) -> Result<InputRoot, Failure> {
         if let Some((files, _)) = self.run.cache.read::<Vec<CrateFile>>("crate-trees", key) {
             let mut tree = InputRoot::default();
             for CrateFile { path, sha256, size_bytes, executable } in files {
@@ -146,7 +145,7 @@ impl Builder {
         manifests: &[PathBuf],
         toolchain: &Path,
         vendored: &Path,
-    ) -> Result<(), BuildFailure> {
+    ) -> Result<(), Failure> {
         let neutral = self.run.cache.temporary_directory()?;
         let mut command = Command::new(toolchain.join("cargo"));
         command.args(["vendor", "--versioned-dirs"]).current_dir(neutral.path()).stdin(Stdio::null());
@@ -167,9 +166,9 @@ impl Builder {
         if !finished.status.success() {
             let message = format!("the crates of {} cannot be fetched", sdist.title());
             let evidence = log.into_iter().filter(|line| !line.trim().is_empty()).rev().take(10);
-            return Err(BuildFailure {
+            return Err(Failure {
                 evidence: evidence.collect::<Vec<_>>().into_iter().rev().collect(),
-                ..BuildFailure::new(BuildFailureClass::FetchFailed, message)
+                ..Failure::new(FailureClass::FetchFailed, message)
             }
             .with_hint("cargo's own configuration (CARGO_HOME, proxies, registries) applies; run `cargo fetch` to see it fail"));
         }

@@ -6,14 +6,16 @@ use std::time::Duration;
 
 use super::rust_inputs::RustInputs;
 use crate::build::cache::KeyBuilder;
-use crate::build::customisation::Customisation;
-use crate::build::failure::{BuildFailure, BuildFailureClass};
+use crate::build::customisation::{Customisation, Patch};
 use crate::build::targets::placement::Placement;
 use crate::client::{ClientError, InputRoot, Job};
+use crate::contract::{
+    Failure, FailureClass, GivenWheels, KeyValue, MNEMONIC, NotUnicode, RELEASE, SandboxMode, WheelCommand,
+    environment,
+};
 use crate::digest::{Digest, DigestFunction, Sha256};
 use crate::packaging::interpreter::Interpreter;
-use crate::platform::{Glibc, SYSTEM_PATH, Target};
-use crate::sandbox::Mode;
+use crate::platform::{Glibc, Target};
 
 /// One run of `crosswheel wheel`.
 #[derive(Clone, Debug)]
@@ -35,7 +37,7 @@ pub struct WheelStep<'a> {
     /// What the user changes about it.
     pub customisation: &'a Customisation,
     /// How much isolation it must have.
-    pub sandbox: Mode,
+    pub sandbox: SandboxMode,
     /// Seconds the backend may take.
     pub timeout: Option<u64>,
 }
@@ -43,9 +45,8 @@ pub struct WheelStep<'a> {
 /// The directory of the exec root that a step puts its wheel into.
 pub(crate) const OUT: &str = "out";
 
-/// Tells a worker which crosswheel is meant, so that it can refuse to be another one, and keeps results of
-/// different versions apart (`execute::own_binary`).
-const VERSION_VARIABLE: &str = "CROSSWHEEL_VERSION";
+/// The directory of the exec root with the crates.
+const CRATES: &str = "crates";
 
 /// How long a step may take beside its backend, on a machine with much else to do.
 const SLACK: Duration = Duration::from_secs(600);
@@ -55,78 +56,79 @@ impl WheelStep<'_> {
     ///
     /// # Errors
     /// What cannot travel to a worker elsewhere; files that cannot be read.
-    pub(crate) fn job(&self, placement: &Placement) -> Result<Job, BuildFailure> {
+    pub(crate) fn job(&self, placement: &Placement) -> Result<Job, Failure> {
         let mut inputs = InputRoot::default();
-        let arguments = self.arguments(placement, &mut inputs)?;
-        let variables = [("PATH", SYSTEM_PATH), (VERSION_VARIABLE, env!("CARGO_PKG_VERSION"))];
+        let command = self.command(placement, &mut inputs)?;
         Ok(Job {
-            arguments,
-            environment: variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
+            arguments: command.render()?,
+            environment: environment(),
             inputs,
             output_paths: vec![OUT.to_owned()],
             platform: placement.platform(self.target),
             timeout: self.timeout.map(|seconds| Duration::from_secs(seconds).saturating_add(SLACK)),
-            salt: self.salt(placement),
+            salt: self.salt(placement, RELEASE),
             skip_cache: false,
-            mnemonic: "PySdistBuild".to_owned(),
+            mnemonic: MNEMONIC.to_owned(),
             target: text_of_name(self.sdist)?,
         })
     }
 
-    /// The command line, from the program's name on; adds to `inputs` what it needs.
-    fn arguments(&self, placement: &Placement, inputs: &mut InputRoot) -> Result<Vec<String>, BuildFailure> {
+    /// What is to be run; adds to `inputs` what it needs.
+    fn command(&self, placement: &Placement, inputs: &mut InputRoot) -> Result<WheelCommand, Failure> {
+        let custom = self.customisation;
         let sdist = add(inputs, "sdist", self.sdist, self.sdist_sha256)?;
-        let mut arguments = vec!["crosswheel".to_owned(), "wheel".to_owned(), sdist];
-        // One argument each: a value may begin with a dash.
-        let mut flag = |name: &str, value: &str| arguments.push(format!("{name}={value}"));
-        flag("--out", OUT);
-        flag("--python", &self.python(placement)?);
-        for (wheel, sha256) in &self.build_wheels {
-            flag("--build-wheels", &format!("{}#sha256={sha256}", add(inputs, "wheels", wheel, *sha256)?));
-        }
-        flag("--target", &self.target.to_string());
-        if let Some(glibc) = self.glibc {
-            flag("--glibc", &glibc.to_string());
-        }
-        if let Some(rust) = &self.rust {
-            // Elsewhere it is the worker's own that compiles.
-            if *placement == Placement::Here {
-                flag("--path", text(&rust.toolchain)?);
-            }
-            if let Some(crates) = &rust.crates {
-                inputs.add_root("crates", crates.clone()).map_err(ClientError::from)?;
-                flag("--crates", "crates");
-            }
-        }
-        for directory in &self.customisation.tool_directories {
-            if *placement != Placement::Here {
-                return Err(cannot_travel(directory, placement, self.target));
-            }
-            flag("--path", text(directory)?);
-        }
-        flag("--expect", &self.customisation.expect.to_string());
-        flag("--sandbox", &self.sandbox.to_string());
-        for setting in &self.customisation.config_settings {
-            flag("--config-setting", setting);
-        }
-        for variable in &self.customisation.env {
-            flag("--env", variable);
-        }
-        for (index, patch) in self.customisation.patches.iter().enumerate() {
-            // Their order counts, and two may have one name.
-            flag("--patch", &add(inputs, &format!("patches/{index}"), &patch.path, patch.sha256)?);
-        }
-        if !self.customisation.patches.is_empty() {
-            flag("--patch-strip", &self.customisation.patch_strip.to_string());
-        }
-        if let Some(seconds) = self.timeout {
-            flag("--timeout", &seconds.to_string());
-        }
-        arguments.push("--json".to_owned());
-        Ok(arguments)
+        Ok(WheelCommand {
+            python: self.python(placement)?,
+            build_wheels: self.build_wheels(inputs)?,
+            target: Some(self.target),
+            glibc: self.glibc,
+            tool_directories: self.tool_directories(placement)?,
+            crates: self.crates(inputs)?,
+            expect: custom.expect,
+            sandbox: self.sandbox,
+            config_settings: custom.config_settings.clone(),
+            environment: custom.env.clone(),
+            patches: self.patches(inputs)?,
+            patch_strip: custom.patch_strip,
+            timeout: self.timeout,
+            json: true,
+            ..WheelCommand::new(sdist, OUT)
+        })
     }
 
-    fn python(&self, placement: &Placement) -> Result<String, BuildFailure> {
+    fn build_wheels(&self, inputs: &mut InputRoot) -> Result<Vec<GivenWheels>, Failure> {
+        let mut give = |(wheel, sha256): &(PathBuf, Sha256)| {
+            let path = add(inputs, "wheels", wheel, *sha256)?.into();
+            Ok(GivenWheels { path, sha256: Some(*sha256) })
+        };
+        self.build_wheels.iter().map(&mut give).collect()
+    }
+
+    fn crates(&self, inputs: &mut InputRoot) -> Result<Option<PathBuf>, Failure> {
+        let Some(crates) = self.rust.as_ref().and_then(|rust| rust.crates.as_ref()) else { return Ok(None) };
+        inputs.add_root(CRATES, crates.clone()).map_err(ClientError::from)?;
+        Ok(Some(CRATES.into()))
+    }
+
+    fn patches(&self, inputs: &mut InputRoot) -> Result<Vec<PathBuf>, Failure> {
+        let mut give = |(index, patch): (usize, &Patch)| {
+            // Their order counts, and two may have one name.
+            Ok(add(inputs, &format!("patches/{index}"), &patch.path, patch.sha256)?.into())
+        };
+        self.customisation.patches.iter().enumerate().map(&mut give).collect()
+    }
+
+    /// Directories of this machine that are on the build's PATH.
+    fn tool_directories(&self, placement: &Placement) -> Result<Vec<PathBuf>, Failure> {
+        let given = &self.customisation.tool_directories;
+        if *placement == Placement::Here {
+            return Ok(self.rust.iter().map(|rust| &rust.toolchain).chain(given).cloned().collect());
+        }
+        // Rust is the worker's own there.
+        given.first().map_or(Ok(Vec::new()), |first| Err(cannot_travel(first, placement, self.target)))
+    }
+
+    fn python(&self, placement: &Placement) -> Result<String, Failure> {
         let (major, minor, _) = self.interpreter.version;
         match placement {
             Placement::Here | Placement::Root(_) => text(&self.interpreter.executable).map(str::to_owned),
@@ -136,16 +138,16 @@ impl WheelStep<'_> {
         }
     }
 
-    /// What decides the wheel and is not in the action otherwise: the Python and the Rust of this machine, or what
-    /// is installed in the root file system, its Python, and which cross compiler builds in it see. Compilers and libraries of this machine are not part of it; nor is what
-    /// the workers have elsewhere.
-    fn salt(&self, placement: &Placement) -> Vec<u8> {
+    /// What decides the wheel and is not in the action otherwise: this release, which is the one that builds; the
+    /// Python and the Rust of this machine, or what is installed in the root file system, its Python, and which cross
+    /// compiler builds in it see. Compilers and libraries of this machine are not part of it; nor is what the workers
+    /// have elsewhere, be it another release (`contract/number.rs` says why).
+    fn salt(&self, placement: &Placement, release: &str) -> Vec<u8> {
+        let key = KeyBuilder::default().part("crosswheel", release);
         let key = match placement {
-            Placement::Here => {
-                KeyBuilder::default().parts("rust", self.rust.iter().map(|rust| &rust.version))
-            }
+            Placement::Here => key.parts("rust", self.rust.iter().map(|rust| &rust.version)),
             Placement::Root(root) => {
-                let key = KeyBuilder::default().part("root", &root.stamp);
+                let key = key.part("root", &root.stamp);
                 let program = self.interpreter.executable.to_string_lossy();
                 key.part("program", root.stamp_of(&program)).parts("cross compiler", &root.cross_compiler)
             }
@@ -164,8 +166,8 @@ impl WheelStep<'_> {
 
     fn with_customisation(&self, key: KeyBuilder) -> KeyBuilder {
         let custom = self.customisation;
-        key.parts("config-setting", &custom.config_settings)
-            .parts("env", &custom.env)
+        key.parts("config-setting", custom.config_settings.iter().map(KeyValue::to_string))
+            .parts("env", custom.env.iter().map(KeyValue::to_string))
             .parts("path", custom.tool_directories.iter().map(|path| path.as_os_str().as_encoded_bytes()))
             .part("expect", custom.expect.to_string())
             .parts("patch", custom.patches.iter().map(|patch| patch.sha256.to_string()))
@@ -181,7 +183,7 @@ fn with_interpreter(key: KeyBuilder, interpreter: &Interpreter) -> KeyBuilder {
 }
 
 /// Adds the file `host` to `inputs`, in `directory` and under its own name; its path there.
-fn add(inputs: &mut InputRoot, directory: &str, host: &Path, sha256: Sha256) -> Result<String, BuildFailure> {
+fn add(inputs: &mut InputRoot, directory: &str, host: &Path, sha256: Sha256) -> Result<String, Failure> {
     let path = format!("{directory}/{}", text_of_name(host)?);
     let size_bytes = fs_err::metadata(host)?.len();
     inputs.add_file(&path, host, blob_digest(sha256, size_bytes), false).map_err(ClientError::from)?;
@@ -193,18 +195,22 @@ pub(crate) fn blob_digest(sha256: Sha256, size_bytes: u64) -> Digest {
     Digest { function: DigestFunction::Sha256, hash: *sha256.as_bytes(), size_bytes }
 }
 
-fn text_of_name(path: &Path) -> Result<String, BuildFailure> {
+fn text_of_name(path: &Path) -> Result<String, Failure> {
     text(Path::new(path.file_name().unwrap_or_default())).map(str::to_owned)
 }
 
 /// Paths in actions are UTF-8.
-fn text(path: &Path) -> Result<&str, BuildFailure> {
-    path.to_str().ok_or_else(|| {
-        BuildFailure::new(BuildFailureClass::InvalidSource, format!("{path:?} has a name that is not UTF-8"))
-    })
+fn text(path: &Path) -> Result<&str, Failure> {
+    path.to_str().ok_or_else(|| NotUnicode(path.to_owned()).into())
 }
 
-fn cannot_travel(directory: &Path, placement: &Placement, target: Target) -> BuildFailure {
+impl From<NotUnicode> for Failure {
+    fn from(error: NotUnicode) -> Self {
+        Self::new(FailureClass::InvalidSource, error.to_string())
+    }
+}
+
+fn cannot_travel(directory: &Path, placement: &Placement, target: Target) -> Failure {
     let directory = directory.display();
     let (runs, hint) = match placement {
         Placement::Root(root) => {
@@ -217,7 +223,7 @@ fn cannot_travel(directory: &Path, placement: &Placement, target: Target) -> Bui
         ),
     };
     let message = format!("--path {directory} is a directory of this machine, and the build {runs}");
-    BuildFailure::new(BuildFailureClass::InvalidSource, message).with_hint(hint)
+    Failure::new(FailureClass::InvalidSource, message).with_hint(hint)
 }
 
 #[cfg(test)]
@@ -226,7 +232,7 @@ mod tests {
     use crate::build::customisation::Patch;
     use crate::build::targets::placement::RemotePlacement;
     use crate::build::targets::target_root::TargetRoot;
-    use crate::step::expect::Expect;
+    use crate::contract::Expect;
 
     fn remote() -> Placement {
         Placement::Remote(RemotePlacement::default())
@@ -258,7 +264,7 @@ mod tests {
             glibc: "2.28".parse().ok(),
             rust: None,
             customisation,
-            sandbox: Mode::Required,
+            sandbox: SandboxMode::Required,
             timeout: Some(90),
         };
         use_step(&mut step)
@@ -269,8 +275,8 @@ mod tests {
         fs_err::write(&path, "fix").unwrap();
         let patch = Patch { path, sha256: Sha256::of(b"fix"), touches_pyproject: false };
         Customisation {
-            config_settings: vec!["--opt=1".into()],
-            env: vec!["CC=gcc".into()],
+            config_settings: vec!["--opt=1".parse().unwrap()],
+            env: vec!["CC=gcc".parse().unwrap()],
             patches: vec![patch.clone(), patch],
             patch_strip: 2,
             expect: Expect::Native,
@@ -298,9 +304,10 @@ mod tests {
                 &format!(
                     "--build-wheels=wheels/one.whl#sha256={one} --build-wheels=wheels/two.whl#sha256={two} --target=linux_"
                 ),
-                "--glibc=2.28 --path=/rust/bin --crates=crates --path=/opt/tools --expect=native",
-                "--sandbox=required --config-setting=--opt=1 --env=CC=gcc",
-                "--patch=patches/0/fix.patch --patch=patches/1/fix.patch --patch-strip=2 --timeout=90 --json",
+                "--glibc=2.28 --expect=native",
+                "--patch=patches/0/fix.patch --patch=patches/1/fix.patch --patch-strip=2",
+                "--config-setting=--opt=1 --env=CC=gcc --path=/rust/bin --path=/opt/tools --crates=crates",
+                "--timeout=90 --sandbox=required --json",
             ] {
                 assert!(text.contains(part), "{part} in {text}");
             }
@@ -344,6 +351,24 @@ mod tests {
         });
     }
 
+    /// Elsewhere another release than the one that asks may build, and the same one whoever asks.
+    #[test]
+    fn results_are_kept_apart_by_release_where_it_is_the_one_that_builds() {
+        with_step(&Customisation::default(), |step| {
+            let salts =
+                |placement: &Placement| ["1.0.0", "1.0.1"].map(|release| step.salt(placement, release));
+            for ours in [Placement::Here, root("one")] {
+                let [older, newer] = salts(&ours);
+                assert_ne!(older, newer);
+            }
+            let [older, newer] = salts(&remote());
+            assert_eq!(older, newer);
+            let texts = step.job(&remote()).unwrap();
+            let said = texts.arguments.iter().chain(texts.environment.values());
+            assert!(said.into_iter().all(|text| !text.contains(RELEASE)), "{texts:?}");
+        });
+    }
+
     #[test]
     fn the_action_follows_what_decides_the_wheel() {
         let directory = tempfile::tempdir().unwrap();
@@ -361,7 +386,7 @@ mod tests {
         assert_ne!(other, unchanged);
         assert_ne!(digest(&|step| drop(step.build_wheels.pop())), unchanged);
         assert_ne!(digest(&|step| step.glibc = None), unchanged);
-        assert_ne!(digest(&|step| step.sandbox = Mode::Auto), unchanged);
+        assert_ne!(digest(&|step| step.sandbox = SandboxMode::Auto), unchanged);
         let rust = || RustInputs { toolchain: "/rust/bin".into(), version: "rustc 1".into(), crates: None };
         let with_rust = digest(&|step| step.rust = Some(rust()));
         assert_ne!(with_rust, unchanged);

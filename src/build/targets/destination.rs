@@ -4,17 +4,16 @@ use std::path::Path;
 
 use super::placement::Placement;
 use super::target_root::TargetRoot;
-use crate::build::failure::{BuildFailure, BuildFailureClass};
 use crate::build::options::BuildOptions;
+use crate::contract::{Failure, FailureClass, SandboxMode};
 use crate::packaging::interpreter::{Interpreter, InterpreterError};
 use crate::platform::{Arch, Target};
-use crate::sandbox::Mode;
 
 /// A target, and where its steps run, or why they cannot: the other targets do not mind.
 #[derive(Clone, Debug)]
 pub(crate) struct Destination {
     pub(crate) target: Target,
-    pub(crate) placement: Result<Placement, BuildFailure>,
+    pub(crate) placement: Result<Placement, Failure>,
 }
 
 /// The destinations of a run, in the order in which their targets were given: all on the workers of a server if
@@ -24,7 +23,7 @@ pub(crate) fn destinations(
     options: &BuildOptions,
     cache: &Path,
     local: &Result<Interpreter, InterpreterError>,
-) -> Result<Vec<Destination>, BuildFailure> {
+) -> Result<Vec<Destination>, Failure> {
     let mut targets = Vec::new();
     for target in &options.targets {
         if !targets.contains(target) {
@@ -36,7 +35,7 @@ pub(crate) fn destinations(
     }
     if targets.len() > 1 && options.remote.as_ref().is_some_and(|remote| remote.gives("Arch")) {
         let message = "--remote-property Arch=... would send the builds for every target to the same workers";
-        return Err(BuildFailure::new(BuildFailureClass::InvalidSource, message)
+        return Err(Failure::new(FailureClass::InvalidSource, message)
             .with_hint("leave it out: each target asks for its own"));
     }
     refuse_unused(options, &targets)?;
@@ -45,9 +44,9 @@ pub(crate) fn destinations(
 }
 
 /// Fails if something was said of builds that there are none of: it would be forgotten silently.
-fn refuse_unused(options: &BuildOptions, targets: &[Target]) -> Result<(), BuildFailure> {
+fn refuse_unused(options: &BuildOptions, targets: &[Target]) -> Result<(), Failure> {
     let refuse = |message: String, hint: String| {
-        Err(BuildFailure::new(BuildFailureClass::InvalidSource, message).with_hint(hint))
+        Err(Failure::new(FailureClass::InvalidSource, message).with_hint(hint))
     };
     let roots = options.roots.iter().filter(|_| options.roots_of_this_run);
     if let Some((target, _)) = roots.clone().next().filter(|_| options.remote.is_some()) {
@@ -72,7 +71,7 @@ fn refuse_unused(options: &BuildOptions, targets: &[Target]) -> Result<(), Build
 fn default_target(
     options: &BuildOptions,
     local: &Result<Interpreter, InterpreterError>,
-) -> Result<Target, BuildFailure> {
+) -> Result<Target, Failure> {
     let elsewhere = options.remote.is_some() || options.roots.iter().any(|(target, _)| is_host(*target));
     match local {
         Ok(local) => Ok(local.target()),
@@ -86,7 +85,7 @@ fn place(
     cache: &Path,
     local: &Result<Interpreter, InterpreterError>,
     target: Target,
-) -> Result<Placement, BuildFailure> {
+) -> Result<Placement, Failure> {
     if let Some(remote) = &options.remote {
         return Ok(Placement::Remote(remote.clone()));
     }
@@ -97,12 +96,10 @@ fn place(
         (None, Err(error)) if is_host(target) => return Err(error.into()),
         (None, _) => TargetRoot::usual(cache, target)?,
     };
-    if options.sandbox == Mode::Off {
+    if options.sandbox == SandboxMode::Off {
         let message =
             format!("builds for {target} run in a root file system, which they cannot see without a sandbox");
-        return Err(
-            BuildFailure::new(BuildFailureClass::InvalidSource, message).with_hint("leave out --sandbox off")
-        );
+        return Err(Failure::new(FailureClass::InvalidSource, message).with_hint("leave out --sandbox off"));
     }
     let cross_compiler = options.cross_compiler.clone().filter(|_| !is_host(target));
     Ok(Placement::Root(TargetRoot { cross_compiler, ..root }))
@@ -122,7 +119,7 @@ mod tests {
     use super::*;
     use crate::build::settings::index_settings::IndexFlags;
     use crate::build::targets::placement::RemotePlacement;
-    use crate::step::expect::Expect;
+    use crate::contract::Expect;
 
     fn options(targets: &[Target]) -> BuildOptions {
         BuildOptions {
@@ -143,7 +140,7 @@ mod tests {
             roots_of_this_run: true,
             cross_compiler: None,
             glibc: None,
-            sandbox: Mode::Auto,
+            sandbox: SandboxMode::Auto,
             timeout: None,
             jobs: 1,
             rebuild: false,
@@ -170,7 +167,7 @@ mod tests {
     fn found(
         options: &BuildOptions,
         local: Result<Interpreter, InterpreterError>,
-    ) -> Result<Vec<Destination>, BuildFailure> {
+    ) -> Result<Vec<Destination>, Failure> {
         destinations(options, Path::new("/no/such/cache"), &local)
     }
 
@@ -202,16 +199,16 @@ mod tests {
             let placement = found(&named, local).unwrap().remove(0).placement;
             assert!(matches!(&placement, Ok(Placement::Root(found)) if found.directory == root));
         }
-        let off = BuildOptions { sandbox: Mode::Off, ..named };
+        let off = BuildOptions { sandbox: SandboxMode::Off, ..named };
         let failure = found(&off, local()).unwrap().remove(0).placement.unwrap_err();
-        assert_eq!(failure.class, BuildFailureClass::InvalidSource);
+        assert_eq!(failure.class, FailureClass::InvalidSource);
     }
 
     #[test]
     fn what_is_said_of_builds_that_there_are_none_of_is_refused() {
         let message = |options: BuildOptions| {
             let failure = found(&options, local()).unwrap_err();
-            assert_eq!(failure.class, BuildFailureClass::InvalidSource);
+            assert_eq!(failure.class, FailureClass::InvalidSource);
             (failure.message, failure.hint.unwrap())
         };
         let roots = vec![(other(), "/no/such/root".into())];
@@ -258,7 +255,7 @@ mod tests {
         let properties = vec![("arch".to_owned(), "arm64".to_owned())];
         let remote = Some(RemotePlacement { python: None, properties });
         let given = BuildOptions { remote, ..options(&[host(), other()]) };
-        assert_eq!(found(&given, local()).unwrap_err().class, BuildFailureClass::InvalidSource);
+        assert_eq!(found(&given, local()).unwrap_err().class, FailureClass::InvalidSource);
         found(&BuildOptions { targets: vec![other()], ..given }, local()).unwrap();
     }
 }

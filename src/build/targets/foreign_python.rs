@@ -6,13 +6,13 @@ use std::time::{Duration, SystemTime};
 
 use super::placement::Placement;
 use crate::build::cache::KeyBuilder;
-use crate::build::failure::{BuildFailure, BuildFailureClass};
 use crate::build::progress::Task;
 use crate::build::resolve::lines::last_lines;
 use crate::build::run::Run;
 use crate::client::{ClientError, Finished, Job};
-use crate::packaging::interpreter::{Interpreter, QUESTION, parse_version};
-use crate::platform::{SYSTEM_PATH, Target};
+use crate::contract::{Failure, FailureClass};
+use crate::packaging::interpreter::{Interpreter, QUESTION};
+use crate::platform::{PythonVersion, SYSTEM_PATH, Target};
 
 /// How long Python may take to start and answer, emulated and on a machine with much else to do.
 const TIMEOUT: Duration = Duration::from_secs(600);
@@ -33,7 +33,7 @@ impl Run {
         placement: &Placement,
         target: Target,
         task: &Task,
-    ) -> Result<Interpreter, BuildFailure> {
+    ) -> Result<Interpreter, Failure> {
         let local = self.local.as_ref().ok();
         let program = program(&self.options.python, local, placement);
         task.stage(&format!("asking {program} of {target} about itself"));
@@ -89,7 +89,8 @@ fn program(wanted: &str, local: Option<&Interpreter>, placement: &Placement) -> 
             _ => wanted.to_owned(),
         };
     }
-    match parse_version(wanted).as_deref() {
+    let version = wanted.parse::<PythonVersion>().ok();
+    match version.as_ref().map(PythonVersion::parts) {
         Some([major]) => format!("python{major}"),
         Some([major, minor, ..]) => format!("python{major}.{minor}"),
         _ => wanted.to_owned(),
@@ -104,7 +105,7 @@ struct Place<'a> {
 }
 
 impl Place<'_> {
-    fn answer(&self, finished: &Finished) -> Result<Interpreter, BuildFailure> {
+    fn answer(&self, finished: &Finished) -> Result<Interpreter, Failure> {
         if finished.exit_code == 127 {
             return Err(self.failure(format!("there is no {}", self.program)));
         }
@@ -122,7 +123,7 @@ impl Place<'_> {
     }
 
     /// Whether it is the Python that was `wanted`, and one of the target's platform.
-    fn check(&self, found: &Interpreter, wanted: &str) -> Result<(), BuildFailure> {
+    fn check(&self, found: &Interpreter, wanted: &str) -> Result<(), Failure> {
         if found.target() != self.target {
             let message = format!(
                 "{} is a Python of {}, which cannot build for {}",
@@ -139,8 +140,8 @@ impl Place<'_> {
             });
         }
         let is_named = matches!(self.placement, Placement::Remote(remote) if remote.python.is_some());
-        match parse_version(wanted) {
-            Some(version) if !is_named && !found.has_version(&version) => Err(self.failure(format!(
+        match wanted.parse() {
+            Ok(version) if !is_named && !found.has_version(&version) => Err(self.failure(format!(
                 "{} is Python {}, and {wanted} is wanted",
                 self.program,
                 found.version_text()
@@ -149,8 +150,8 @@ impl Place<'_> {
         }
     }
 
-    fn failure(&self, message: String) -> BuildFailure {
-        let failure = BuildFailure::new(BuildFailureClass::InvalidSource, message)
+    fn failure(&self, message: String) -> Failure {
+        let failure = Failure::new(FailureClass::InvalidSource, message)
             .within(self.placement.whereabouts(self.target).unwrap_or_else(|| "here".into()));
         match self.placement {
             Placement::Root(_) => failure.with_hint("install it in there, or name another with --python"),
@@ -160,9 +161,9 @@ impl Place<'_> {
         }
     }
 
-    fn unreachable(&self, error: ClientError) -> BuildFailure {
+    fn unreachable(&self, error: ClientError) -> Failure {
         let attempt = format!("cannot ask {} of {} about itself", self.program, self.target);
-        BuildFailure::from(error).within(attempt)
+        Failure::from(error).within(attempt)
     }
 }
 
@@ -255,8 +256,8 @@ mod tests {
         };
         ask(local.target(), 0, &own, "3").unwrap();
         let message = |target, exit_code, stdout, wanted| {
-            let failure: BuildFailure = ask(target, exit_code, stdout, wanted).unwrap_err();
-            assert_eq!(failure.class, BuildFailureClass::InvalidSource);
+            let failure: Failure = ask(target, exit_code, stdout, wanted).unwrap_err();
+            assert_eq!(failure.class, FailureClass::InvalidSource);
             assert!(failure.message.starts_with("on the worker"), "{failure}");
             failure.message
         };

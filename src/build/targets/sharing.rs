@@ -1,8 +1,7 @@
 //! When the wheel that was built for one target is right for another. Knows nothing of how either is built.
 
+use crate::contract::{Expect, Report};
 use crate::packaging::interpreter::Interpreter;
-use crate::step::expect::Expect;
-use crate::step::report::Report;
 
 /// Whether what `report` speaks of is what a build with `python`, of another target, would make: a wheel for any
 /// platform, and that not only because nothing was compiled of what could have been (an extension that is optional

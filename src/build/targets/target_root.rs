@@ -6,7 +6,7 @@ use std::fmt::Write;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
-use crate::build::failure::{BuildFailure, BuildFailureClass};
+use crate::contract::{Failure, FailureClass};
 use crate::platform::{SYSTEM_PATH, Target};
 use crate::rootfs::{MARKER, RootfsPlatform};
 
@@ -42,18 +42,18 @@ pub struct TargetRoot {
 
 impl TargetRoot {
     /// The root file system that the user named for `target`.
-    pub fn given(directory: &Path, target: Target) -> Result<Self, BuildFailure> {
+    pub fn given(directory: &Path, target: Target) -> Result<Self, Failure> {
         Self::open(directory, target, |message| {
-            BuildFailure::new(BuildFailureClass::InvalidSource, format!("--rootfs {target}: {message}"))
+            Failure::new(FailureClass::InvalidSource, format!("--rootfs {target}: {message}"))
         })
     }
 
     /// The root file system where `crosswheel rootfs create` puts one for `target`.
-    pub fn usual(cache: &Path, target: Target) -> Result<Self, BuildFailure> {
+    pub fn usual(cache: &Path, target: Target) -> Result<Self, Failure> {
         let directory = cache.join("rootfs").join(target.to_string());
         Self::open(&directory, target, |message| {
             let message = format!("there is nothing here that builds for {target}: {message}");
-            BuildFailure::new(BuildFailureClass::ExecutionFailed, message)
+            Failure::new(FailureClass::ExecutionFailed, message)
         })
     }
 
@@ -77,11 +77,7 @@ impl TargetRoot {
         stamp.text
     }
 
-    fn open(
-        directory: &Path,
-        target: Target,
-        refuse: impl Fn(String) -> BuildFailure,
-    ) -> Result<Self, BuildFailure> {
+    fn open(directory: &Path, target: Target, refuse: impl Fn(String) -> Failure) -> Result<Self, Failure> {
         let shown = directory.display();
         let arch = target.arch.property();
         let create = format!("make one with `crosswheel rootfs create --arch {arch} {shown}`");
@@ -200,7 +196,7 @@ mod tests {
         let root = root(Arch::Arm64);
         TargetRoot::given(root.path(), arm64).unwrap();
         let failure = TargetRoot::given(root.path(), amd64).unwrap_err();
-        assert_eq!(failure.class, BuildFailureClass::InvalidSource);
+        assert_eq!(failure.class, FailureClass::InvalidSource);
         assert!(failure.message.ends_with("is one of linux_arm64"), "{failure}");
         let empty = tempfile::tempdir().unwrap();
         let failure = TargetRoot::given(empty.path(), arm64).unwrap_err();
@@ -211,7 +207,7 @@ mod tests {
     fn a_root_that_is_not_there_can_be_made() {
         let cache = tempfile::tempdir().unwrap();
         let failure = TargetRoot::usual(cache.path(), target(Arch::Arm64)).unwrap_err();
-        assert_eq!(failure.class, BuildFailureClass::ExecutionFailed);
+        assert_eq!(failure.class, FailureClass::ExecutionFailed);
         let place = cache.path().join("rootfs/linux_arm64");
         assert!(failure.message.contains(&format!("no root file system at {}", place.display())));
         let hint = failure.hint.unwrap();

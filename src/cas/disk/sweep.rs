@@ -5,6 +5,8 @@ use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use crate::scratch::removal::remove;
+
 use super::layout::{OLD, TEMPORARY, TREES, VARIANTS, WORK};
 
 /// Moves away what the last process left: blobs half written, everything in `work`, second inodes, and the trees
@@ -61,33 +63,9 @@ pub(super) fn sweep(store: &Path, stopped: impl Fn() -> bool) {
             return;
         }
         if entry.file_name().as_encoded_bytes().starts_with(OLD.as_bytes())
-            && let Err(error) = remove_tree(&entry.path())
+            && let Err(error) = remove(&entry.path())
         {
             tracing::warn!(%error, "cannot delete what an earlier process left");
         }
     }
-}
-
-/// Removes a directory tree, even one whose directories were made inaccessible.
-fn remove_tree(path: &Path) -> std::io::Result<()> {
-    match fs_err::remove_dir_all(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-        Err(error) if error.kind() == ErrorKind::NotADirectory => fs_err::remove_file(path),
-        Err(error) if error.kind() == ErrorKind::PermissionDenied => {
-            open_up(path)?;
-            fs_err::remove_dir_all(path)
-        }
-        other => other,
-    }
-}
-
-fn open_up(directory: &Path) -> std::io::Result<()> {
-    fs_err::set_permissions(directory, std::fs::Permissions::from_mode(0o700))?;
-    for entry in fs_err::read_dir(directory)? {
-        let entry = entry?;
-        if entry.file_type()?.is_dir() {
-            open_up(&entry.path())?;
-        }
-    }
-    Ok(())
 }

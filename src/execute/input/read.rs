@@ -83,6 +83,9 @@ impl InputReader {
         let totals = &root.totals;
         let problem = if totals.entries > self.limits.entries {
             format!("has {} entries; at most {} are accepted", totals.entries, self.limits.entries)
+        } else if totals.depth > self.limits.depth {
+            // Those that are known were not gone into.
+            format!("is deeper than {} directories", self.limits.depth)
         } else if totals.longest_path > LONGEST {
             format!("has a path of {} bytes; at most {LONGEST} are accepted", totals.longest_path)
         } else {

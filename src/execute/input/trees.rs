@@ -17,7 +17,7 @@ use crate::cas::DiskStore;
 use crate::digest::Digest;
 use crate::execute::error::ExecuteError;
 use crate::execute::path::ExecPath;
-use crate::execute::scratch::Home;
+use crate::scratch::space::ScratchSpace;
 
 /// How much the trees that are kept may hold. Those in use are kept whatever they hold.
 #[derive(Debug, Clone, Copy)]
@@ -63,7 +63,7 @@ pub struct Tree {
     base: Option<Arc<Tree>>,
     identity: (u64, u64, i64, i64),
     _held: Held,
-    home: Arc<Home>,
+    space: Arc<ScratchSpace>,
 }
 
 /// What a layer holds, subtracted from the sums when the layer goes.
@@ -95,7 +95,7 @@ impl Tree {
 
 impl Drop for Tree {
     fn drop(&mut self) {
-        self.home.discard(std::mem::take(&mut self.layer));
+        self.space.discard(std::mem::take(&mut self.layer));
     }
 }
 
@@ -124,7 +124,7 @@ fn identity(layer: &Path) -> Option<(u64, u64, i64, i64)> {
 #[derive(Debug)]
 pub struct Trees {
     store: Arc<DiskStore>,
-    home: Arc<Home>,
+    space: Arc<ScratchSpace>,
     limits: TreeLimits,
     sums: Arc<Sums>,
     /// In the order of [`TreeUse`].
@@ -165,10 +165,10 @@ const MOST_LOOKUPS: usize = 20_000;
 const CANDIDATES: usize = 3;
 
 impl Trees {
-    pub fn new(store: Arc<DiskStore>, home: Arc<Home>, limits: TreeLimits) -> Self {
+    pub fn new(store: Arc<DiskStore>, space: Arc<ScratchSpace>, limits: TreeLimits) -> Self {
         Self {
             store,
-            home,
+            space,
             limits,
             sums: Arc::default(),
             uses: Default::default(),
@@ -288,13 +288,13 @@ impl Trees {
     ) -> Result<Arc<Tree>, ExecuteError> {
         let _pins = pin_files(&self.store, needed)?;
         let entries = held.entries;
-        let unfinished = self.home.new_path();
-        let layer = self.home.new_path();
+        let unfinished = self.space.new_path();
+        let layer = self.space.new_path();
         let made = write(&unfinished).and_then(|()| {
             fs_err::rename(&unfinished, &layer).map_err(ExecuteError::io("put an input tree in its place"))
         });
         if let Err(error) = made {
-            self.home.discard(unfinished);
+            self.space.discard(unfinished);
             return Err(explain(error, &self.store, needed));
         }
         let identity = identity(&layer).ok_or_else(|| {
@@ -302,8 +302,8 @@ impl Trees {
             ExecuteError::io(format!("look at the input tree {layer:?}"))(gone)
         })?;
         self.made_entries.fetch_add(entries, Ordering::Relaxed);
-        let (root, home) = (Arc::clone(root), Arc::clone(&self.home));
-        Ok(Arc::new(Tree { root, layer, base, identity, _held: held, home }))
+        let (root, space) = (Arc::clone(root), Arc::clone(&self.space));
+        Ok(Arc::new(Tree { root, layer, base, identity, _held: held, space }))
     }
 
     /// The full tree that differs least from `root`, unless that is too much.

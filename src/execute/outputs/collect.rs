@@ -95,24 +95,24 @@ pub(super) struct FoundFile {
     pub(super) through_symlink: bool,
 }
 
-/// What was found at an output path or below it.
+/// What was found at an output path or below it; `D` says which directory.
 #[derive(Debug)]
-pub(super) enum Node {
-    File {
-        file: usize,
-        executable: bool,
-        properties: NodeProperties,
-    },
+pub(super) enum Node<D> {
+    File { file: usize, executable: bool, properties: NodeProperties },
+    Directory(D),
+    Symlink { target: String, leads_to: Destination, properties: NodeProperties },
+}
+
+/// What was found at an output path. Of a directory, itself and all that are below it, each after the one it is in: a
+/// tree of them would have to be walked, and dropped, by functions that call themselves.
+pub(super) type FoundOutput = Node<Vec<FoundDirectory>>;
+
+/// A directory that was found. Those in it are given by their places in the list.
+#[derive(Debug, Default)]
+pub(super) struct FoundDirectory {
     /// Sorted by name.
-    Directory {
-        entries: Vec<(String, Node)>,
-        properties: NodeProperties,
-    },
-    Symlink {
-        target: String,
-        leads_to: Destination,
-        properties: NodeProperties,
-    },
+    pub(super) entries: Vec<(String, Node<usize>)>,
+    pub(super) properties: NodeProperties,
 }
 
 pub(super) type NodeProperties = Option<crate::reapi::NodeProperties>;

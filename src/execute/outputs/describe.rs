@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use bytes::Bytes;
 use prost::encoding::encode_varint;
 
-use super::collect::{Destination, Node};
+use super::collect::{Destination, FoundDirectory, FoundOutput, Node};
 use crate::cas::{BlobStore, DiskStore};
 use crate::digest::{Digest, DigestFunction};
 use crate::execute::command::{Command, Output};
@@ -18,7 +18,7 @@ use crate::reapi::{
 /// Fills in the output fields of `result`; `digests` are those of the files by number.
 pub(super) fn describe(
     command: &Command,
-    found: &[(&Output, Node)],
+    found: &[(&Output, FoundOutput)],
     digests: &[Digest],
     store: &DiskStore,
     function: DigestFunction,
@@ -40,8 +40,8 @@ pub(super) fn describe(
                     OutputSymlink { path, target: target.clone(), node_properties: properties.clone() };
                 put_symlink(command.legacy_outputs, *leads_to, link, result);
             }
-            Node::Directory { .. } => {
-                let tree = Tree::new(node, digests, function);
+            Node::Directory(directories) => {
+                let tree = Tree::new(directories, digests, function);
                 let format = command.directory_format;
                 result.output_directories.push(tree.output(path, format, function, &mut blobs));
             }
@@ -72,46 +72,20 @@ struct Tree {
 }
 
 impl Tree {
-    fn new(node: &Node, digests: &[Digest], function: DigestFunction) -> Self {
+    /// Of the first of `directories`, in which all that are in it stand after it.
+    fn new(directories: &[FoundDirectory], digests: &[Digest], function: DigestFunction) -> Self {
         let mut tree = Self { root: Digest::empty(function), directories: Vec::new() };
-        tree.root = tree.add(node, digests, function, &mut HashSet::new());
-        tree
-    }
-
-    fn add(
-        &mut self,
-        node: &Node,
-        digests: &[Digest],
-        function: DigestFunction,
-        known: &mut HashSet<Digest>,
-    ) -> Digest {
-        let Node::Directory { entries, properties } = node else { return Digest::empty(function) };
-        let mut message = Directory { node_properties: properties.clone(), ..Default::default() };
-        for (name, node) in entries {
-            let name = name.clone();
-            match node {
-                Node::File { file, executable, properties } => message.files.push(FileNode {
-                    name,
-                    digest: Some(digests[*file].to_message()),
-                    is_executable: *executable,
-                    node_properties: properties.clone(),
-                }),
-                Node::Symlink { target, properties, .. } => message.symlinks.push(SymlinkNode {
-                    name,
-                    target: target.clone(),
-                    node_properties: properties.clone(),
-                }),
-                Node::Directory { .. } => {
-                    let digest = Some(self.add(node, digests, function, known).to_message());
-                    message.directories.push(DirectoryNode { name, digest });
-                }
+        let mut known = HashSet::new();
+        let mut of_directories = vec![tree.root; directories.len()];
+        for (number, directory) in directories.iter().enumerate().rev() {
+            let (digest, bytes) = function.digest_message(&message_of(directory, digests, &of_directories));
+            of_directories[number] = digest;
+            if known.insert(digest) {
+                tree.directories.push((digest, bytes.into()));
             }
+            tree.root = digest;
         }
-        let (digest, bytes) = function.digest_message(&message);
-        if known.insert(digest) {
-            self.directories.push((digest, bytes.into()));
-        }
-        digest
+        tree
     }
 
     /// The message for the result; puts into `blobs` what has to be in the store for it.
@@ -156,4 +130,30 @@ impl Tree {
         }
         bytes
     }
+}
+
+/// `of_directories` has the digests of those that are in it.
+fn message_of(found: &FoundDirectory, digests: &[Digest], of_directories: &[Digest]) -> Directory {
+    let mut message = Directory { node_properties: found.properties.clone(), ..Default::default() };
+    for (name, node) in &found.entries {
+        let name = name.clone();
+        match node {
+            Node::File { file, executable, properties } => message.files.push(FileNode {
+                name,
+                digest: Some(digests[*file].to_message()),
+                is_executable: *executable,
+                node_properties: properties.clone(),
+            }),
+            Node::Symlink { target, properties, .. } => message.symlinks.push(SymlinkNode {
+                name,
+                target: target.clone(),
+                node_properties: properties.clone(),
+            }),
+            Node::Directory(directory) => {
+                let digest = Some(of_directories[*directory].to_message());
+                message.directories.push(DirectoryNode { name, digest });
+            }
+        }
+    }
+    message
 }

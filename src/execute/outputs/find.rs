@@ -10,9 +10,12 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
-use super::collect::{Destination, FoundFile, Left, Node, NodeProperties, io_error, refused};
+use super::collect::{
+    Destination, FoundDirectory, FoundFile, FoundOutput, Left, Node, NodeProperties, io_error, refused,
+};
 use crate::execute::command::{Output, OutputKind, OutputProperties};
 use crate::execute::error::ExecuteError;
+use crate::execute::path::LONGEST;
 use crate::reapi;
 use crate::reapi::protobuf;
 
@@ -21,7 +24,7 @@ const INSIDE: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_MAGICL
 const LOOK: OFlags = OFlags::PATH.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 const LIST: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
-/// Deepest output directory. The kernel's own limit of paths is not ours, as directories are opened one by one.
+/// Deepest output directory.
 const DEEPEST: usize = 512;
 
 pub(super) struct Finding<'a> {
@@ -40,13 +43,34 @@ struct Place<'a> {
     depth: usize,
 }
 
+impl Place<'_> {
+    /// Where `name` in this directory is, and the name as the API can have it.
+    fn below(&self, name: Vec<u8>) -> Result<(String, Self), ExecuteError> {
+        let Self { output, through_symlink, .. } = *self;
+        let name = String::from_utf8(name).map_err(|error| {
+            let name = String::from_utf8_lossy(error.as_bytes()).into_owned();
+            refused(output, format!("has the name {name:?} in {:?}, which is not UTF-8", self.path))
+        })?;
+        let depth = self.depth + 1;
+        let path = if self.path == Path::new(".") { PathBuf::from(&name) } else { self.path.join(&name) };
+        let bytes = path.as_os_str().len();
+        if bytes > LONGEST {
+            return Err(refused(
+                output,
+                format!("has a path of {bytes} bytes; at most {LONGEST} can be kept"),
+            ));
+        }
+        Ok((name, Self { output, path, through_symlink, depth }))
+    }
+}
+
 impl<'a> Finding<'a> {
     pub fn new(left: &'a Left<'a>, wanted: OutputProperties) -> Self {
         Self { left, wanted, files: Vec::new(), numbers: HashMap::new() }
     }
 
     /// What is at an output path; none if nothing is.
-    pub fn output(&mut self, output: &Output) -> Result<Option<Node>, ExecuteError> {
+    pub fn output(&mut self, output: &Output) -> Result<Option<FoundOutput>, ExecuteError> {
         let path = output.path.as_relative();
         let root = self.left.root.as_fd();
         let found = match openat2(root, path, LOOK, Mode::empty(), INSIDE) {
@@ -86,17 +110,13 @@ impl<'a> Finding<'a> {
                 }
                 self.symlink(&place, target.into_bytes(), leads_to, &stat)?
             }
-            FileType::Directory => {
-                let listed = openat2(root, path, LIST, Mode::empty(), INSIDE)
-                    .map_err(|error| cannot_list(&place, error))?;
-                self.directory(place, &listed, &stat)?
-            }
+            FileType::Directory => Node::Directory(self.directories(place, &stat)?),
             other => return Err(refused(output, format!("is {}, which cannot be kept", name_of(other)))),
         };
         Ok(Some(node))
     }
 
-    fn file(&mut self, place: &Place<'_>, stat: &Stat) -> Node {
+    fn file<D>(&mut self, place: &Place<'_>, stat: &Stat) -> Node<D> {
         let file = *self.numbers.entry(place.path.clone()).or_insert_with(|| {
             self.files.push(FoundFile {
                 path: place.path.clone(),
@@ -108,13 +128,13 @@ impl<'a> Finding<'a> {
         Node::File { file, executable: stat.st_mode & 0o111 != 0, properties: self.properties(stat) }
     }
 
-    fn symlink(
+    fn symlink<D>(
         &self,
         place: &Place<'_>,
         target: Vec<u8>,
         leads_to: Destination,
         stat: &Stat,
-    ) -> Result<Node, ExecuteError> {
+    ) -> Result<Node<D>, ExecuteError> {
         let target = String::from_utf8(target).map_err(|error| {
             let target = String::from_utf8_lossy(error.as_bytes()).into_owned();
             refused(
@@ -125,46 +145,58 @@ impl<'a> Finding<'a> {
         Ok(Node::Symlink { target, leads_to, properties: self.properties(stat) })
     }
 
-    fn directory(&mut self, place: Place<'_>, listed: &OwnedFd, stat: &Stat) -> Result<Node, ExecuteError> {
-        if place.depth > DEEPEST {
-            return Err(refused(place.output, format!("has more than {DEEPEST} levels of directories")));
-        }
-        let mut entries = Vec::new();
-        for name in names(listed).map_err(|error| cannot_list(&place, error))? {
-            let name = String::from_utf8(name).map_err(|error| {
-                let name = String::from_utf8_lossy(error.as_bytes()).into_owned();
-                refused(
-                    place.output,
-                    format!("has the name {name:?} in {:?}, which is not UTF-8", place.path),
-                )
-            })?;
-            let stat = statat(listed, &name, AtFlags::SYMLINK_NOFOLLOW)
+    /// The directory at `place` and all below it. Only one is open at a time, however deep they are.
+    fn directories(&mut self, place: Place<'_>, stat: &Stat) -> Result<Vec<FoundDirectory>, ExecuteError> {
+        let new = |properties| FoundDirectory { entries: Vec::new(), properties };
+        let mut found = vec![new(self.properties(stat))];
+        let mut to_list = vec![(0, place)];
+        while let Some((directory, place)) = to_list.pop() {
+            if place.depth > DEEPEST {
+                return Err(refused(place.output, format!("has more than {DEEPEST} levels of directories")));
+            }
+            let listed = openat2(self.left.root, &place.path, LIST, Mode::empty(), INSIDE)
                 .map_err(|error| cannot_list(&place, error))?;
-            let path =
-                if place.path == Path::new(".") { PathBuf::from(&name) } else { place.path.join(&name) };
-            let (output, through_symlink) = (place.output, place.through_symlink);
-            let below = Place { output, path, through_symlink, depth: place.depth + 1 };
-            let node = match FileType::from_raw_mode(stat.st_mode) {
-                FileType::RegularFile => self.file(&below, &stat),
-                FileType::Symlink => {
-                    let target =
-                        readlinkat(listed, &name, Vec::new()).map_err(|error| cannot_list(&place, error))?;
-                    self.symlink(&below, target.into_bytes(), Destination::Other, &stat)?
-                }
-                FileType::Directory => {
-                    let child = openat2(listed, &name, LIST, Mode::empty(), INSIDE)
-                        .map_err(|error| cannot_list(&below, error))?;
-                    self.directory(below, &child, &stat)?
-                }
-                other => {
-                    let problem = format!("has {} at {:?}, which cannot be kept", name_of(other), below.path);
-                    return Err(refused(place.output, problem));
-                }
-            };
-            entries.push((name, node));
+            let mut entries = Vec::new();
+            for name in names(&listed).map_err(|error| cannot_list(&place, error))? {
+                let (name, below) = place.below(name)?;
+                let stat = statat(&listed, &name, AtFlags::SYMLINK_NOFOLLOW)
+                    .map_err(|error| cannot_list(&place, error))?;
+                let node = match FileType::from_raw_mode(stat.st_mode) {
+                    FileType::Directory => {
+                        found.push(new(self.properties(&stat)));
+                        to_list.push((found.len() - 1, below));
+                        Node::Directory(found.len() - 1)
+                    }
+                    file_type => self.entry(&below, &listed, &name, file_type, &stat)?,
+                };
+                entries.push((name, node));
+            }
+            found[directory].entries = entries;
         }
-        entries.sort_unstable_by(|(one, _), (two, _)| one.cmp(two));
-        Ok(Node::Directory { entries, properties: self.properties(stat) })
+        Ok(found)
+    }
+
+    /// What is no directory.
+    fn entry(
+        &mut self,
+        place: &Place<'_>,
+        listed: &OwnedFd,
+        name: &str,
+        file_type: FileType,
+        stat: &Stat,
+    ) -> Result<Node<usize>, ExecuteError> {
+        match file_type {
+            FileType::RegularFile => Ok(self.file(place, stat)),
+            FileType::Symlink => {
+                let target =
+                    readlinkat(listed, name, Vec::new()).map_err(|error| cannot_list(place, error))?;
+                self.symlink(place, target.into_bytes(), Destination::Other, stat)
+            }
+            other => {
+                let problem = format!("has {} at {:?}, which cannot be kept", name_of(other), place.path);
+                Err(refused(place.output, problem))
+            }
+        }
     }
 
     fn properties(&self, stat: &Stat) -> NodeProperties {
@@ -200,6 +232,7 @@ fn cannot_list(place: &Place<'_>, error: Errno) -> ExecuteError {
     }
 }
 
+/// Sorted: what is made of them must not depend on a file system's order.
 fn names(directory: &OwnedFd) -> rustix::io::Result<Vec<Vec<u8>>> {
     let mut buffer = [MaybeUninit::uninit(); 16 << 10];
     let mut listing = RawDir::new(directory, &mut buffer);
@@ -211,6 +244,7 @@ fn names(directory: &OwnedFd) -> rustix::io::Result<Vec<Vec<u8>>> {
             names.push(name.to_owned());
         }
     }
+    names.sort_unstable();
     Ok(names)
 }
 

@@ -1,11 +1,11 @@
-//! Actions that run crosswheel itself (`PySdistBuild`): the contract between who makes them and who runs them.
-//! Knows nothing of what `crosswheel wheel` does inside.
+//! Actions that run crosswheel itself (`PySdistBuild`): what a worker does with them that it does not do with others, and
+//! which of them it trusts with its cache. What they say is the [`contract`](crate::contract)'s to know. Knows nothing of
+//! what `crosswheel wheel` does inside.
 //!
 //! **What such an action looks like.** `Command.arguments[0]` is exactly `crosswheel` ([`PROGRAM`]): a worker runs
 //! the binary that it is itself, so that nothing has to be installed or uploaded. `environment_variables` must set
-//! [`VERSION_VARIABLE`] to [`VERSION`]: it is part of the action's digest, so that no result of one version is
-//! ever taken for one of another, and a worker of another version refuses
-//! ([`ExecuteError::Refused`]: FAILED_PRECONDITION).
+//! [`CONTRACT_VARIABLE`] to the number of a contract that this worker takes ([`asked_contract`], which see), whatever
+//! its release; else it refuses ([`ExecuteError::Refused`]: FAILED_PRECONDITION) and says which side to upgrade.
 //!
 //! **What it sees.** The binary is at [`INSIDE`] (argv\[0\] is replaced by that), read-only; the exec root is at
 //! [`EXEC_ROOT`](crate::execute::work::EXEC_ROOT) as for every action. Without namespaces the binary is where it is.
@@ -19,20 +19,22 @@
 //!
 //! **With a cross compiler** ([`CrossCompiler`], which see) the host's `/usr` is at [`NATIVE_USR`] below
 //! [`NATIVE_INSIDE`], and the loader and the libraries of its programs are where they expect them.
-//! [`CROSS_CC_VARIABLE`] names the compiler, unless Command sets it. It compiles and links with the headers and
+//! [`CROSS_CC_VARIABLE`](crate::contract::CROSS_CC_VARIABLE) names the compiler, unless Command sets it. It compiles and links with the headers and
 //! libraries of the root: those are mounted over the ones it would find beside itself, so that it needs no
 //! `--sysroot`, and a wheel needs no newer glibc than one that the root's own compiler has made. Other actions see
 //! nothing of it.
 //!
 //! **The shared cache.** Unpacked wheels, byte code, venvs and facts about interpreters are worth keeping between
 //! such actions. This is the one exception to the rule that the environment is what Command says and nothing
-//! else: [`CACHE_VARIABLE`] is set to [`CACHE_INSIDE`], a writable directory that the executor keeps. Since
+//! else: [`CACHE_VARIABLE`](crate::contract::CACHE_VARIABLE) is set to [`CACHE_INSIDE`], a writable directory that the executor keeps. Since
 //! whoever could write to it could change the builds of others, an action gets it only if nothing of the client's
 //! runs outside of the nested sandbox of `crosswheel wheel`, nor can anything of the client's be written into it:
 //!
 //! - `arguments[1]` is `wheel`, and `--sandbox=required` is among the others;
-//! - all others are the sdist, `--json`, `--quiet`, or one of [`OPTIONS`] in the form `--name=value`;
-//! - the sdist and the values of [`PATH_OPTIONS`] are relative paths without `..`;
+//! - all others are the sdist, or flags in the form `--name=value` whose [class](FlagClass) is none of those that reach
+//!   the machine;
+//! - the sdist and the values of the classes [`Input`](FlagClass::Input) and [`Output`](FlagClass::Output) are relative
+//!   paths without `..`;
 //! - `--build-wheels=FILE#sha256=HEX` names a file of the input root that has this very digest (the cache would
 //!   take our word for it), so digests need SHA-256 as the digest function; without `#sha256=` any file or
 //!   directory will do;
@@ -40,7 +42,7 @@
 //! - `--cross-cc` is a program at an absolute path, with flags but no quotes;
 //! - such absolute paths, and those of `PATH`, lead to neither the exec root nor `/tmp`, `/var/tmp`, `/dev` or
 //!   `/proc`, nor to anything in `/.crosswheel` but the host's own programs in [`NATIVE_INSIDE`];
-//! - the only environment variables are [`VERSION_VARIABLE`] and `PATH`;
+//! - the only environment variables are [`CONTRACT_VARIABLE`] and `PATH`;
 //! - the input root has no symlinks;
 //! - the sandbox has namespaces.
 //!
@@ -50,13 +52,15 @@
 //! An action that misses any of this runs all the same, with a cache of its own in `/tmp`
 //! ([`PRIVATE_CACHE_INSIDE`]; without namespaces in its scratch directory), or with the one that it names itself.
 //! It is then slower, not wrong; the result's message says which point it was.
-//!
-//! Not to be used: `--end-with-stdin`, as the standard input of actions is empty.
 
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
 use super::loader::OwnLoader;
+use crate::contract::{
+    Argument, CONTRACT_VARIABLE, ContractRefused, Flag, FlagClass, GivenWheels, PATH_VARIABLE, PROGRAM,
+    SUBCOMMAND, SandboxMode, asked_contract,
+};
 use crate::digest::DigestFunction;
 use crate::execute::command::Command;
 use crate::execute::cross_compiler::CrossCompiler;
@@ -64,18 +68,6 @@ use crate::execute::error::ExecuteError;
 use crate::execute::input::{Entry, InputDirectory};
 use crate::execute::path::ExecPath;
 use crate::execute::work::EXEC_ROOT;
-
-/// `arguments[0]` of an action that runs this binary.
-pub const PROGRAM: &str = "crosswheel";
-
-/// The version that an action has to ask for.
-pub const VERSION: &str = env!("CARGO_PKG_VERSION");
-
-/// The environment variable that names the version an action wants.
-pub const VERSION_VARIABLE: &str = "CROSSWHEEL_VERSION";
-
-/// The environment variable that names the cache; set by the executor, not by clients.
-pub const CACHE_VARIABLE: &str = "CROSSWHEEL_CACHE_DIR";
 
 /// Where the action sees the binary.
 pub const INSIDE: &str = "/.crosswheel/bin/crosswheel";
@@ -89,35 +81,10 @@ pub const CACHE_INSIDE: &str = "/.crosswheel/cache";
 /// Where the action sees programs of the host, if its root file system is another: read-only.
 pub const NATIVE_INSIDE: &str = "/.crosswheel/native";
 
-pub use crate::execute::cross_compiler::{CROSS_CC_VARIABLE, NATIVE_USR};
+pub use crate::execute::cross_compiler::NATIVE_USR;
 
 /// Where an action that may not use the shared cache has its own.
 pub const PRIVATE_CACHE_INSIDE: &str = "/tmp/crosswheel-cache";
-
-/// Options of `crosswheel wheel` that an action with the shared cache may use, besides [`PATH_OPTIONS`].
-pub const OPTIONS: [&str; 18] = [
-    "--python",
-    "--cross-cc",
-    "--build-wheels",
-    "--target",
-    "--glibc",
-    "--expect",
-    "--expect-name",
-    "--expect-version",
-    "--expect-python",
-    "--expect-libc",
-    "--patch-strip",
-    "--config-setting",
-    "--env",
-    "--timeout",
-    "--limit-bytes",
-    "--limit-members",
-    "--limit-ratio",
-    "--limit-depth",
-];
-
-/// Options whose value is a path of the exec root.
-pub const PATH_OPTIONS: [&str; 4] = ["--out", "--report", "--patch", "--crates"];
 
 /// An action that runs this binary.
 #[derive(Debug, PartialEq, Eq)]
@@ -132,12 +99,12 @@ impl OwnBinary {
     /// Whether `command` is to run this binary, and with which cache.
     ///
     /// # Errors
-    /// [`ExecuteError::Refused`] if it wants another version than ours.
+    /// [`ExecuteError::Refused`] if it goes by a contract that we do not know.
     pub fn recognise(command: &Command, inputs: &InputDirectory) -> Result<Option<Self>, ExecuteError> {
         if command.argv[0] != PROGRAM {
             return Ok(None);
         }
-        check_version(&command.environment)?;
+        check_contract(&command.environment).map_err(|refused| ExecuteError::Refused(refused.to_string()))?;
         Ok(Some(match check_shared(command, inputs) {
             Ok(()) => Self::Shared,
             Err(reason) => Self::Private(reason),
@@ -145,18 +112,9 @@ impl OwnBinary {
     }
 }
 
-fn check_version(environment: &BTreeMap<String, String>) -> Result<(), ExecuteError> {
-    match environment.get(VERSION_VARIABLE).map(String::as_str) {
-        Some(VERSION) => Ok(()),
-        Some(other) => Err(ExecuteError::Refused(format!(
-            "the action wants crosswheel {other}, and this worker is crosswheel {VERSION}; use the same version \
-             on both sides"
-        ))),
-        None => Err(ExecuteError::Refused(format!(
-            "the action runs crosswheel, but does not say which version: set {VERSION_VARIABLE} in the command's \
-             environment (this worker is crosswheel {VERSION})"
-        ))),
-    }
+/// Whether the action goes by a contract that we know.
+fn check_contract(environment: &BTreeMap<String, String>) -> Result<(), ContractRefused> {
+    asked_contract(|name| environment.get(name).cloned())?.map(drop).ok_or(ContractRefused::Unsaid)
 }
 
 /// Whether nothing of the client's could get into the shared cache; else why.
@@ -166,29 +124,45 @@ fn check_shared(command: &Command, inputs: &InputDirectory) -> Result<(), String
     }
     for (name, value) in &command.environment {
         match name.as_str() {
-            VERSION_VARIABLE => {}
-            "PATH" => value.split(':').try_for_each(|directory| check_foreign(Path::new(directory)))?,
+            CONTRACT_VARIABLE => {}
+            PATH_VARIABLE => {
+                value.split(':').try_for_each(|directory| check_foreign(Path::new(directory)))?
+            }
             _ => return Err(format!("the environment variable {name} is set")),
         }
     }
-    if command.argv.get(1).map(String::as_str) != Some("wheel") {
+    if command.argv.get(1).map(String::as_str) != Some(SUBCOMMAND) {
         return Err("it is not `crosswheel wheel`".into());
     }
-    let mut sandboxed = false;
+    let sandboxed = [Flag::Sandbox.name(), "required"].join("=");
     for argument in &command.argv[2..] {
-        match argument.split_once('=') {
-            _ if argument == "--sandbox=required" => sandboxed = true,
-            _ if argument == "--json" || argument == "--quiet" => {}
-            _ if !argument.starts_with('-') => check_own(argument)?,
-            Some((option, path)) if PATH_OPTIONS.contains(&option) => check_own(path)?,
-            Some(("--build-wheels", wheels)) => check_wheels(wheels, command, inputs)?,
-            Some(("--python", python)) if python.contains('/') => check_foreign(Path::new(python))?,
-            Some(("--cross-cc", compiler)) => check_compiler(compiler)?,
-            Some((option, _)) if OPTIONS.contains(&option) => {}
-            _ => return Err(format!("its argument `{argument}` is not among the options for that")),
+        check_argument(argument, command, inputs)?;
+    }
+    if command.argv[2..].iter().any(|argument| argument.strip_prefix("--") == Some(&sandboxed)) {
+        Ok(())
+    } else {
+        Err(format!("`--{sandboxed}` is not among its arguments"))
+    }
+}
+
+fn check_argument(argument: &str, command: &Command, inputs: &InputDirectory) -> Result<(), String> {
+    let (class, value) = match Argument::read(argument) {
+        Argument::Sdist(path) => (FlagClass::Input, path),
+        Argument::Flag(flag, value) => (flag.class(), value),
+        Argument::Other => (FlagClass::Machine, ""),
+    };
+    match class {
+        FlagClass::Value => Ok(()),
+        FlagClass::Input | FlagClass::Output => check_own(value),
+        FlagClass::Wheels => check_wheels(value, command, inputs),
+        FlagClass::Python if value.contains('/') => check_foreign(Path::new(value)),
+        FlagClass::Python => Ok(()),
+        FlagClass::Compiler => check_compiler(value),
+        FlagClass::Isolation if value == SandboxMode::Required.to_string() => Ok(()),
+        FlagClass::Isolation | FlagClass::Machine => {
+            Err(format!("its argument `{argument}` is not among the options for that"))
         }
     }
-    if sandboxed { Ok(()) } else { Err("`--sandbox=required` is not among its arguments".into()) }
 }
 
 /// A path of the exec root.
@@ -218,7 +192,7 @@ fn check_compiler(command: &str) -> Result<(), String> {
 }
 
 fn check_wheels(value: &str, command: &Command, inputs: &InputDirectory) -> Result<(), String> {
-    let Some((path, claimed)) = value.split_once("#sha256=") else { return check_own(value) };
+    let (path, Some(claimed)) = GivenWheels::split(value) else { return check_own(value) };
     let path = command.working_directory.join(ExecPath::parse(path)?.as_str());
     match inputs.find(&path) {
         Some(Entry::File(file))

@@ -13,6 +13,7 @@ use rustix::io::Errno;
 use tar::{Archive, Entry, EntryType};
 
 use crate::rootfs::error::{MemberProblem, RootfsError};
+use crate::scratch::removal::RemovalError;
 
 /// Most bytes that describe one member: its header, long names and extended attributes, all of which are read into
 /// memory. What real archives have is a few KiB.
@@ -40,6 +41,12 @@ impl From<MemberProblem> for Problem {
 impl From<Errno> for Problem {
     fn from(error: Errno) -> Self {
         Self::Member(MemberProblem::Write(error))
+    }
+}
+
+impl From<RemovalError> for Problem {
+    fn from(error: RemovalError) -> Self {
+        Self::from(Errno::from_io_error(&error.source).unwrap_or(Errno::IO))
     }
 }
 

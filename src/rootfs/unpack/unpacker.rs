@@ -19,7 +19,8 @@ use tar::EntryType;
 use super::members::{Member, Problem, Reading, for_each, plain_path};
 use crate::rootfs::error::{MemberProblem, RootfsError};
 use crate::rootfs::inside::{Inside, set_mode};
-use crate::rootfs::removal::Bin;
+
+use crate::scratch::removal::remove_at;
 
 /// More than any root has, and less than would fill most disks.
 const MOST_BYTES: u64 = 64 << 30;
@@ -49,7 +50,6 @@ pub(crate) enum Kind {
 /// Unpacks archives one after the other.
 pub(crate) struct Unpacker<'a> {
     inside: &'a Inside,
-    bin: Bin,
     interrupted: &'a AtomicBool,
     /// Counted over all archives.
     pub bytes: u64,
@@ -61,8 +61,8 @@ pub(crate) struct Unpacker<'a> {
 }
 
 impl<'a> Unpacker<'a> {
-    pub(crate) fn new(inside: &'a Inside, bin: Bin, interrupted: &'a AtomicBool) -> Self {
-        Self { inside, bin, interrupted, bytes: 0, members: 0, special_files: 0, may_read: MOST_READ_BYTES }
+    pub(crate) fn new(inside: &'a Inside, interrupted: &'a AtomicBool) -> Self {
+        Self { inside, interrupted, bytes: 0, members: 0, special_files: 0, may_read: MOST_READ_BYTES }
     }
 
     /// Reads `layer` to its end and removes what the whiteouts in it hide. They mean the layers below, wherever in a
@@ -94,7 +94,7 @@ impl<'a> Unpacker<'a> {
             return Err(MemberProblem::Whiteout.into());
         }
         match self.inside.directory(parent) {
-            Ok(parent) => Ok(self.bin.remove(parent.as_fd(), Path::new(OsStr::from_bytes(hidden)))?),
+            Ok(parent) => Ok(remove_at(parent.as_fd(), Path::new(OsStr::from_bytes(hidden)))?),
             Err(Errno::NOENT | Errno::NOTDIR) => Ok(()),
             Err(error) => Err(error.into()),
         }
@@ -114,7 +114,7 @@ impl<'a> Unpacker<'a> {
             }
         }
         for name in names {
-            self.bin.remove(directory.as_fd(), Path::new(OsStr::from_bytes(&name)))?;
+            remove_at(directory.as_fd(), Path::new(OsStr::from_bytes(&name)))?;
         }
         Ok(())
     }
@@ -163,7 +163,7 @@ impl<'a> Unpacker<'a> {
     /// Opens the directory `parent`, and removes what is in the place of something new.
     fn make_way(&mut self, parent: &Path, name: &Path) -> Result<OwnedFd, Problem> {
         let parent = self.inside.make_directories(parent)?;
-        self.bin.remove(parent.as_fd(), name)?;
+        remove_at(parent.as_fd(), name)?;
         Ok(parent)
     }
 
@@ -172,7 +172,7 @@ impl<'a> Unpacker<'a> {
         match statat(&parent, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Directory => {}
             Ok(_) => {
-                self.bin.remove(parent.as_fd(), name)?;
+                remove_at(parent.as_fd(), name)?;
                 mkdirat(&parent, name, Mode::RWXU)?;
             }
             Err(Errno::NOENT) => mkdirat(&parent, name, Mode::RWXU)?,
@@ -221,7 +221,7 @@ impl<'a> Unpacker<'a> {
         match statat(&parent, name, AtFlags::SYMLINK_NOFOLLOW) {
             // A link to itself, which must not be removed first.
             Ok(there) if (there.st_dev, there.st_ino) == (target.st_dev, target.st_ino) => return Ok(()),
-            _ => self.bin.remove(parent.as_fd(), name)?,
+            _ => remove_at(parent.as_fd(), name)?,
         }
         Ok(linkat(&target_parent, target_name, &parent, name, AtFlags::empty())?)
     }

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::deadline;
 use crate::emulation::smallest_program_file;
 use crate::execute::CrossCompiler;
 use crate::platform::Arch;
@@ -71,7 +72,8 @@ fn run(
     let tree = spawner.spawn(spec).map_err(|error| error.to_string())?;
     // Ends when nothing of the command is left.
     let said = thread::spawn(move || read(output));
-    let exit = tree.wait(Instant::now().checked_add(PATIENCE)).map_err(|error| error.to_string())?;
+    let exit =
+        tree.wait(Some(deadline::after(Instant::now(), PATIENCE))).map_err(|error| error.to_string())?;
     let said = said.join().unwrap_or_default();
     match exit.outcome {
         Outcome::Code(0) => Ok(()),

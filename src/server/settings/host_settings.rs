@@ -12,7 +12,7 @@ use super::layers::{Given, Layers, Raw};
 use super::origin::Origin;
 use super::pool::PoolSettings;
 use super::value;
-use crate::sandbox::Mode;
+use crate::contract::SandboxMode;
 use crate::server::storage::settings::MAX_BATCH_BYTES;
 use crate::server::transport::listener::Address;
 
@@ -46,7 +46,7 @@ pub struct Settings {
     pub fsync: bool,
     /// Never empty; each has its number of slots.
     pub pools: Vec<PoolSettings>,
-    pub sandbox: Mode,
+    pub sandbox: SandboxMode,
     /// Whether actions may use the network.
     pub network: bool,
     /// The timeout of actions that ask for none.

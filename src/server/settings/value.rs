@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::deadline::LONGEST;
+
 /// Units of sizes, the largest first. Those with a `B` but no `i` are the disk makers'.
 const UNITS: [(&str, u64); 14] = [
     ("TiB", 1 << 40),
@@ -70,9 +72,14 @@ pub fn percent(text: &str) -> Result<u8, String> {
         .ok_or_else(|| format!("`{text}` is no share; write 1% to 100%"))
 }
 
-/// A time: `90s`, `5m`, `1h 30m`.
+/// A time: `90s`, `5m`, `1h 30m`; at most [`LONGEST`].
 pub fn duration(text: &str) -> Result<Duration, String> {
-    humantime::parse_duration(text).map_err(|_| format!("`{text}` is no duration; write 30s, 5m or 1h 30m"))
+    let duration = humantime::parse_duration(text)
+        .map_err(|_| format!("`{text}` is no duration; write 30s, 5m or 1h 30m"))?;
+    if duration > LONGEST {
+        return Err(format!("`{text}` is too long; write at most {}days", LONGEST.as_secs() / (24 * 3600)));
+    }
+    Ok(duration)
 }
 
 /// A time as [`duration`] reads it.
@@ -99,6 +106,16 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::deadline::LONGEST_SECONDS;
+
+    #[test]
+    fn a_time_that_no_clock_can_say_is_refused_with_the_longest_that_can_be_set() {
+        assert_eq!(duration("3650days"), Ok(LONGEST));
+        for text in ["18000000000000000000s", "3651days", "100years"] {
+            let refusal = duration(text).unwrap_err();
+            assert!(refusal.contains(text) && refusal.contains("3650days"), "{refusal}");
+        }
+    }
 
     #[test]
     fn sizes_are_read_in_the_units_people_use() {
@@ -128,7 +145,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_can_be_read(bytes: u64, seconds in 0_u64..1 << 40) {
+        fn what_is_written_can_be_read(bytes: u64, seconds in 0..=LONGEST_SECONDS) {
             prop_assert_eq!(size(&size_text(bytes)), Ok(bytes));
             let time = Duration::from_secs(seconds);
             prop_assert_eq!(duration(&duration_text(time)), Ok(time));

@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use super::message as hook_message;
 use crate::cancellation::Cancellation;
+use crate::deadline;
 use crate::sandbox::{Bind, Exit, PreparedSandbox, ProcessTree, RootFileSystem, SandboxError, Spec};
 use crate::step::diagnosis::HookError;
 use crate::step::source::project::BuildSystem;
@@ -147,8 +148,7 @@ impl BackendCall<'_> {
             network: false,
         })?;
         cancellation.watch(tree.killer());
-        // A deadline beyond what the clock can hold is none.
-        let deadline = self.timeout.and_then(|timeout| started.checked_add(timeout));
+        let deadline = self.timeout.map(|timeout| deadline::after(started, timeout));
         std::thread::scope(|scope| {
             // Without threads to give, starting one is an error, and dropping the tree ends it.
             let thread = |name: &str| std::thread::Builder::new().name(name.into());

@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::cross_compiler::check_executable;
+use crate::contract::{CompilerKind, CompilerReport};
 use crate::digest::Sha256;
 use crate::packaging::interpreter::{keep, machine_of, stamp};
 use crate::platform::{Arch, SYSTEM_PATH};
-use crate::step::report::{CompilerKind, CompilerReport};
 use crate::step::request::WheelRequest;
 
 /// The compiler that the build `request` describes has used, as far as it can be told from outside.
@@ -80,6 +80,7 @@ fn version(program: &Path, cache: &Path) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::waiting::InTime as _;
 
     #[test]
     fn a_version_is_asked_for_once_for_each_file() {

@@ -8,7 +8,7 @@ use regex::Regex;
 use super::log_finding::LogFinding;
 use super::python_modules::module_finding;
 use super::rules::RULES;
-use crate::step::failure::{Failure, FailureClass};
+use crate::contract::{Failure, FailureClass};
 use crate::step::verify::wheel_refused::WheelRefused;
 
 /// What the process that ran the hooks said of an exception (see `run_backend.py`).

@@ -3,7 +3,7 @@
 
 use super::debian_packages::{for_header, for_library, for_tool};
 use super::log_finding::{LogFinding, give_requirement, log_finding};
-use crate::step::failure::FailureClass;
+use crate::contract::FailureClass;
 
 pub fn missing_header(header: &str) -> Option<LogFinding> {
     let python_package = [("numpy/", "numpy"), ("pybind11/", "pybind11"), ("nanobind/", "nanobind")];

@@ -1,6 +1,6 @@
 //! What a line of a log says about why a build failed. Knows nothing of lines.
 
-use crate::step::failure::FailureClass;
+use crate::contract::FailureClass;
 
 /// What a line says about why a build failed.
 #[derive(Clone, Debug)]

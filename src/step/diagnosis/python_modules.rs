@@ -2,7 +2,7 @@
 //! Python or build requirement no longer does. Tables, not a search.
 
 use super::log_finding::{LogFinding, give_requirement, log_finding};
-use crate::step::failure::FailureClass;
+use crate::contract::FailureClass;
 
 /// What to say of a build that imports `module` in vain.
 pub fn module_finding(module: &str) -> Option<LogFinding> {

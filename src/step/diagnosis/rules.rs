@@ -11,7 +11,7 @@ use super::explanations::{
 };
 use super::log_finding::{LogFinding, log_finding};
 use super::python_modules::module_finding;
-use crate::step::failure::FailureClass;
+use crate::contract::FailureClass;
 
 /// A pattern, and what a line that matches it means.
 pub struct LogRule {
@@ -186,8 +186,8 @@ fn capture<'t>(found: &Captures<'t>) -> Option<&'t str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::contract::Failure;
     use crate::step::diagnosis::diagnose::diagnose;
-    use crate::step::failure::Failure;
 
     fn diagnose_lines(lines: &[&str]) -> Failure {
         diagnose(None, &lines.iter().map(|line| (*line).to_owned()).collect::<Vec<_>>())

@@ -8,7 +8,8 @@ use std::time::{Duration, SystemTime};
 
 use diffy::patch_set::{FileMode, FileOperation, FilePatch, ParseOptions, PatchKind, PatchSet};
 
-use crate::step::failure::{Failure, FailureClass};
+use crate::contract::{Failure, FailureClass};
+use crate::scratch::file::{FileAccess, WholeFile};
 
 /// Why a patch file was not applied.
 #[derive(Debug, thiserror::Error)]
@@ -67,7 +68,8 @@ pub fn apply_patch(root: &Path, patch: &Path, strip: usize) -> Result<(), PatchE
         return Err(invalid("it changes no file".into()));
     }
     let root = &fs_err::canonicalize(root)?;
-    let modified = newest(root)? + Duration::from_secs(1);
+    let newest = newest(root)?;
+    let modified = newest.checked_add(Duration::from_secs(1)).unwrap_or(newest);
     let application = Application { root, patch, strip, modified };
     files.iter().try_for_each(|file| application.apply(file))
 }
@@ -76,11 +78,17 @@ pub fn apply_patch(root: &Path, patch: &Path, strip: usize) -> Result<(), PatchE
 /// tools that compare times, and as young in every build.
 fn newest(directory: &Path) -> std::io::Result<SystemTime> {
     let mut newest = SystemTime::UNIX_EPOCH;
-    for entry in fs_err::read_dir(directory)? {
-        let entry = entry?;
-        let metadata = entry.metadata()?;
-        let here = if metadata.is_dir() { self::newest(&entry.path())? } else { metadata.modified()? };
-        newest = newest.max(here);
+    let mut directories = vec![directory.to_owned()];
+    while let Some(directory) = directories.pop() {
+        for entry in fs_err::read_dir(directory)? {
+            let entry = entry?;
+            let metadata = entry.metadata()?;
+            if metadata.is_dir() {
+                directories.push(entry.path());
+            } else {
+                newest = newest.max(metadata.modified()?);
+            }
+        }
     }
     Ok(newest)
 }
@@ -180,11 +188,10 @@ impl Application<'_> {
         };
         let directory = path.parent().unwrap_or(self.root);
         fs_err::create_dir_all(directory)?;
-        let mut file = tempfile::NamedTempFile::new_in(directory)?;
+        let mut file = WholeFile::create(path, FileAccess::Mode(mode))?;
         file.write_all(content)?;
-        file.as_file().set_permissions(PermissionsExt::from_mode(mode))?;
         file.as_file().set_modified(self.modified)?;
-        file.persist(path).map_err(|error| error.error)?;
+        file.publish(path)?;
         self.stamp_directory(path)
     }
 

@@ -9,9 +9,9 @@ use pep440_rs::{Version, VersionSpecifiers};
 use pep508_rs::{PackageName, Requirement, VerbatimUrl};
 use serde::Deserialize;
 
+use crate::contract::{Failure, FailureClass};
 use crate::packaging::core_metadata::{CoreMetadata, CoreMetadataError};
 use crate::packaging::interpreter::Interpreter;
-use crate::step::failure::{Failure, FailureClass};
 
 /// The backend when `[build-system]` or its `build-backend` is missing (PEP 517).
 pub const LEGACY_BACKEND: &str = "setuptools.build_meta:__legacy__";

@@ -11,11 +11,11 @@ use super::unpacked_wheel::UnpackedWheel;
 use super::venv_cache::{CachedVenv, VenvCache, VenvPlan};
 use super::virtual_environment::{Venv, VenvError};
 use super::wheel_store::{WheelStore, WheelStoreError};
-use super::wheelhouse::{self, GivenWheels};
+use super::wheelhouse;
+use crate::contract::{Failure, FailureClass, GivenWheels};
 use crate::packaging::interpreter::Interpreter;
 use crate::step::backend::hooks::SCRIPT;
 use crate::step::error::StepError;
-use crate::step::failure::{Failure, FailureClass};
 
 /// Where unpacked wheels and finished environments are kept, and for which interpreter.
 pub(crate) struct VenvMaker<'a> {

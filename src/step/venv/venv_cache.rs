@@ -23,7 +23,7 @@ use super::virtual_environment::{Venv, VenvError, site_packages};
 use super::wheel_store;
 use crate::digest::Sha256;
 use crate::packaging::interpreter::Interpreter;
-use crate::step::staging::{Staging, discard};
+use crate::scratch::staging::{Staging, discard};
 
 /// Name of the program in an environment.
 const PROGRAM: &str = "program.py";

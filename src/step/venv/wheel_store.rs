@@ -25,7 +25,7 @@ use crate::digest::{HashingWriter, Sha256};
 use crate::packaging::interpreter::Interpreter;
 use crate::packaging::wheel_archive::{WheelArchive, WheelArchiveError, WheelMember, split_data_member};
 use crate::packaging::wheel_metadata::{RecordMismatch, record_field, record_hash};
-use crate::step::staging::{Staging, discard};
+use crate::scratch::staging::{Staging, discard};
 
 /// Part of every path in the store; to be raised when what is written there changes.
 pub(crate) const LAYOUT: u32 = 1;

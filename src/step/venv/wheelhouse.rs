@@ -2,39 +2,14 @@
 //! Knows nothing of how they are installed, nor of indexes: what is not here does not exist.
 
 use std::collections::BTreeMap;
-use std::ffi::{OsStr, OsString};
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use pep508_rs::{PackageName, Requirement, VerbatimUrl, VersionOrUrl};
 
-use crate::digest::{InvalidDigest, Sha256};
+use crate::contract::GivenWheels;
+use crate::digest::Sha256;
 use crate::packaging::compatible_tags::CompatibleTags;
 use crate::packaging::wheel_name::WheelFileName;
-
-/// A wheel, or a directory of wheels to choose from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct GivenWheels {
-    /// The file or directory.
-    pub path: PathBuf,
-    /// SHA-256 of the file, if it is known. It is what is used, even if the file is another by now; if that
-    /// was unpacked before, the file is not opened.
-    pub sha256: Option<Sha256>,
-}
-
-impl GivenWheels {
-    /// Reads `PATH` or `PATH#sha256=DIGEST`.
-    pub fn parse(text: OsString) -> Result<Self, InvalidDigest> {
-        const MARK: &[u8] = b"#sha256=";
-        let bytes = text.as_bytes();
-        let Some(at) = bytes.windows(MARK.len()).rposition(|window| window == MARK) else {
-            return Ok(Self { path: text.into(), sha256: None });
-        };
-        let digest = String::from_utf8_lossy(&bytes[at + MARK.len()..]).parse()?;
-        let path = OsStr::from_bytes(&bytes[..at]).into();
-        Ok(Self { path, sha256: Some(digest) })
-    }
-}
 
 /// Why the wheels given cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -144,19 +119,4 @@ fn named_wheel(path: &Path, tags: &CompatibleTags) -> Result<WheelFileName, Whee
 
 fn file_name(path: &Path) -> Option<&str> {
     path.file_name()?.to_str()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_digest_may_follow_the_path() {
-        let digest = Sha256::of(b"wheel");
-        let parse = |text: &str| GivenWheels::parse(text.into());
-        let given = |path: &str, sha256| GivenWheels { path: path.into(), sha256 };
-        assert_eq!(parse("/w/a.whl").unwrap(), given("/w/a.whl", None));
-        assert_eq!(parse(&format!("/w/a#1.whl#sha256={digest}")).unwrap(), given("/w/a#1.whl", Some(digest)));
-        assert!(parse("/w/a.whl#sha256=").is_err());
-    }
 }

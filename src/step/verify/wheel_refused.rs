@@ -3,11 +3,11 @@
 
 use std::path::PathBuf;
 
+use crate::contract::{Failure, FailureClass};
 use crate::packaging::elf::ElfError;
 use crate::packaging::wheel_archive::WheelArchiveError;
 use crate::packaging::wheel_metadata::RecordMismatch;
 use crate::platform::{Glibc, LibcFamily, Target};
-use crate::step::failure::{Failure, FailureClass};
 
 /// Why a built wheel may not be handed on.
 #[derive(Debug, thiserror::Error)]

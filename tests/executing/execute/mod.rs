@@ -1,6 +1,7 @@
 //! Actions, run by the executor in a real sandbox. Tests whose name does not say otherwise run with namespaces and
 //! fail on a host that does not allow them: what they hold cannot be had there.
 
+mod deep;
 mod ends;
 mod hostile;
 mod inputs;

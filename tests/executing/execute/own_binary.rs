@@ -1,27 +1,31 @@
 //! Actions that run crosswheel itself.
 
+use crosswheel::contract::{CONTRACT, CONTRACT_VARIABLE, RELEASE, RELEASE_VARIABLE, SandboxMode};
 use crosswheel::execute::ExecuteError;
-use crosswheel::execute::own_binary::wheel_action::{
-    CACHE_INSIDE, PRIVATE_CACHE_INSIDE, VERSION, VERSION_VARIABLE,
-};
+use crosswheel::execute::own_binary::wheel_action::{CACHE_INSIDE, PRIVATE_CACHE_INSIDE};
 use crosswheel::reapi::Command;
 use crosswheel::reapi::command::EnvironmentVariable;
 
 use crosswheel::execute::TreeLimits;
-use crosswheel::sandbox::{Mode, RootFileSystem};
+use crosswheel::sandbox::RootFileSystem;
 
 use super::scene::{Node, Root, Scene};
 use crate::support::foreign_program::{EXIT_CODE, emulator, foreign_root, write_foreign_program};
 
-fn crosswheel(version: Option<&str>, arguments: &[&str]) -> Command {
-    let version =
-        version.map(|version| EnvironmentVariable { name: VERSION_VARIABLE.into(), value: version.into() });
+/// By the contract of this very crosswheel.
+fn crosswheel(arguments: &[&str]) -> Command {
+    asking(&[(CONTRACT_VARIABLE, &CONTRACT.to_string())], arguments)
+}
+
+fn asking(variables: &[(&str, &str)], arguments: &[&str]) -> Command {
+    let variable =
+        |(name, value): &(&str, &str)| EnvironmentVariable { name: (*name).into(), value: (*value).into() };
     Command {
         arguments: std::iter::once("crosswheel")
             .chain(arguments.iter().copied())
             .map(str::to_owned)
             .collect(),
-        environment_variables: version.into_iter().collect(),
+        environment_variables: variables.iter().map(variable).collect(),
         ..Default::default()
     }
 }
@@ -29,8 +33,8 @@ fn crosswheel(version: Option<&str>, arguments: &[&str]) -> Command {
 #[test]
 fn the_program_crosswheel_is_this_very_binary() {
     for scene in [Scene::new(), Scene::plain()] {
-        let executed = scene.run(&Root::default(), crosswheel(Some(VERSION), &["--version"]));
-        assert_eq!(scene.stdout(&executed), format!("crosswheel {VERSION}\n"));
+        let executed = scene.run(&Root::default(), crosswheel(&["--version"]));
+        assert_eq!(scene.stdout(&executed), format!("crosswheel {RELEASE}\n"));
     }
 }
 
@@ -40,24 +44,37 @@ fn it_runs_natively_in_a_root_of_another_architecture_and_nests_sandboxes_there(
     let root = foreign_root();
     write_foreign_program(&root.path().join("bin/foreign"));
     let emulated = RootFileSystem::Emulated { directory: root.path().into(), emulator: emulator() };
-    let scene = Scene::with_root(Mode::Required, TreeLimits::default(), emulated);
-    let executed = scene.run(&Root::default(), crosswheel(Some(VERSION), &["--version"]));
-    assert_eq!(scene.stdout(&executed), format!("crosswheel {VERSION}\n"), "{}", scene.stderr(&executed));
+    let scene = Scene::with_root(SandboxMode::Required, TreeLimits::default(), emulated);
+    let executed = scene.run(&Root::default(), crosswheel(&["--version"]));
+    assert_eq!(scene.stdout(&executed), format!("crosswheel {RELEASE}\n"), "{}", scene.stderr(&executed));
 
     let nested = ["sandbox-run", "--sandbox=required", "--", "/bin/foreign"];
-    let executed = scene.run(&Root::default(), crosswheel(Some(VERSION), &nested));
+    let executed = scene.run(&Root::default(), crosswheel(&nested));
     let stdout = String::from_utf8_lossy(&executed.result.stdout_raw);
     assert_eq!(stdout, "/bin/foreign\n", "{}", scene.stderr(&executed));
     assert_eq!(executed.result.exit_code, i32::from(EXIT_CODE));
 }
 
+/// Generated rules are older than the workers, or newer, and each side learns what is to be done.
 #[test]
-fn another_version_is_refused_and_so_is_none() {
+fn who_asks_by_a_contract_that_is_not_known_learns_which_side_to_upgrade() {
     let scene = Scene::new();
-    for version in [Some("0.0.1"), None] {
-        let error = scene.refusal(&Root::default(), crosswheel(version, &["--version"]));
+    let newer = (CONTRACT + 1).to_string();
+    for (variables, numbers, remedy) in [
+        (vec![(CONTRACT_VARIABLE, "0")], "contract 0", "regenerate platforms/"),
+        (
+            vec![(RELEASE_VARIABLE, RELEASE)],
+            RELEASE,
+            "regenerate platforms/ with `crosswheel generate bazel`",
+        ),
+        (vec![(CONTRACT_VARIABLE, newer.as_str())], newer.as_str(), "upgrade the worker"),
+        (vec![(CONTRACT_VARIABLE, "0.1.0")], "0.1.0", "should be the number of a contract"),
+        (vec![], "by which contract", CONTRACT_VARIABLE),
+    ] {
+        let error = scene.refusal(&Root::default(), asking(&variables, &["--version"]));
         let ExecuteError::Refused(problem) = &error else { panic!("{error}") };
-        assert!(problem.contains(VERSION), "{problem}");
+        assert!(problem.contains(numbers) && problem.contains(remedy), "{variables:?}: {problem}");
+        assert!(problem.contains(RELEASE) || problem.contains("should be"), "{variables:?}: {problem}");
     }
 }
 
@@ -70,7 +87,7 @@ fn the_shared_cache_is_only_for_what_cannot_abuse_it() {
     let wheel = |more: &[&str]| {
         let mut arguments = vec!["wheel", "a-1.tar.gz", "--out=out", "--python=/usr/bin/python3"];
         arguments.extend(more);
-        crosswheel(Some(VERSION), &arguments)
+        crosswheel(&arguments)
     };
     let private = [
         wheel(&[]),
@@ -166,10 +183,14 @@ fn a_wheel_is_built_with_the_shared_cache_which_its_backend_cannot_touch() {
     let scene = Scene::new();
     let sdist = Node::File { bytes: sdist(), executable: true, properties: None };
     let root = Root::default().node("in/demo-1.0.tar.gz", sdist);
-    let mut command = crosswheel(
-        Some(VERSION),
-        &["wheel", "in/demo-1.0.tar.gz", "--out=build", "--python=3", "--sandbox=required", "--json"],
-    );
+    let mut command = crosswheel(&[
+        "wheel",
+        "in/demo-1.0.tar.gz",
+        "--out=build",
+        "--python=3",
+        "--sandbox=required",
+        "--json",
+    ]);
     let path = EnvironmentVariable { name: "PATH".into(), value: "/usr/bin:/bin".into() };
     command.environment_variables.push(path);
     command.output_paths = vec!["build".into()];

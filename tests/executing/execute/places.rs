@@ -3,8 +3,9 @@
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 
+use crosswheel::contract::SandboxMode;
 use crosswheel::execute::{InputLimits, SharedFiles, TreeLimits};
-use crosswheel::sandbox::{Mode, RootFileSystem};
+use crosswheel::sandbox::RootFileSystem;
 
 use super::scene::{CROSSWHEEL_VARIABLE, Root, Scene, count_entries, crosswheel, sh};
 use crate::support::waiting::{InTime, LONG_DEADLINE, wait_for, wait_until};
@@ -51,7 +52,7 @@ fn a_pool_may_show_only_a_part_of_the_host() {
     let directories: Vec<std::path::PathBuf> = directories;
     let directories = directories.into_iter().filter(|path| path.exists()).collect();
     let root = RootFileSystem::HostDirectories(directories);
-    let scene = Scene::with_root(Mode::Required, TreeLimits::default(), root);
+    let scene = Scene::with_root(SandboxMode::Required, TreeLimits::default(), root);
     for root in [Root::of(&[("a", "x")]), Root::of(&[("a", "x")]).large()] {
         let executed = scene.run(&root, sh("cat a; test ! -e /etc/passwd; test ! -e /home", &[]));
         assert_eq!(scene.stdout(&executed), "x");

@@ -8,6 +8,7 @@ use std::time::SystemTime;
 use bytes::Bytes;
 use crosswheel::cancellation::Cancellation;
 use crosswheel::cas::{BlobStore, DiskStore, StoreSettings};
+use crosswheel::contract::SandboxMode;
 use crosswheel::digest::{Digest, DigestFunction};
 use crosswheel::execute::{
     Execute, ExecuteCounters, ExecuteError, Executed, InputLimits, LocalExecutor, LocalSettings, Observer,
@@ -17,7 +18,7 @@ use crosswheel::reapi::command::EnvironmentVariable;
 use crosswheel::reapi::{
     Action, Command, Directory, DirectoryNode, FileNode, NodeProperties, OutputFile, SymlinkNode, Tree,
 };
-use crosswheel::sandbox::{Mode, RootFileSystem, Sandbox, Spawner};
+use crosswheel::sandbox::{RootFileSystem, Sandbox, Spawner};
 use parking_lot::Mutex;
 use prost::Message;
 use tempfile::TempDir;
@@ -45,28 +46,28 @@ pub struct Scene {
 impl Scene {
     /// With namespaces and overlays.
     pub fn new() -> Self {
-        Self::with(Mode::Required, TreeLimits::default())
+        Self::with(SandboxMode::Required, TreeLimits::default())
     }
 
     /// Without.
     pub fn plain() -> Self {
-        Self::with(Mode::Off, TreeLimits::default())
+        Self::with(SandboxMode::Off, TreeLimits::default())
     }
 
-    pub fn with(mode: Mode, trees: TreeLimits) -> Self {
+    pub fn with(mode: SandboxMode, trees: TreeLimits) -> Self {
         Self::with_root(mode, trees, RootFileSystem::Host)
     }
 
-    pub fn with_root(mode: Mode, trees: TreeLimits, root: RootFileSystem) -> Self {
+    pub fn with_root(mode: SandboxMode, trees: TreeLimits, root: RootFileSystem) -> Self {
         Self::build(mode, trees, root, false)
     }
 
     /// As [`Scene::new`], with the host's network.
     pub fn with_network() -> Self {
-        Self::build(Mode::Required, TreeLimits::default(), RootFileSystem::Host, true)
+        Self::build(SandboxMode::Required, TreeLimits::default(), RootFileSystem::Host, true)
     }
 
-    fn build(mode: Mode, trees: TreeLimits, root: RootFileSystem, network: bool) -> Self {
+    fn build(mode: SandboxMode, trees: TreeLimits, root: RootFileSystem, network: bool) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let settings =
             StoreSettings { directory: directory.path().join("store"), ..StoreSettings::default() };

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use crosswheel::contract::SandboxMode;
 use crosswheel::execute::{InputEntries, TreeLimits, TreeUse};
-use crosswheel::sandbox::Mode;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
@@ -169,7 +169,7 @@ fn actions_that_share_a_tree_do_not_see_each_other() {
 
 #[test]
 fn trees_beyond_the_limits_go_and_those_of_use_stay() {
-    let scene = Scene::with(Mode::Required, TreeLimits { entries: 200, bytes: u64::MAX });
+    let scene = Scene::with(SandboxMode::Required, TreeLimits { entries: 200, bytes: u64::MAX });
     for number in 0..20 {
         check(&scene, &Root::of(&[(&format!("{number}/a"), "x")]).large());
     }
@@ -194,7 +194,7 @@ fn a_tree_that_somebody_has_damaged_is_made_again() {
     fs_err::remove_file(tree.join("a")).unwrap();
     check(&scene, &root);
     let tree = fs_err::read_dir(tree.parent().unwrap()).unwrap().map(|entry| entry.unwrap().path());
-    tree.for_each(|path| fs_err::remove_dir_all(path).unwrap());
+    tree.for_each(|path| crosswheel::scratch::removal::remove(path).unwrap());
     check(&scene, &root);
 }
 

@@ -92,7 +92,7 @@ fn a_link_in_an_overlay_does_not_lead_a_mount_out_of_the_root() {
             .start(&full());
         assert!(started.is_err(), "{name}");
         assert_eq!(fs_err::read_dir(path("target")).unwrap().count(), 0, "{name}");
-        fs_err::remove_dir_all(path("work")).unwrap();
+        crosswheel::scratch::removal::remove(path("work")).unwrap();
         fs_err::create_dir(path("work")).unwrap();
     }
 }

@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
-use crosswheel::sandbox::{Mode, NetworkIsolation, Sandbox, SandboxError};
+use crosswheel::contract::SandboxMode;
+use crosswheel::sandbox::{NetworkIsolation, Sandbox, SandboxError};
 use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
 };
@@ -47,7 +48,7 @@ fn in_a_container_without_namespaces(test: impl FnOnce() + Send) {
 #[test]
 fn a_host_without_namespaces_is_found_out_and_said_so() {
     in_a_container_without_namespaces(|| {
-        let sandbox = Sandbox::detect(Mode::Auto, CROSSWHEEL.into()).unwrap();
+        let sandbox = Sandbox::detect(SandboxMode::Auto, CROSSWHEEL.into()).unwrap();
         let isolation = sandbox.isolation();
         assert!(!isolation.namespaces);
         assert_eq!(isolation.network, NetworkIsolation::Seccomp);
@@ -67,7 +68,7 @@ fn a_host_without_namespaces_is_found_out_and_said_so() {
 #[test]
 fn a_host_without_namespaces_is_refused_if_they_are_required() {
     in_a_container_without_namespaces(|| {
-        match Sandbox::detect(Mode::Required, CROSSWHEEL.into()).map(drop) {
+        match Sandbox::detect(SandboxMode::Required, CROSSWHEEL.into()).map(drop) {
             Err(error @ SandboxError::NamespacesUnavailable { .. }) => {
                 let text = error.to_string();
                 assert!(text.contains("create namespaces: Operation not permitted"), "{text}");
@@ -81,7 +82,7 @@ fn a_host_without_namespaces_is_refused_if_they_are_required() {
 #[test]
 fn a_host_without_filters_either_loses_the_network_isolation_and_says_so() {
     refusing(libc::EINVAL, &[(libc::SYS_seccomp, vec![])], || {
-        let sandbox = Sandbox::detect(Mode::Off, CROSSWHEEL.into()).unwrap();
+        let sandbox = Sandbox::detect(SandboxMode::Off, CROSSWHEEL.into()).unwrap();
         assert_eq!(sandbox.isolation().network, NetworkIsolation::None);
         assert!(sandbox.isolation().lost[0].contains("network isolation"), "{:?}", sandbox.isolation());
         sh("true").output(&sandbox);
@@ -94,7 +95,7 @@ fn old_kernels_protect_the_host_as_well() {
     let missing =
         [libc::SYS_mount_setattr, libc::SYS_close_range, libc::SYS_pidfd_open].map(|call| (call, vec![]));
     refusing(libc::ENOSYS, &missing, || {
-        let sandbox = Sandbox::detect(Mode::Required, CROSSWHEEL.into()).unwrap();
+        let sandbox = Sandbox::detect(SandboxMode::Required, CROSSWHEEL.into()).unwrap();
         let work = tempfile::tempdir().unwrap();
         // Every mount is either private or read-only.
         let script = "
@@ -110,7 +111,7 @@ fn old_kernels_protect_the_host_as_well() {
         writable.sort_unstable();
         assert_eq!(writable, ["/crosswheel", "/proc", "/run", "/tmp", "/var/tmp"]);
 
-        let plain = Sandbox::detect(Mode::Off, CROSSWHEEL.into()).unwrap();
+        let plain = Sandbox::detect(SandboxMode::Off, CROSSWHEEL.into()).unwrap();
         let token = token();
         daemon("sys.exit(0)", &token).output(&plain);
         assert_eq!(processes_with(&token).len(), 0);

@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
+use crosswheel::contract::SandboxMode;
 use crosswheel::sandbox::{
-    Bind, Exit, Mode, Outcome, ProcessTree, RootFileSystem, Sandbox, SandboxError, Spawner, Spec,
+    Bind, Exit, Outcome, ProcessTree, RootFileSystem, Sandbox, SandboxError, Spawner, Spec,
 };
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -23,13 +24,13 @@ const COPY: &str = "CROSSWHEEL_TEST_COPY";
 /// With namespaces.
 pub fn full() -> Sandbox {
     let init = std::env::var_os(COPY).unwrap_or(CROSSWHEEL.into());
-    Sandbox::detect(Mode::Required, PathBuf::from(init).into())
+    Sandbox::detect(SandboxMode::Required, PathBuf::from(init).into())
         .unwrap_or_else(|error| panic!("this test needs a host that allows namespaces: {error}"))
 }
 
 /// Without.
 pub fn plain() -> Sandbox {
-    let sandbox = Sandbox::detect(Mode::Off, CROSSWHEEL.into()).unwrap();
+    let sandbox = Sandbox::detect(SandboxMode::Off, CROSSWHEEL.into()).unwrap();
     assert!(!sandbox.isolation().namespaces);
     sandbox
 }

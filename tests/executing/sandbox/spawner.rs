@@ -5,7 +5,8 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use crosswheel::sandbox::{Bind, Mode, Outcome, ProgramFault, Sandbox, SandboxError, Spawner};
+use crosswheel::contract::SandboxMode;
+use crosswheel::sandbox::{Bind, Outcome, ProgramFault, Sandbox, SandboxError, Spawner};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::running::{
@@ -21,7 +22,7 @@ struct Own {
     _directory: tempfile::TempDir,
 }
 
-fn own(mode: Mode) -> Own {
+fn own(mode: SandboxMode) -> Own {
     let directory = tempfile::tempdir().unwrap();
     let init = directory.path().join("crosswheel");
     fs_err::os::unix::fs::symlink(CROSSWHEEL, &init).unwrap();
@@ -43,7 +44,7 @@ fn pid(process: &Path) -> Pid {
 
 #[test]
 fn processes_are_used_again_and_end_with_the_spawner() {
-    for mode in [Mode::Required, Mode::Off] {
+    for mode in [SandboxMode::Required, SandboxMode::Off] {
         let own = own(mode);
         for _ in 0..20 {
             sh("true").output(&own.spawner);
@@ -145,7 +146,7 @@ fn two_hundred_commands_run_at_the_same_time() {
 
 #[test]
 fn a_refused_command_does_not_harm_the_next() {
-    for mode in [Mode::Required, Mode::Off] {
+    for mode in [SandboxMode::Required, SandboxMode::Off] {
         let own = own(mode);
         for _ in 0..5 {
             let error = command(["/no/such/program"]).start(&own.spawner).err().unwrap();
@@ -165,7 +166,7 @@ fn a_refused_command_does_not_harm_the_next() {
 /// By the kernel, short of memory, or by an operator.
 #[test]
 fn processes_that_are_killed_are_replaced() {
-    for mode in [Mode::Required, Mode::Off] {
+    for mode in [SandboxMode::Required, SandboxMode::Off] {
         let own = own(mode);
         for _ in 0..3 {
             sh("true").output(&own.spawner);
@@ -182,7 +183,7 @@ fn processes_that_are_killed_are_replaced() {
 
 #[test]
 fn a_process_that_is_killed_under_a_command_is_an_error_and_is_replaced() {
-    let own = own(Mode::Required);
+    let own = own(SandboxMode::Required);
     let token = token();
     let mut running = python(&format!("{DAEMON}time.sleep(1000)"), &token).start(&own.spawner).unwrap();
     assert_eq!(running.line(), "ready");
@@ -247,7 +248,7 @@ fn is_alive(process: Pid) -> bool {
 
 #[test]
 fn a_killed_command_leaves_its_process_to_the_next() {
-    let own = own(Mode::Required);
+    let own = own(SandboxMode::Required);
     for _ in 0..5 {
         let running = sh("sleep 1000").start(&own.spawner).unwrap();
         running.tree.killer().kill();
@@ -286,7 +287,7 @@ fn an_unprivileged_user_can_have_a_spawner() {
 /// A long life must not mean a large process: what a command's arguments took is given back.
 #[test]
 fn a_process_does_not_grow_with_the_commands_it_has_run() {
-    let own = own(Mode::Required);
+    let own = own(SandboxMode::Required);
     let resident = || {
         let pages = |process: &Pid| {
             let statm = fs_err::read_to_string(format!("/proc/{}/statm", process.as_raw_pid())).unwrap();

@@ -5,7 +5,8 @@ use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use crosswheel::sandbox::{Bind, Mode, Outcome, ProgramFault, Sandbox, SandboxError};
+use crosswheel::contract::SandboxMode;
+use crosswheel::sandbox::{Bind, Outcome, ProgramFault, Sandbox, SandboxError};
 
 use super::running::{CROSSWHEEL, command, end_of, full, plain, python, sh};
 use crate::support::processes::processes_with;
@@ -114,10 +115,10 @@ fn a_megabyte_of_environment_and_any_bytes_arrive() {
 
 #[test]
 fn a_prepared_sandbox_runs_its_command_with_what_was_asked_for_later() {
-    for mode in [Mode::Required, Mode::Off] {
+    for mode in [SandboxMode::Required, SandboxMode::Off] {
         let prepared = Sandbox::prepare(mode, CROSSWHEEL.into()).unwrap();
         let work = tempfile::tempdir().unwrap();
-        let inside = if mode == Mode::Off { work.path() } else { Path::new("/crosswheel") };
+        let inside = if mode == SandboxMode::Off { work.path() } else { Path::new("/crosswheel") };
         let command = sh(&format!("echo made > {}/result", inside.display()))
             .writable(work.path(), inside.to_str().unwrap());
         let exit = end_of(prepared.spawn(command.spec).unwrap()).unwrap();
@@ -133,7 +134,7 @@ fn a_command_that_may_use_the_network_does_not_run_in_what_was_prepared_without(
         "import socket; socket.create_connection(('127.0.0.1', {}))",
         listener.local_addr().unwrap().port()
     );
-    for mode in [Mode::Required, Mode::Off] {
+    for mode in [SandboxMode::Required, SandboxMode::Off] {
         for network in [true, false] {
             let prepared = Sandbox::prepare(mode, CROSSWHEEL.into()).unwrap();
             let command = python(&connect, "").with(|spec| spec.network = network);
@@ -146,7 +147,7 @@ fn a_command_that_may_use_the_network_does_not_run_in_what_was_prepared_without(
 /// Process 1 of its namespaces has nothing to kill, but must not stay either.
 #[test]
 fn a_prepared_sandbox_that_is_dropped_leaves_nothing_running() {
-    for mode in [Mode::Required, Mode::Off] {
+    for mode in [SandboxMode::Required, SandboxMode::Off] {
         let directory = tempfile::tempdir().unwrap();
         // A name of its own tells its processes from those of other tests.
         let init = directory.path().join("crosswheel");

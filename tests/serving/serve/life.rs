@@ -11,7 +11,7 @@ fn sigterm_and_ctrl_c_end_it_with_exit_code_0() {
         let directory = tempfile::tempdir().unwrap();
         let server = Server::start(directory.path(), &[]);
         server.signal(signal);
-        assert_eq!(server.exit().code(), Some(0), "{signal}");
+        assert_eq!(server.exit().code(), Some(0), "{signal:?}");
     }
 }
 

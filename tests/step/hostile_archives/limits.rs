@@ -1,6 +1,6 @@
 //! Archives that would fill disk or memory.
 
-use crosswheel::archive::ArchiveLimits;
+use crosswheel::contract::ArchiveLimits;
 
 use super::scene::{accepted, refused, refused_within};
 use super::tarball::{BLOCK, Entry, directory, file, gnu_long, gzip, hardlink, pax, symlink, tar, unended};

@@ -2,7 +2,8 @@
 
 use std::os::unix::fs::MetadataExt as _;
 
-use crosswheel::archive::{ArchiveLimits, unpack};
+use crosswheel::archive::unpack;
+use crosswheel::contract::ArchiveLimits;
 
 use super::scene::{Scene, accepted, at};
 use super::tarball::{Entry, GNU, V7, directory, entry, file, gzip, hardlink, pax, tar};

@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use crosswheel::archive::{ArchiveError, ArchiveLimits, SourceTree};
+use crosswheel::archive::{ArchiveError, SourceTree};
+use crosswheel::contract::ArchiveLimits;
 use proptest::collection::vec;
 use proptest::prelude::*;
 

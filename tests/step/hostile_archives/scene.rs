@@ -4,10 +4,8 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use crosswheel::archive::{
-    ArchiveError, ArchiveLimits, SourceTree, TopLevelFiles, read_top_level_files, unpack,
-};
-use crosswheel::step::Failure;
+use crosswheel::archive::{ArchiveError, SourceTree, TopLevelFiles, read_top_level_files, unpack};
+use crosswheel::contract::{ArchiveLimits, Failure};
 use tempfile::TempDir;
 
 /// `place/archive`, and `place/outer/destination` between files that nothing may touch.

@@ -46,6 +46,25 @@ fn who_asks_for_a_report_and_for_quiet_hears_nothing_of_success() {
     assert!(!wheel(&[&report]).stdout.is_empty());
 }
 
+/// Workers of others start whichever crosswheel they have.
+#[test]
+fn by_a_contract_that_it_does_not_know_the_step_builds_nothing() {
+    let bench = Bench::with_body("pass");
+    for (variable, value, says) in [
+        ("CROSSWHEEL_CONTRACT", "0", "regenerate platforms/"),
+        ("CROSSWHEEL_VERSION", env!("CARGO_PKG_VERSION"), "regenerate platforms/"),
+        ("CROSSWHEEL_CONTRACT", "4000000000", "upgrade the worker"),
+    ] {
+        let output = bench.command().env(variable, value).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{variable}={value}");
+        let error = &json(&output)["error"];
+        assert_eq!(error["kind"], "host");
+        assert!(error["message"].as_str().unwrap().contains(says), "{error}");
+    }
+    let output = bench.command().env("CROSSWHEEL_CONTRACT", "1").output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+}
+
 /// A wheel whose machine code was compiled as build systems do it: by CC of the environment, or else by the
 /// interpreter's own.
 fn compiling() -> Bench {
@@ -68,8 +87,8 @@ fn the_report_names_the_compiler_of_machine_code() {
     let mut older = serde_json::json!({ "built": pure });
     let fields = older["built"].as_object_mut().unwrap();
     assert!(fields.remove("emulated").is_some() && fields.remove("compiler").is_some());
-    let outcome: crosswheel::step::report::Outcome = serde_json::from_value(older).unwrap();
-    let crosswheel::step::report::Outcome::Built(report) = outcome else { panic!() };
+    let outcome: crosswheel::contract::Answer = serde_json::from_value(older).unwrap();
+    let crosswheel::contract::Answer::Built(report) = outcome else { panic!() };
     assert!(!report.emulated && report.compiler.is_none());
 
     let bench = compiling();

@@ -120,8 +120,9 @@ fn a_signal_ends_what_does_not_notice_it() {
 /// A signal may arrive between the start of the backend and the moment somebody could kill it.
 #[test]
 fn a_build_cancelled_before_its_backend_is_known_is_killed_all_the_same() {
-    use crosswheel::sandbox::{Mode, RootFileSystem, Sandbox, Spec};
-    let sandbox = Sandbox::detect(Mode::Auto, env!("CARGO_BIN_EXE_crosswheel").into()).unwrap();
+    use crosswheel::contract::SandboxMode;
+    use crosswheel::sandbox::{RootFileSystem, Sandbox, Spec};
+    let sandbox = Sandbox::detect(SandboxMode::Auto, env!("CARGO_BIN_EXE_crosswheel").into()).unwrap();
     let null = fs_err::File::options().write(true).open("/dev/null").unwrap().into_parts().0;
     let tree = sandbox
         .spawn(Spec {

@@ -4,6 +4,7 @@
 //! test can make the backend do whatever it wants to see handled.
 
 mod answers;
+mod deep;
 mod ends;
 mod hooks;
 mod refusals;

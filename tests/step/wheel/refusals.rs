@@ -146,7 +146,7 @@ fn what_is_not_what_was_promised_is_refused() {
     let bench = Bench::with_body("");
     let python = bench.report(&[])["python_version"].as_str().unwrap().to_owned();
     let minor = python.rsplit_once('.').unwrap().0;
-    fs_err::remove_dir_all(bench.path("out")).unwrap();
+    crosswheel::scratch::removal::remove(bench.path("out")).unwrap();
     for (argument, problem) in [
         ("--expect-name=other", "the sdist has the name `demo`, but `other` was asked for"),
         ("--expect-version=2.0", "the sdist has the version `1.0`, but `2.0` was asked for"),

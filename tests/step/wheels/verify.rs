@@ -1,8 +1,8 @@
 //! Which built wheels are handed on, and which are refused with what explanation.
 
+use crosswheel::contract::{Failure, FailureClass};
 use crosswheel::platform::{Arch, Target};
 use crosswheel::step::verify::verified_wheel::{ExpectedWheel, NativeExpectation, VerifiedWheel, verify};
-use crosswheel::step::{Failure, FailureClass};
 
 use super::builder::{
     PYTHON, WheelBuilder, foreign_object, library_with_memcpy, native_tag, object_header, shared_library,

@@ -47,7 +47,6 @@ impl Scene {
     fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         fs_err::create_dir(directory.path().join("root")).unwrap();
-        fs_err::create_dir(directory.path().join("bin")).unwrap();
         fs_err::create_dir(directory.path().join("outside")).unwrap();
         fs_err::write(directory.path().join("outside/precious"), "precious").unwrap();
         Self { directory }
@@ -69,9 +68,7 @@ impl Scene {
         interrupted: &AtomicBool,
     ) -> Result<u64, RootfsError> {
         let inside = Inside::open(&self.at("")).unwrap();
-        let parent: OwnedFd = fs_err::File::open(self.directory.path()).unwrap().into_parts().0.into();
-        let bin = Bin::new(parent.as_fd(), "bin").unwrap();
-        let mut unpacker = Unpacker::new(&inside, bin, interrupted);
+        let mut unpacker = Unpacker::new(&inside, interrupted);
         unpacker.may_read = most;
         for layer in layers {
             if kind == Kind::Layer {
@@ -89,7 +86,7 @@ impl Scene {
             names.sort();
             names
         };
-        assert_eq!(names(self.directory.path()), ["bin", "outside", "root"]);
+        assert_eq!(names(self.directory.path()), ["outside", "root"]);
         let outside = self.directory.path().join("outside");
         assert_eq!(names(&outside), ["precious"]);
         assert_eq!(fs_err::read(outside.join("precious")).unwrap(), b"precious");
@@ -235,10 +232,8 @@ impl Read for BadEnd {
 fn what_follows_the_last_member_is_read_and_its_errors_are_told() {
     let scene = Scene::new();
     let inside = Inside::open(&scene.at("")).unwrap();
-    let parent: OwnedFd = fs_err::File::open(scene.directory.path()).unwrap().into_parts().0.into();
     let interrupted = AtomicBool::new(false);
-    let bin = Bin::new(parent.as_fd(), "bin").unwrap();
-    let mut unpacker = Unpacker::new(&inside, bin, &interrupted);
+    let mut unpacker = Unpacker::new(&inside, &interrupted);
     let error = unpacker.unpack(&mut END.chain(BadEnd), "archive", Kind::Plain).unwrap_err();
     assert_eq!(error.to_string(), "cannot read archive: bad checksum");
     // Longer than what may be between two members.

@@ -26,6 +26,7 @@ use super::system_directories;
 use crate::sandbox::init::step::{Failure, Step};
 use crate::sandbox::message::{Command, Root};
 use crate::sandbox::view::PRIVATE_DIRECTORIES;
+use crate::scratch::removal::remove;
 
 use super::mounts::{Access, Depth, bind, mount_tmpfs, protect};
 
@@ -105,12 +106,7 @@ impl Template {
                     if names.contains(&entry.file_name()) {
                         continue;
                     }
-                    let directory = entry.file_type()?.is_dir();
-                    if directory {
-                        fs_err::remove_dir_all(entry.path())?
-                    } else {
-                        fs_err::remove_file(entry.path())?
-                    }
+                    remove(&entry.path())?;
                 }
             }
             Ok(())

@@ -57,7 +57,7 @@ fn files_that_others_remove_are_soon_missing() {
     fs_err::rename(scene.path(&moved), scene.directory.path().join("elsewhere")).unwrap();
     wait_until("the loss to be noticed", || !scene.is_there(&moved));
 
-    fs_err::remove_dir_all(scene.directory.path().join("cas")).unwrap();
+    crate::scratch::removal::remove(scene.directory.path().join("cas")).unwrap();
     wait_until("the loss to be noticed", || !scene.is_there(&digest));
     assert_eq!(scene.store.usage().blobs, 0);
     scene.add(b"one");

@@ -1,23 +1,11 @@
-//! What `crosswheel wheel --json` prints: the contract between the hermetic step and whoever
-//! runs it, here or on a worker. Knows nothing of how the figures came about.
+//! What the step reports of a wheel that it has built and verified. Knows nothing of how the figures came about.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::failure::Failure;
 use crate::digest::Sha256;
 use crate::platform::{Glibc, Target};
-
-/// The single JSON document on standard output of `crosswheel wheel --json`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Outcome {
-    /// A verified wheel was written.
-    Built(Box<Report>),
-    /// No wheel was written.
-    Failed(Failure),
-}
 
 /// A built and verified wheel, and how it came to be.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -1,4 +1,4 @@
-//! Whether compiled code is expected in a wheel. Knows nothing of how it is found.
+//! `--expect`: whether a wheel must hold compiled code.
 
 use std::fmt;
 
