@@ -5,7 +5,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::support::waiting::InTime;
+use crate::waiting::InTime;
 
 /// As in `deny.toml`.
 fn allowed() -> Vec<String> {

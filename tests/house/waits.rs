@@ -4,8 +4,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use crate::support::processes::{processes_with, token};
-use crate::support::waiting::{InTime, Lines, within_time};
+use crate::processes::{processes_with, token};
+use crate::waiting::{InTime, Lines, within_time};
 
 const SHORT: Duration = Duration::from_millis(2000);
 

@@ -1,4 +1,5 @@
 //! Looking for processes of this machine, to see that nothing is left of what a test has started.
+#![allow(dead_code, reason = "nobody uses all of it")]
 
 use std::path::PathBuf;
 
