@@ -191,7 +191,7 @@ impl Drop for Undo {
     fn drop(&mut self) {
         // There is nobody to report an error to: the one that led here is on its way already.
         if let Some(top_level) = &self.top_level {
-            let _ = remove(&self.destination.join(top_level));
+            let _ = remove(self.destination.join(top_level));
         }
         if self.made_destination {
             let _ = fs_err::remove_dir(&self.destination);

@@ -105,7 +105,6 @@ pub fn create(
         RootfsSource::Archive(path) => unpack_archive(path, &mut unpacker, log)?,
     }
     let (bytes, members, special_files) = (unpacker.bytes, unpacker.members, unpacker.special_files);
-    drop(unpacker);
     refuse_archive_of_images(&inside, &what)?;
     furnish(&inside).map_err(RootfsError::io("add what is missing to", place.destination()))?;
     check_architecture(&place.root(), request.arch, &what)?;

@@ -87,7 +87,7 @@ impl Place {
     /// Removes all that is in the directory beside the root.
     fn sweep(&self) -> io::Result<()> {
         for entry in fs_err::read_dir(self.workshop.path())? {
-            remove(&entry?.path())?;
+            remove(entry?.path())?;
         }
         Ok(())
     }

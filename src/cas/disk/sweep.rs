@@ -63,7 +63,7 @@ pub(super) fn sweep(store: &Path, stopped: impl Fn() -> bool) {
             return;
         }
         if entry.file_name().as_encoded_bytes().starts_with(OLD.as_bytes())
-            && let Err(error) = remove(&entry.path())
+            && let Err(error) = remove(entry.path())
         {
             tracing::warn!(%error, "cannot delete what an earlier process left");
         }

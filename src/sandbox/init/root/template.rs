@@ -106,7 +106,7 @@ impl Template {
                     if names.contains(&entry.file_name()) {
                         continue;
                     }
-                    remove(&entry.path())?;
+                    remove(entry.path())?;
                 }
             }
             Ok(())
