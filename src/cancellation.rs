@@ -1,9 +1,15 @@
 //! Ending work from outside: whoever wants its end is on another thread than the work.
 //! Knows nothing of what the work is.
 
+use std::fmt;
+
 use parking_lot::Mutex;
 
-use crate::sandbox::Killer;
+/// Ends something that runs, from any thread. Does nothing once it has ended.
+pub trait Kill: fmt::Debug + Send {
+    /// Asks for its end and returns at once.
+    fn kill(&self);
+}
 
 /// Shared by whoever works and whoever may end the work.
 #[derive(Debug, Default)]
@@ -14,7 +20,7 @@ pub struct Cancellation {
 #[derive(Debug, Default)]
 struct State {
     cancelled: bool,
-    running: Option<Killer>,
+    running: Option<Box<dyn Kill>>,
 }
 
 /// What ran was ended from outside.
@@ -38,13 +44,13 @@ impl Cancellation {
         if state.cancelled { Err(Cancelled) } else { Ok(()) }
     }
 
-    /// Names the process tree to kill on cancellation; kills it at once if that has happened.
-    pub fn watch(&self, killer: Killer) {
+    /// Names what is to be killed on cancellation; kills it at once if that has happened.
+    pub fn watch(&self, killer: impl Kill + 'static) {
         let mut state = self.state.lock();
         if state.cancelled {
             killer.kill();
         } else {
-            state.running = Some(killer);
+            state.running = Some(Box::new(killer));
         }
     }
 }

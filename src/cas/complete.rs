@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use prost::Message;
 
 use super::error::StoreError;
-use super::recent::Recent;
+use super::lru_cache::LruCache;
 use super::traits::{ActionCache, BlobStore};
 use crate::digest::{Digest, InvalidBlobDigest};
 use crate::reapi::{self, ActionResult, Directory, Tree};
@@ -25,7 +25,7 @@ pub struct CompleteActionCache {
     results: Arc<dyn ActionCache>,
     blobs: Arc<dyn BlobStore>,
     memory: Mutex<Memory>,
-    trees: Mutex<Recent<TreeKey, Arc<[Digest]>>>,
+    trees: Mutex<LruCache<TreeKey, Arc<[Digest]>>>,
 }
 
 /// A result, and how it is sent.
@@ -63,7 +63,7 @@ struct Known {
 
 /// Results that were given or set of late.
 struct Memory {
-    known: Recent<(String, Digest), Known>,
+    known: LruCache<(String, Digest), Known>,
     /// Counts writes of results, by the first byte of the action's hash. Who reads a result from the store may remember
     /// it only if none was written meanwhile: what was read may have been replaced.
     writes: [u64; 256],
@@ -103,8 +103,8 @@ impl CompleteActionCache {
         Self {
             results: Arc::clone(&store) as Arc<dyn ActionCache>,
             blobs: store,
-            memory: Mutex::new(Memory { known: Recent::new(MEMORY), writes: [0; 256] }),
-            trees: Mutex::new(Recent::new(MEMORY)),
+            memory: Mutex::new(Memory { known: LruCache::new(MEMORY), writes: [0; 256] }),
+            trees: Mutex::new(LruCache::new(MEMORY)),
         }
     }
 
@@ -445,8 +445,8 @@ mod tests {
         let cache = Arc::new(CompleteActionCache {
             results: slow.clone(),
             blobs: store.clone(),
-            memory: Mutex::new(Memory { known: Recent::new(MEMORY), writes: [0; 256] }),
-            trees: Mutex::new(Recent::new(MEMORY)),
+            memory: Mutex::new(Memory { known: LruCache::new(MEMORY), writes: [0; 256] }),
+            trees: Mutex::new(LruCache::new(MEMORY)),
         });
         let exit_code = || cache.lookup("", &action).unwrap().unwrap().result.exit_code;
         let put = |number, complete| -> Meanwhile {

@@ -54,9 +54,9 @@ impl FetchingStore {
     /// fetching are waited for. Pin them next: as they have just been used, none goes before that.
     pub fn fetch(&self, digests: &[Digest]) -> Vec<Result<(), StoreError>> {
         let mut failures: HashMap<Digest, StoreError> = HashMap::new();
-        let mut wanted: HashSet<Digest> = digests.iter().copied().collect();
+        let mut pending: HashSet<Digest> = digests.iter().copied().collect();
         loop {
-            let mut missing = match self.local.find_missing(&wanted.iter().copied().collect::<Vec<_>>()) {
+            let mut missing = match self.local.find_missing(&pending.iter().copied().collect::<Vec<_>>()) {
                 Ok(missing) => missing,
                 Err(error) => return digests.iter().map(|_| Err(error.again())).collect(),
             };
@@ -76,7 +76,7 @@ impl FetchingStore {
                 }
                 None => self.flights.wait_for(&missing),
             }
-            wanted = missing.into_iter().collect();
+            pending = missing.into_iter().collect();
         }
         let outcome = |digest: &Digest| failures.get(digest).map_or(Ok(()), |error| Err(error.again()));
         digests.iter().map(outcome).collect()

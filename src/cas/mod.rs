@@ -6,11 +6,11 @@ mod complete;
 mod disk;
 mod error;
 mod fetching;
-mod recent;
+mod lru_cache;
 mod remote;
 mod traits;
 
-pub(crate) use recent::Recent;
+pub(crate) use lru_cache::LruCache;
 
 pub use chunking::{Chunk, Chunking, chunks, splice, split};
 pub use complete::{BELIEVED_FOR, CompleteActionCache, CompleteResult, IncompleteResult};

@@ -13,8 +13,8 @@ const KNOWN: (i32, i32) = (2, 13);
 pub enum Unsuitable {
     #[error("it does not execute actions (it is a cache only, or execution is on another port of it)")]
     NoExecution,
-    #[error("it does not speak SHA256 for {what}, but {offered}")]
-    DigestFunction { what: &'static str, offered: String },
+    #[error("it does not speak SHA256 for {what}, but {supported}")]
+    DigestFunction { what: &'static str, supported: String },
     #[error(
         "it speaks versions {low} to {high} of the Remote Execution API, and {}.{} to {}.{} are needed",
         NEEDED.0, NEEDED.1, KNOWN.0, KNOWN.1
@@ -48,8 +48,8 @@ fn check_function(what: &'static str, functions: &[i32]) -> Result<(), Unsuitabl
     let mut names: Vec<_> = named.map(|function| function.as_str_name()).collect();
     names.sort_unstable();
     names.dedup();
-    let offered = if names.is_empty() { "nothing".to_owned() } else { names.join(", ") };
-    Err(Unsuitable::DigestFunction { what, offered })
+    let supported = if names.is_empty() { "nothing".to_owned() } else { names.join(", ") };
+    Err(Unsuitable::DigestFunction { what, supported })
 }
 
 fn check_version(capabilities: &ServerCapabilities) -> Result<(), Unsuitable> {

@@ -18,6 +18,7 @@
 mod capabilities;
 mod command_output;
 mod error;
+mod event;
 mod input_root;
 mod job;
 mod missing;
@@ -31,8 +32,9 @@ mod watch;
 
 pub use capabilities::Unsuitable;
 pub use error::ClientError;
+pub use event::JobEvent;
 pub use input_root::{InputError, InputRoot};
 pub use job::Job;
 pub use outputs::Output;
-pub use run::{Client, ClientSettings, Event, Finished};
+pub use run::{Client, ClientSettings, Finished};
 pub use upload::Uploaded;

@@ -12,11 +12,12 @@ use tonic::{Code, Status};
 use super::capabilities;
 use super::command_output::CommandOutput;
 use super::error::ClientError;
+use super::event::JobEvent;
 use super::job::{Job, PreparedAction};
 use super::missing::{Precondition, as_status, precondition};
 use super::outputs::{self, Output};
 use super::server::Server;
-use super::upload::{self, Uploaded};
+use super::upload;
 use super::watch::{Ended, Watch};
 use crate::cas::BlobStore;
 use crate::digest::Digest;
@@ -52,25 +53,6 @@ pub struct ClientSettings {
     pub instance_name: String,
     /// For how long a connection that broke is tried to be had again.
     pub patience: Duration,
-}
-
-/// What happens to a job.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Event<'a> {
-    /// Inputs were sent.
-    Uploaded(Uploaded),
-    /// It waits for a worker.
-    Queued,
-    /// It has been waiting for this long.
-    StillQueued(Duration),
-    /// A worker has it.
-    Executing,
-    /// The command wrote this to standard error.
-    Stderr(&'a [u8]),
-    /// What it wrote so far comes once more, because it runs once more.
-    Restarted(&'a str),
-    /// The server does not answer; it is tried again.
-    Reconnecting(&'a str),
 }
 
 /// A job that was run, now or before.
@@ -130,7 +112,7 @@ impl Client {
         job: &Job,
         follow: bool,
         cancelled: &CancellationToken,
-        mut on_event: impl FnMut(Event<'_>),
+        mut on_event: impl FnMut(JobEvent<'_>),
     ) -> Result<Finished, ClientError> {
         let action = job.prepare();
         let metadata = self.metadata(job, &action.digest);
@@ -141,7 +123,7 @@ impl Client {
         }
         let uploaded = upload::upload_missing(&*self.store, &action.blobs)?;
         if uploaded.blobs > 0 {
-            on_event(Event::Uploaded(uploaded));
+            on_event(JobEvent::Uploaded(uploaded));
         }
         let mut watch = Watch::new(&self.server, action.digest, metadata, cancelled.clone());
         (watch.skip_cache, watch.follow) = (job.skip_cache, follow);
@@ -216,7 +198,7 @@ impl Client {
         &self,
         action: &PreparedAction,
         watch: &mut Watch<'_>,
-        on_event: &mut dyn FnMut(Event<'_>),
+        on_event: &mut dyn FnMut(JobEvent<'_>),
     ) -> Result<ExecuteResponse, ClientError> {
         let mut backoff = Backoff::new(self.patience);
         let (mut uploads, mut faults, mut forgotten) = (0, 0, 0);
@@ -239,7 +221,7 @@ impl Client {
                         return Err(ClientError::Forgotten(forgotten));
                     }
                     self.pause(backoff.pause().unwrap_or_default(), watch)?;
-                    on_event(Event::Restarted("the server does not know the execution any more"));
+                    on_event(JobEvent::Restarted("the server does not know the execution any more"));
                     watch.forget();
                     // It may have lost more than that.
                     upload::upload_missing(&*self.store, &action.blobs)?;
@@ -247,7 +229,7 @@ impl Client {
                 }
                 Ended::Failed(status) => status,
             };
-            if watch.heard {
+            if watch.got_update {
                 backoff.reset();
             }
             if let Some(precondition) = precondition(&status) {
@@ -296,13 +278,13 @@ impl Client {
         backoff: &mut Backoff,
         status: &Status,
         watch: &Watch<'_>,
-        on_event: &mut dyn FnMut(Event<'_>),
+        on_event: &mut dyn FnMut(JobEvent<'_>),
     ) -> Result<(), ClientError> {
         let reason = describe(status);
         let Some(pause) = backoff.pause() else {
             return Err(ClientError::Lost { reason, patience: self.patience });
         };
-        on_event(Event::Reconnecting(&reason));
+        on_event(JobEvent::Reconnecting(&reason));
         self.pause(pause, watch)
     }
 
@@ -321,7 +303,7 @@ impl Client {
         response: ExecuteResponse,
         shown: u64,
         follow: bool,
-        on_event: &mut dyn FnMut(Event<'_>),
+        on_event: &mut dyn FnMut(JobEvent<'_>),
     ) -> Result<Finished, ClientError> {
         let result = response
             .result
@@ -336,7 +318,7 @@ impl Client {
         &self,
         result: &ActionResult,
         shown: u64,
-        on_event: &mut dyn FnMut(Event<'_>),
+        on_event: &mut dyn FnMut(JobEvent<'_>),
     ) -> Result<(), ClientError> {
         let mut stderr = CommandOutput::new(&result.stderr_raw, result.stderr_digest.as_ref())?
             .open(&*self.store, shown)?;
@@ -344,7 +326,7 @@ impl Client {
         loop {
             match stderr.read(&mut buffer)? {
                 0 => return Ok(()),
-                count => on_event(Event::Stderr(&buffer[..count])),
+                count => on_event(JobEvent::Stderr(&buffer[..count])),
             }
         }
     }

@@ -253,10 +253,10 @@ impl Fixture {
         let mut events = Vec::new();
         let finished = self.client.run(job, true, &CancellationToken::new(), |event| {
             events.push(match event {
-                Event::Stderr(bytes) => format!("stderr {}", String::from_utf8_lossy(bytes)),
-                Event::Uploaded(uploaded) => format!("uploaded {}", uploaded.blobs),
-                Event::Restarted(_) => "restarted".into(),
-                Event::Reconnecting(_) => "reconnecting".into(),
+                JobEvent::Stderr(bytes) => format!("stderr {}", String::from_utf8_lossy(bytes)),
+                JobEvent::Uploaded(uploaded) => format!("uploaded {}", uploaded.blobs),
+                JobEvent::Restarted(_) => "restarted".into(),
+                JobEvent::Reconnecting(_) => "reconnecting".into(),
                 other => format!("{other:?}"),
             });
         });
@@ -394,7 +394,7 @@ fn nothing_is_executed_again_for_somebody_who_has_left() {
     let fixture = Fixture::new(vec![forgets(); 9]);
     let cancelled = CancellationToken::new();
     let finished = fixture.client.run(&job(), false, &cancelled, |event| {
-        if matches!(event, Event::Restarted(_)) {
+        if matches!(event, JobEvent::Restarted(_)) {
             cancelled.cancel();
         }
     });
@@ -482,7 +482,7 @@ fn what_is_cancelled_is_cancelled_on_the_server_too() {
     ]);
     let cancelled = CancellationToken::new();
     let finished = fixture.client.run(&job(), false, &cancelled, |event| {
-        if event == Event::Executing {
+        if event == JobEvent::Executing {
             cancelled.cancel();
         }
     });

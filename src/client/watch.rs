@@ -9,8 +9,9 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status, Streaming};
 
+use super::event::JobEvent;
 use super::missing::as_status;
-use super::run::Event;
+
 use super::server::Server;
 use crate::digest::Digest;
 use crate::reapi::longrunning::{CancelOperationRequest, Operation, operation};
@@ -60,7 +61,7 @@ pub(super) struct Watch<'a> {
     /// Bytes of standard error that were handed on.
     pub shown: u64,
     /// Whether the last attempt brought any news.
-    pub heard: bool,
+    pub got_update: bool,
     stage: Option<Stage>,
 }
 
@@ -80,7 +81,7 @@ impl<'a> Watch<'a> {
             cancelled,
             operation: None,
             shown: 0,
-            heard: false,
+            got_update: false,
             stage: None,
         }
     }
@@ -91,9 +92,9 @@ impl<'a> Watch<'a> {
     }
 
     /// Follows the execution until it, or the connection, ends.
-    pub async fn attempt(&mut self, on_event: &mut dyn FnMut(Event<'_>)) -> Ended {
+    pub async fn attempt(&mut self, on_event: &mut dyn FnMut(JobEvent<'_>)) -> Ended {
         let cancelled = self.cancelled.clone();
-        self.heard = false;
+        self.got_update = false;
         let ended = tokio::select! {
             biased;
             () = cancelled.cancelled() => Ended::Cancelled,
@@ -106,7 +107,7 @@ impl<'a> Watch<'a> {
         ended
     }
 
-    async fn follow_operation(&mut self, on_event: &mut dyn FnMut(Event<'_>)) -> Ended {
+    async fn follow_operation(&mut self, on_event: &mut dyn FnMut(JobEvent<'_>)) -> Ended {
         let mut operations = match self.open().await {
             Ok(operations) => operations,
             Err(status) if status.code() == Code::NotFound && self.operation.is_some() => {
@@ -121,11 +122,11 @@ impl<'a> Watch<'a> {
                 biased;
                 chunk = next_chunk(&mut output) => self.show(chunk, &mut output, on_event),
                 waited = notice.due(), if self.stage == Some(Stage::Queued) => {
-                    on_event(Event::StillQueued(waited));
+                    on_event(JobEvent::StillQueued(waited));
                 }
                 message = operations.message() => match message {
                     Ok(Some(operation)) => {
-                        self.heard = true;
+                        self.got_update = true;
                         if let Some(ended) = self.learn(operation, &mut output, on_event) {
                             self.show_rest(output, on_event).await;
                             return ended;
@@ -170,7 +171,7 @@ impl<'a> Watch<'a> {
         &mut self,
         operation: Operation,
         output: &mut Option<mpsc::Receiver<Bytes>>,
-        on_event: &mut dyn FnMut(Event<'_>),
+        on_event: &mut dyn FnMut(JobEvent<'_>),
     ) -> Option<Ended> {
         if !operation.name.is_empty() {
             self.operation = Some(operation.name);
@@ -181,8 +182,8 @@ impl<'a> Watch<'a> {
             let stage = Stage::try_from(metadata.stage).unwrap_or(Stage::Unknown);
             if self.stage.replace(stage) != Some(stage) {
                 match stage {
-                    Stage::Queued => on_event(Event::Queued),
-                    Stage::Executing => on_event(Event::Executing),
+                    Stage::Queued => on_event(JobEvent::Queued),
+                    Stage::Executing => on_event(JobEvent::Executing),
                     _ => {}
                 }
             }
@@ -208,12 +209,12 @@ impl<'a> Watch<'a> {
         &mut self,
         chunk: Option<Bytes>,
         output: &mut Option<mpsc::Receiver<Bytes>>,
-        on_event: &mut dyn FnMut(Event<'_>),
+        on_event: &mut dyn FnMut(JobEvent<'_>),
     ) {
         match chunk {
             Some(chunk) => {
                 self.shown += chunk.len() as u64;
-                on_event(Event::Stderr(&chunk));
+                on_event(JobEvent::Stderr(&chunk));
             }
             // Over, or broken: the rest is in the result. Never asked for again in this attempt.
             None => *output = Some(mpsc::channel(1).1),
@@ -223,13 +224,13 @@ impl<'a> Watch<'a> {
     async fn show_rest(
         &mut self,
         output: Option<mpsc::Receiver<Bytes>>,
-        on_event: &mut dyn FnMut(Event<'_>),
+        on_event: &mut dyn FnMut(JobEvent<'_>),
     ) {
         let Some(mut output) = output else { return };
         let deadline = tokio::time::Instant::now() + LAST_WORDS;
         while let Ok(Some(chunk)) = tokio::time::timeout_at(deadline, output.recv()).await {
             self.shown += chunk.len() as u64;
-            on_event(Event::Stderr(&chunk));
+            on_event(JobEvent::Stderr(&chunk));
         }
     }
 

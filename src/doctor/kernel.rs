@@ -75,7 +75,7 @@ pub fn mount_overlay_in_new_namespace(directory: &Path) -> Result<(), String> {
     for name in ["lower", "upper", "work", "merged"] {
         fs_err::create_dir_all(path(name)).map_err(|error| error.to_string())?;
     }
-    enter_user_and_mount_namespaces()?;
+    enter_user_and_mount_namespaces().map_err(|failure| failure.to_string())?;
     let options = format!(
         "lowerdir={},upperdir={},workdir={},userxattr",
         path("lower").display(),

@@ -1,6 +1,5 @@
 //! A compiler of this host that makes programs for the architecture of another root file system, for builds in
-//! that root: it runs natively, where the root's own compiler would be emulated. Knows nothing of how a build is
-//! told to use it.
+//! that root: it runs natively, where the root's own compiler would be emulated. Knows nothing of what is built.
 //!
 //! Only the compiler is the host's. What it compiles and links with are the headers and libraries of the root, as
 //! the host's C library for that architecture may be newer than the root's, and a wheel made with it would not be

@@ -13,8 +13,8 @@ use rustix::fs::{CWD, Mode, OFlags};
 use super::command::{Command, Output};
 use super::error::ExecuteError;
 use super::input::{Entry, InputDirectory, Tree, write_copies};
-use super::local::SharedFiles;
 use super::path::ExecPath;
+use super::shared_files::SharedFiles;
 use super::work::EXEC_ROOT;
 use crate::sandbox::{Bind, Overlay};
 use crate::scratch::space::ScratchSpace;
@@ -25,7 +25,7 @@ const SMALL_ENTRIES: u64 = 8;
 const SMALL_BYTES: u64 = 256 << 10;
 
 /// Files and directories for one action.
-pub(super) struct Room {
+pub(super) struct ExecRoot {
     directory: PathBuf,
     /// In it: the upper directory of the overlay, or the copies.
     own: PathBuf,
@@ -38,8 +38,8 @@ pub(super) struct Room {
 
 /// How a command gets to see its input root.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Means {
-    /// Through an overlay at the fixed path; small ones as [`Means::Bind`].
+pub(super) enum Staging {
+    /// Through an overlay at the fixed path; small ones as [`Staging::Bind`].
     Overlay,
     /// As copies at the fixed path.
     Bind,
@@ -56,39 +56,39 @@ enum Kind {
     OnTheHost,
 }
 
-impl Room {
+impl ExecRoot {
     /// Makes everything that has to be there before the command runs.
     ///
     /// # Errors
     /// [`ExecuteError::MissingInputs`], and [`ExecuteError::Invalid`] for a working directory or an output that
     /// cannot be where the input root has a file.
-    pub fn furnish(
+    pub fn prepare(
         files: &SharedFiles,
-        means: Means,
+        staging: Staging,
         command: &Command,
         inputs: &Arc<InputDirectory>,
     ) -> Result<Self, ExecuteError> {
         let small = inputs.totals.entries <= SMALL_ENTRIES && inputs.totals.bytes <= SMALL_BYTES;
-        let kind = match means {
-            Means::Overlay if !small => Kind::Overlay(files.trees.get(inputs)?),
-            Means::Overlay | Means::Bind => Kind::Bind,
-            Means::OnTheHost => Kind::OnTheHost,
+        let kind = match staging {
+            Staging::Overlay if !small => Kind::Overlay(files.trees.get(inputs)?),
+            Staging::Overlay | Staging::Bind => Kind::Bind,
+            Staging::OnTheHost => Kind::OnTheHost,
         };
         let space = Arc::clone(&files.scratch);
         let directory = space.new_path();
         let own = directory.join("root");
-        let room = Self { directory, own, inputs: Arc::clone(inputs), kind, mounted: None, space };
-        make_directory(&room.directory)?;
-        if let Kind::Overlay(_) = &room.kind {
-            room.make_like(&room.own, Some(&room.inputs))?;
-            make_directory(&room.kernels())?;
+        let exec_root = Self { directory, own, inputs: Arc::clone(inputs), kind, mounted: None, space };
+        make_directory(&exec_root.directory)?;
+        if let Kind::Overlay(_) = &exec_root.kind {
+            exec_root.make_like(&exec_root.own, Some(&exec_root.inputs))?;
+            make_directory(&exec_root.kernels())?;
         } else {
-            write_copies(&files.store, inputs, &room.own)?;
+            write_copies(&files.store, inputs, &exec_root.own)?;
             files.staged.copied.fetch_add(inputs.totals.entries, Ordering::Relaxed);
         }
-        files.staged.wanted.fetch_add(inputs.totals.entries, Ordering::Relaxed);
-        room.make_directories(command)?;
-        Ok(room)
+        files.staged.total.fetch_add(inputs.totals.entries, Ordering::Relaxed);
+        exec_root.make_directories(command)?;
+        Ok(exec_root)
     }
 
     /// For files of the executor's own; the command does not see it.
@@ -130,7 +130,7 @@ impl Room {
             .map_err(|error| ExecuteError::io(format!("open {:?}", self.own))(io::Error::from(error)))
     }
 
-    /// Ends the use of the directory that the command has left. Whoever removes the room closes it.
+    /// Ends the use of the directory that the command has left. Whoever removes the exec root closes it.
     pub fn leave(mut self, root: OwnedFd) {
         self.mounted = Some(root);
     }
@@ -204,7 +204,7 @@ impl Room {
     }
 }
 
-impl Drop for Room {
+impl Drop for ExecRoot {
     fn drop(&mut self) {
         self.space.discard_mounted(std::mem::take(&mut self.directory), self.mounted.take());
     }

@@ -1,92 +1,35 @@
-//! Runs actions on this machine. Knows nothing of who wants to know when what happened.
+//! Runs actions on this machine. Knows nothing of who asked, and of who wants to know when what happened.
 
 use std::os::fd::OwnedFd;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use std::{io, thread};
 
+use rustix::io::Errno;
+
 use super::command::Command;
 use super::error::ExecuteError;
-use super::exec_root::{Means, Room};
-use super::input::{InputDirectory, InputLimits, InputReader, TreeLimits, TreeUse, Trees};
+use super::exec_root::{ExecRoot, Staging};
+use super::input::InputDirectory;
 use super::logs::{Log, LogReader};
-use super::outputs::{self, Left};
+use super::outputs::{self, LeftExecRoot};
 use super::own_binary::wheel_action as own_binary;
 use super::own_binary::wheel_action::{OwnBinary, OwnBinarySettings};
 use super::resource_usage::{ResourceUsage, duration};
-use super::work::{Execute, Executed, Observer, Stage, Work};
+use super::shared_files::SharedFiles;
+use super::stage_times::{Moment, Stage};
+use super::work::{Execute, Executed, Observer, Work};
 use crate::cancellation::Cancellation;
-use crate::cas::DiskStore;
 use crate::contract::{CACHE_VARIABLE, CROSS_CC_VARIABLE};
 use crate::deadline;
 use crate::digest::Digest;
 use crate::reapi::{ActionResult, ExecutedActionMetadata};
 use crate::sandbox::{
-    Bind, Exit, NetworkIsolation, Outcome, ProgramFault, RootFileSystem, SandboxError, SetUpFault, Spawner,
-    Spec,
+    Bind, Exit, FileSystemType, NetworkIsolation, Outcome, ProgramFault, RootFileSystem, SandboxError,
+    SetUpCause, SetUpFailure, SetUpStep, Spawner, Spec,
 };
-use crate::scratch::space::ScratchSpace;
-
-/// Ours alone: what has this name and a lock that nobody holds is removed.
-const SCRATCH_PREFIX: &str = "execute-";
-
-/// What the executors of all pools share: the store, the trees made of it, and room for running actions.
-#[derive(Debug)]
-pub struct SharedFiles {
-    pub(super) store: Arc<DiskStore>,
-    pub(super) reader: InputReader,
-    pub(super) trees: Trees,
-    pub(super) scratch: Arc<ScratchSpace>,
-    pub(super) staged: StagedEntries,
-}
-
-/// What the input roots of all actions so far held, and what of it had to be copied. Trees count what they make.
-#[derive(Debug, Default)]
-pub(super) struct StagedEntries {
-    pub wanted: AtomicU64,
-    pub copied: AtomicU64,
-}
-
-/// Files, directories and symlinks in the input roots of all actions so far.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct InputEntries {
-    /// Of each action that was given its input root, all of them.
-    pub wanted: u64,
-    /// Those that had to be linked, copied or created for that. The others were there.
-    pub made: u64,
-}
-
-impl SharedFiles {
-    /// Makes room beside the store's blobs, and has removed what a crashed process left there.
-    ///
-    /// # Errors
-    /// [`ExecuteError::Io`] if files cannot be made there.
-    pub fn open(store: Arc<DiskStore>, inputs: InputLimits, trees: TreeLimits) -> Result<Self, ExecuteError> {
-        let space = |base: &Path| {
-            let made = ScratchSpace::create(base, SCRATCH_PREFIX);
-            made.map(Arc::new).map_err(ExecuteError::io(format!("make room in {base:?}")))
-        };
-        let scratch = space(&store.work_directory())?;
-        let trees = Trees::new(Arc::clone(&store), space(&store.trees_directory())?, trees);
-        let reader = InputReader::new(Arc::clone(&store), inputs);
-        Ok(Self { reader, trees, scratch, staged: StagedEntries::default(), store })
-    }
-
-    /// How input roots came about so far: those that were there, those put on top of others, those made in full.
-    pub fn tree_uses(&self) -> [(TreeUse, u64); 3] {
-        self.trees.uses()
-    }
-
-    /// How much there was to stage so far, and how much of it was not there already.
-    pub fn input_entries(&self) -> InputEntries {
-        InputEntries {
-            wanted: self.staged.wanted.load(Ordering::Relaxed),
-            made: self.trees.made_entries() + self.staged.copied.load(Ordering::Relaxed),
-        }
-    }
-}
 
 /// What the actions of a pool see.
 #[derive(Debug, Clone)]
@@ -123,7 +66,7 @@ impl Execute for LocalExecutor {
         observer: &dyn Observer,
         cancellation: &Cancellation,
     ) -> Result<Executed, ExecuteError> {
-        observer.stage(Stage::FetchingInputs);
+        observer.stage(Stage::FetchingInputs, Moment::now());
         let command = Command::new(&work.command)?;
         let inputs = self.inputs(work)?;
         let own_binary = OwnBinary::recognise(&command, &inputs)?;
@@ -153,6 +96,14 @@ impl LocalExecutor {
     }
 }
 
+/// What the kernel says of an overlay on a file system that is an overlay itself, or that lacks what one needs. A
+/// shortage of memory, say, is no reason never to try again.
+fn is_about_the_file_system(refusal: &SetUpFailure) -> bool {
+    let SetUpStep::MountNew { file_system: FileSystemType::Overlay, .. } = refusal.step else { return false };
+    let SetUpCause::Errno(errno) = refusal.cause else { return false };
+    [Errno::INVAL, Errno::OPNOTSUPP, Errno::PERM, Errno::NODEV].iter().any(|one| one.raw_os_error() == errno)
+}
+
 /// An action that is being run.
 struct Run<'a> {
     executor: &'a LocalExecutor,
@@ -177,13 +128,11 @@ impl Run<'_> {
     fn run_somehow(&self) -> Result<Executed, ExecuteError> {
         let overlays = self.executor.has_overlays();
         let ended = self.run(overlays);
-        let Err(ExecuteError::Sandbox(refusal @ SandboxError::SetUp { fault, .. })) = &ended else {
-            return ended;
-        };
+        let Err(ExecuteError::Sandbox(SandboxError::SetUp(refusal))) = &ended else { return ended };
         if self.executor.files.trees.is_damaged(&self.inputs) {
             return self.run(overlays);
         }
-        if !overlays || *fault != SetUpFault::NoOverlaysThere {
+        if !overlays || !is_about_the_file_system(refusal) {
             return ended;
         }
         let Ok(executed) = self.run(false) else { return ended };
@@ -198,23 +147,23 @@ impl Run<'_> {
     fn run(&self, overlays: bool) -> Result<Executed, ExecuteError> {
         self.check_cancelled()?;
         let namespaces = self.executor.spawner.isolation().namespaces;
-        let means = match (overlays, namespaces) {
-            (true, _) => Means::Overlay,
-            (false, true) => Means::Bind,
-            (false, false) => Means::OnTheHost,
+        let staging = match (overlays, namespaces) {
+            (true, _) => Staging::Overlay,
+            (false, true) => Staging::Bind,
+            (false, false) => Staging::OnTheHost,
         };
-        let room = Room::furnish(&self.executor.files, means, &self.command, &self.inputs)?;
-        self.observer.stage(Stage::Running);
-        let (ended, root, logs) = self.run_command(&room)?;
+        let exec_root = ExecRoot::prepare(&self.executor.files, staging, &self.command, &self.inputs)?;
+        self.observer.stage(Stage::Running, Moment::now());
+        let (ended, root, logs) = self.run_command(&exec_root)?;
         self.check_cancelled()?;
-        self.observer.stage(Stage::UploadingOutputs);
+        self.observer.stage(Stage::UploadingOutputs, Moment::now());
         let mut executed = self.describe(&ended);
         let [stdout, stderr] = logs;
         self.store_logs(stdout, stderr, &mut executed)?;
-        let left = Left {
+        let left = LeftExecRoot {
             root: &root,
-            own: room.own(),
-            inputs: room.inputs_below(),
+            own: exec_root.own(),
+            inputs: exec_root.inputs_below(),
             closed_off: self.executor.closes_off(),
         };
         let notes = outputs::collect(
@@ -227,7 +176,7 @@ impl Run<'_> {
             &mut executed.result,
         )?;
         self.add_notes(notes, &mut executed.message);
-        room.leave(root);
+        exec_root.leave(root);
         Ok(executed)
     }
 
@@ -235,17 +184,17 @@ impl Run<'_> {
         self.cancellation.check().map_err(|_| ExecuteError::Cancelled)
     }
 
-    fn run_command(&self, room: &Room) -> Result<(Ended, OwnedFd, [Log; 2]), ExecuteError> {
+    fn run_command(&self, exec_root: &ExecRoot) -> Result<(Ended, OwnedFd, [Log; 2]), ExecuteError> {
         let (reader, writers) = LogReader::new().map_err(ExecuteError::io("make pipes for a command"))?;
         let stop = writers.stop;
-        let spec = self.spec(room, writers.stdout, writers.stderr)?;
+        let spec = self.spec(exec_root, writers.stdout, writers.stderr)?;
         let function = self.work.action_digest.function;
         thread::scope(|scope| {
             let logs = thread::Builder::new()
                 .name("logs".into())
-                .spawn_scoped(scope, || reader.read(self.observer, function, room.directory()))
+                .spawn_scoped(scope, || reader.read(self.observer, function, exec_root.directory()))
                 .map_err(ExecuteError::io("start a thread that reads what a command writes"))?;
-            let ended = self.wait_for_command(spec, room);
+            let ended = self.wait_for_command(spec, exec_root);
             drop(stop);
             let logs = logs
                 .join()
@@ -257,7 +206,7 @@ impl Run<'_> {
     }
 
     /// Runs the command to its end. Returns the directory in which it has left what it made.
-    fn wait_for_command(&self, spec: Spec, room: &Room) -> Result<(Ended, OwnedFd), ExecuteError> {
+    fn wait_for_command(&self, spec: Spec, exec_root: &ExecRoot) -> Result<(Ended, OwnedFd), ExecuteError> {
         let mut tree = match self.executor.spawner.spawn(spec) {
             Ok(tree) => tree,
             Err(SandboxError::Program { program, fault }) => {
@@ -269,7 +218,7 @@ impl Run<'_> {
                 if fault == ProgramFault::NotFound && !self.command.environment.contains_key("PATH") {
                     problem.push_str(" (the command's environment has no PATH)");
                 }
-                return Ok((Ended::NotStarted(problem, code), room.open_own()?));
+                return Ok((Ended::NotStarted(problem, code), exec_root.open_own()?));
             }
             Err(error) => return Err(error.into()),
         };
@@ -279,21 +228,21 @@ impl Run<'_> {
         let took = started.elapsed();
         let root = match tree.take_overlay_directories().pop() {
             Some(merged) => merged,
-            None => room.open_own()?,
+            None => exec_root.open_own()?,
         };
         Ok((Ended::Exited(exit, took), root))
     }
 
-    fn spec(&self, room: &Room, stdout: OwnedFd, stderr: OwnedFd) -> Result<Spec, ExecuteError> {
+    fn spec(&self, exec_root: &ExecRoot, stdout: OwnedFd, stderr: OwnedFd) -> Result<Spec, ExecuteError> {
         let settings = &self.executor.settings;
         let namespaces = self.executor.spawner.isolation().namespaces;
         let mut spec = Spec {
             argv: self.command.argv.iter().map(Into::into).collect(),
             env: self.command.environment.iter().map(|(name, value)| (name.into(), value.into())).collect(),
-            working_directory: room.inside().join(self.command.working_directory.as_relative()),
+            working_directory: exec_root.inside().join(self.command.working_directory.as_relative()),
             root: if namespaces { settings.root.clone() } else { RootFileSystem::Host },
-            overlays: room.overlay().into_iter().collect(),
-            binds: room.bind().into_iter().collect(),
+            overlays: exec_root.overlay().into_iter().collect(),
+            binds: exec_root.bind().into_iter().collect(),
             visible_host_paths: Vec::new(),
             stdin: None,
             stdout,
@@ -301,7 +250,7 @@ impl Run<'_> {
             network: settings.network,
         };
         if let Some(own_binary) = &self.own_binary {
-            self.show_own_binary(own_binary, namespaces, room, &mut spec)?;
+            self.show_own_binary(own_binary, namespaces, exec_root, &mut spec)?;
         }
         Ok(spec)
     }
@@ -311,7 +260,7 @@ impl Run<'_> {
         &self,
         own_binary: &OwnBinary,
         namespaces: bool,
-        room: &Room,
+        exec_root: &ExecRoot,
         spec: &mut Spec,
     ) -> Result<(), ExecuteError> {
         let OwnBinarySettings { executable, loader, cross_compiler, cache, trusted, visible_host_paths } =
@@ -352,7 +301,7 @@ impl Run<'_> {
                 }
             }
             None if namespaces => own_binary::PRIVATE_CACHE_INSIDE.into(),
-            None => room.directory().join("cache"),
+            None => exec_root.directory().join("cache"),
         };
         spec.env.entry(CACHE_VARIABLE.into()).or_insert(cache_inside.into());
         Ok(())

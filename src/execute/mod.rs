@@ -4,8 +4,8 @@
 //! [`executor`] puts them together.
 //!
 //! ```text
-//! Work ─► Command, checked ─► input root, read ─► room: tree + overlay ─► sandbox ─► outputs ─► Executed
-//!         command.rs          input/read.rs       input/trees.rs, room.rs            outputs/
+//! Work ─► Command, checked ─► input root, read ─► exec root: tree + overlay ─► sandbox ─► outputs ─► Executed
+//!         command.rs          input/read.rs       input/trees.rs, exec_root.rs     outputs/
 //! ```
 //!
 //! **What a command sees.** Its exec root at [`EXEC_ROOT`] (without namespaces: in a scratch directory), which it
@@ -21,6 +21,7 @@ mod command;
 mod cross_compiler;
 mod error;
 mod exec_root;
+mod executor;
 mod input;
 mod layers;
 mod local;
@@ -29,15 +30,21 @@ mod outputs;
 pub mod own_binary;
 mod path;
 mod resource_usage;
+mod shared_files;
+mod stage_times;
 mod work;
 
 pub use cross_compiler::{CrossCompiler, CrossCompilerError};
 pub use error::{ExecuteError, MissingInput};
+pub use executor::{executor, timestamped};
 pub use input::{InputLimits, TreeLimits, TreeUse};
 pub use layers::counting::ExecuteCounters;
-pub use local::{InputEntries, LocalExecutor, LocalSettings, SharedFiles};
+pub use layers::observed_times::ObservedTimes;
+pub use local::{LocalExecutor, LocalSettings};
 pub use outputs::ABSOLUTE_SYMLINKS;
 pub use own_binary::loader::OwnLoader;
 pub use own_binary::wheel_action::OwnBinarySettings;
 pub use resource_usage::ResourceUsage;
-pub use work::{EXEC_ROOT, Execute, Executed, Observer, OutputStream, Stage, Work, executor};
+pub use shared_files::{InputEntries, SharedFiles};
+pub use stage_times::{Moment, Stage, StageStarts, StageTimes};
+pub use work::{EXEC_ROOT, Execute, Executed, Observer, OutputStream, Work};

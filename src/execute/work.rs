@@ -1,43 +1,17 @@
-//! Runs one action: input root, sandbox, outputs. Knows nothing of who asked, of queues or of sockets.
-//!
-//! [`Execute`] is the one trait; what runs an action and what watches over it are layers around each other, and
-//! [`executor`] puts them together.
-//!
-//! ```text
-//! Work ─► Command, checked ─► input root, read ─► room: tree + overlay ─► sandbox ─► outputs ─► Executed
-//!         command.rs          input/read.rs       input/trees.rs, room.rs            outputs/
-//! ```
-//!
-//! **What a command sees.** Its exec root at [`EXEC_ROOT`] (without namespaces: in a scratch directory), which it
-//! may change as it likes without a change to any blob; the root file system of its pool, read-only; a `/tmp` of
-//! its own; the environment of its `Command` and nothing else; no network unless its pool has one. Input files
-//! have the modes 0444 and 0555, or what their node properties say.
-//!
-//! **What is refused and what is not.** Names in directories must be names, each once; their order is not
-//! insisted on. Symlinks are made as they are, wherever they lead, and nobody on our side follows one out of the
-//! exec root. A command that cannot be started is an action that failed (126, 127), as in a shell.
+//! One action to run, what it is told by who runs it, and what comes of it. Knows nothing of how it runs, of who
+//! asked, of queues or of sockets.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::error::ExecuteError;
-use super::layers::counting::ExecuteCounters;
-use super::local::LocalExecutor;
+use super::stage_times::{Moment, Stage, StageTimes};
 use crate::cancellation::Cancellation;
 use crate::digest::Digest;
 use crate::reapi::{Action, ActionResult, Command, RequestMetadata};
 
-use super::layers::counting::Counted;
-use super::layers::logging::Logged;
-use super::layers::timestamps::Timestamped;
-
 /// Where a command sees its input root.
 pub const EXEC_ROOT: &str = "/execroot";
-
-/// What a pool runs its actions with: they are run here, timed, counted and logged.
-pub fn executor(local: LocalExecutor, counters: Arc<ExecuteCounters>) -> impl Execute {
-    Logged(Counted { inner: Timestamped(local), counters })
-}
 
 /// One action to run, fetched and read, with everything its place in the queue decided.
 #[derive(Debug, Clone)]
@@ -58,14 +32,6 @@ pub struct Work {
     pub request_metadata: Option<RequestMetadata>,
 }
 
-/// What an action is doing (DESIGN: `fetching inputs → running → uploading outputs`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stage {
-    FetchingInputs,
-    Running,
-    UploadingOutputs,
-}
-
 /// One of the two streams of a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum OutputStream {
@@ -75,10 +41,12 @@ pub enum OutputStream {
 
 /// Is told what a running action does, on the thread that runs it: must not block for long.
 pub trait Observer: Send + Sync {
-    /// The action has reached this stage.
-    fn stage(&self, stage: Stage);
+    /// The action has reached this stage, at this moment.
+    fn stage(&self, stage: Stage, at: Moment);
     /// The command wrote these bytes. They are in the result, too.
     fn output(&self, stream: OutputStream, bytes: &[u8]);
+    /// The action has ended, however. Only who wants to know the times needs this.
+    fn ended(&self, _times: &StageTimes) {}
 }
 
 /// How an action ended that ran.

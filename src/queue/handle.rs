@@ -1,53 +1,23 @@
-//! The queue as clients see it: the lock around its state, the timer, and what a client holds.
-//! Knows nothing of sockets.
+//! The queue as clients see it, and what a client holds. Knows nothing of sockets.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex};
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 use uuid::Uuid;
 
 use super::error::{QueueError, Refusal};
-use super::operation::{CancelReason, OperationName};
-use super::operation::{Outcome, Snapshot, Submission};
+use super::operation::{CancelReason, OperationName, Outcome, Snapshot, Submission};
+use super::operations::OperationNumber;
 use super::output::ActionOutput;
 use super::platform::{Offer, Shortfall, Unsatisfiable};
 use super::pool::{Pool, Timeouts};
-use super::retention::Retained;
+use super::settings::QueueSettings;
+use super::shared::Shared;
 use super::slot::Slot;
-use super::state::{Moment, OperationNumber, State};
+use super::state::State;
 use super::statistics::Statistics;
 use crate::reapi::ActionResult;
-
-/// Bounds of the queue.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct QueueSettings {
-    /// How long actions may run in pools that say nothing about it.
-    pub timeouts: Timeouts,
-    /// How many actions may wait for a worker.
-    pub max_queued: usize,
-    /// How long an operation lives on while nobody waits for it. Clients that lost their connection come back
-    /// within this time; Bazel does so within seconds.
-    pub grace: Duration,
-    /// How long completed operations can be asked for.
-    pub completed_operations: Retained,
-    /// How long the output of ended actions can be read as a stream. (It is in their results, too.)
-    pub ended_outputs: Retained,
-}
-
-impl Default for QueueSettings {
-    fn default() -> Self {
-        let minute = Duration::from_secs(60);
-        Self {
-            timeouts: Timeouts::default(),
-            max_queued: 100_000,
-            grace: minute,
-            completed_operations: Retained { count: 10_000, size_bytes: 64 << 20, time: 10 * minute },
-            ended_outputs: Retained { count: 1_000, size_bytes: 16 << 20, time: minute },
-        }
-    }
-}
 
 /// Owns all operations. Dropping it ends them.
 #[derive(Debug)]
@@ -57,15 +27,6 @@ pub struct Queue {
     /// What the pools offer, and their places in `pools`: the most preferred first.
     offers: Vec<(usize, Offer)>,
     settings: QueueSettings,
-}
-
-#[derive(Debug)]
-pub(super) struct Shared {
-    pub(super) state: Mutex<State>,
-    /// Wakes the slots.
-    pub(super) slots: Vec<Condvar>,
-    timer: Condvar,
-    drained: Notify,
 }
 
 impl Queue {
@@ -80,12 +41,7 @@ impl Queue {
             pools.iter().enumerate().map(|(index, pool)| (index, Offer::of(pool))).collect();
         offers.sort_by_key(|(index, _)| std::cmp::Reverse(pools[*index].preference));
         let slot_count = pools.iter().map(|pool| pool.slots).sum();
-        let shared = Arc::new(Shared {
-            state: Mutex::new(State::new(&pools, settings)),
-            slots: (0..slot_count).map(|_| Condvar::new()).collect(),
-            timer: Condvar::new(),
-            drained: Notify::new(),
-        });
+        let shared = Arc::new(Shared::new(State::new(&pools, settings), slot_count));
         let watched = Arc::clone(&shared);
         std::thread::Builder::new()
             .name("queue-timer".to_owned())
@@ -162,33 +118,33 @@ impl Queue {
     /// Waits for an operation that somebody began.
     pub fn subscribe(&self, name: &OperationName) -> Option<Subscription> {
         let (number, receiver) = self.shared.with(|state, _| {
-            let number = state.find(name)?;
-            Some((number, state.listen(number)?))
+            let number = state.operations.find(name)?;
+            Some((number, state.operations.listen(number)?))
         })?;
         Some(Subscription { shared: Arc::clone(&self.shared), number, receiver })
     }
 
     /// An operation as it is now. Asking keeps it alive for another grace period.
     pub fn get(&self, name: &OperationName) -> Option<Snapshot> {
-        self.shared.with(|state, now| state.look(state.find(name)?, now))
+        self.shared.with(|state, now| state.operations.look(state.operations.find(name)?, now))
     }
 
     /// At most `most` operations with numbers above `after`, oldest first, with their numbers.
     pub fn list(&self, after: u64, most: usize) -> Vec<(u64, Snapshot)> {
-        self.shared.with(|state, _| state.list(after, most))
+        self.shared.with(|state, _| state.operations.list(after, most))
     }
 
     /// Cancels an operation; `false` if there is none of that name. Its action is killed unless others wait for
     /// it, too. An operation that has ended stays as it is.
     pub fn cancel(&self, name: &OperationName) -> bool {
         self.shared.with(|state, now| {
-            state.find(name).is_some_and(|number| state.cancel(number, CancelReason::Client, now))
+            state.operations.find(name).is_some_and(|number| state.cancel(number, CancelReason::Client, now))
         })
     }
 
     /// Forgets an operation that has ended. `None` if there is none of that name, `Some(false)` if it goes on.
     pub fn delete(&self, name: &OperationName) -> Option<bool> {
-        self.shared.with(|state, _| state.delete(state.find(name)?))
+        self.shared.with(|state, _| state.operations.delete(state.operations.find(name)?))
     }
 
     /// The output of a running action, or of one that ended not long ago ([`Progress`](super::operation::Progress) names
@@ -252,59 +208,6 @@ fn check(pools: &[Pool], settings: QueueSettings) -> Result<(), QueueError> {
     Ok(())
 }
 
-impl Shared {
-    /// The one way to the state: changes it, and then does to the outside what follows from that.
-    pub(super) fn with<R>(&self, change: impl FnOnce(&mut State, Moment) -> R) -> R {
-        let mut state = self.state.lock();
-        let result = change(&mut state, Moment::now());
-        let effects = std::mem::take(&mut state.effects);
-        let next = state.next_deadline();
-        let is_earlier = next.is_some_and(|next| state.timer.is_none_or(|timer| next < timer));
-        if is_earlier {
-            state.timer = next;
-        }
-        let is_drained = state.is_drained();
-        drop(state);
-        for slot in effects.wake {
-            self.slots[slot].notify_one();
-        }
-        for cancellation in effects.cancel {
-            cancellation.cancel();
-        }
-        if is_earlier {
-            self.timer.notify_one();
-        }
-        if is_drained {
-            self.drained.notify_waiters();
-        }
-        result
-    }
-
-    /// Lets things expire until the queue is closed.
-    fn keep_deadlines(&self) {
-        loop {
-            self.with(|state, now| state.expire(now));
-            let mut state = self.state.lock();
-            if state.is_closing() {
-                return;
-            }
-            state.timer = state.next_deadline();
-            match state.timer {
-                Some(deadline) => {
-                    self.timer.wait_until(&mut state, deadline);
-                }
-                None => self.timer.wait(&mut state),
-            }
-        }
-    }
-}
-
-impl Moment {
-    pub(super) fn now() -> Self {
-        Self { monotonic: Instant::now(), wall: SystemTime::now() }
-    }
-}
-
 /// Somebody who waits for an operation. Dropping it says that they do no more.
 #[derive(Debug)]
 pub struct Subscription {
@@ -332,7 +235,7 @@ impl Subscription {
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        self.shared.with(|state, now| state.leave(self.number, now));
+        self.shared.with(|state, now| state.operations.leave(self.number, now));
     }
 }
 

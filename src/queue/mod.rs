@@ -18,28 +18,32 @@
 //! An action goes to the most preferred pool with an idle slot; if there is none, to the first slot that becomes
 //! free in any pool that satisfies it. Which of the waiting actions that slot takes is the business of `ready`.
 //!
-//! Everything lives in one structure (`state`) behind one lock (`handle`) rather than behind a channel: what happens
+//! Everything lives in one structure (`state`) behind one lock (`shared`) rather than behind a channel: what happens
 //! under the lock is some map look-ups, a few microseconds, and never waits for anything, so that a message to a task
 //! and back would take longer. What is to be done to the outside is done after the lock is released.
 
 mod error;
 mod handle;
 mod operation;
+mod operations;
 mod output;
 mod platform;
 mod pool;
 mod ready;
 mod retention;
+mod settings;
+mod shared;
 mod slot;
 mod state;
 mod statistics;
 
 pub use error::{QueueError, Refusal};
-pub use handle::{CacheCheck, Queue, QueueSettings, Subscription};
+pub use handle::{CacheCheck, Queue, Subscription};
 pub use operation::{CancelReason, Identity, OperationName, Outcome, Progress, Snapshot, Stage, Submission};
 pub use output::{ActionOutput, OutputGone, OutputReader};
 pub use platform::{Requirements, Shortfall, Unsatisfiable, arch_of};
 pub use pool::{Pool, Timeouts};
 pub use retention::Retained;
+pub use settings::QueueSettings;
 pub use slot::{Assignment, Slot};
 pub use statistics::{Outcomes, PoolStatistics, Refusals, Statistics};

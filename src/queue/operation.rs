@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::error::Refusal;
 use super::platform::Requirements;
 use crate::digest::Digest;
-use crate::execute::{ExecuteError, Executed, Stage as RunStage};
+use crate::execute::{ExecuteError, Executed, StageStarts};
 use crate::reapi::{Action, ActionResult, Command, RequestMetadata};
 
 /// An action that a client wants to have executed, read and checked.
@@ -86,9 +86,7 @@ pub struct Progress {
     /// Its pool; while the action is queued, the one that would have it first.
     pub pool: Option<Arc<str>>,
     /// When which part of its execution began.
-    pub fetching_inputs_at: Option<SystemTime>,
-    pub running_at: Option<SystemTime>,
-    pub uploading_outputs_at: Option<SystemTime>,
+    pub stages: StageStarts,
     /// Names its output while it runs, and for a while afterwards. Unguessable.
     pub output: Option<Uuid>,
 }
@@ -102,17 +100,6 @@ pub enum Stage {
     /// Which part it is at is not told to those who wait, so that they are not woken for it.
     Executing,
     Completed,
-}
-
-impl Progress {
-    pub(super) fn reached(&mut self, stage: RunStage, now: SystemTime) {
-        let since = match stage {
-            RunStage::FetchingInputs => &mut self.fetching_inputs_at,
-            RunStage::Running => &mut self.running_at,
-            RunStage::UploadingOutputs => &mut self.uploading_outputs_at,
-        };
-        *since = Some(now);
-    }
 }
 
 /// How an operation ended.

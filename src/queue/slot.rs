@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use super::handle::Shared;
 use super::operation::Outcome;
 use super::output::ActionOutput;
 use super::pool::Pool;
 use super::ready::TaskNumber;
-use super::state::{Assigned, Moment};
+use super::shared::Shared;
+use super::state::Assigned;
 use crate::cancellation::Cancellation;
-use crate::execute::{Observer, OutputStream, Stage, Work};
+use crate::execute::{Moment, Observer, OutputStream, Stage, Work};
 
 /// Where one action at a time may run.
 #[derive(Debug)]
@@ -86,8 +86,8 @@ impl Assignment {
 }
 
 impl Observer for Assignment {
-    fn stage(&self, stage: Stage) {
-        self.shared.with(|state, now| state.reached(self.task, stage, now));
+    fn stage(&self, stage: Stage, at: Moment) {
+        self.shared.with(|state, _| state.reached(self.task, stage, at));
     }
 
     fn output(&self, stream: OutputStream, bytes: &[u8]) {

@@ -1,40 +1,28 @@
-//! All operations, and everything that can happen to them. Plain data that somebody else locks: no method here waits,
+//! What waits and what runs, and everything that can happen to it. Plain data that somebody else locks: no method here waits,
 //! calls out or takes longer than O(log n). Knows nothing of threads, clocks and clients.
 //!
 //! An *operation* is what one client asked for. A *task* is an action that waits or runs; merged operations share
 //! one. A task ends when its action does, or when the last of its operations is cancelled.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::ops::Bound;
+use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 use tokio::sync::watch;
 use uuid::Uuid;
 
 use super::error::Refusal;
-use super::handle::QueueSettings;
-use super::operation::{CancelReason, OperationName};
-use super::operation::{Identity, Outcome, Progress, Snapshot, Stage, Submission};
+use super::operation::{CancelReason, Outcome, Progress, Snapshot, Stage, Submission};
+use super::operations::{OperationNumber, OperationPhase, Operations};
 use super::output::ActionOutput;
 use super::pool::Pool;
 use super::ready::{Place, ReadyQueue, TaskNumber};
 use super::retention::Retention;
+use super::settings::QueueSettings;
 use super::statistics::{PoolStatistics, Statistics};
 use crate::cancellation::Cancellation;
-use crate::deadline;
 use crate::digest::Digest;
-use crate::execute::{Stage as RunStage, Work};
-
-/// Numbers that grow with every operation.
-pub(super) type OperationNumber = u64;
-
-/// Both clocks at one moment.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Moment {
-    pub(super) monotonic: Instant,
-    pub(super) wall: SystemTime,
-}
+use crate::execute::{Moment, Stage as RunStage, Work};
 
 /// What is to be done once the state is no longer locked.
 #[derive(Debug, Default)]
@@ -55,14 +43,10 @@ pub(super) struct State {
     queued: usize,
     turns: u64,
     last_number: u64,
-    operations: BTreeMap<OperationNumber, Operation>,
-    names: HashMap<Uuid, OperationNumber>,
+    pub(super) operations: Operations,
     tasks: HashMap<TaskNumber, Task>,
     /// Tasks that others may join.
     in_flight: HashMap<ActionKey, TaskNumber>,
-    /// Operations without listeners, by the time of their end.
-    unattended: BTreeSet<(Instant, OperationNumber)>,
-    completed: Retention<OperationNumber>,
     outputs: HashMap<Uuid, Arc<ActionOutput>>,
     ended_outputs: Retention<Uuid>,
     statistics: Statistics,
@@ -113,22 +97,6 @@ struct ActionKey {
 }
 
 #[derive(Debug)]
-struct Operation {
-    snapshot: watch::Sender<Snapshot>,
-    phase: Phase,
-    listeners: usize,
-    /// Its entry in `unattended`.
-    ends_at: Option<Instant>,
-}
-
-#[derive(Debug)]
-enum Phase {
-    CacheCheck(Box<Submission>, Arc<[usize]>),
-    Waiting(TaskNumber),
-    Completed,
-}
-
-#[derive(Debug)]
 struct Task {
     operations: Vec<OperationNumber>,
     key: Option<ActionKey>,
@@ -163,12 +131,9 @@ impl State {
             queued: 0,
             turns: 0,
             last_number: 0,
-            operations: BTreeMap::new(),
-            names: HashMap::new(),
+            operations: Operations::new(settings.grace, settings.completed_operations),
             tasks: HashMap::new(),
             in_flight: HashMap::new(),
-            unattended: BTreeSet::new(),
-            completed: Retention::new(settings.completed_operations),
             outputs: HashMap::new(),
             ended_outputs: Retention::new(settings.ended_outputs),
             statistics: Statistics {
@@ -192,45 +157,20 @@ impl State {
             return Err(Refusal::Closing);
         }
         let number = self.next_number();
-        let name = OperationName { instance_name: submission.instance_name.clone(), id: Uuid::new_v4() };
-        self.names.insert(name.id, number);
-        let identity = Identity {
-            name,
-            action_digest: submission.action_digest,
-            request_metadata: submission.request_metadata.clone(),
-        };
-        let snapshot =
-            Snapshot { identity: Arc::new(identity), progress: Progress::default(), outcome: None };
-        let (sender, receiver) = watch::channel(snapshot);
-        let operation = Operation {
-            snapshot: sender,
-            phase: Phase::CacheCheck(Box::new(submission), pools),
-            listeners: 1,
-            ends_at: None,
-        };
-        self.operations.insert(number, operation);
         self.statistics.operations_total += 1;
-        Ok((number, receiver))
+        Ok((number, self.operations.open(number, submission, pools)))
     }
 
     /// The action of an operation was found in the cache.
     pub(super) fn found(&mut self, number: OperationNumber, outcome: Outcome, now: Moment) {
-        if matches!(self.operations.get(&number).map(|it| &it.phase), Some(Phase::CacheCheck(..))) {
+        if matches!(self.operations.phase(number), Some(OperationPhase::CacheCheck(..))) {
             self.complete(number, &Arc::new(outcome), now);
         }
     }
 
     /// The action of an operation was not found in the cache: it joins an equal one, is begun, or waits.
     pub(super) fn enqueue(&mut self, number: OperationNumber, now: Moment) {
-        let Some(operation) = self.operations.get_mut(&number) else { return };
-        let (submission, pools) = match std::mem::replace(&mut operation.phase, Phase::Completed) {
-            Phase::CacheCheck(submission, pools) => (submission, pools),
-            // Cancelled in the meantime.
-            phase => {
-                operation.phase = phase;
-                return;
-            }
-        };
+        let Some((submission, pools)) = self.operations.take_submission(number) else { return };
         let key = (!submission.action.do_not_cache).then(|| ActionKey {
             instance_name: submission.instance_name.clone(),
             action_digest: submission.action_digest,
@@ -268,10 +208,8 @@ impl State {
             *place = place_of(submission);
             ready.push(place, task_number, &mut self.turns);
         }
-        let operation = self.operations.get_mut(&number).expect("its caller has seen it");
-        operation.phase = Phase::Waiting(task_number);
-        let progress = task.progress.clone();
-        operation.snapshot.send_modify(|snapshot| snapshot.progress = progress);
+        self.operations.wait_for(number, task_number);
+        self.operations.publish(&[number], &task.progress);
         self.statistics.merged_total += 1;
     }
 
@@ -287,9 +225,7 @@ impl State {
         if let Some(key) = &key {
             self.in_flight.insert(key.clone(), task_number);
         }
-        if let Some(operation) = self.operations.get_mut(&number) {
-            operation.phase = Phase::Waiting(task_number);
-        }
+        self.operations.wait_for(number, task_number);
         let progress = Progress {
             stage: Stage::Queued,
             queued_at: Some(now.wall),
@@ -371,17 +307,10 @@ impl State {
     }
 
     /// A running task has come to a new part of its execution.
-    pub(super) fn reached(&mut self, task_number: TaskNumber, stage: RunStage, now: Moment) {
+    pub(super) fn reached(&mut self, task_number: TaskNumber, stage: RunStage, at: Moment) {
         let Some(task) = self.tasks.get_mut(&task_number) else { return };
-        task.progress.reached(stage, now.wall);
-        for number in &task.operations {
-            if let Some(operation) = self.operations.get(number) {
-                operation.snapshot.send_if_modified(|snapshot| {
-                    snapshot.progress = task.progress.clone();
-                    false
-                });
-            }
-        }
+        task.progress.stages.set(stage, at.wall);
+        self.operations.note(&task.operations, &task.progress);
     }
 
     /// A running task has ended, and so have its operations.
@@ -402,11 +331,11 @@ impl State {
     /// Ends an operation early. The action of its task dies if nobody else wants it. `false` if there is no such
     /// operation; one that has ended stays as it is.
     pub(super) fn cancel(&mut self, number: OperationNumber, reason: CancelReason, now: Moment) -> bool {
-        let Some(operation) = self.operations.get(&number) else { return false };
-        match operation.phase {
-            Phase::Completed => return true,
-            Phase::CacheCheck(..) => {}
-            Phase::Waiting(task) => self.leave_task(number, task),
+        match self.operations.phase(number) {
+            None => return false,
+            Some(OperationPhase::Completed) => return true,
+            Some(OperationPhase::CacheCheck(..)) => {}
+            Some(OperationPhase::Waiting(task)) => self.leave_task(number, *task),
         }
         self.complete(number, &Arc::new(Outcome::Cancelled(reason)), now);
         true
@@ -442,103 +371,16 @@ impl State {
     }
 
     fn complete(&mut self, number: OperationNumber, outcome: &Arc<Outcome>, now: Moment) {
-        let Some(operation) = self.operations.get_mut(&number) else { return };
-        operation.phase = Phase::Completed;
-        if let Some(ends_at) = operation.ends_at.take() {
-            self.unattended.remove(&(ends_at, number));
+        if self.operations.complete(number, outcome, now) {
+            self.statistics.count(outcome);
+            self.expire_retained(now);
         }
-        operation.snapshot.send_modify(|snapshot| {
-            snapshot.progress.stage = Stage::Completed;
-            snapshot.outcome = Some(Arc::clone(outcome));
-        });
-        self.statistics.count(outcome);
-        self.completed.push(number, outcome.size_bytes(), now.monotonic);
-        self.expire_retained(now);
     }
 
     /// Tells those who wait for a task where it is.
     fn publish(&self, task_number: TaskNumber) {
-        let Some(task) = self.tasks.get(&task_number) else { return };
-        for operation in task.operations.iter().filter_map(|number| self.operations.get(number)) {
-            operation.snapshot.send_modify(|snapshot| snapshot.progress = task.progress.clone());
-        }
-    }
-
-    /// The operation of a name: the instance must be its own, unless the name leaves it out.
-    pub(super) fn find(&self, name: &OperationName) -> Option<OperationNumber> {
-        let number = *self.names.get(&name.id)?;
-        let own = &self.operations.get(&number)?.snapshot.borrow().identity.name.instance_name;
-        (name.instance_name.is_empty() || name.instance_name == *own).then_some(number)
-    }
-
-    /// An operation as it is now. Whoever asks this counts as somebody who waits, for a grace period.
-    pub(super) fn look(&mut self, number: OperationNumber, now: Moment) -> Option<Snapshot> {
-        if let Some(operation) = self.operations.get(&number)
-            && operation.listeners == 0
-        {
-            self.attend(number);
-            self.neglect(number, now);
-        }
-        self.operations.get(&number).map(|operation| operation.snapshot.borrow().clone())
-    }
-
-    /// Operations after a number, oldest first.
-    pub(super) fn list(&self, after: OperationNumber, most: usize) -> Vec<(OperationNumber, Snapshot)> {
-        self.operations
-            .range((Bound::Excluded(after), Bound::Unbounded))
-            .take(most)
-            .map(|(number, operation)| (*number, operation.snapshot.borrow().clone()))
-            .collect()
-    }
-
-    /// Somebody waits for an operation.
-    pub(super) fn listen(&mut self, number: OperationNumber) -> Option<watch::Receiver<Snapshot>> {
-        self.attend(number);
-        let operation = self.operations.get_mut(&number)?;
-        operation.listeners += 1;
-        Some(operation.snapshot.subscribe())
-    }
-
-    /// Somebody has stopped to wait for an operation.
-    pub(super) fn leave(&mut self, number: OperationNumber, now: Moment) {
-        let Some(operation) = self.operations.get_mut(&number) else { return };
-        operation.listeners -= 1;
-        if operation.listeners == 0 {
-            self.neglect(number, now);
-        }
-    }
-
-    fn attend(&mut self, number: OperationNumber) {
-        if let Some(operation) = self.operations.get_mut(&number)
-            && let Some(ends_at) = operation.ends_at.take()
-        {
-            self.unattended.remove(&(ends_at, number));
-        }
-    }
-
-    fn neglect(&mut self, number: OperationNumber, now: Moment) {
-        let Some(operation) = self.operations.get_mut(&number) else { return };
-        if matches!(operation.phase, Phase::Completed) {
-            return;
-        }
-        let ends_at = deadline::after(now.monotonic, self.settings.grace);
-        operation.ends_at = Some(ends_at);
-        self.unattended.insert((ends_at, number));
-    }
-
-    /// Forgets a completed operation. `None` if there is none of that number, `Some(false)` if it has not ended.
-    pub(super) fn delete(&mut self, number: OperationNumber) -> Option<bool> {
-        let operation = self.operations.get(&number)?;
-        let is_completed = matches!(operation.phase, Phase::Completed);
-        if is_completed {
-            self.forget(number);
-        }
-        Some(is_completed)
-    }
-
-    fn forget(&mut self, number: OperationNumber) {
-        if let Some(operation) = self.operations.remove(&number) {
-            self.names.remove(&operation.snapshot.borrow().identity.name.id);
+        if let Some(task) = self.tasks.get(&task_number) {
+            self.operations.publish(&task.operations, &task.progress);
         }
     }
 
@@ -549,9 +391,7 @@ impl State {
 
     /// Cancels and forgets what is due.
     pub(super) fn expire(&mut self, now: Moment) {
-        while let Some((ends_at, number)) = self.unattended.first().copied()
-            && ends_at <= now.monotonic
-        {
+        while let Some(number) = self.operations.first_abandoned(now) {
             self.cancel(number, CancelReason::Abandoned(self.settings.grace), now);
         }
         self.expire_retained(now);
@@ -559,15 +399,12 @@ impl State {
 
     /// When something is to [`expire`](Self::expire) next.
     pub(super) fn next_deadline(&self) -> Option<Instant> {
-        let unattended = self.unattended.first().map(|(ends_at, _)| *ends_at);
-        let retained = [self.completed.next_deadline(), self.ended_outputs.next_deadline()];
-        unattended.into_iter().chain(retained.into_iter().flatten()).min()
+        let deadlines = [self.operations.next_deadline(), self.ended_outputs.next_deadline()];
+        deadlines.into_iter().flatten().min()
     }
 
     fn expire_retained(&mut self, now: Moment) {
-        while let Some(number) = self.completed.pop_excess(now.monotonic) {
-            self.forget(number);
-        }
+        self.operations.forget_excess(now);
         while let Some(output) = self.ended_outputs.pop_excess(now.monotonic) {
             self.outputs.remove(&output);
         }
@@ -576,8 +413,7 @@ impl State {
     /// Takes no more actions and cancels those there are.
     pub(super) fn close(&mut self, now: Moment) {
         self.accepting = Accepting::Nothing;
-        let open: Vec<OperationNumber> = self.operations.keys().copied().collect();
-        for number in open {
+        for number in self.operations.numbers() {
             self.cancel(number, CancelReason::Closing, now);
         }
     }
@@ -605,8 +441,7 @@ impl State {
     pub(super) fn statistics(&self) -> Statistics {
         let mut statistics = self.statistics.clone();
         statistics.queued = self.queued;
-        statistics.operations = self.operations.len();
-        statistics.unattended = self.unattended.len();
+        (statistics.operations, statistics.unattended) = self.operations.count();
         statistics
     }
 

@@ -7,6 +7,8 @@ use std::process::ExitStatus;
 
 use serde::{Deserialize, Serialize};
 
+use super::set_up::SetUpFailure;
+
 /// Why a command could not be started or watched. That a command ran and failed is no error of the sandbox.
 #[derive(Debug, thiserror::Error)]
 pub enum SandboxError {
@@ -22,8 +24,8 @@ pub enum SandboxError {
     #[error("cannot show {host:?} as {inside:?}: that takes namespaces, which this sandbox does not have")]
     NoFixedPath { host: PathBuf, inside: PathBuf },
 
-    #[error("cannot {wanted}: that takes namespaces, which this sandbox does not have")]
-    NoNamespaces { wanted: &'static str },
+    #[error("cannot {doing}: that takes namespaces, which this sandbox does not have")]
+    NoNamespaces { doing: &'static str },
 
     #[error("{count} overlays are too many; there may be {most}")]
     TooManyOverlays { count: usize, most: usize },
@@ -43,8 +45,8 @@ pub enum SandboxError {
     Control { doing: &'static str, source: io::Error },
 
     /// A step of the set-up failed, most often because of a path in the specification.
-    #[error("cannot {step}: {error}")]
-    SetUp { step: String, error: String, fault: SetUpFault },
+    #[error(transparent)]
+    SetUp(#[from] SetUpFailure),
 
     #[error("cannot run {program:?}: {fault}")]
     Program { program: OsString, fault: ProgramFault },
@@ -60,17 +62,6 @@ pub enum SandboxError {
     Unkillable { seconds: u64 },
 }
 
-/// What a failed step of the set-up says of the next attempt.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum SetUpFault {
-    /// Overlays cannot be made of the file systems on which these directories are: one is an overlay itself, or
-    /// lacks what one needs. No overlay of directories there will ever be mounted.
-    NoOverlaysThere,
-    /// Nothing: a path, a shortage of memory, a host that changed.
-    #[default]
-    Other,
-}
-
 /// Why the kernel would not start a program.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum ProgramFault {
@@ -82,6 +73,12 @@ pub enum ProgramFault {
     InterpreterMissing,
     #[error("it is made for another kind of machine, or no program at all (exec format error)")]
     WrongFormat,
-    #[error("{0}")]
-    Other(String),
+    #[error("permission denied, for it or for the interpreter it names")]
+    PermissionDenied,
+    /// Of the program, an argument or a variable; no specification lets one pass.
+    #[error("what it is started with contains a NUL byte")]
+    NulByte,
+    /// The kernel refused with this error number (errno(3)).
+    #[error("{}", io::Error::from_raw_os_error(*.0))]
+    Errno(i32),
 }

@@ -1,16 +1,17 @@
-//! What this host allows, found out by trying. Knows nothing of any particular command.
+//! What this host allows, found out by trying, and commands started with it. Knows nothing of how a sandbox is built.
 
 use std::os::fd::AsFd;
 use std::path::Path;
 
 use super::error::SandboxError;
 use super::message::{Command, Network, Request, Root};
-use super::nursery::{Allowed, Nursery, open_null};
 use super::own_executable::OwnExecutable;
-use super::spawner::Home;
+use super::set_up::Loss;
 use super::spec::{RootFileSystem, Spec};
 use super::tree::ProcessTree;
 use super::view;
+use super::zygote::{Allowed, Zygote, open_null};
+use super::zygote_pool::PoolSlot;
 use crate::contract::SandboxMode;
 use crate::emulation::Emulator;
 
@@ -54,7 +55,7 @@ pub struct Sandbox {
 pub struct PreparedSandbox {
     sandbox: Sandbox,
     /// None where even trying went wrong, but in a way that the mode puts up with.
-    nursery: Option<Nursery>,
+    zygote: Option<Zygote>,
 }
 
 impl Sandbox {
@@ -69,8 +70,8 @@ impl Sandbox {
     /// [`SandboxError::NamespacesUnavailable`] if `mode` requires them; whatever keeps `init_executable` from
     /// starting.
     pub fn detect(mode: SandboxMode, init_executable: OwnExecutable) -> Result<Self, SandboxError> {
-        let PreparedSandbox { sandbox, nursery } = Self::prepare(mode, init_executable)?;
-        nursery.map(Nursery::dismiss).transpose()?;
+        let PreparedSandbox { sandbox, zygote } = Self::prepare(mode, init_executable)?;
+        zygote.map(Zygote::dismiss).transpose()?;
         Ok(sandbox)
     }
 
@@ -89,10 +90,10 @@ impl Sandbox {
     pub(super) fn prepare_for_many(
         mode: SandboxMode,
         init_executable: OwnExecutable,
-    ) -> Result<(Self, Option<Nursery>, Network), SandboxError> {
-        let PreparedSandbox { sandbox, nursery } = Self::prepare_for(mode, init_executable, true)?;
+    ) -> Result<(Self, Option<Zygote>, Network), SandboxError> {
+        let PreparedSandbox { sandbox, zygote } = Self::prepare_for(mode, init_executable, true)?;
         let network = sandbox.closed_network();
-        Ok((sandbox, nursery, network))
+        Ok((sandbox, zygote, network))
     }
 
     fn prepare_for(
@@ -108,12 +109,12 @@ impl Sandbox {
                 emulator: None,
                 serial,
             };
-            match Nursery::start(&init_executable, &request) {
-                Ok((nursery, Allowed { overlays, lost })) => {
+            match Zygote::start(&init_executable, &request) {
+                Ok((zygote, Allowed { overlays, lost })) => {
                     let network = NetworkIsolation::Namespace;
-                    let isolation = Isolation { namespaces: true, network, overlays, lost };
+                    let isolation = Isolation { namespaces: true, network, overlays, lost: said(&lost) };
                     let sandbox = Self { init_executable, isolation };
-                    return Ok(PreparedSandbox { sandbox, nursery: Some(nursery) });
+                    return Ok(PreparedSandbox { sandbox, zygote: Some(zygote) });
                 }
                 Err(refused) => {
                     let reason = refused_by_host(refused)?;
@@ -145,23 +146,23 @@ impl Sandbox {
         self.spawn_in(|| None, None, spec)
     }
 
-    /// Starts a command in the nursery that `find` finds, or in a new one; it goes `home` when the command has
-    /// ended.
+    /// Starts a command in the zygote that `find` finds, or in a new one; it goes back to `pool` when the command
+    /// has ended.
     pub(super) fn spawn_in(
         &self,
-        find: impl FnOnce() -> Option<Nursery>,
-        home: Option<Home>,
+        find: impl FnOnce() -> Option<Zygote>,
+        pool: Option<PoolSlot>,
         spec: Spec,
     ) -> Result<ProcessTree, SandboxError> {
         let namespaces = self.isolation.namespaces;
         spec.check(namespaces)?;
         self.check_overlays(&spec)?;
         let mounts = if namespaces { view::mounts(&spec)? } else { Vec::new() };
-        let nursery = match find() {
-            Some(nursery) => nursery,
+        let zygote = match find() {
+            Some(zygote) => zygote,
             None => {
-                let request = self.request(self.network(&spec), &spec.root, home.is_some())?;
-                Nursery::start(&self.init_executable, &request)?.0
+                let request = self.request(self.network(&spec), &spec.root, pool.is_some())?;
+                Zygote::start(&self.init_executable, &request)?.0
             }
         };
         let null;
@@ -174,7 +175,7 @@ impl Sandbox {
         };
         let stderr = spec.stderr.as_ref().unwrap_or(&spec.stdout);
         let streams = [stdin, spec.stdout.as_fd(), stderr.as_fd()];
-        ProcessTree::start(nursery, home, &Command::new(&spec, mounts), streams)
+        ProcessTree::start(zygote, pool, &Command::new(&spec, mounts), streams)
     }
 
     /// Finds out whether commands may have `emulator`, by building a sandbox without a command in it.
@@ -185,7 +186,7 @@ impl Sandbox {
         let (directory, emulator) = ("/usr".into(), emulator.clone());
         let root = RootFileSystem::Emulated { directory, emulator };
         let request = self.request(self.closed_network(), &root, false)?;
-        Nursery::start(&self.init_executable, &request)?.0.dismiss().map(drop)
+        Zygote::start(&self.init_executable, &request)?.0.dismiss().map(drop)
     }
 
     fn request(
@@ -235,9 +236,9 @@ impl PreparedSandbox {
     /// # Errors
     /// Those of [`Sandbox::spawn`].
     pub fn spawn(self, spec: Spec) -> Result<ProcessTree, SandboxError> {
-        let Self { sandbox, nursery } = self;
+        let Self { sandbox, zygote } = self;
         let fits = !spec.network && spec.root == RootFileSystem::Host;
-        sandbox.spawn_in(|| nursery.filter(|_| fits), None, spec)
+        sandbox.spawn_in(|| zygote.filter(|_| fits), None, spec)
     }
 }
 
@@ -248,22 +249,26 @@ fn prepare_without_namespaces(
 ) -> Result<PreparedSandbox, SandboxError> {
     let request =
         Request { namespaces: false, network: Network::Seccomp, root: Root::Host, emulator: None, serial };
-    let (network, nursery) = match Nursery::start(&init_executable, &request) {
-        Ok((nursery, _)) => (NetworkIsolation::Seccomp, Some(nursery)),
+    let (network, zygote) = match Zygote::start(&init_executable, &request) {
+        Ok((zygote, _)) => (NetworkIsolation::Seccomp, Some(zygote)),
         Err(refused) => {
             lost.push(format!("network isolation: {}", refused_by_host(refused)?));
             (NetworkIsolation::None, None)
         }
     };
     let isolation = Isolation { namespaces: false, network, overlays: false, lost };
-    Ok(PreparedSandbox { sandbox: Sandbox { init_executable, isolation }, nursery })
+    Ok(PreparedSandbox { sandbox: Sandbox { init_executable, isolation }, zygote })
+}
+
+fn said(lost: &[Loss]) -> Vec<String> {
+    lost.iter().map(Loss::to_string).collect()
 }
 
 /// The reason, if it is the host that refused; the error itself if the init could not even try. An init that
 /// was killed counts as refused: a seccomp policy may kill instead of returning an error.
 fn refused_by_host(error: SandboxError) -> Result<String, SandboxError> {
     match error {
-        SandboxError::SetUp { .. } | SandboxError::InitDied { .. } => Ok(error.to_string()),
+        SandboxError::SetUp(_) | SandboxError::InitDied { .. } => Ok(error.to_string()),
         other => Err(other),
     }
 }
@@ -281,7 +286,7 @@ fn remedy() -> String {
             fs_err::read_to_string(Path::new("/proc/sys").join(setting))
                 .is_ok_and(|value| value.trim() == *forbidden)
         })
-        .map(|(setting, _, wanted)| format!("set sysctl {}={wanted}", setting.replace('/', ".")))
+        .map(|(setting, _, allowing)| format!("set sysctl {}={allowing}", setting.replace('/', ".")))
         .collect();
     if Path::new("/.dockerenv").exists() || Path::new("/run/.containerenv").exists() {
         remedies.push(

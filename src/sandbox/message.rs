@@ -1,40 +1,38 @@
-//! What we and a nursery say to each other, and how it is written. Knows nothing of what either side does with
-//! it.
+//! What we and a zygote say to each other, and how it is written. Knows nothing of what either side does with it.
 //!
 //! ```text
-//! over the nursery's socket
-//!   us      → nursery    what to build: 8 bytes of length, the request as JSON
-//!   nursery → us         `Prepared`; reports are one JSON line each, any other line is a cry of the nursery,
+//! over the zygote's socket
+//!   us     → zygote     what to build: 8 bytes of length, the request as JSON
+//!   zygote → us         `Prepared`; reports are one JSON line each, any other line is a cry of the zygote,
 //!                        its loader or its runtime
-//!   us      → nursery    what to run, in the same form; attached to the length are a control socket and
+//!   us     → zygote     what to run, in the same form; attached to the length are a control socket and
 //!                        three streams. Or end of file: nothing, after all
 //! over the command's control socket
 //!   supervisor → us      `Running`, later `Finished`
 //!   us → supervisor      one byte: kill everything; end of file: we are gone, kill everything
 //! ```
 //!
-//! After `Prepared` a nursery speaks up only to complain.
+//! After `Prepared` a zygote speaks up only to complain.
 
-use std::ffi::{OsStr, OsString};
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::PathBuf;
 
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
     SendFlags,
 };
-use serde::de::{DeserializeOwned, SeqAccess, Visitor};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
-use super::error::{ProgramFault, SetUpFault};
-use super::spec::{Overlay, Spec};
-use super::tree::Outcome;
+use super::error::ProgramFault;
+use super::exit::Outcome;
+use super::set_up::{Loss, SetUpFailure};
+use super::spec::{MOST_OVERLAYS, Overlay, Spec};
+use super::text::Text;
 
 /// A message carries a command's control socket and standard streams, or the overlays it got.
-pub(super) const MOST_DESCRIPTORS: usize = 64;
+const MOST_DESCRIPTORS: usize = MOST_OVERLAYS;
 
 /// The kernel refuses arguments and environments of a few megabytes.
 const LARGEST_MESSAGE: usize = 1 << 30;
@@ -115,11 +113,11 @@ pub(super) struct Mount {
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Report {
     /// A command could run; `lost` is what the host refused on the way.
-    Prepared { lost: Vec<String>, overlays: bool },
+    Prepared { lost: Vec<Loss>, overlays: bool },
     /// The command runs. One descriptor per overlay is attached.
     Running,
-    /// A step failed; nothing runs of the command, or ever will in this nursery if it was not told one.
-    SetUpFailed { step: String, error: String, fault: SetUpFault },
+    /// A step failed; nothing runs of the command, or ever will in this zygote if it was not told one.
+    SetUpFailed(SetUpFailure),
     /// The command could not be started; nothing runs.
     ProgramRefused { program: Text, fault: ProgramFault },
     /// The command has ended and every process it left is dead.
@@ -256,79 +254,15 @@ fn fill(socket: impl AsFd, buffer: &mut [u8], descriptors: &mut Vec<OwnedFd>) ->
     Ok(filled)
 }
 
-/// A string as the kernel has it: any bytes. JSON text where they are UTF-8, a list of bytes where not.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Text(pub OsString);
-
-impl Text {
-    pub(super) fn to_path(&self) -> PathBuf {
-        PathBuf::from(&self.0)
-    }
-}
-
-impl<S: AsRef<OsStr> + ?Sized> From<&S> for Text {
-    fn from(string: &S) -> Self {
-        Self(string.as_ref().to_owned())
-    }
-}
-
-impl Serialize for Text {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self.0.to_str() {
-            Some(text) => serializer.serialize_str(text),
-            None => serializer.collect_seq(self.0.as_bytes()),
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for Text {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct TextVisitor;
-
-        impl<'de> Visitor<'de> for TextVisitor {
-            type Value = Text;
-
-            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                formatter.write_str("a string or a list of bytes")
-            }
-
-            fn visit_str<E>(self, text: &str) -> Result<Text, E> {
-                Ok(Text(text.into()))
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Text, A::Error> {
-                let mut bytes = Vec::new();
-                while let Some(byte) = list.next_element()? {
-                    bytes.push(byte);
-                }
-                Ok(Text(OsString::from_vec(bytes)))
-            }
-        }
-
-        deserializer.deserialize_any(TextVisitor)
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsString;
     use std::io::Write;
     use std::os::fd::AsFd;
     use std::os::unix::net::UnixStream;
 
-    use proptest::prelude::*;
-
     use super::*;
     use crate::waiting::{Lines, scope};
-
-    proptest! {
-        #[test]
-        fn text_survives_the_wire_whatever_its_bytes(bytes: Vec<u8>) {
-            let text = Text(OsString::from_vec(bytes));
-            let wire = serde_json::to_string(&text).unwrap();
-            prop_assert!(!wire.contains('\n'));
-            prop_assert_eq!(serde_json::from_str::<Text>(&wire).unwrap(), text);
-        }
-    }
 
     /// The kernel refuses single arguments above 128 KiB; the socket holds about 200 KiB.
     #[test]

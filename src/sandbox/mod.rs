@@ -9,16 +9,16 @@
 //! with namespaces                                    without
 //!
 //! we                                                 we
-//!  └ sandbox-init, a nursery:                         └ sandbox-init, a nursery
+//!  └ sandbox-init, a zygote:                          └ sandbox-init, a zygote
 //!    owns the user, network and host name                └ supervisor: adopts orphans, reaps, kills
 //!     └ supervisor, process 1 of new mount,                 └ the command: own session, no new
 //!       pid and ipc namespaces: reaps, kills                  privileges, a filter against sockets
 //!        └ the command: own session, nobody special
 //! ```
 //!
-//! A nursery has one supervisor at a time, and that one command. It makes the next supervisor when the last one has
-//! ended, so that a nursery that is idle has done nearly all there is to do: what is left are the command's own
-//! mounts and its execution. We hand a command to its supervisor over the nursery's socket, and with it a socket
+//! A zygote, as Android and Chromium call a process that is kept ready to start others, has one supervisor at a time, and that one command. It makes the next supervisor when the last one has
+//! ended, so that a zygote that is idle has done nearly all there is to do: what is left are the command's own
+//! mounts and its execution. We hand a command to its supervisor over the zygote's socket, and with it a socket
 //! for this command alone, over which we talk until it has ended.
 //!
 //! Why a second executable image and not a fork of ours: the callers have threads, and what may run between a
@@ -27,7 +27,7 @@
 //! command are started as by vfork, which for processes that wait for each other is the same, and cheaper.
 //!
 //! **The tree dies with us**, whatever kills us: the control socket is a lifeline. When our end closes,
-//! everything behind it is killed. `PR_SET_PDEATHSIG` on the nursery would not do: it fires when the *thread*
+//! everything behind it is killed. `PR_SET_PDEATHSIG` on the zygote would not do: it fires when the *thread*
 //! that spawned it ends. Within the tree, where every parent has one thread, it is used as a second line.
 //!
 //! **With namespaces** (user, mount, pid, ipc, uts, net; root is not needed) the command sees the host's file
@@ -37,7 +37,7 @@
 //! whatever the caller can read, and connecting to unix sockets that lie outside `/run` and `/tmp`.
 //!
 //! **Programs of another architecture** run in a root that names an emulator ([`RootFileSystem::Emulated`]): the
-//! nursery registers it with a binfmt_misc of its own. All that sets up a sandbox stays native.
+//! zygote registers it with a binfmt_misc of its own. All that sets up a sandbox stays native.
 //!
 //! **Without** there are no fixed paths and no protection of the host's files beyond their permissions; it
 //! guards against accidents, not against malice. Daemons are found and killed, and sockets other than unix
@@ -47,23 +47,28 @@
 //! reliably.
 
 mod error;
+mod exit;
 mod init;
 mod isolation;
-mod listener;
 mod message;
-mod nursery;
 mod own_executable;
+mod report_reader;
+mod set_up;
 mod spawner;
 mod spec;
+mod text;
 mod tree;
 mod view;
+mod zygote;
+mod zygote_pool;
 
+pub use error::{ProgramFault, SandboxError};
+pub use exit::{Exit, Outcome};
 pub(crate) use init::enter_user_and_mount_namespaces;
-
-pub use error::{ProgramFault, SandboxError, SetUpFault};
 pub use init::run as run_init;
 pub use isolation::{Isolation, NetworkIsolation, PreparedSandbox, Sandbox};
 pub use own_executable::{LIBRARY_PATH_OPTION, OwnExecutable};
+pub use set_up::{FileSystemType, SetUpCause, SetUpFailure, SetUpStep};
 pub use spawner::Spawner;
 pub use spec::{Bind, Overlay, RootFileSystem, Spec};
-pub use tree::{Exit, Killer, Outcome, ProcessTree};
+pub use tree::{Killer, ProcessTree};

@@ -1,17 +1,14 @@
 //! For who runs many commands. Knows nothing of what they do.
 
-use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Weak};
-
-use parking_lot::Mutex;
+use std::sync::Arc;
 
 use super::error::SandboxError;
 use super::isolation::{Isolation, Sandbox};
-use super::message::Network;
-use super::nursery::Nursery;
 use super::own_executable::OwnExecutable;
 use super::spec::{RootFileSystem, Spec};
 use super::tree::ProcessTree;
+use super::zygote::Zygote;
+use super::zygote_pool::{PoolSlot, ZygoteKind, ZygotePool};
 use crate::contract::SandboxMode;
 
 /// Starts commands, any number of them at a time and from any thread, each in a process that stands ready for
@@ -23,32 +20,7 @@ use crate::contract::SandboxMode;
 #[derive(Debug)]
 pub struct Spawner {
     sandbox: Sandbox,
-    idle: Arc<Idle>,
-}
-
-/// What a nursery was built for.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Kind {
-    network: Network,
-    root: RootFileSystem,
-}
-
-/// Nurseries without a command, by kind. The one that has been idle the longest is used first: it takes a moment to
-/// clean up after one command and to prepare for another, which nobody has to wait for then.
-#[derive(Debug)]
-struct Idle {
-    nurseries: Mutex<HashMap<Kind, VecDeque<Nursery>>>,
-    /// One that has not run any command yet.
-    unused: Mutex<Option<(Kind, Nursery)>>,
-    /// How many of each kind are kept.
-    most: usize,
-}
-
-/// The place that a nursery goes back to.
-#[derive(Debug)]
-pub(super) struct Home {
-    idle: Weak<Idle>,
-    kind: Kind,
+    pool: Arc<ZygotePool>,
 }
 
 impl Spawner {
@@ -58,11 +30,9 @@ impl Spawner {
     /// # Errors
     /// Those of [`Sandbox::detect`].
     pub fn detect(mode: SandboxMode, init_executable: OwnExecutable) -> Result<Self, SandboxError> {
-        let (sandbox, nursery, network) = Sandbox::prepare_for_many(mode, init_executable)?;
-        let spawner = Self::start(&sandbox)?;
-        let kind = Kind { network, root: RootFileSystem::Host };
-        *spawner.idle.unused.lock() = nursery.map(|nursery| (kind, nursery));
-        Ok(spawner)
+        let (sandbox, zygote, network) = Sandbox::prepare_for_many(mode, init_executable)?;
+        let kind = ZygoteKind { network, root: RootFileSystem::Host };
+        Ok(Self::with(sandbox, zygote.map(|zygote| (kind, zygote))))
     }
 
     /// A spawner of commands that get what those of `sandbox` get.
@@ -70,12 +40,14 @@ impl Spawner {
     /// # Errors
     /// None today; starting what commands need is left to the first of them.
     pub fn start(sandbox: &Sandbox) -> Result<Self, SandboxError> {
+        Ok(Self::with(sandbox.clone(), None))
+    }
+
+    fn with(sandbox: Sandbox, unused: Option<(ZygoteKind, Zygote)>) -> Self {
         /// Enough that as many commands as anybody runs at a time find one that has been idle for a while.
         const PER_PROCESSOR: usize = 8;
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
-        let most = PER_PROCESSOR * processors;
-        let idle = Idle { nurseries: Mutex::default(), unused: Mutex::default(), most };
-        Ok(Self { sandbox: sandbox.clone(), idle: Arc::new(idle) })
+        Self { sandbox, pool: Arc::new(ZygotePool::new(PER_PROCESSOR * processors, unused)) }
     }
 
     /// What every command gets.
@@ -88,51 +60,8 @@ impl Spawner {
     /// # Errors
     /// Those of [`Sandbox::spawn`].
     pub fn spawn(&self, spec: Spec) -> Result<ProcessTree, SandboxError> {
-        let kind = Kind { network: self.sandbox.network(&spec), root: spec.root.clone() };
-        let home = Home { idle: Arc::downgrade(&self.idle), kind: kind.clone() };
-        self.sandbox.spawn_in(|| self.idle.take(&kind), Some(home), spec)
-    }
-}
-
-impl Idle {
-    fn take(&self, kind: &Kind) -> Option<Nursery> {
-        let unused = {
-            let mut unused = self.unused.lock();
-            unused.take_if(|(of_kind, _)| of_kind == kind)
-        };
-        if let Some((_, mut nursery)) = unused
-            && nursery.is_alive()
-        {
-            return Some(nursery);
-        }
-        loop {
-            let mut nursery = {
-                let mut nurseries = self.nurseries.lock();
-                let of_this_kind = nurseries.get_mut(kind)?;
-                // The last one has perhaps only just ended a command.
-                if of_this_kind.len() < 2 {
-                    return None;
-                }
-                of_this_kind.pop_front()?
-            };
-            // One that somebody killed is replaced without a word.
-            if nursery.is_alive() {
-                return Some(nursery);
-            }
-        }
-    }
-}
-
-impl Home {
-    pub(super) fn take_back(&self, nursery: Nursery) {
-        let Some(idle) = self.idle.upgrade() else { return };
-        let mut nurseries = idle.nurseries.lock();
-        let of_this_kind = nurseries.entry(self.kind.clone()).or_default();
-        if of_this_kind.len() < idle.most {
-            of_this_kind.push_back(nursery);
-        } else {
-            drop(nurseries);
-            drop(nursery);
-        }
+        let kind = ZygoteKind { network: self.sandbox.network(&spec), root: spec.root.clone() };
+        let slot = PoolSlot::new(&self.pool, kind.clone());
+        self.sandbox.spawn_in(|| self.pool.take(&kind), Some(slot), spec)
     }
 }

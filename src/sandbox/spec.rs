@@ -7,9 +7,14 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
 use super::error::SandboxError;
-use super::message::MOST_DESCRIPTORS;
-use super::view::PRIVATE_DIRECTORIES;
 use crate::emulation::Emulator;
+
+/// Directories of which a command gets its own, empty ones: what others keep there is not for it, and sockets
+/// of services lie there, which a read-only mount does not protect.
+pub(super) const PRIVATE_DIRECTORIES: [&str; 3] = ["/tmp", "/var/tmp", "/run"];
+
+/// Most overlays of a command: a descriptor of each goes into one message.
+pub(super) const MOST_OVERLAYS: usize = 64;
 
 /// A command and everything it may see and touch.
 #[derive(Debug)]
@@ -124,7 +129,7 @@ impl Spec {
             check_path("visible host path", path)?;
         }
         self.check_root(namespaces)?;
-        let (count, most) = (self.overlays.len(), MOST_DESCRIPTORS);
+        let (count, most) = (self.overlays.len(), MOST_OVERLAYS);
         if count > most {
             return Err(SandboxError::TooManyOverlays { count, most });
         }
@@ -153,7 +158,7 @@ impl Spec {
             }
         };
         if !namespaces {
-            return Err(SandboxError::NoNamespaces { wanted: "show a root other than the host's" });
+            return Err(SandboxError::NoNamespaces { doing: "show a root other than the host's" });
         }
         if let Some(emulator) = self.root.emulator() {
             check_path("emulator", &emulator.program)?;
@@ -183,7 +188,7 @@ impl Spec {
 
     fn check_overlay(&self, overlay: &Overlay, namespaces: bool) -> Result<(), SandboxError> {
         if !namespaces {
-            return Err(SandboxError::NoNamespaces { wanted: "mount an overlay" });
+            return Err(SandboxError::NoNamespaces { doing: "mount an overlay" });
         }
         if overlay.lower.is_empty() {
             return Err(SandboxError::InvalidPath {
@@ -342,8 +347,8 @@ mod tests {
             inside: "/crosswheel".into(),
         };
         let many = |count| Spec { overlays: vec![overlay.clone(); count], ..spec() };
-        many(MOST_DESCRIPTORS).check(true).unwrap();
-        let error = many(MOST_DESCRIPTORS + 1).check(true).unwrap_err();
+        many(MOST_OVERLAYS).check(true).unwrap();
+        let error = many(MOST_OVERLAYS + 1).check(true).unwrap_err();
         assert!(matches!(error, SandboxError::TooManyOverlays { .. }), "{error}");
     }
 

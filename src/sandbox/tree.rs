@@ -7,17 +7,13 @@ use std::os::unix::net::UnixStream;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use serde::{Deserialize, Serialize};
-
 use super::error::SandboxError;
-use super::listener::{Heard, Listener};
+use super::exit::Exit;
 use super::message::{Command, Report};
-use super::nursery::Nursery;
-use super::spawner::Home;
-
-/// How long a killed tree may take to die. The kernel kills at once; what takes long is a process stuck in a
-/// system call.
-pub(super) const KILL_GRACE: Duration = Duration::from_secs(30);
+use super::report_reader::{Received, ReportReader};
+use super::zygote::{KILL_GRACE, Zygote};
+use super::zygote_pool::PoolSlot;
+use crate::cancellation::Kill;
 
 /// How often [`ProcessTree::wait`] looks whether somebody has asked for a kill that takes too long.
 const TICK: Duration = Duration::from_millis(500);
@@ -26,12 +22,12 @@ const TICK: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub struct ProcessTree {
     control: Arc<Control>,
-    listener: Listener,
+    reports: ReportReader,
     state: State,
     /// Where the command was started; none once it is of no more use here.
-    nursery: Option<Nursery>,
-    /// Who wants it back.
-    home: Option<Home>,
+    zygote: Option<Zygote>,
+    /// Where it goes back to.
+    pool: Option<PoolSlot>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,33 +35,6 @@ enum State {
     Running,
     /// The supervisor has said that everything else is dead.
     Finished,
-}
-
-/// How a command ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Exit {
-    pub outcome: Outcome,
-    /// The deadline passed while the command was still running, and it was killed.
-    pub timed_out: bool,
-    /// The command was killed by us, because of the deadline or by a [`Killer`].
-    pub killed: bool,
-    /// Peak of the memory of the whole tree: the sum of its resident sets, sampled about every 20 ms, and
-    /// never less than the largest process had. Shared pages count once per process, `tmpfs` files not at
-    /// all.
-    pub peak_memory_bytes: u64,
-    /// Processor time in user mode of all processes whose end somebody waited for.
-    pub user_time: Duration,
-    /// Processor time in the kernel, likewise.
-    pub system_time: Duration,
-}
-
-/// The end of the command itself, whatever its descendants did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Outcome {
-    /// It exited with this code.
-    Code(i32),
-    /// This signal ended it.
-    Signal(i32),
 }
 
 /// Kills a process tree from anywhere. Does nothing once the tree is dead.
@@ -94,6 +63,12 @@ impl Killer {
     }
 }
 
+impl Kill for Killer {
+    fn kill(&self) {
+        Self::kill(self);
+    }
+}
+
 impl Control {
     fn kill(&self, because_of_deadline: bool) {
         let request = KillRequest { at: Instant::now(), because_of_deadline };
@@ -105,26 +80,24 @@ impl Control {
 }
 
 impl ProcessTree {
-    /// Has `nursery` start `command`, and waits until it runs.
+    /// Has `zygote` start `command`, and waits until it runs.
     pub(super) fn start(
-        nursery: Nursery,
-        home: Option<Home>,
+        zygote: Zygote,
+        pool: Option<PoolSlot>,
         command: &Command,
         streams: [BorrowedFd<'_>; 3],
     ) -> Result<Self, SandboxError> {
         let (socket, theirs) = UnixStream::pair()
             .map_err(|source| SandboxError::Control { doing: "make a control socket for", source })?;
         // One that has ended closes the socket; why it did is a better error than "broken pipe".
-        let sent = nursery.give(command, theirs, streams);
+        let sent = zygote.give(command, theirs, streams);
         let control = Arc::new(Control { socket, kill: OnceLock::new() });
-        let (listener, nursery) = (Listener::default(), Some(nursery));
-        let mut tree = Self { control, listener, state: State::Running, nursery, home };
-        match tree.listener.hear(&tree.control.socket, None) {
-            Ok(Heard::Report(Report::Running)) => Ok(tree),
-            Ok(Heard::Report(Report::SetUpFailed { step, error, fault })) => {
-                Err(tree.refused(SandboxError::SetUp { step, error, fault }))
-            }
-            Ok(Heard::Report(Report::ProgramRefused { program, fault })) => {
+        let (reports, zygote) = (ReportReader::default(), Some(zygote));
+        let mut tree = Self { control, reports, state: State::Running, zygote, pool };
+        match tree.reports.next(&tree.control.socket, None) {
+            Ok(Received::Report(Report::Running)) => Ok(tree),
+            Ok(Received::Report(Report::SetUpFailed(failure))) => Err(tree.refused(failure.into())),
+            Ok(Received::Report(Report::ProgramRefused { program, fault })) => {
                 Err(tree.refused(SandboxError::Program { program: program.0, fault }))
             }
             Ok(_) => Err(tree.death(sent)),
@@ -141,12 +114,12 @@ impl ProcessTree {
     /// command leaves it. It stays readable after the command has ended and its mounts are gone, until it
     /// is closed; what was mounted inside the overlay is not seen through it.
     pub fn overlay_directories(&self) -> &[OwnedFd] {
-        &self.listener.descriptors
+        &self.reports.descriptors
     }
 
     /// As [`ProcessTree::overlay_directories`], for who outlives this handle.
     pub fn take_overlay_directories(&mut self) -> Vec<OwnedFd> {
-        std::mem::take(&mut self.listener.descriptors)
+        std::mem::take(&mut self.reports.descriptors)
     }
 
     /// Waits until the command has ended and nothing of its tree is left. At `deadline` the tree is killed.
@@ -180,8 +153,8 @@ impl ProcessTree {
                 }
                 _ => TICK,
             };
-            match self.listener.hear(&self.control.socket, Some(until_deadline.min(TICK))) {
-                Ok(Heard::Report(Report::Finished {
+            match self.reports.next(&self.control.socket, Some(until_deadline.min(TICK))) {
+                Ok(Received::Report(Report::Finished {
                     outcome,
                     killed,
                     peak_memory_bytes,
@@ -200,8 +173,8 @@ impl ProcessTree {
                         system_time: Duration::from_micros(system_microseconds),
                     });
                 }
-                Ok(Heard::Nothing) => {}
-                Ok(Heard::Report(_) | Heard::Closed) => return Err(self.death(Ok(()))),
+                Ok(Received::Nothing) => {}
+                Ok(Received::Report(_) | Received::Closed) => return Err(self.death(Ok(()))),
                 Err(source) => return Err(SandboxError::Control { doing: "hear from", source }),
             }
         }
@@ -215,12 +188,12 @@ impl ProcessTree {
 
     /// The error for a supervisor that ended before it should have. `sent` is what came of telling it the command.
     fn death(&mut self, sent: io::Result<()>) -> SandboxError {
-        let Some(nursery) = self.nursery.take() else {
+        let Some(zygote) = self.zygote.take() else {
             return SandboxError::Control { doing: "hear from", source: io::ErrorKind::UnexpectedEof.into() };
         };
-        match nursery.death(sent) {
+        match zygote.death(sent) {
             SandboxError::InitDied { status, said } => {
-                let said = format!("{}{said}", self.listener.said());
+                let said = format!("{}{said}", self.reports.said());
                 SandboxError::InitDied { status, said }
             }
             other => other,
@@ -228,32 +201,34 @@ impl ProcessTree {
     }
 
     /// Waits for the end of the supervisor, and so of everything: every process that holds the other end of the
-    /// control socket is one that still has killing to do. Then the nursery goes where it is wanted.
+    /// control socket is one that still has killing to do. Then the zygote goes back to its pool.
     fn see_off(&mut self) -> Result<(), SandboxError> {
         loop {
-            match self.listener.hear(&self.control.socket, Some(KILL_GRACE)) {
-                Ok(Heard::Report(Report::Finished { .. })) => self.state = State::Finished,
-                Ok(Heard::Report(_)) => {}
-                Ok(Heard::Closed) => break,
-                Ok(Heard::Nothing) => return Err(SandboxError::Unkillable { seconds: KILL_GRACE.as_secs() }),
+            match self.reports.next(&self.control.socket, Some(KILL_GRACE)) {
+                Ok(Received::Report(Report::Finished { .. })) => self.state = State::Finished,
+                Ok(Received::Report(_)) => {}
+                Ok(Received::Closed) => break,
+                Ok(Received::Nothing) => {
+                    return Err(SandboxError::Unkillable { seconds: KILL_GRACE.as_secs() });
+                }
                 Err(source) => return Err(SandboxError::Control { doing: "hear from", source }),
             }
         }
-        let Some(nursery) = self.nursery.take() else { return Ok(()) };
-        match &self.home {
-            // A supervisor that was killed says nothing, and its nursery has ended too.
-            Some(home) if self.state == State::Finished => home.take_back(nursery),
-            _ => drop(nursery.dismiss()?),
+        let Some(zygote) = self.zygote.take() else { return Ok(()) };
+        match &self.pool {
+            // A supervisor that was killed says nothing, and its zygote has ended too.
+            Some(pool) if self.state == State::Finished => pool.put_back(zygote),
+            _ => drop(zygote.dismiss()?),
         }
         Ok(())
     }
 }
 
 impl Drop for ProcessTree {
-    /// Kills what still runs. A tree that does not die of it loses its nursery, which takes a pid namespace with
+    /// Kills what still runs. A tree that does not die of it loses its zygote, which takes a pid namespace with
     /// it.
     fn drop(&mut self) {
-        if self.nursery.is_none() {
+        if self.zygote.is_none() {
             return;
         }
         if self.state == State::Running {
@@ -262,9 +237,9 @@ impl Drop for ProcessTree {
             let _ = self.control.socket.shutdown(Shutdown::Write);
         }
         if self.see_off().is_err()
-            && let Some(nursery) = self.nursery.take()
+            && let Some(zygote) = self.zygote.take()
         {
-            nursery.kill();
+            zygote.kill();
         }
     }
 }

@@ -5,14 +5,12 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
-use super::error::{SandboxError, SetUpFault};
-use super::message::{Mount, Registration, Root, Text};
-use super::spec::{RootFileSystem, Spec};
+use super::error::SandboxError;
+use super::message::{Mount, Registration, Root};
+use super::set_up::{SetUpFailure, SetUpStep};
+use super::spec::{PRIVATE_DIRECTORIES, RootFileSystem, Spec};
+use super::text::Text;
 use crate::emulation::Emulator;
-
-/// Directories of which a command gets its own, empty ones: what others keep there is not for it, and sockets
-/// of services lie there, which a read-only mount does not protect.
-pub(super) const PRIVATE_DIRECTORIES: [&str; 3] = ["/tmp", "/var/tmp", "/run"];
 
 /// The mounts `spec` asks for, in the order in which they are to be made.
 pub(super) fn mounts(spec: &Spec) -> Result<Vec<Mount>, SandboxError> {
@@ -94,14 +92,13 @@ struct Found {
 impl Found {
     fn at(path: &Path) -> Result<Self, SandboxError> {
         let look = || -> std::io::Result<Self> {
-            let real = fs_err::canonicalize(path)?;
-            let directory = fs_err::metadata(&real)?.is_dir();
+            // The step names the path, so errors of the standard library do, which have the kernel's number.
+            let real = path.canonicalize()?;
+            let directory = real.metadata()?.is_dir();
             Ok(Self { real, directory })
         };
-        look().map_err(|error| SandboxError::SetUp {
-            step: format!("find {path:?}, which the command is to see"),
-            error: error.to_string(),
-            fault: SetUpFault::Other,
+        look().map_err(|error| {
+            SetUpFailure { step: SetUpStep::FindOnHost { path: path.into() }, cause: error.into() }.into()
         })
     }
 

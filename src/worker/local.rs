@@ -10,12 +10,10 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::SystemTime;
 
 use crate::cas::ActionCache;
 use crate::execute::{Execute, Executed, Work};
 use crate::queue::{Assignment, Outcome, Pool, Queue, Slot};
-use crate::reapi::{ExecutedActionMetadata, timestamp};
 
 /// The workers of a queue. Dropping them closes the queue and waits until none of what they run is left.
 #[derive(Debug)]
@@ -78,13 +76,10 @@ impl Worker {
 
     fn run(&self, assignment: &Assignment) -> Outcome {
         let work = assignment.work();
-        let started_at = SystemTime::now();
         // The executor is shared, and must be fit for use after a panic in another thread anyway.
         let run = AssertUnwindSafe(|| self.execute.execute(work, assignment, assignment.cancellation()));
         match catch_unwind(run) {
-            Ok(Ok(mut executed)) => {
-                let metadata = executed.result.execution_metadata.get_or_insert_default();
-                complete(metadata, work, started_at);
+            Ok(Ok(executed)) => {
                 self.cache(work, &executed);
                 Outcome::Executed(executed)
             }
@@ -107,16 +102,6 @@ impl Worker {
             tracing::warn!(action = %work.action_digest, %error, "a result could not be put into the action cache");
         }
     }
-}
-
-/// Fills in what the executor left open.
-fn complete(metadata: &mut ExecutedActionMetadata, work: &Work, started_at: SystemTime) {
-    if metadata.worker.is_empty() {
-        metadata.worker.clone_from(&work.worker);
-    }
-    metadata.queued_timestamp.get_or_insert_with(|| timestamp(work.queued_at));
-    metadata.worker_start_timestamp.get_or_insert_with(|| timestamp(started_at));
-    metadata.worker_completed_timestamp.get_or_insert_with(|| timestamp(SystemTime::now()));
 }
 
 fn text_of(panic: &(dyn Any + Send)) -> &str {

@@ -18,7 +18,7 @@ fn nothing_is_left_of_a_build_that_made_the_deepest_trees() {
     assert!(output.status.success(), "{output:?}");
     assert_eq!(place.wheels(), [project.wheel_name()]);
     let left = left_below(&place, &["cache/tmp", "cache/work", "cache/executor/work"]);
-    assert_eq!(left, [PathBuf::new(); 0]);
+    assert_eq!(left, Vec::<PathBuf>::new());
 }
 
 /// What lies in these directories.

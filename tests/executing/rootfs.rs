@@ -520,7 +520,7 @@ fn a_root_with_the_deepest_trees_in_it_is_replaced_and_gone() {
         fs_err::create_dir(bench.path("root").join(name)).unwrap();
         nest(&bench.path("root").join(name), levels);
     }
-    fs_err::set_permissions(bench.path("root/closed"), PermissionsExt::from_mode(0)).unwrap();
+    fs_err::set_permissions(bench.path("root/closed"), PermissionsExt::from_mode(0o0)).unwrap();
     // And a process that made one was killed.
     let workshop = bench.path(".root.crosswheel-partial");
     fs_err::create_dir_all(workshop.join("root")).unwrap();

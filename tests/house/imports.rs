@@ -21,11 +21,11 @@ pub struct Import {
 }
 
 impl Import {
-    pub fn from_room(&self) -> &str {
+    pub fn importing_room(&self) -> &str {
         room(&self.from)
     }
 
-    pub fn to_room(&self) -> &str {
+    pub fn imported_room(&self) -> &str {
         room(&self.to)
     }
 }

@@ -8,7 +8,7 @@ use crate::build::interrupt::Interrupt;
 use crate::build::progress::Task;
 use crate::build::resolve::lines::{Lines, last_lines};
 use crate::build::targets::placement::Placement;
-use crate::client::{Client, ClientError, Event, Finished, Output};
+use crate::client::{Client, ClientError, Finished, JobEvent, Output};
 use crate::contract::{Answer, AnswerError, ErrorKind, Failure, FailureClass, Report};
 use crate::platform::Target;
 
@@ -59,7 +59,7 @@ impl Runner {
         let mut lines = Lines::default();
         let cancelled = self.interrupt.cancellation();
         let ended = self.client()?.run(&job, self.follow, cancelled, |event| match event {
-            Event::Stderr(bytes) => lines.add(bytes, |line| task.output(line)),
+            JobEvent::Stderr(bytes) => lines.add(bytes, |line| task.output(line)),
             other => self.show(other, stage, task),
         });
         lines.finish(|line| task.output(line));
@@ -76,22 +76,22 @@ impl Runner {
         self.executor.client()
     }
 
-    fn show(&self, event: Event<'_>, stage: &str, task: &Task) {
+    fn show(&self, event: JobEvent<'_>, stage: &str, task: &Task) {
         let remote = matches!(self.placement, Placement::Remote(_));
         match event {
-            Event::Executing => task.stage(stage),
-            Event::Uploaded(uploaded) if remote && uploaded.bytes > 1 << 20 => {
+            JobEvent::Executing => task.stage(stage),
+            JobEvent::Uploaded(uploaded) if remote && uploaded.bytes > 1 << 20 => {
                 task.stage(&format!("sent {:.1} MiB", uploaded.bytes as f64 / f64::from(1 << 20)));
             }
-            Event::StillQueued(waited) => {
+            JobEvent::StillQueued(waited) => {
                 task.stage(&format!("{stage}: waiting for a worker since {} s", waited.as_secs()));
             }
-            Event::Queued if remote => task.stage(&format!("{stage}: queued")),
-            Event::Reconnecting(reason) => {
+            JobEvent::Queued if remote => task.stage(&format!("{stage}: queued")),
+            JobEvent::Reconnecting(reason) => {
                 task.stage(&format!("{stage}: the executor does not answer ({reason}); trying again"));
             }
-            Event::Restarted(reason) => task.stage(&format!("{stage}: starting again, as {reason}")),
-            Event::Queued | Event::Uploaded(_) | Event::Stderr(_) => {}
+            JobEvent::Restarted(reason) => task.stage(&format!("{stage}: starting again, as {reason}")),
+            JobEvent::Queued | JobEvent::Uploaded(_) | JobEvent::Stderr(_) => {}
         }
     }
 

@@ -248,7 +248,8 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::cas::disk::store::{DiskStore, StoreSettings};
+    use crate::cas::disk::settings::StoreSettings;
+    use crate::cas::disk::store::DiskStore;
     use crate::cas::traits::{ActionCache, BlobStore};
     use crate::digest::DigestFunction;
     use crate::reapi::ActionResult;

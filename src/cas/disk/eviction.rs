@@ -12,17 +12,17 @@ use rustix::fs::{AtFlags, statat};
 use super::files::Files;
 use super::index::{Entry, Inode, space_of};
 use super::layout::{Key, Shard};
-use super::store::StoreSettings;
-use super::upkeep::Bell;
+use super::settings::StoreSettings;
+use super::upkeep_signal::UpkeepSignal;
 use crate::cas::error::StoreError;
 use crate::digest::Digest;
 
 /// How long the free space of the disk is taken to be what it was, less what we wrote.
 const FREE_SPACE_HOLDS: Duration = Duration::from_secs(1);
 
-/// Room in the store.
+/// Quota in the store.
 #[derive(Debug)]
-pub(super) struct Room {
+pub(super) struct Quota {
     limits: Option<Limits>,
     min_free: u64,
     keep_after_use: Duration,
@@ -33,7 +33,7 @@ pub(super) struct Room {
     evicting: Mutex<()>,
     evicted_files: AtomicU64,
     evicted_bytes: AtomicU64,
-    pub bell: Bell,
+    pub upkeep: UpkeepSignal,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -50,15 +50,15 @@ struct FreeSpace {
     left: u64,
 }
 
-/// Room for one file, until it is dropped: by then the file counts by itself.
+/// Quota for one file, until it is dropped: by then the file counts by itself.
 #[derive(Debug)]
-pub(super) struct Reservation<R: Deref<Target = Room>> {
-    room: R,
+pub(super) struct Reservation<R: Deref<Target = Quota>> {
+    quota: R,
     space: u64,
 }
 
 /// What stands in the way of a write.
-enum Lack {
+enum Shortage {
     Store {
         used: u64,
         max: u64,
@@ -82,7 +82,7 @@ pub(super) struct Goal {
     /// Bytes of space without which nothing is gained: if so much may not go, nothing does.
     pub least: u64,
     /// Bytes of space that are to be free if so much may go.
-    pub wanted: u64,
+    pub target: u64,
     /// To free the disk: files that others link to are left, as removing our name frees nothing.
     pub disk: bool,
 }
@@ -104,7 +104,7 @@ struct Linked {
     space: u64,
 }
 
-impl Room {
+impl Quota {
     pub fn new(settings: &StoreSettings) -> Self {
         let limits = settings.max_bytes.map(|max| {
             let part = |percent: u8| u64::try_from(u128::from(max) * u128::from(percent.min(100)) / 100);
@@ -121,7 +121,7 @@ impl Room {
             evicting: Mutex::new(()),
             evicted_files: AtomicU64::new(0),
             evicted_bytes: AtomicU64::new(0),
-            bell: Bell::default(),
+            upkeep: UpkeepSignal::default(),
         }
     }
 
@@ -133,32 +133,32 @@ impl Room {
     /// Makes room for a blob, evicting others if need be. What could not be written if the store were empty is refused
     /// before anything goes: the size is what a client claims.
     pub fn reserve<R: Deref<Target = Self>>(
-        room: R,
+        quota: R,
         files: &Files,
         digest: &Digest,
     ) -> Result<Reservation<R>, StoreError> {
         let space = space_of(digest.size_bytes);
-        if let Some(lack) = room.never_fits(files, space) {
-            return Err(room.refusal(digest, &lack));
+        if let Some(shortage) = quota.never_fits(files, space) {
+            return Err(quota.refusal(digest, &shortage));
         }
         let add = |reserved: u64| reserved.checked_add(space);
-        if room.reserved.fetch_update(Relaxed, Relaxed, add).is_err() {
-            return Err(room.refusal(digest, &Lack::EmptyDisk { size: u64::MAX }));
+        if quota.reserved.fetch_update(Relaxed, Relaxed, add).is_err() {
+            return Err(quota.refusal(digest, &Shortage::EmptyDisk { size: u64::MAX }));
         }
-        let reservation = Reservation { room, space };
-        let room = &*reservation.room;
-        if let Some(lack) = room.lack(files, space) {
-            let _one_at_a_time = room.evicting.lock();
-            if room.lack(files, space).is_some() {
-                room.evict_for(files, space, &lack)?;
-                *room.free.lock() = FreeSpace { asked: None, left: 0 };
+        let reservation = Reservation { quota, space };
+        let quota = &*reservation.quota;
+        if let Some(shortage) = quota.shortage(files, space) {
+            let _one_at_a_time = quota.evicting.lock();
+            if quota.shortage(files, space).is_some() {
+                quota.evict_for(files, space, &shortage)?;
+                *quota.free.lock() = FreeSpace { asked: None, left: 0 };
             }
-            if let Some(lack) = room.lack(files, space) {
-                return Err(room.refusal(digest, &lack));
+            if let Some(shortage) = quota.shortage(files, space) {
+                return Err(quota.refusal(digest, &shortage));
             }
         }
-        if room.limits.is_some_and(|limits| room.used(files) > limits.high) {
-            room.bell.ring();
+        if quota.limits.is_some_and(|limits| quota.used(files) > limits.high) {
+            quota.upkeep.notify();
         }
         Ok(reservation)
     }
@@ -187,11 +187,11 @@ impl Room {
     }
 
     /// Whether `space` is more than there can ever be.
-    fn never_fits(&self, files: &Files, space: u64) -> Option<Lack> {
+    fn never_fits(&self, files: &Files, space: u64) -> Option<Shortage> {
         if let Some(Limits { max, .. }) = self.limits
             && space > max
         {
-            return Some(Lack::EmptyStore { max });
+            return Some(Shortage::EmptyStore { max });
         }
         {
             let free = self.free.lock();
@@ -201,15 +201,15 @@ impl Room {
         }
         let status = rustix::fs::fstatvfs(&files.root).ok()?;
         let size = status.f_blocks.saturating_mul(status.f_frsize);
-        (size.saturating_sub(self.min_free) < space).then_some(Lack::EmptyDisk { size })
+        (size.saturating_sub(self.min_free) < space).then_some(Shortage::EmptyDisk { size })
     }
 
     /// `space` is reserved already.
-    fn lack(&self, files: &Files, space: u64) -> Option<Lack> {
+    fn shortage(&self, files: &Files, space: u64) -> Option<Shortage> {
         if let Some(Limits { max, .. }) = self.limits {
             let used = self.used(files);
             if used > max {
-                return Some(Lack::Store { used: used.saturating_sub(space), max });
+                return Some(Shortage::Store { used: used.saturating_sub(space), max });
             }
         }
         let mut free = self.free.lock();
@@ -221,51 +221,51 @@ impl Room {
             let available = status.f_bavail.saturating_mul(status.f_frsize);
             *free = FreeSpace { asked: Some(now), left: available.saturating_sub(self.min_free) };
             if free.left < space {
-                return Some(Lack::Disk { free: available });
+                return Some(Shortage::Disk { free: available });
             }
         }
         free.left -= space;
         None
     }
 
-    fn evict_for(&self, files: &Files, space: u64, lack: &Lack) -> Result<(), StoreError> {
-        let goal = match lack {
-            Lack::Store { max, .. } => {
+    fn evict_for(&self, files: &Files, space: u64, shortage: &Shortage) -> Result<(), StoreError> {
+        let goal = match shortage {
+            Shortage::Store { max, .. } => {
                 let low = self.limits.map_or(0, |limits| limits.low);
                 let used = self.used(files);
                 // What everybody writes at the moment may be more than the low water mark.
-                let wanted = used.saturating_sub(low.max(space));
-                Goal { least: used.saturating_sub(*max), wanted, disk: false }
+                let target = used.saturating_sub(low.max(space));
+                Goal { least: used.saturating_sub(*max), target, disk: false }
             }
-            Lack::Disk { free } => {
+            Shortage::Disk { free } => {
                 let short = self.min_free.saturating_add(space).saturating_sub(*free);
                 // Some more, so that not every write has to.
-                Goal { least: short, wanted: short.saturating_add(files.index.space() / 50), disk: true }
+                Goal { least: short, target: short.saturating_add(files.index.space() / 50), disk: true }
             }
-            Lack::EmptyStore { .. } | Lack::EmptyDisk { .. } => return Ok(()),
+            Shortage::EmptyStore { .. } | Shortage::EmptyDisk { .. } => return Ok(()),
         };
         self.evict(files, goal)
     }
 
-    fn refusal(&self, digest: &Digest, lack: &Lack) -> StoreError {
+    fn refusal(&self, digest: &Digest, shortage: &Shortage) -> StoreError {
         let kept = humantime::format_duration(self.keep_after_use);
-        let reason = match lack {
-            Lack::Store { used, max } => format!(
+        let reason = match shortage {
+            Shortage::Store { used, max } => format!(
                 "{used} of at most {max} bytes are taken, and running actions need them or they were used in \
                  the last {kept}; raise the limit of the store (max-bytes), or keep blobs for less time \
                  (keep-after-use)"
             ),
-            Lack::Disk { free } => format!(
+            Shortage::Disk { free } => format!(
                 "the disk has {free} bytes left, {} are to stay free (min-free-bytes), and nothing can be \
                  evicted that was not used in the last {kept}; make room on that disk, or put the store on \
                  another one",
                 self.min_free
             ),
-            Lack::EmptyStore { max } => format!(
+            Shortage::EmptyStore { max } => format!(
                 "it would not fit if it were the only one: the store may take {max} bytes; raise its limit \
                  (max-bytes)"
             ),
-            Lack::EmptyDisk { size } => format!(
+            Shortage::EmptyDisk { size } => format!(
                 "it would not fit if it were the only one: the disk has {size} bytes, of which {} are to stay \
                  free (min-free-bytes); put the store on a larger disk",
                 self.min_free
@@ -278,12 +278,12 @@ impl Room {
     /// the least that is asked for may.
     pub fn evict(&self, files: &Files, goal: Goal) -> Result<(), StoreError> {
         let Some(newest) = self.newest_to_go(files, goal)? else { return Ok(()) };
-        let Goal { wanted, disk, .. } = goal;
+        let Goal { target, disk, .. } = goal;
         let mut freed = 0;
         for older in [true, false] {
             // First what is older than the limit, then what is as old, as far as needed.
             for shard in Shard::all() {
-                if freed >= wanted {
+                if freed >= target {
                     break;
                 }
                 let victims: Vec<[u8; 32]> = files
@@ -295,7 +295,7 @@ impl Room {
                     .map(|entry| entry.hash())
                     .collect();
                 for hash in victims {
-                    if freed >= wanted {
+                    if freed >= target {
                         break;
                     }
                     let key = Key { kind: shard.kind, function: shard.function, hash };
@@ -304,7 +304,7 @@ impl Room {
                 files.bury();
             }
         }
-        tracing::debug!(freed, wanted, "evicted");
+        tracing::debug!(freed, target, "evicted");
         Ok(())
     }
 
@@ -328,7 +328,7 @@ impl Room {
         let mut sum: u64 = 0;
         let mut newest = None;
         for Candidate { last_use, space, key, linked } in candidates {
-            if sum >= goal.wanted {
+            if sum >= goal.target {
                 break;
             }
             let freed = if goal.disk { linked.freed(files, &key) } else { space };
@@ -362,8 +362,8 @@ impl Room {
 }
 
 impl Goal {
-    fn as_far_as_may_be(wanted: u64) -> Self {
-        Self { least: 0, wanted, disk: false }
+    fn as_far_as_may_be(target: u64) -> Self {
+        Self { least: 0, target, disk: false }
     }
 }
 
@@ -389,8 +389,8 @@ impl Linked {
     }
 }
 
-impl<R: Deref<Target = Room>> Drop for Reservation<R> {
+impl<R: Deref<Target = Quota>> Drop for Reservation<R> {
     fn drop(&mut self) {
-        self.room.reserved.fetch_sub(self.space, Relaxed);
+        self.quota.reserved.fetch_sub(self.space, Relaxed);
     }
 }

@@ -14,15 +14,17 @@ mod audit;
 mod clock;
 mod eviction;
 mod files;
-mod hot;
 mod index;
 mod layout;
 mod links;
 mod reading;
 mod results;
+mod settings;
+mod shared_lru_cache;
 mod store;
 mod sweep;
 mod upkeep;
+mod upkeep_signal;
 mod watch;
 mod writing;
 
@@ -31,5 +33,6 @@ pub use audit::{
     verify_store,
 };
 pub use links::FileMode;
-pub use store::{DiskStore, Pins, StoreSettings, StoreUsage};
+pub use settings::StoreSettings;
+pub use store::{DiskStore, Pins, StoreUsage};
 pub use writing::Upload;

@@ -53,14 +53,14 @@ impl Core {
         let small = digest.size_bytes <= HOT_BLOB;
         if small
             && self.files.has(digest, self.files.clock.now())?
-            && let Some(bytes) = self.hot_blobs.get(&key)
+            && let Some(bytes) = self.recent_blobs.get(&key)
         {
             return Ok(bytes);
         }
         let file = self.files.open_blob(digest)?;
         let bytes = self.read_whole(digest, &file)?;
         if small {
-            self.hot_blobs.insert(key, bytes.clone(), bytes.len() + size_of::<(Key, Bytes)>());
+            self.recent_blobs.insert(key, bytes.clone(), bytes.len() + size_of::<(Key, Bytes)>());
         }
         Ok(bytes)
     }

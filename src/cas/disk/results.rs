@@ -1,4 +1,4 @@
-//! Results of actions: files as in Bazel's disk cache, hot ones in memory as well. Knows nothing of whether the
+//! Results of actions: files as in Bazel's disk cache, those used last in memory as well. Knows nothing of whether the
 //! outputs they name still exist.
 
 use std::io::{Read, Write};
@@ -7,7 +7,7 @@ use std::sync::Arc;
 use prost::Message;
 use rustix::io::Errno;
 
-use super::eviction::Room;
+use super::eviction::Quota;
 use super::files::{Temporary, io};
 use super::index::Entry;
 use super::layout::Key;
@@ -67,13 +67,13 @@ impl Core {
             let table = self.files.table(&key)?;
             let Some(entry) = table.get(&key.hash) else { return Ok(None) };
             entry.touch(self.files.clock.now());
-            if let Some(result) = self.hot_results.get(&key) {
+            if let Some(result) = self.recent_results.get(&key) {
                 return Ok(Some(result));
             }
             match self.read_result(&key) {
                 Ok(Ok((result, cost))) => {
                     let result = Arc::new(result);
-                    self.hot_results.insert(key, Arc::clone(&result), cost);
+                    self.recent_results.insert(key, Arc::clone(&result), cost);
                     return Ok(Some(result));
                 }
                 Ok(Err(bad)) => Some(bad),
@@ -104,7 +104,7 @@ impl Core {
         let key = Key::result(instance_name, action);
         let bytes = seal(&result.encode_to_vec());
         let size_bytes = bytes.len() as u64;
-        let _room = Room::reserve(&*self.room, &self.files, &Digest { size_bytes, ..*action })?;
+        let _reservation = Quota::reserve(&*self.quota, &self.files, &Digest { size_bytes, ..*action })?;
         let mut temporary = Temporary::new(&*self.files)?;
         temporary.file.write_all(&bytes).map_err(|error| write_failed(action, error))?;
         if self.fsync {
@@ -113,7 +113,7 @@ impl Core {
         let entry = Entry::new(key.hash, size_bytes, self.files.clock.now());
         let cost = 2 * bytes.len() + size_of::<ActionResult>();
         let result = Arc::new(result.clone());
-        self.files.publish(temporary, &key, entry, || self.hot_results.insert(key, result, cost))
+        self.files.publish(temporary, &key, entry, || self.recent_results.insert(key, result, cost))
     }
 }
 

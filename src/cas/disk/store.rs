@@ -1,29 +1,20 @@
-//! A store in a directory, laid out as Bazel's own disk cache (see `layout.rs`). What is there is known in memory,
-//! so questions cost no system calls; bytes are hashed before they appear, and sizes are checked when they are
-//! read. Knows nothing of the network.
-//!
-//! **Crashes.** A blob is written to a temporary file and renamed, so a process that is killed leaves nothing that
-//! has a name in `cas` and is not whole. When the machine loses power, files that were renamed but not yet written
-//! by the system may be short or empty (never with [`StoreSettings::fsync`]): those are noticed by their size, and
-//! results of actions by a checksum, and are removed. `crosswheel store verify` finds whatever a size does not show.
-//!
-//! **Files removed by others** are noticed through inotify, within milliseconds; where that does not work (network
-//! file systems), when they are opened. Until then `find_missing` may say that they are there.
+//! A store in a directory, put together: opened, asked and told through the traits of all stores. Knows nothing of the
+//! network.
 
 use std::io::{Read, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
 
 use bytes::Bytes;
 use rustix::fs::{FlockOperation, Mode, OFlags, flock};
 
-use super::eviction::Room;
+use super::eviction::Quota;
 use super::files::{Files, io};
-use super::hot::Hot;
 use super::layout;
 use super::layout::{Key, Kind};
+use super::settings::StoreSettings;
+use super::shared_lru_cache::SharedLruCache;
 use super::sweep;
 use super::upkeep::Upkeep;
 use crate::cas::error::StoreError;
@@ -32,45 +23,9 @@ use crate::digest::Digest;
 use crate::reapi::ActionResult;
 
 /// Memory for results of actions that are asked for again and again.
-const HOT_RESULTS_BYTES: usize = 32 << 20;
+const RESULTS_IN_MEMORY_BYTES: usize = 32 << 20;
 /// Memory for small blobs, likewise.
-const HOT_BLOBS_BYTES: usize = 64 << 20;
-
-/// Where a store is and how large it may get.
-#[derive(Debug, Clone)]
-pub struct StoreSettings {
-    pub directory: PathBuf,
-    /// Most bytes of disk to take for blobs and results, in blocks of 4 KiB; no limit if `None`.
-    pub max_bytes: Option<u64>,
-    /// Eviction starts when more than this part of `max_bytes` is taken …
-    pub high_water_percent: u8,
-    /// … and ends at this one.
-    pub low_water_percent: u8,
-    /// Free space to leave on the disk: blobs are evicted, and in the end refused, rather than take more.
-    pub min_free_bytes: u64,
-    /// What was used so recently is not evicted: a client that was told a blob is there must find it when the
-    /// action that needs it starts. From then on it is pinned.
-    pub keep_after_use: Duration,
-    /// Writes blobs through to the disk before they appear.
-    pub fsync: bool,
-}
-
-impl Default for StoreSettings {
-    /// No directory; everything else as it is good for most.
-    fn default() -> Self {
-        Self {
-            directory: PathBuf::new(),
-            max_bytes: None,
-            high_water_percent: 95,
-            low_water_percent: 85,
-            min_free_bytes: 256 << 20,
-            // Long enough from FindMissingBlobs of a large upload to the action that uses it, short enough that a
-            // store can turn over all it has several times in an hour.
-            keep_after_use: Duration::from_secs(600),
-            fsync: false,
-        }
-    }
-}
+const BLOBS_IN_MEMORY_BYTES: usize = 64 << 20;
 
 /// A store in a directory. Clones are the same store; with the last one its background threads end.
 #[derive(Debug, Clone)]
@@ -83,9 +38,9 @@ pub struct DiskStore {
 #[derive(Debug)]
 pub(super) struct Core {
     pub(super) files: Arc<Files>,
-    pub(super) room: Arc<Room>,
-    pub(super) hot_blobs: Hot<Bytes>,
-    pub(super) hot_results: Hot<Arc<ActionResult>>,
+    pub(super) quota: Arc<Quota>,
+    pub(super) recent_blobs: SharedLruCache<Bytes>,
+    pub(super) recent_results: SharedLruCache<Arc<ActionResult>>,
     pub(super) fsync: bool,
     /// Keeps other processes out while it is open.
     _lock: std::fs::File,
@@ -131,13 +86,13 @@ impl DiskStore {
             rustix::fs::open(&directory, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
                 .map_err(|error| io("open the store", error))?;
         let files = Arc::new(Files::new(directory, root)?);
-        let room = Arc::new(Room::new(settings));
-        let upkeep = Upkeep::start(Arc::clone(&files), Arc::clone(&room))?;
+        let quota = Arc::new(Quota::new(settings));
+        let upkeep = Upkeep::start(Arc::clone(&files), Arc::clone(&quota))?;
         let core = Core {
             files,
-            room,
-            hot_blobs: Hot::new(HOT_BLOBS_BYTES),
-            hot_results: Hot::new(HOT_RESULTS_BYTES),
+            quota,
+            recent_blobs: SharedLruCache::new(BLOBS_IN_MEMORY_BYTES),
+            recent_results: SharedLruCache::new(RESULTS_IN_MEMORY_BYTES),
             fsync: settings.fsync,
             _lock: lock,
         };
@@ -186,15 +141,15 @@ impl DiskStore {
     /// Evicts what was used least recently until no more than `max_bytes` of disk are taken, or nothing is left
     /// that may go: what is pinned or was just used stays.
     pub fn prune(&self, max_bytes: u64) -> Result<StoreUsage, StoreError> {
-        self.core.room.prune(&self.core.files, max_bytes)?;
+        self.core.quota.prune(&self.core.files, max_bytes)?;
         Ok(self.usage())
     }
 
     /// How much is in the store.
     pub fn usage(&self) -> StoreUsage {
-        let Core { files, room, .. } = &*self.core;
+        let Core { files, quota, .. } = &*self.core;
         let (blobs, results) = (files.index.total(Kind::Blob), files.index.total(Kind::Result));
-        let (evicted, evicted_bytes) = room.evicted();
+        let (evicted, evicted_bytes) = quota.evicted();
         StoreUsage {
             blobs: blobs.files.load(Relaxed),
             blob_bytes: blobs.bytes.load(Relaxed),

@@ -6,10 +6,9 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, Mutex};
 use rustix::fs::{AtFlags, Timespec, Timestamps, UTIME_OMIT, utimensat};
 
-use super::eviction::Room;
+use super::eviction::Quota;
 use super::files::{Files, io};
 use super::index::Inode;
 use super::layout::{Key, Shard};
@@ -22,89 +21,44 @@ const RECORD_EVERY: Duration = Duration::from_secs(3600);
 /// A time is not worth noting unless it differs by so many seconds.
 const RECORD_WORTH: u32 = 600;
 
-/// Wakes the background.
-#[derive(Debug, Default)]
-pub(super) struct Bell {
-    rung: Mutex<Rung>,
-    changed: Condvar,
-}
-
-#[derive(Debug, Default, Clone, Copy)]
-struct Rung {
-    work: bool,
-    stop: bool,
-}
-
-impl Bell {
-    /// There is something to tidy up.
-    pub fn ring(&self) {
-        let mut rung = self.rung.lock();
-        if !rung.work {
-            rung.work = true;
-            self.changed.notify_one();
-        }
-    }
-
-    fn stop(&self) {
-        self.rung.lock().stop = true;
-        self.changed.notify_all();
-    }
-
-    fn is_stopped(&self) -> bool {
-        self.rung.lock().stop
-    }
-
-    /// Waits until there is something to do; `false` when it is time to stop.
-    fn wait(&self, until: Instant) -> bool {
-        let mut rung = self.rung.lock();
-        while !rung.work && !rung.stop {
-            if self.changed.wait_until(&mut rung, until).timed_out() {
-                break;
-            }
-        }
-        rung.work = false;
-        !rung.stop
-    }
-}
-
 /// The threads; they end with it.
 #[derive(Debug)]
 pub(super) struct Upkeep {
     files: Arc<Files>,
-    room: Arc<Room>,
+    quota: Arc<Quota>,
     stop: Option<PipeWriter>,
     threads: Vec<JoinHandle<()>>,
 }
 
 impl Upkeep {
-    pub fn start(files: Arc<Files>, room: Arc<Room>) -> Result<Self, StoreError> {
+    pub fn start(files: Arc<Files>, quota: Arc<Quota>) -> Result<Self, StoreError> {
         let (stopped, stop) = std::io::pipe().map_err(|error| io("make a pipe", error))?;
         let threads = vec![
-            spawn("store-upkeep", (&files, &room), |files, room| keep_up(&files, &room))?,
-            spawn("store-sweep", (&files, &room), |files, room| {
-                sweep(&files.directory, || room.bell.is_stopped());
+            spawn("store-upkeep", (&files, &quota), |files, quota| keep_up(&files, &quota))?,
+            spawn("store-sweep", (&files, &quota), |files, quota| {
+                sweep(&files.directory, || quota.upkeep.is_stopped());
             })?,
-            spawn("store-watch", (&files, &room), move |files, _| watch(&files, &stopped))?,
+            spawn("store-watch", (&files, &quota), move |files, _| watch(&files, &stopped))?,
         ];
-        Ok(Self { files, room, stop: Some(stop), threads })
+        Ok(Self { files, quota, stop: Some(stop), threads })
     }
 }
 
 fn spawn(
     name: &str,
-    (files, room): (&Arc<Files>, &Arc<Room>),
-    run: impl FnOnce(Arc<Files>, Arc<Room>) + Send + 'static,
+    (files, quota): (&Arc<Files>, &Arc<Quota>),
+    run: impl FnOnce(Arc<Files>, Arc<Quota>) + Send + 'static,
 ) -> Result<JoinHandle<()>, StoreError> {
-    let (files, room) = (Arc::clone(files), Arc::clone(room));
+    let (files, quota) = (Arc::clone(files), Arc::clone(quota));
     std::thread::Builder::new()
         .name(name.into())
-        .spawn(move || run(files, room))
+        .spawn(move || run(files, quota))
         .map_err(|error| io("start a thread", error))
 }
 
 impl Drop for Upkeep {
     fn drop(&mut self) {
-        self.room.bell.stop();
+        self.quota.upkeep.stop();
         drop(self.stop.take());
         for thread in self.threads.drain(..) {
             if thread.join().is_err() {
@@ -116,10 +70,10 @@ impl Drop for Upkeep {
     }
 }
 
-fn keep_up(files: &Files, room: &Room) {
+fn keep_up(files: &Files, quota: &Quota) {
     let started = Instant::now();
     for shard in Shard::all() {
-        if room.bell.is_stopped() {
+        if quota.upkeep.is_stopped() {
             return;
         }
         if let Err(error) = files.list(shard) {
@@ -128,9 +82,9 @@ fn keep_up(files: &Files, room: &Room) {
     }
     tracing::debug!(milliseconds = started.elapsed().as_millis(), "listed the store");
     let mut recorded = Instant::now();
-    room.bell.ring();
-    while room.bell.wait(recorded + RECORD_EVERY) {
-        if let Err(error) = room.tidy(files) {
+    quota.upkeep.notify();
+    while quota.upkeep.wait(recorded + RECORD_EVERY) {
+        if let Err(error) = quota.tidy(files) {
             tracing::warn!(%error, "cannot evict");
         }
         files.bury();

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use rustix::fs::{CWD, Mode, chmodat};
 use rustix::io::Errno;
 
-use super::eviction::{Reservation, Room};
+use super::eviction::{Quota, Reservation};
 use super::files::{Files, PLAIN, Temporary, io};
 use super::index::Entry;
 use super::layout::Key;
@@ -27,7 +27,7 @@ pub struct Upload {
     expected: Digest,
     hasher: Hasher,
     temporary: Temporary<Arc<Files>>,
-    _room: Reservation<Arc<Room>>,
+    _reservation: Reservation<Arc<Quota>>,
 }
 
 impl DiskStore {
@@ -37,9 +37,15 @@ impl DiskStore {
     /// [`StoreError::NoRoom`] if as much as the digest says cannot be made free.
     pub fn upload(&self, digest: &Digest) -> Result<Upload, StoreError> {
         let core = Arc::clone(&self.core);
-        let room = Room::reserve(Arc::clone(&core.room), &core.files, digest)?;
+        let reservation = Quota::reserve(Arc::clone(&core.quota), &core.files, digest)?;
         let temporary = Temporary::new(Arc::clone(&core.files))?;
-        Ok(Upload { core, expected: *digest, hasher: digest.function.hasher(), temporary, _room: room })
+        Ok(Upload {
+            core,
+            expected: *digest,
+            hasher: digest.function.hasher(),
+            temporary,
+            _reservation: reservation,
+        })
     }
 
     /// Takes a file of this file system that nobody can write to any more and whose digest is known. The file is
@@ -65,7 +71,7 @@ impl Core {
         if self.files.has(digest, self.files.clock.now())? {
             return Ok(());
         }
-        let _room = Room::reserve(&*self.room, &self.files, digest)?;
+        let _reservation = Quota::reserve(&*self.quota, &self.files, digest)?;
         let mut temporary = Temporary::new(&*self.files)?;
         temporary.write_all(bytes).map_err(|error| write_failed(digest, error))?;
         self.publish(temporary, digest)
@@ -98,7 +104,7 @@ impl Core {
             return there();
         }
         // It takes no more room than before, but what was not the store's is the store's now.
-        let _room = Room::reserve(&*self.room, &self.files, digest)?;
+        let _reservation = Quota::reserve(&*self.quota, &self.files, digest)?;
         if Mode::from_raw_mode(status.st_mode) != PLAIN {
             chmodat(CWD, file, PLAIN, rustix::fs::AtFlags::empty()).map_err(failed)?;
         }

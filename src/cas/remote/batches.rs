@@ -7,7 +7,8 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use tonic::{Code, Status};
 
-use super::store::{COMPRESS_FROM, Link, ZSTD_LEVEL, failed, may_pass, refused};
+use super::failure::{failed, refused, wrong_bytes};
+use super::link::{COMPRESS_FROM, Link, ZSTD_LEVEL, may_pass};
 use crate::cas::error::StoreError;
 use crate::digest::{Digest, DigestFunction};
 use crate::reapi::{
@@ -221,11 +222,6 @@ fn unpack(digest: &Digest, response: batch_read_blobs_response::Response) -> Res
     };
     let actual = digest.function.digest(&bytes);
     if actual == *digest { Ok(bytes.into()) } else { Err(wrong_bytes(digest, &actual)) }
-}
-
-/// The server sent bytes that are not those of their digest.
-pub(super) fn wrong_bytes(expected: &Digest, actual: &Digest) -> StoreError {
-    StoreError::Damaged(format!("the server sent bytes with the digest {actual} for {expected}"))
 }
 
 /// Takes from `pending` what has its outcome, and says what some of the rest waits for. When that is not waited

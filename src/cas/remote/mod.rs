@@ -6,6 +6,8 @@
 //! are given on; of a part of one, no more than its length can be known.
 
 mod batches;
+mod failure;
+mod link;
 mod reader;
 mod results;
 mod store;

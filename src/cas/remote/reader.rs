@@ -7,8 +7,8 @@ use bytes::Bytes;
 use tokio::runtime::Handle;
 use tonic::{Status, Streaming};
 
-use super::batches::wrong_bytes;
-use super::store::{Link, StreamFailure, may_pass, read_failed, refused, stream_failure};
+use super::failure::{StreamFailure, read_failed, refused, stream_failure, wrong_bytes};
+use super::link::{Link, may_pass};
 use crate::cas::error::StoreError;
 use crate::digest::{Digest, Hasher};
 use crate::reapi::bytestream::{ReadRequest, ReadResponse};

@@ -2,7 +2,8 @@
 
 use tonic::Code;
 
-use super::store::{RemoteStore, failed, refused};
+use super::failure::{failed, refused};
+use super::store::RemoteStore;
 use crate::cas::error::StoreError;
 use crate::cas::traits::ActionCache;
 use crate::digest::Digest;

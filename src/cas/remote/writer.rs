@@ -11,7 +11,8 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Status};
 
-use super::store::{Link, ZSTD_LEVEL, failed, may_pass, refused};
+use super::failure::{failed, refused};
+use super::link::{Link, ZSTD_LEVEL, may_pass};
 use crate::cas::error::StoreError;
 use crate::digest::{Digest, Hasher};
 use crate::reapi::bytestream::{QueryWriteStatusRequest, WriteRequest};

@@ -18,7 +18,7 @@ const DIRECTORY_MODE: u32 = 0o755;
 
 /// How files are made of blobs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Means {
+enum BlobUse {
     /// Hard links, where nothing but the bytes and the executable bit is asked for.
     Link,
     /// The file is the command's own.
@@ -27,28 +27,28 @@ enum Means {
 
 struct Layer<'a> {
     store: &'a DiskStore,
-    means: Means,
+    blobs: BlobUse,
     /// Our umask takes something away from the modes of what we make.
     umask_interferes: bool,
 }
 
 /// Makes the directory `place` a layer with all of `directory`.
 pub fn write_full(store: &DiskStore, directory: &InputDirectory, place: &Path) -> Result<(), ExecuteError> {
-    write_all(store, Means::Link, directory, place)
+    write_all(store, BlobUse::Link, directory, place)
 }
 
 /// Makes the directory `place` with private copies of all of `directory`, read-only as in a layer.
 pub fn write_copies(store: &DiskStore, directory: &InputDirectory, place: &Path) -> Result<(), ExecuteError> {
-    write_all(store, Means::Copy, directory, place)
+    write_all(store, BlobUse::Copy, directory, place)
 }
 
 fn write_all(
     store: &DiskStore,
-    means: Means,
+    blobs: BlobUse,
     directory: &InputDirectory,
     place: &Path,
 ) -> Result<(), ExecuteError> {
-    let layer = Layer::make(store, means, place)?;
+    let layer = Layer::make(store, blobs, place)?;
     layer.fill(directory, place)?;
     layer.finish_directory(directory, place)
 }
@@ -59,7 +59,7 @@ pub fn write_difference(
     difference: &Difference<'_>,
     place: &Path,
 ) -> Result<(), ExecuteError> {
-    let layer = Layer::make(store, Means::Link, place)?;
+    let layer = Layer::make(store, BlobUse::Link, place)?;
     let mut entered = Vec::new();
     for (path, step) in &difference.steps {
         let path = if path.is_empty() { place.to_owned() } else { place.join(path.as_str()) };
@@ -87,8 +87,8 @@ fn hide(place: &Path) -> Result<(), ExecuteError> {
 }
 
 impl<'a> Layer<'a> {
-    fn make(store: &'a DiskStore, means: Means, place: &Path) -> Result<Self, ExecuteError> {
-        let mut layer = Self { store, means, umask_interferes: false };
+    fn make(store: &'a DiskStore, blobs: BlobUse, place: &Path) -> Result<Self, ExecuteError> {
+        let mut layer = Self { store, blobs, umask_interferes: false };
         layer.make_directory(place)?;
         let mode =
             fs_err::symlink_metadata(place).map_err(ExecuteError::io("make a layer"))?.permissions().mode();
@@ -143,7 +143,7 @@ impl<'a> Layer<'a> {
     fn put_file(&self, file: &InputFile, place: &Path) -> Result<(), ExecuteError> {
         let blob_mode = if file.executable { FileMode::Executable } else { FileMode::Plain };
         // One file for all empty ones would soon have more links than file systems allow.
-        if self.means == Means::Link && file.properties.is_none() && file.digest.size_bytes > 0 {
+        if self.blobs == BlobUse::Link && file.properties.is_none() && file.digest.size_bytes > 0 {
             return Ok(self.store.link(&file.digest, blob_mode, place)?);
         }
         let properties = file.properties.as_deref().copied().unwrap_or_default();

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
 
 use crate::cancellation::Cancellation;
 use crate::execute::error::ExecuteError;
 use crate::execute::resource_usage::ResourceUsage;
-use crate::execute::work::{Execute, Executed, Observer, OutputStream, Stage, Work};
+use crate::execute::stage_times::{Moment, Stage, StageTimes};
+use crate::execute::work::{Execute, Executed, Observer, OutputStream, Work};
 
 /// Counters of one pool, since the start. Each is right on its own; read together they may be from different
 /// moments.
@@ -50,10 +50,8 @@ impl<E: Execute> Execute for Counted<E> {
         cancellation: &Cancellation,
     ) -> Result<Executed, ExecuteError> {
         let _running = Running::new(&self.counters.running);
-        let stopwatch =
-            Stopwatch { observer, counters: &self.counters, current: parking_lot::Mutex::new(None) };
-        let ended = self.inner.execute(work, &stopwatch, cancellation);
-        stopwatch.reach(None);
+        let counting = Counting { observer, counters: &self.counters };
+        let ended = self.inner.execute(work, &counting, cancellation);
         self.count(&ended);
         ended
     }
@@ -97,32 +95,28 @@ impl Drop for Running<'_> {
     }
 }
 
-/// Adds up how long each stage took.
-struct Stopwatch<'a> {
+/// Counts while the action runs.
+struct Counting<'a> {
     observer: &'a dyn Observer,
     counters: &'a ExecuteCounters,
-    current: parking_lot::Mutex<Option<(Stage, Instant)>>,
 }
 
-impl Stopwatch<'_> {
-    fn reach(&self, stage: Option<Stage>) {
-        let now = Instant::now();
-        let before = std::mem::replace(&mut *self.current.lock(), stage.map(|stage| (stage, now)));
-        if let Some((stage, since)) = before {
-            let microseconds = u64::try_from((now - since).as_micros()).unwrap_or(u64::MAX);
-            self.counters.stage_microseconds[stage as usize].fetch_add(microseconds, Ordering::Relaxed);
-        }
-    }
-}
-
-impl Observer for Stopwatch<'_> {
-    fn stage(&self, stage: Stage) {
-        self.reach(Some(stage));
-        self.observer.stage(stage);
+impl Observer for Counting<'_> {
+    fn stage(&self, stage: Stage, at: Moment) {
+        self.observer.stage(stage, at);
     }
 
     fn output(&self, stream: OutputStream, bytes: &[u8]) {
         self.counters.log_bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         self.observer.output(stream, bytes);
+    }
+
+    fn ended(&self, times: &StageTimes) {
+        for stage in Stage::ALL {
+            let took = times.took(stage).unwrap_or_default();
+            let microseconds = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+            self.counters.stage_microseconds[stage as usize].fetch_add(microseconds, Ordering::Relaxed);
+        }
+        self.observer.ended(times);
     }
 }

@@ -1,7 +1,6 @@
 //! One line in the log for every action. Knows nothing of how actions run.
 
-use std::time::Instant;
-
+use super::observed_times::ObservedTimes;
 use crate::cancellation::Cancellation;
 use crate::execute::error::ExecuteError;
 use crate::execute::resource_usage::ResourceUsage;
@@ -19,9 +18,9 @@ impl<E: Execute> Execute for Logged<E> {
         observer: &dyn Observer,
         cancellation: &Cancellation,
     ) -> Result<Executed, ExecuteError> {
-        let started = Instant::now();
-        let ended = self.0.execute(work, observer, cancellation);
-        let milliseconds = started.elapsed().as_secs_f64() * 1000.0;
+        let times = ObservedTimes::new(observer);
+        let ended = self.0.execute(work, &times, cancellation);
+        let milliseconds = times.get().map_or(0.0, |times| times.total().as_secs_f64() * 1000.0);
         let action = work.action_digest.to_string();
         let worker = work.worker.as_str();
         let request = work.request_metadata.clone().unwrap_or_default();

@@ -2,4 +2,5 @@
 
 pub(super) mod counting;
 pub(super) mod logging;
+pub(super) mod observed_times;
 pub(super) mod timestamps;

@@ -1,15 +1,15 @@
-//! When what happened, in the result's `ExecutedActionMetadata`. Knows nothing of how actions run.
-
-use std::time::SystemTime;
+//! When what happened, in the result's `ExecutedActionMetadata` and for all layers around this one. Knows nothing of
+//! how actions run.
 
 use parking_lot::Mutex;
 
 use crate::cancellation::Cancellation;
 use crate::execute::error::ExecuteError;
-use crate::execute::work::{Execute, Executed, Observer, OutputStream, Stage, Work};
+use crate::execute::stage_times::{Moment, RunningTimes, Stage};
+use crate::execute::work::{Execute, Executed, Observer, OutputStream, Work};
 use crate::reapi::timestamp;
 
-/// Fills in the worker and the times; what the layer below has put in stays.
+/// Fills in the worker and the times; what the layer below has put in stays. Tells the observer the times in the end.
 #[derive(Debug)]
 pub struct Timestamped<E>(pub E);
 
@@ -20,36 +20,30 @@ impl<E: Execute> Execute for Timestamped<E> {
         observer: &dyn Observer,
         cancellation: &Cancellation,
     ) -> Result<Executed, ExecuteError> {
-        let started = SystemTime::now();
-        let clock = Clock { observer, reached: Mutex::default() };
-        let mut executed = self.0.execute(work, &clock, cancellation)?;
-        let completed = SystemTime::now();
-        let [fetching, running, uploading] = clock.reached.into_inner();
-        let metadata = executed.result.execution_metadata.get_or_insert_default();
-        metadata.worker.clone_from(&work.worker);
-        metadata.queued_timestamp = Some(timestamp(work.queued_at));
-        metadata.worker_start_timestamp = Some(timestamp(started));
-        metadata.input_fetch_start_timestamp = fetching.map(timestamp);
-        metadata.input_fetch_completed_timestamp = running.map(timestamp);
-        metadata.execution_start_timestamp = running.map(timestamp);
-        metadata.execution_completed_timestamp = uploading.map(timestamp);
-        metadata.output_upload_start_timestamp = uploading.map(timestamp);
-        metadata.output_upload_completed_timestamp = uploading.map(|_| timestamp(completed));
-        metadata.worker_completed_timestamp = Some(timestamp(completed));
-        Ok(executed)
+        let clock = Clock { observer, times: Mutex::new(RunningTimes::start(Moment::now())) };
+        let mut ended = self.0.execute(work, &clock, cancellation);
+        let times = clock.times.into_inner().end(Moment::now());
+        if let Ok(executed) = &mut ended {
+            let metadata = executed.result.execution_metadata.get_or_insert_default();
+            metadata.worker.clone_from(&work.worker);
+            metadata.queued_timestamp = Some(timestamp(work.queued_at));
+            times.write_to(metadata);
+        }
+        observer.ended(&times);
+        ended
     }
 }
 
-/// Notes when each stage was reached, in their order. One that is reached again counts from then on.
+/// Notes when each stage was reached.
 struct Clock<'a> {
     observer: &'a dyn Observer,
-    reached: Mutex<[Option<SystemTime>; 3]>,
+    times: Mutex<RunningTimes>,
 }
 
 impl Observer for Clock<'_> {
-    fn stage(&self, stage: Stage) {
-        self.reached.lock()[stage as usize] = Some(SystemTime::now());
-        self.observer.stage(stage);
+    fn stage(&self, stage: Stage, at: Moment) {
+        self.times.lock().reach(stage, at);
+        self.observer.stage(stage, at);
     }
 
     fn output(&self, stream: OutputStream, bytes: &[u8]) {

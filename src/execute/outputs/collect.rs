@@ -1,43 +1,19 @@
-//! What a dead command has left at the paths that the client asked for: found, put into the store, described.
-//! Knows nothing of how the command ran.
-//!
-//! Everything is looked at through one open directory, from which no path and no link leads out (openat2(2)); a
-//! symlink among outputs is reported and never followed. In the middle of a path it is followed as long as it
-//! stays inside.
+//! Finds outputs, puts them into the store and describes them. Knows nothing of how the command ran.
 
-use std::io;
-use std::os::fd::OwnedFd;
-use std::path::{Path, PathBuf};
-
-use super::describe;
-use super::digest;
+use super::find::Finding;
+use super::left::LeftExecRoot;
+use super::{describe, digest};
 use crate::cancellation::Cancellation;
 use crate::cas::DiskStore;
 use crate::digest::DigestFunction;
 use crate::execute::command::Command;
 use crate::execute::error::ExecuteError;
-use crate::execute::input::InputDirectory;
 use crate::reapi::{ActionResult, symlink_absolute_path_strategy};
-
-use super::find::Finding;
 
 /// What capabilities say about symlinks with absolute targets: they are made and reported as they are. (Nothing
 /// here follows them; what the command sees at the target is the sandbox's affair.)
 pub const ABSOLUTE_SYMLINKS: symlink_absolute_path_strategy::Value =
     symlink_absolute_path_strategy::Value::Allowed;
-
-/// Where a dead command has left its outputs.
-pub(crate) struct Left<'a> {
-    /// The exec root as the command saw it.
-    pub root: &'a OwnedFd,
-    /// A host directory with everything that is the command's own, at the same paths: the upper directory of its
-    /// overlay, or the exec root itself. A regular file in there is the one seen in `root`.
-    pub own: &'a Path,
-    /// What `root` shows where `own` has nothing; none if everything is in `own`.
-    pub inputs: Option<&'a InputDirectory>,
-    /// The command could not give to anybody who outlives it a file that is open for writing.
-    pub closed_off: bool,
-}
 
 /// Puts outputs into the store and fills in the fields of `result` for them. Returns notes for the person who
 /// waits.
@@ -50,7 +26,7 @@ pub(crate) struct Left<'a> {
 /// the store.
 pub(crate) fn collect(
     command: &Command,
-    left: &Left<'_>,
+    left: &LeftExecRoot<'_>,
     store: &DiskStore,
     function: DigestFunction,
     lenient: bool,
@@ -83,55 +59,4 @@ fn enumerate(names: &[String]) -> String {
         Some(more) if more > 0 => format!("{} and {more} more outputs", names[..MOST].join(", ")),
         _ => names.join(", "),
     }
-}
-
-/// A file that was found. Its number is its place in [`Finding`]'s list.
-#[derive(Debug)]
-pub(super) struct FoundFile {
-    /// Relative to the exec root, through no symlink unless `through_symlink`.
-    pub(super) path: PathBuf,
-    pub(super) size_bytes: u64,
-    /// A symlink may be on the way, so that where the file really lies is not known.
-    pub(super) through_symlink: bool,
-}
-
-/// What was found at an output path or below it; `D` says which directory.
-#[derive(Debug)]
-pub(super) enum Node<D> {
-    File { file: usize, executable: bool, properties: NodeProperties },
-    Directory(D),
-    Symlink { target: String, leads_to: Destination, properties: NodeProperties },
-}
-
-/// What was found at an output path. Of a directory, itself and all that are below it, each after the one it is in: a
-/// tree of them would have to be walked, and dropped, by functions that call themselves.
-pub(super) type FoundOutput = Node<Vec<FoundDirectory>>;
-
-/// A directory that was found. Those in it are given by their places in the list.
-#[derive(Debug, Default)]
-pub(super) struct FoundDirectory {
-    /// Sorted by name.
-    pub(super) entries: Vec<(String, Node<usize>)>,
-    pub(super) properties: NodeProperties,
-}
-
-pub(super) type NodeProperties = Option<crate::reapi::NodeProperties>;
-
-/// What a symlink leads to, as far as the older output fields tell the difference.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Destination {
-    Directory,
-    /// A file, or nothing, or something outside.
-    Other,
-}
-
-pub(super) fn refused(
-    output: &crate::execute::command::Output,
-    problem: impl std::fmt::Display,
-) -> ExecuteError {
-    ExecuteError::Refused(format!("the output `{}` {problem} ({})", output.name, output.field))
-}
-
-pub(super) fn io_error(doing: impl Into<String>) -> impl FnOnce(rustix::io::Errno) -> ExecuteError {
-    |errno| ExecuteError::Io { doing: doing.into(), source: io::Error::from(errno) }
 }

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use bytes::Bytes;
 use prost::encoding::encode_varint;
 
-use super::collect::{Destination, FoundDirectory, FoundOutput, Node};
+use super::found::{FoundDirectory, FoundOutput, LinkTarget, OutputNode};
 use crate::cas::{BlobStore, DiskStore};
 use crate::digest::{Digest, DigestFunction};
 use crate::execute::command::{Command, Output};
@@ -28,19 +28,19 @@ pub(super) fn describe(
     for (output, node) in found {
         let path = output.name.clone();
         match node {
-            Node::File { file, executable, properties } => result.output_files.push(OutputFile {
+            OutputNode::File { file, executable, properties } => result.output_files.push(OutputFile {
                 path,
                 digest: Some(digests[*file].to_message()),
                 is_executable: *executable,
                 contents: Vec::new(),
                 node_properties: properties.clone(),
             }),
-            Node::Symlink { target, leads_to, properties } => {
+            OutputNode::Symlink { target, leads_to, properties } => {
                 let link =
                     OutputSymlink { path, target: target.clone(), node_properties: properties.clone() };
                 put_symlink(command.legacy_outputs, *leads_to, link, result);
             }
-            Node::Directory(directories) => {
+            OutputNode::Directory(directories) => {
                 let tree = Tree::new(directories, digests, function);
                 let format = command.directory_format;
                 result.output_directories.push(tree.output(path, format, function, &mut blobs));
@@ -56,11 +56,11 @@ pub(super) fn describe(
 /// The field is "only populated if the command `output_paths` field was used", and the older ones are for clients
 /// that know no other.
 #[allow(deprecated)]
-fn put_symlink(legacy: bool, leads_to: Destination, link: OutputSymlink, result: &mut ActionResult) {
+fn put_symlink(legacy: bool, leads_to: LinkTarget, link: OutputSymlink, result: &mut ActionResult) {
     match leads_to {
         _ if !legacy => result.output_symlinks.push(link),
-        Destination::Directory => result.output_directory_symlinks.push(link),
-        Destination::Other => result.output_file_symlinks.push(link),
+        LinkTarget::Directory => result.output_directory_symlinks.push(link),
+        LinkTarget::Other => result.output_file_symlinks.push(link),
     }
 }
 
@@ -138,18 +138,18 @@ fn message_of(found: &FoundDirectory, digests: &[Digest], of_directories: &[Dige
     for (name, node) in &found.entries {
         let name = name.clone();
         match node {
-            Node::File { file, executable, properties } => message.files.push(FileNode {
+            OutputNode::File { file, executable, properties } => message.files.push(FileNode {
                 name,
                 digest: Some(digests[*file].to_message()),
                 is_executable: *executable,
                 node_properties: properties.clone(),
             }),
-            Node::Symlink { target, properties, .. } => message.symlinks.push(SymlinkNode {
+            OutputNode::Symlink { target, properties, .. } => message.symlinks.push(SymlinkNode {
                 name,
                 target: target.clone(),
                 node_properties: properties.clone(),
             }),
-            Node::Directory(directory) => {
+            OutputNode::Directory(directory) => {
                 let digest = Some(of_directories[*directory].to_message());
                 message.directories.push(DirectoryNode { name, digest });
             }

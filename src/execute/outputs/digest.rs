@@ -12,7 +12,9 @@ use parking_lot::Mutex;
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, fstat, openat2};
 use rustix::io::Errno;
 
-use super::collect::{FoundFile, Left, io_error};
+use super::failure::io_error;
+use super::found::FoundFile;
+use super::left::LeftExecRoot;
 use crate::cancellation::Cancellation;
 use crate::cas::{BlobStore, DiskStore, StoreError};
 use crate::digest::{Digest, DigestFunction};
@@ -32,7 +34,7 @@ const INSIDE: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_MAGICL
 /// Puts all files into the store; returns their digests in order.
 pub(super) fn store_files(
     files: &[FoundFile],
-    left: &Left<'_>,
+    left: &LeftExecRoot<'_>,
     store: &DiskStore,
     function: DigestFunction,
     cancellation: &Cancellation,
@@ -84,7 +86,7 @@ pub(super) fn store_files(
 }
 
 struct Storing<'a> {
-    left: &'a Left<'a>,
+    left: &'a LeftExecRoot<'a>,
     own: OwnedFd,
     store: &'a DiskStore,
     function: DigestFunction,

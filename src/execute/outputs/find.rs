@@ -10,9 +10,9 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
-use super::collect::{
-    Destination, FoundDirectory, FoundFile, FoundOutput, Left, Node, NodeProperties, io_error, refused,
-};
+use super::failure::{io_error, refused};
+use super::found::{FoundDirectory, FoundFile, FoundOutput, LinkTarget, NodeProperties, OutputNode};
+use super::left::LeftExecRoot;
 use crate::execute::command::{Output, OutputKind, OutputProperties};
 use crate::execute::error::ExecuteError;
 use crate::execute::path::LONGEST;
@@ -28,8 +28,8 @@ const LIST: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOL
 const DEEPEST: usize = 512;
 
 pub(super) struct Finding<'a> {
-    left: &'a Left<'a>,
-    wanted: OutputProperties,
+    left: &'a LeftExecRoot<'a>,
+    properties: OutputProperties,
     pub files: Vec<FoundFile>,
     /// Their numbers by path: an output may lie in another, and a file can be moved into the store but once.
     numbers: HashMap<PathBuf, usize>,
@@ -65,8 +65,8 @@ impl Place<'_> {
 }
 
 impl<'a> Finding<'a> {
-    pub fn new(left: &'a Left<'a>, wanted: OutputProperties) -> Self {
-        Self { left, wanted, files: Vec::new(), numbers: HashMap::new() }
+    pub fn new(left: &'a LeftExecRoot<'a>, properties: OutputProperties) -> Self {
+        Self { left, properties, files: Vec::new(), numbers: HashMap::new() }
     }
 
     /// What is at an output path; none if nothing is.
@@ -104,19 +104,19 @@ impl<'a> Finding<'a> {
                 let directory = followed
                     .and_then(fstat)
                     .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Directory);
-                let leads_to = if directory { Destination::Directory } else { Destination::Other };
+                let leads_to = if directory { LinkTarget::Directory } else { LinkTarget::Other };
                 if output.kind == OutputKind::File && directory {
                     return Err(refused(output, "is to be a file and is a symlink to a directory"));
                 }
                 self.symlink(&place, target.into_bytes(), leads_to, &stat)?
             }
-            FileType::Directory => Node::Directory(self.directories(place, &stat)?),
+            FileType::Directory => OutputNode::Directory(self.directories(place, &stat)?),
             other => return Err(refused(output, format!("is {}, which cannot be kept", name_of(other)))),
         };
         Ok(Some(node))
     }
 
-    fn file<D>(&mut self, place: &Place<'_>, stat: &Stat) -> Node<D> {
+    fn file<D>(&mut self, place: &Place<'_>, stat: &Stat) -> OutputNode<D> {
         let file = *self.numbers.entry(place.path.clone()).or_insert_with(|| {
             self.files.push(FoundFile {
                 path: place.path.clone(),
@@ -125,16 +125,16 @@ impl<'a> Finding<'a> {
             });
             self.files.len() - 1
         });
-        Node::File { file, executable: stat.st_mode & 0o111 != 0, properties: self.properties(stat) }
+        OutputNode::File { file, executable: stat.st_mode & 0o111 != 0, properties: self.properties(stat) }
     }
 
     fn symlink<D>(
         &self,
         place: &Place<'_>,
         target: Vec<u8>,
-        leads_to: Destination,
+        leads_to: LinkTarget,
         stat: &Stat,
-    ) -> Result<Node<D>, ExecuteError> {
+    ) -> Result<OutputNode<D>, ExecuteError> {
         let target = String::from_utf8(target).map_err(|error| {
             let target = String::from_utf8_lossy(error.as_bytes()).into_owned();
             refused(
@@ -142,7 +142,7 @@ impl<'a> Finding<'a> {
                 format!("has a symlink {:?} whose target {target:?} is not UTF-8", place.path),
             )
         })?;
-        Ok(Node::Symlink { target, leads_to, properties: self.properties(stat) })
+        Ok(OutputNode::Symlink { target, leads_to, properties: self.properties(stat) })
     }
 
     /// The directory at `place` and all below it. Only one is open at a time, however deep they are.
@@ -165,7 +165,7 @@ impl<'a> Finding<'a> {
                     FileType::Directory => {
                         found.push(new(self.properties(&stat)));
                         to_list.push((found.len() - 1, below));
-                        Node::Directory(found.len() - 1)
+                        OutputNode::Directory(found.len() - 1)
                     }
                     file_type => self.entry(&below, &listed, &name, file_type, &stat)?,
                 };
@@ -184,13 +184,13 @@ impl<'a> Finding<'a> {
         name: &str,
         file_type: FileType,
         stat: &Stat,
-    ) -> Result<Node<usize>, ExecuteError> {
+    ) -> Result<OutputNode<usize>, ExecuteError> {
         match file_type {
             FileType::RegularFile => Ok(self.file(place, stat)),
             FileType::Symlink => {
                 let target =
                     readlinkat(listed, name, Vec::new()).map_err(|error| cannot_list(place, error))?;
-                self.symlink(place, target.into_bytes(), Destination::Other, stat)
+                self.symlink(place, target.into_bytes(), LinkTarget::Other, stat)
             }
             other => {
                 let problem = format!("has {} at {:?}, which cannot be kept", name_of(other), place.path);
@@ -200,7 +200,7 @@ impl<'a> Finding<'a> {
     }
 
     fn properties(&self, stat: &Stat) -> NodeProperties {
-        let OutputProperties { mtime, unix_mode } = self.wanted;
+        let OutputProperties { mtime, unix_mode } = self.properties;
         (mtime || unix_mode).then(|| reapi::NodeProperties {
             properties: Vec::new(),
             mtime: mtime.then(|| protobuf::Timestamp {

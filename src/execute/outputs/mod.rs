@@ -8,8 +8,12 @@
 mod collect;
 mod describe;
 mod digest;
+mod failure;
 mod find;
+mod found;
+mod left;
 
-pub(super) use collect::{Left, collect};
+pub(super) use collect::collect;
+pub(super) use left::LeftExecRoot;
 
 pub use collect::ABSOLUTE_SYMLINKS;

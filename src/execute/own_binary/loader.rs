@@ -5,8 +5,8 @@ use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::inside::{INSIDE, LIBRARIES_INSIDE};
 use super::loaded_files::LoadedFiles;
-use super::wheel_action::{INSIDE, LIBRARIES_INSIDE};
 use crate::sandbox::{Bind, LIBRARY_PATH_OPTION};
 
 /// The loader of a crosswheel, and the libraries that it loads.

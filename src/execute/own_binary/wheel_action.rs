@@ -56,6 +56,7 @@
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
+pub use super::inside::{CACHE_INSIDE, INSIDE, LIBRARIES_INSIDE, NATIVE_INSIDE, PRIVATE_CACHE_INSIDE};
 use super::loader::OwnLoader;
 use crate::contract::{
     Argument, CONTRACT_VARIABLE, ContractRefused, Flag, FlagClass, GivenWheels, PATH_VARIABLE, PROGRAM,
@@ -64,27 +65,11 @@ use crate::contract::{
 use crate::digest::DigestFunction;
 use crate::execute::command::Command;
 use crate::execute::cross_compiler::CrossCompiler;
+pub use crate::execute::cross_compiler::NATIVE_USR;
 use crate::execute::error::ExecuteError;
 use crate::execute::input::{Entry, InputDirectory};
 use crate::execute::path::ExecPath;
 use crate::execute::work::EXEC_ROOT;
-
-/// Where the action sees the binary.
-pub const INSIDE: &str = "/.crosswheel/bin/crosswheel";
-
-/// Where the action sees the binary's loader and libraries, if the root file system is not the host's.
-pub const LIBRARIES_INSIDE: &str = "/.crosswheel/lib";
-
-/// Where the action sees the shared cache.
-pub const CACHE_INSIDE: &str = "/.crosswheel/cache";
-
-/// Where the action sees programs of the host, if its root file system is another: read-only.
-pub const NATIVE_INSIDE: &str = "/.crosswheel/native";
-
-pub use crate::execute::cross_compiler::NATIVE_USR;
-
-/// Where an action that may not use the shared cache has its own.
-pub const PRIVATE_CACHE_INSIDE: &str = "/tmp/crosswheel-cache";
 
 /// An action that runs this binary.
 #[derive(Debug, PartialEq, Eq)]

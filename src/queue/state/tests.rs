@@ -1,5 +1,6 @@
 //! Whatever happens in a queue, every operation ends and nothing is left.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -101,14 +102,14 @@ impl Play {
             Event::Leave(index) => {
                 let number = operation(index);
                 if self.listening.remove(&number) {
-                    self.state.leave(number, self.now);
+                    self.state.operations.leave(number, self.now);
                 }
             }
             Event::Look(index) => {
-                self.state.look(operation(index), self.now);
+                self.state.operations.look(operation(index), self.now);
             }
             Event::Delete(index) => {
-                self.state.delete(operation(index));
+                self.state.operations.delete(operation(index));
             }
             Event::Take(slot) => self.take(slot % 3),
             Event::Finish(index) => {
@@ -184,16 +185,8 @@ impl Play {
         for (key, task) in &state.in_flight {
             assert_eq!(state.tasks[task].key.as_ref(), Some(key));
         }
-        for (number, operation) in &state.operations {
-            if let Phase::Waiting(task) = &operation.phase {
-                assert!(state.tasks[task].operations.contains(number));
-            }
-            let is_completed = matches!(operation.phase, Phase::Completed);
-            assert_eq!(operation.snapshot.borrow().outcome.is_some(), is_completed);
-            let is_left = !self.listening.contains(number) && !is_completed;
-            assert_eq!(operation.ends_at.is_some(), is_left, "those left alone end, and only those");
-        }
-        assert_eq!(state.names.len(), state.operations.len());
+        let is_waiting = |number, task| state.tasks[&task].operations.contains(&number);
+        state.operations.check(|number| self.listening.contains(&number), is_waiting);
     }
 }
 
@@ -223,8 +216,8 @@ proptest! {
         play.now.monotonic += 60 * SECOND;
         play.state.expire(play.now);
         let state = &play.state;
-        prop_assert!(state.operations.is_empty() && state.names.is_empty() && state.tasks.is_empty());
-        prop_assert!(state.in_flight.is_empty() && state.unattended.is_empty() && state.outputs.is_empty());
+        prop_assert_eq!(state.operations.count(), (0, 0));
+        prop_assert!(state.tasks.is_empty() && state.in_flight.is_empty() && state.outputs.is_empty());
         prop_assert_eq!(state.next_deadline(), None);
     }
 }

@@ -1,7 +1,6 @@
-//! The last steps of a process before it becomes the command. Knows nothing of mounts and supervision.
+//! The last steps of a process before it becomes the command. Knows nothing of mounts.
 
 use std::ffi::{CString, OsStr, OsString};
-use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::PermissionsExt;
@@ -15,11 +14,13 @@ use rustix::process::{
 use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
 use rustix::thread::set_no_new_privs;
 
-use super::step::{Failure, Step};
+use super::step::Step;
 use super::supervise::Realm;
 use super::system::{self, Strings};
 use crate::sandbox::error::ProgramFault;
-use crate::sandbox::message::{Command, Report, Text};
+use crate::sandbox::message::{Command, Report};
+use crate::sandbox::set_up::{SetUpCause, SetUpFailure, SetUpStep, StandardStream};
+use crate::sandbox::text::Text;
 
 /// What a new process needs to become the command. All memory that takes is held here, as the process shares it
 /// with its supervisor and cannot free any.
@@ -68,29 +69,31 @@ impl Start {
         }
     }
 
-    fn prepare(&self, [stdin, stdout, stderr]: &[OwnedFd; 3], supervisor: Pid) -> Result<(), Failure> {
-        setsid().step(|| "start a session".to_owned())?;
+    fn prepare(&self, [stdin, stdout, stderr]: &[OwnedFd; 3], supervisor: Pid) -> Result<(), SetUpFailure> {
+        setsid().step(SetUpStep::StartSession)?;
         if self.realm == Realm::Descendants {
-            set_parent_process_death_signal(Some(Signal::KILL))
-                .step(|| "tie the command to its supervisor".to_owned())?;
+            set_parent_process_death_signal(Some(Signal::KILL)).step(SetUpStep::TieCommand)?;
         }
         // A supervisor that ended before it could be tied to has left us to somebody else. Process 1 cannot:
         // we would be dead. What getpid() says in it is what getppid() says here.
         if getppid() != Some(supervisor) {
-            return Err(Failure::new("stay with the supervisor", "it is gone"));
+            let (step, cause) = (SetUpStep::StayWithSupervisor, SetUpCause::SupervisorGone);
+            return Err(SetUpFailure { step, cause });
         }
-        dup2_stdin(stdin).step(|| "set standard input".to_owned())?;
-        dup2_stdout(stdout).step(|| "set standard output".to_owned())?;
-        dup2_stderr(stderr).step(|| "set standard error".to_owned())?;
+        dup2_stdin(stdin).step(SetUpStep::SetStream { stream: StandardStream::Input })?;
+        dup2_stdout(stdout).step(SetUpStep::SetStream { stream: StandardStream::Output })?;
+        dup2_stderr(stderr).step(SetUpStep::SetStream { stream: StandardStream::Error })?;
         let none = Rlimit { current: Some(0), ..getrlimit(Resource::Core) };
-        setrlimit(Resource::Core, none).step(|| "forbid core files".to_owned())?;
-        set_no_new_privs(true).step(|| "forbid new privileges".to_owned())?;
+        setrlimit(Resource::Core, none).step(SetUpStep::ForbidCoreFiles)?;
+        set_no_new_privs(true).step(SetUpStep::ForbidNewPrivileges)?;
         if self.realm == Realm::PidNamespace {
-            system::drop_capabilities().step(|| "drop capabilities".to_owned())?;
+            system::drop_capabilities().step(SetUpStep::DropCapabilities)?;
         }
         let directory = self.working_directory.as_c_str();
-        chdir(directory).step(|| format!("change to the working directory {directory:?}"))?;
-        system::reset_signals().step(|| "reset signals".to_owned())
+        chdir(directory).step_with(|| SetUpStep::ChangeDirectory {
+            inside: OsStr::from_bytes(directory.to_bytes()).into(),
+        })?;
+        system::reset_signals().step(SetUpStep::ResetSignals)
     }
 
     /// As execvp(3) does, but for what it does when the kernel does not know the format: it runs the file as a shell
@@ -118,14 +121,14 @@ fn candidates(program: &OsStr, path: Option<&OsStr>) -> Vec<PathBuf> {
         .unwrap_or_default()
 }
 
-fn explain(error: io::Error, file: &Path) -> ProgramFault {
-    match Errno::from_io_error(&error) {
+fn explain(error: Errno, file: &Path) -> ProgramFault {
+    match error {
         // The kernel says the same of a file and of the interpreter it names.
-        Some(Errno::NOENT) if file.exists() => ProgramFault::InterpreterMissing,
-        Some(Errno::NOENT | Errno::NOTDIR) => ProgramFault::NotFound,
-        Some(Errno::ACCESS) => explain_denial(file),
-        Some(Errno::NOEXEC) => ProgramFault::WrongFormat,
-        _ => ProgramFault::Other(error.to_string()),
+        Errno::NOENT if file.exists() => ProgramFault::InterpreterMissing,
+        Errno::NOENT | Errno::NOTDIR => ProgramFault::NotFound,
+        Errno::ACCESS => explain_denial(file),
+        Errno::NOEXEC => ProgramFault::WrongFormat,
+        other => ProgramFault::Errno(other.raw_os_error()),
     }
 }
 
@@ -133,14 +136,14 @@ fn explain(error: io::Error, file: &Path) -> ProgramFault {
 fn explain_denial(file: &Path) -> ProgramFault {
     match fs_err::metadata(file) {
         Ok(metadata) if metadata.is_file() && metadata.permissions().mode() & 0o111 != 0 => {
-            ProgramFault::Other("permission denied, for it or for the interpreter it names".to_owned())
+            ProgramFault::PermissionDenied
         }
         _ => ProgramFault::NotExecutable,
     }
 }
 
 fn c_string(string: OsString) -> Result<CString, ProgramFault> {
-    CString::new(string.into_vec()).map_err(|error| ProgramFault::Other(error.to_string()))
+    CString::new(string.into_vec()).map_err(|_| ProgramFault::NulByte)
 }
 
 #[cfg(test)]

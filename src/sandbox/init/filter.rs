@@ -6,13 +6,21 @@ use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
 };
 
-use super::step::{Failure, Step};
+use super::step::Step;
+use crate::sandbox::set_up::{SetUpCause, SetUpFailure, SetUpStep};
 
 /// Makes `socket` fail with EACCES for this process and all it will execute, but for unix and netlink
 /// sockets: the first stay on this host, and the second talk to the kernel.
-pub(super) fn install() -> Result<(), Failure> {
-    let program = compile().step(|| "compile a seccomp filter against sockets".to_owned())?;
-    seccompiler::apply_filter(&program).step(|| "install a seccomp filter against sockets".to_owned())
+pub(super) fn install() -> Result<(), SetUpFailure> {
+    let program = compile().map_err(cause_of).step(SetUpStep::CompileFilter)?;
+    seccompiler::apply_filter(&program).map_err(cause_of).step(SetUpStep::InstallFilter)
+}
+
+fn cause_of(error: seccompiler::Error) -> SetUpCause {
+    match error {
+        seccompiler::Error::Prctl(error) | seccompiler::Error::Seccomp(error) => error.into(),
+        other => SetUpCause::Other(other.to_string()),
+    }
 }
 
 fn compile() -> Result<BpfProgram, seccompiler::Error> {

@@ -1,4 +1,4 @@
-//! The sandbox init, also called a nursery: the process in which commands are started, one after another. Has
+//! The sandbox init, also called a zygote: the process in which commands are started, one after another. Has
 //! one thread, speaks over its standard error, and lives as long as there is something to kill. Knows nothing of
 //! who asked.
 //!
@@ -13,6 +13,7 @@ mod filter;
 mod namespaces;
 mod root;
 mod serve;
+mod shared_namespaces;
 mod step;
 mod supervise;
 mod supervisor;

@@ -1,38 +1,28 @@
-//! A step of the set-up that failed, in words.
+//! Names the step of the set-up that a result belongs to.
 
-use std::fmt::Display;
-
-use crate::sandbox::error::SetUpFault;
 use crate::sandbox::message::Report;
+use crate::sandbox::set_up::{SetUpCause, SetUpFailure, SetUpStep};
 
-/// What was attempted and what came of it.
-#[derive(Debug)]
-pub(super) struct Failure {
-    /// In the imperative: "mount a tmpfs on /tmp".
-    pub step: String,
-    pub error: String,
-    pub fault: SetUpFault,
-}
-
-impl Failure {
-    pub(super) fn new(step: impl Into<String>, error: impl Display) -> Self {
-        Self { step: step.into(), error: error.to_string(), fault: SetUpFault::Other }
+impl From<SetUpFailure> for Report {
+    fn from(failure: SetUpFailure) -> Self {
+        Self::SetUpFailed(failure)
     }
 }
 
-impl From<Failure> for Report {
-    fn from(failure: Failure) -> Self {
-        Self::SetUpFailed { step: failure.step, error: failure.error, fault: failure.fault }
-    }
-}
-
-/// Names the step a result belongs to.
+/// For results whose error says why, but not at what.
 pub(super) trait Step<T> {
-    fn step(self, step: impl FnOnce() -> String) -> Result<T, Failure>;
+    fn step(self, step: SetUpStep) -> Result<T, SetUpFailure>;
+
+    /// As [`Step::step`], for steps that take memory to name.
+    fn step_with(self, step: impl FnOnce() -> SetUpStep) -> Result<T, SetUpFailure>;
 }
 
-impl<T, E: Display> Step<T> for Result<T, E> {
-    fn step(self, step: impl FnOnce() -> String) -> Result<T, Failure> {
-        self.map_err(|error| Failure::new(step(), error))
+impl<T, E: Into<SetUpCause>> Step<T> for Result<T, E> {
+    fn step(self, step: SetUpStep) -> Result<T, SetUpFailure> {
+        self.step_with(|| step)
+    }
+
+    fn step_with(self, step: impl FnOnce() -> SetUpStep) -> Result<T, SetUpFailure> {
+        self.map_err(|error| SetUpFailure { step: step(), cause: error.into() })
     }
 }

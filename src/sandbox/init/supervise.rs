@@ -16,8 +16,8 @@ use rustix::process::{
 
 use super::census::{self, Process};
 use super::system::{self, ChildEnds, ChildrenUsage};
+use crate::sandbox::exit::Outcome;
 use crate::sandbox::message::Report;
-use crate::sandbox::tree::Outcome;
 
 /// How the processes of the tree are found when they have to die.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

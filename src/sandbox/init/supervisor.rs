@@ -11,71 +11,84 @@ use rustix::stdio::dup2_stderr;
 use rustix::thread::UnshareFlags;
 
 use super::command::Start;
-use super::namespaces::Ground;
 use super::root::Unfinished;
-use super::serve::Life;
-use super::step::{Failure, Step};
+use super::shared_namespaces::SharedNamespaces;
+use super::step::Step;
 use super::supervise::{self, Realm};
 use super::system::{self, SingleThreaded, Stack};
 use crate::sandbox::message::{self, Command, Report};
+use crate::sandbox::set_up::{Loss, SetUpFailure, SetUpStep};
+
+/// What the end of a supervisor means for its zygote.
+pub(super) enum SupervisorEnd {
+    /// There will be no more commands.
+    Over,
+    /// A command has ended, and the next one may come.
+    GoesOn,
+}
+
+impl SupervisorEnd {
+    /// As exit codes.
+    pub(super) const OVER: u8 = 0;
+    pub(super) const GOES_ON: u8 = 64;
+}
 
 pub(super) struct Supervisor<'a> {
     pub alone: &'a SingleThreaded,
     /// For the command, until it is one.
     pub stack: &'a mut Stack,
-    /// Where the command comes from. This process and its nursery share the variable but not the descriptor.
-    pub nursery: &'a mut OwnedFd,
-    /// What the nursery has built, if there are namespaces.
-    pub ground: Option<&'a Ground>,
+    /// Where the command comes from. This process and its zygote share the variable but not the descriptor.
+    pub zygote: &'a mut OwnedFd,
+    /// What the zygote has built, if there are namespaces.
+    pub shared: Option<&'a SharedNamespaces>,
     /// Whether we have to say what the host allows.
     pub first: bool,
 }
 
 impl Supervisor<'_> {
-    pub(super) fn run(self) -> io::Result<Life> {
+    pub(super) fn run(self) -> io::Result<SupervisorEnd> {
         let root = match self.make_ready() {
             Ok(root) => root,
             Err(failure) => {
-                message::send_report(&*self.nursery, &failure.into(), &[])?;
-                return Ok(Life::Over);
+                message::send_report(&*self.zygote, &failure.into(), &[])?;
+                return Ok(SupervisorEnd::Over);
             }
         };
         if self.first {
             self.say_ready(root.as_ref())?;
         }
-        let Some((command, descriptors)) = message::receive::<Command>(&*self.nursery)? else {
-            return Ok(Life::Over);
+        let Some((command, descriptors)) = message::receive::<Command>(&*self.zygote)? else {
+            return Ok(SupervisorEnd::Over);
         };
         let [control, stdin, stdout, stderr] = <[OwnedFd; 4]>::try_from(descriptors)
             .map_err(|got| io::Error::other(format!("{} descriptors instead of four", got.len())))?;
         // From now on a cry of ours is about this command.
         dup2_stderr(&control)?;
-        // Nobody else may hold the nursery's socket, whose end means its end.
-        rustix::io::dup3(&control, self.nursery, DupFlags::CLOEXEC)?;
+        // Nobody else may hold the zygote's socket, whose end means its end.
+        rustix::io::dup3(&control, self.zygote, DupFlags::CLOEXEC)?;
         let mut session = Session { alone: self.alone, stack: self.stack, control: control.into() };
         session.run(command, [stdin, stdout, stderr], root)?;
-        Ok(Life::GoesOn)
+        Ok(SupervisorEnd::GoesOn)
     }
 
-    fn make_ready(&self) -> Result<Option<Unfinished>, Failure> {
+    fn make_ready(&self) -> Result<Option<Unfinished>, SetUpFailure> {
         // If the one who waits for us is killed, nobody else would notice.
-        set_parent_process_death_signal(Some(Signal::KILL))
-            .step(|| "tie the supervisor to its parent".to_owned())?;
-        match self.ground {
-            Some(ground) => ground.furnish().map(Some),
+        set_parent_process_death_signal(Some(Signal::KILL)).step(SetUpStep::TieSupervisor)?;
+        match self.shared {
+            Some(shared) => shared.furnish().map(Some),
             None => {
                 // No orphan among our descendants can leave the tree.
-                set_child_subreaper(Some(getpid())).step(|| "adopt orphaned processes".to_owned())?;
+                set_child_subreaper(Some(getpid())).step(SetUpStep::AdoptOrphans)?;
                 Ok(None)
             }
         }
     }
 
     fn say_ready(&self, root: Option<&Unfinished>) -> io::Result<()> {
-        let mut lost: Vec<String> = self.ground.map(|ground| ground.lost().to_vec()).unwrap_or_default();
+        let mut lost: Vec<Loss> = self.shared.map(|shared| shared.lost().to_vec()).unwrap_or_default();
         lost.extend(root.iter().flat_map(|root| root.lost.iter().cloned()));
-        let overlays = self.ground.is_some_and(Ground::overlays);
-        message::send_report(&*self.nursery, &Report::Prepared { lost, overlays }, &[])
+        let overlays = self.shared.is_some_and(SharedNamespaces::overlays);
+        message::send_report(&*self.zygote, &Report::Prepared { lost, overlays }, &[])
     }
 }
 
@@ -121,7 +134,7 @@ impl Session<'_> {
         match (main, refusal) {
             (Ok(main), None) => Ok(main),
             (Ok(_), Some(refusal)) => Err(refusal),
-            (Err(error), _) => Err(Failure::new("fork", error).into()),
+            (Err(error), _) => Err(SetUpFailure { step: SetUpStep::Fork, cause: error.into() }.into()),
         }
     }
 

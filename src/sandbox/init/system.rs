@@ -124,14 +124,15 @@ impl Strings {
 }
 
 /// Executes a program; returns only the reason why that failed. Allocates nothing.
-pub(super) fn execute(file: &CStr, argv: &Strings, env: &Strings) -> io::Error {
+pub(super) fn execute(file: &CStr, argv: &Strings, env: &Strings) -> Errno {
     // SAFETY: all three are what execve(2) asks for: a string, and two arrays of pointers to strings that end in
     // a null pointer; they outlive the call.
     unsafe { libc::execve(file.as_ptr(), argv.pointers.as_ptr(), env.pointers.as_ptr()) };
-    io::Error::last_os_error()
+    // execve(2) returns for an error only, and libc's errors all have a number.
+    Errno::from_io_error(&io::Error::last_os_error()).unwrap_or(Errno::IO)
 }
 
-/// Keyrings that belong to a nursery and the commands in it alone.
+/// Keyrings that belong to a zygote and the commands in it alone.
 pub(super) struct Keyrings {
     session: bool,
     user: bool,

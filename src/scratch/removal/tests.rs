@@ -9,6 +9,7 @@ use rustix::process::{Gid, Uid};
 use rustix::thread::{set_thread_res_gid, set_thread_res_uid};
 
 use super::*;
+use crate::waiting::scope;
 
 fn open(path: &Path) -> OwnedFd {
     fs_err::File::open(path).unwrap().into_parts().0.into()
@@ -101,7 +102,7 @@ fn as_ordinary_user(test: impl FnOnce() + Send) {
         }
         test();
     };
-    thread::scope(|scope| scope.spawn(work).join()).unwrap();
+    scope("work as an ordinary user", |scope| scope.spawn(work).join()).unwrap();
 }
 
 /// Ordinary users cannot look into what was closed; root can.
@@ -176,7 +177,7 @@ fn a_race_against_somebody_who_makes_files_ends() {
     let directory = tempfile::tempdir().unwrap();
     let tree = directory.path().join("tree");
     let stop = AtomicBool::new(false);
-    thread::scope(|scope| {
+    scope("a race against makers of files", |scope| {
         for maker in 0..3 {
             let (tree, stop) = (&tree, &stop);
             scope.spawn(move || {

@@ -74,17 +74,14 @@ fn partial_metadata(snapshot: &Snapshot, audience: Audience) -> Option<ExecutedA
 
 fn timestamps(progress: &Progress) -> ExecutedActionMetadata {
     let worker = progress.worker.as_ref();
-    ExecutedActionMetadata {
+    let mut metadata = ExecutedActionMetadata {
         worker: worker.map(|(name, _)| name.as_ref().to_owned()).unwrap_or_default(),
         queued_timestamp: progress.queued_at.map(timestamp),
         worker_start_timestamp: worker.map(|(_, since)| timestamp(*since)),
-        input_fetch_start_timestamp: progress.fetching_inputs_at.map(timestamp),
-        input_fetch_completed_timestamp: progress.running_at.map(timestamp),
-        execution_start_timestamp: progress.running_at.map(timestamp),
-        execution_completed_timestamp: progress.uploading_outputs_at.map(timestamp),
-        output_upload_start_timestamp: progress.uploading_outputs_at.map(timestamp),
         ..ExecutedActionMetadata::default()
-    }
+    };
+    progress.stages.write_to(&mut metadata);
+    metadata
 }
 
 fn response(outcome: &Outcome, result: Option<ActionResult>) -> ExecuteResponse {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crosswheel::cancellation::Cancellation;
 use crosswheel::digest::Digest;
-use crosswheel::execute::{ExecuteError, Observer, OutputStream, Stage};
+use crosswheel::execute::{ExecuteError, Moment, Observer, OutputStream, Stage};
 use crosswheel::reapi::{Command, Directory, DirectoryNode, FileNode, SymlinkNode};
 use fs_err::File;
 use parking_lot::Mutex;
@@ -226,7 +226,7 @@ struct Opener {
 }
 
 impl Observer for Opener {
-    fn stage(&self, _: Stage) {}
+    fn stage(&self, _: Stage, _: Moment) {}
 
     fn output(&self, _: OutputStream, bytes: &[u8]) {
         let directory = Path::new(std::str::from_utf8(bytes).unwrap().trim());

@@ -11,8 +11,8 @@ use crosswheel::cas::{BlobStore, DiskStore, StoreSettings};
 use crosswheel::contract::SandboxMode;
 use crosswheel::digest::{Digest, DigestFunction};
 use crosswheel::execute::{
-    Execute, ExecuteCounters, ExecuteError, Executed, InputLimits, LocalExecutor, LocalSettings, Observer,
-    OutputStream, OwnBinarySettings, OwnLoader, SharedFiles, Stage, TreeLimits, Work, executor,
+    Execute, ExecuteCounters, ExecuteError, Executed, InputLimits, LocalExecutor, LocalSettings, Moment,
+    Observer, OutputStream, OwnBinarySettings, OwnLoader, SharedFiles, Stage, TreeLimits, Work, executor,
 };
 use crosswheel::reapi::command::EnvironmentVariable;
 use crosswheel::reapi::{
@@ -338,7 +338,7 @@ pub fn sh(script: &str, outputs: &[&str]) -> Command {
 struct Silent;
 
 impl Observer for Silent {
-    fn stage(&self, _: Stage) {}
+    fn stage(&self, _: Stage, _: Moment) {}
     fn output(&self, _: OutputStream, _: &[u8]) {}
 }
 
@@ -351,7 +351,7 @@ pub struct Watcher {
 }
 
 impl Observer for Watcher {
-    fn stage(&self, stage: Stage) {
+    fn stage(&self, stage: Stage, _: Moment) {
         self.stages.lock().push(stage);
     }
 

@@ -117,7 +117,7 @@ fn a_warm_tree_is_used_again_and_a_changed_one_costs_its_difference() {
     check(&scene, &root);
     assert_eq!(uses(&scene), [1, 0, 1]);
     // The root, 20 directories and 400 files, of which the second action found all.
-    assert_eq!(scene.files.input_entries(), InputEntries { wanted: 842, made: 421 });
+    assert_eq!(scene.files.input_entries(), InputEntries { total: 842, made: 421 });
     let before = count_inodes(&scene.store.trees_directory());
     for change in 0..3 {
         check(&scene, &root.clone().file("7/7", &format!("changed {change}")));

@@ -109,8 +109,8 @@ fn an_emulator_that_is_missing_is_named_with_the_step_that_failed() {
     let root = foreign_program::foreign_root();
     let missing = Emulator { program: "/nonexistent/qemu".into(), ..emulator() };
     match in_root(command(["sh"]), root.path(), missing).start(&full()).err().unwrap() {
-        SandboxError::SetUp { step, error, .. } => {
-            assert!(step.contains("register qemu as the emulator"), "{step}: {error}");
+        SandboxError::SetUp(failure) => {
+            assert!(failure.to_string().contains("register qemu as the emulator"), "{failure}");
         }
         other => panic!("{other}"),
     }

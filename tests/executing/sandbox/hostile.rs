@@ -56,7 +56,7 @@ fn settings_of_the_kernel_cannot_be_changed() {
             (: >> $file) 2>/dev/null && echo $file
         done
         echo end";
-    // The second command of a nursery, as most are.
+    // The second command of a zygote, as most are.
     let spawner = Spawner::start(&full()).unwrap();
     for _ in 0..3 {
         assert_eq!(sh(script).output(&spawner), "end\n");

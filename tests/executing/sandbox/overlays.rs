@@ -196,7 +196,10 @@ fn a_layer_that_is_missing_is_named() {
     let mut overlay = layers.overlay("/crosswheel");
     overlay.lower.push("/no/such/layer".into());
     let error = sh("true").with(|spec| spec.overlays.push(overlay)).start(&full()).err().unwrap();
-    assert!(matches!(&error, SandboxError::SetUp { step, .. } if step.contains("/no/such/layer")), "{error}");
+    assert!(
+        matches!(&error, SandboxError::SetUp(failure) if failure.to_string().contains("/no/such/layer")),
+        "{error}"
+    );
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
 
-use crosswheel::sandbox::{RootFileSystem, SandboxError};
+use crosswheel::sandbox::{RootFileSystem, SandboxError, SetUpCause, SetUpFailure};
 use tempfile::TempDir;
 
 use super::running::{full, sh};
@@ -91,8 +91,9 @@ fn a_place_missing_at_the_top_of_a_foreign_root_is_made_and_one_further_below_is
     assert_eq!(with("/new/place").output(&full()), "text");
     let error = with("/etc/new/place").start(&full()).err().unwrap();
     match error {
-        SandboxError::SetUp { step, error, .. } => {
-            assert!(step.contains("/etc/new/place") && error.contains("Read-only"), "{step}: {error}");
+        SandboxError::SetUp(SetUpFailure { step, cause }) => {
+            assert!(step.to_string().contains("/etc/new/place"), "{step}: {cause}");
+            assert_eq!(cause, SetUpCause::Errno(libc::EROFS), "{step}: {cause}");
         }
         other => panic!("{other}"),
     }

@@ -31,7 +31,7 @@ fn own(mode: SandboxMode) -> Own {
 }
 
 impl Own {
-    /// Its processes: two for each nursery.
+    /// Its processes: two for each zygote.
     fn processes(&self) -> Vec<Pid> {
         let processes = processes_with(self.init.to_str().unwrap());
         processes.iter().map(|process| pid(process)).collect()
@@ -156,7 +156,7 @@ fn a_refused_command_does_not_harm_the_next() {
                 .start(&own.spawner)
                 .err()
                 .unwrap();
-            assert!(matches!(error, SandboxError::SetUp { .. }), "{error}");
+            assert!(matches!(error, SandboxError::SetUp(_)), "{error}");
             assert_eq!(sh("echo fine").output(&own.spawner), "fine\n");
         }
         assert!(own.processes().len() <= 4, "{:?}", own.processes());
@@ -192,7 +192,7 @@ fn a_process_that_is_killed_under_a_command_is_an_error_and_is_replaced() {
     }
     let error = end_of(running.tree).unwrap_err();
     assert!(matches!(error, SandboxError::InitDied { .. }), "{error}");
-    wait_until("the command to die with its nursery", || processes_with(&token).is_empty());
+    wait_until("the command to die with its zygote", || processes_with(&token).is_empty());
     assert_eq!(sh("echo again").output(&own.spawner), "again\n");
 }
 

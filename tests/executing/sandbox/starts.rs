@@ -72,7 +72,9 @@ fn a_step_of_the_set_up_that_fails_is_named() {
     let sandbox = full();
     for (prepared, named) in cases {
         match prepared.start(&sandbox).map(|_| ()) {
-            Err(SandboxError::SetUp { step, .. }) => assert!(step.contains(named), "{step}"),
+            Err(SandboxError::SetUp(failure)) => {
+                assert!(failure.step.to_string().contains(named), "{failure}")
+            }
             other => panic!("{other:?}"),
         }
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crosswheel::cas::{ActionCache, BlobStore, DiskStore, StoreSettings};
 use crosswheel::digest::{Digest, DigestFunction};
-use crosswheel::execute::Execute;
+use crosswheel::execute::{Execute, timestamped};
 use crosswheel::queue::{Pool, Queue, QueueSettings, Slot};
 use crosswheel::reapi::bytestream::byte_stream_client::ByteStreamClient;
 use crosswheel::reapi::bytestream::byte_stream_server::{ByteStream, ByteStreamServer};
@@ -100,7 +100,7 @@ impl Scene {
             queue,
             runs: received,
             channel,
-            execute: Arc::new(Scripted { runs }),
+            execute: Arc::new(timestamped(Scripted { runs })),
             waiting_slots: slots,
             workers: None,
             _directory: directory,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crosswheel::cancellation::Cancellation;
 use crosswheel::digest::DigestFunction;
 use crosswheel::execute::{
-    Execute, ExecuteError, Executed, MissingInput, Observer, OutputStream, Stage, Work,
+    Execute, ExecuteError, Executed, MissingInput, Moment, Observer, OutputStream, Stage, Work,
 };
 use crosswheel::reapi::ActionResult;
 use tokio::sync::mpsc::UnboundedSender;
@@ -57,8 +57,8 @@ impl Execute for Scripted {
         observer: &dyn Observer,
         cancellation: &Cancellation,
     ) -> Result<Executed, ExecuteError> {
-        observer.stage(Stage::FetchingInputs);
-        observer.stage(Stage::Running);
+        observer.stage(Stage::FetchingInputs, Moment::now());
+        observer.stage(Stage::Running, Moment::now());
         let digest = DigestFunction::Sha256.digest(b"gone");
         match work.command.arguments[0].as_str() {
             "exit" => Ok(exited(work.command.arguments[1].parse().unwrap())),

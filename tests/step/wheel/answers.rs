@@ -55,13 +55,13 @@ fn by_a_contract_that_it_does_not_know_the_step_builds_nothing() {
         ("CROSSWHEEL_VERSION", env!("CARGO_PKG_VERSION"), "regenerate platforms/"),
         ("CROSSWHEEL_CONTRACT", "4000000000", "upgrade the worker"),
     ] {
-        let output = bench.command().env(variable, value).output().unwrap();
+        let output = bench.command().env(variable, value).output_in_time();
         assert_eq!(output.status.code(), Some(1), "{variable}={value}");
         let error = &json(&output)["error"];
         assert_eq!(error["kind"], "host");
         assert!(error["message"].as_str().unwrap().contains(says), "{error}");
     }
-    let output = bench.command().env("CROSSWHEEL_CONTRACT", "1").output().unwrap();
+    let output = bench.command().env("CROSSWHEEL_CONTRACT", "1").output_in_time();
     assert!(output.status.success(), "{output:?}");
 }
 

@@ -81,7 +81,7 @@ fn a_wheel_appears_whole_and_replaces_an_older_one() {
 
 #[test]
 fn the_longest_timeout_is_one() {
-    Bench::with_body("").report(&["--timeout", &u64::MAX.to_string()]);
+    Bench::with_body("").report(&["--timeout", &crosswheel::deadline::LONGEST_SECONDS.to_string()]);
 }
 
 #[test]

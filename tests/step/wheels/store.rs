@@ -2,7 +2,6 @@
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
 
 use crosswheel::digest::Sha256;
 use crosswheel::step::venv::wheel_store::WheelStore;
@@ -167,20 +166,17 @@ fn data_members_no_installer_can_place_are_refused() {
 #[test]
 fn what_a_crash_left_behind_is_swept_but_not_what_is_in_use() {
     let fixture = Fixture::new();
-    let make = |name: &str, age: u64| {
-        let path = fixture.temporary().join(name);
-        fs_err::create_dir_all(path.join("site")).unwrap();
-        let directory = fs_err::File::open(&path).unwrap();
-        directory.file().set_modified(SystemTime::now() - Duration::from_secs(age)).unwrap();
-        directory
+    let place = |name: &str| fixture.temporary().join(format!("staging-{name}"));
+    let make = |name: &str| {
+        fs_err::create_dir_all(place(name).join("site")).unwrap();
+        fs_err::File::create(place(name).with_extension("lock")).unwrap()
     };
-    let (crashed, in_use, fresh) = (make("crashed", 86_400), make("in-use", 86_400), make("fresh", 0));
-    drop((crashed, fresh));
+    drop(make("crashed"));
+    let in_use = make("in-use");
     in_use.file().lock().unwrap();
     let path = wheel().write(fixture.root.path());
     fixture.store.unpacked(&path, None, &PYTHON).unwrap();
-    let exists = |name: &str| fixture.temporary().join(name).exists();
-    assert_eq!((exists("crashed"), exists("in-use"), exists("fresh")), (false, true, true));
+    assert_eq!(["crashed", "in-use"].map(|name| place(name).exists()), [false, true]);
 }
 
 #[test]

@@ -148,9 +148,10 @@ fn using_an_environment_keeps_it() {
 #[test]
 fn what_a_crash_left_half_made_is_never_used_and_is_swept() {
     let fixture = Fixture::new();
-    let half = fixture.root.path().join("venvs/tmp/half");
+    let half = fixture.root.path().join("venvs/tmp/staging-half");
     fs_err::create_dir_all(half.join("bin")).unwrap();
-    age(&half, DAY);
+    // Of a process that is gone: nobody has it locked.
+    fs_err::write(half.with_extension("lock"), "").unwrap();
     fixture.venv(&[]);
     assert_eq!(fixture.entries().len(), 1);
 }

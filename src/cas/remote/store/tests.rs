@@ -1,11 +1,13 @@
 //! The remote store against a server that misbehaves.
 
 use tokio::runtime::Runtime;
+use tonic::Status;
 
 use super::*;
 use crate::cas::remote::test_server::{State, TestServer};
 use crate::cas::traits::ActionCache;
-use crate::reapi::ActionResult;
+use crate::digest::DigestFunction;
+use crate::reapi::{ActionResult, CacheCapabilities, compressor};
 
 struct Scene {
     store: RemoteStore,

@@ -9,9 +9,11 @@ use rustix::mount::{
     MountFlags, MountPropagationFlags, mount, mount_bind_recursive, mount_change, mount_remount,
 };
 
-use super::template::below_old_root;
-use crate::sandbox::init::step::{Failure, Step};
+use super::mount_point::make_mount_point;
+use super::old_root::below_old_root;
+use crate::sandbox::init::step::Step;
 use crate::sandbox::init::system;
+use crate::sandbox::set_up::{FileSystemType, SetUpFailure, SetUpStep};
 
 /// What may be done with the files of a mount. Devices and setuid bits have no effect either way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,33 +32,46 @@ pub(super) enum Depth {
 }
 
 /// Nothing that is mounted here is seen by the host, or the other way round.
-pub(in crate::sandbox::init) fn make_private(path: &str) -> Result<(), Failure> {
+pub(in crate::sandbox::init) fn make_private(path: &str) -> Result<(), SetUpFailure> {
     mount_change(path, MountPropagationFlags::REC | MountPropagationFlags::PRIVATE)
-        .step(|| "make mounts private".to_owned())
+        .step(SetUpStep::MakeMountsPrivate)
 }
 
-pub(super) fn mount_tmpfs(path: impl AsRef<Path>, mode: u32) -> Result<(), Failure> {
-    mount_fresh("tmpfs", path.as_ref(), MountFlags::NOSUID | MountFlags::NODEV, &format!("mode={mode:o}"))
+pub(super) fn mount_tmpfs(path: impl AsRef<Path>, mode: u32) -> Result<(), SetUpFailure> {
+    let flags = MountFlags::NOSUID | MountFlags::NODEV;
+    mount_new(FileSystemType::Tmpfs, path.as_ref(), flags, &format!("mode={mode:o}"))
 }
 
 /// Mounts a new file system of a kind that needs no device.
-pub(super) fn mount_fresh(kind: &str, path: &Path, flags: MountFlags, options: &str) -> Result<(), Failure> {
-    try_to_mount(kind, path, flags, options).step(|| format!("mount a new {kind} on {path:?}"))
-}
-
-/// [`mount_fresh`] for those who have to look at the error.
-pub(super) fn try_to_mount(kind: &str, path: &Path, flags: MountFlags, options: &str) -> std::io::Result<()> {
-    let options = CString::new(options)?;
-    Ok(mount(kind, path, kind, flags, options.as_c_str())?)
+pub(super) fn mount_new(
+    file_system: FileSystemType,
+    path: &Path,
+    flags: MountFlags,
+    options: &str,
+) -> Result<(), SetUpFailure> {
+    let name = file_system.name();
+    let mount_it = || -> std::io::Result<()> {
+        let options = CString::new(options)?;
+        Ok(mount(name, path, name, flags, options.as_c_str())?)
+    };
+    mount_it().step_with(|| SetUpStep::MountNew { file_system, inside: path.into() })
 }
 
 /// Mounts `source` and all that is mounted below it at `target` too.
-pub(super) fn bind(source: &Path, target: &Path) -> Result<(), Failure> {
-    mount_bind_recursive(source, target).step(|| format!("mount a part of the host on {target:?}"))
+pub(super) fn bind(source: &Path, target: &Path) -> Result<(), SetUpFailure> {
+    mount_bind_recursive(source, target).step_with(|| SetUpStep::Bind { inside: target.into() })
+}
+
+/// Mounts `host`, a path without links, at `inside`.
+pub(super) fn show(host: &Path, inside: &Path, directory: bool, access: Access) -> Result<(), SetUpFailure> {
+    make_mount_point(inside, directory)
+        .step_with(|| SetUpStep::CreateMountPoint { inside: inside.into(), host: host.into() })?;
+    bind(&below_old_root(host), inside)?;
+    protect(inside, access, Depth::AllBelow)
 }
 
 /// Takes away from the mount at `path` what `access` does not include.
-pub(super) fn protect(path: &Path, access: Access, depth: Depth) -> Result<(), Failure> {
+pub(super) fn protect(path: &Path, access: Access, depth: Depth) -> Result<(), SetUpFailure> {
     let (attributes, flags) = match access {
         Access::ReadOnly => (
             system::READ_ONLY | system::NO_SETUID | system::NO_DEVICES,
@@ -69,7 +84,7 @@ pub(super) fn protect(path: &Path, access: Access, depth: Depth) -> Result<(), F
     // old way.
     system::add_mount_attributes(path, attributes, depth == Depth::AllBelow)
         .or_else(|_| remount(path, flags, depth))
-        .step(|| format!("protect the mount on {path:?}"))
+        .step_with(|| SetUpStep::Protect { inside: path.into() })
 }
 
 /// The old way to change flags: mount by mount, and with all flags each one has already, as the kernel would

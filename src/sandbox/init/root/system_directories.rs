@@ -5,17 +5,19 @@ use std::path::{Path, PathBuf};
 
 use rustix::mount::MountFlags;
 
-use super::mounts::{Access, Depth, bind, mount_fresh, mount_tmpfs, protect};
-use super::template::{OLD_ROOT, below_old_root, make_mount_point};
-use crate::sandbox::init::step::{Failure, Step};
+use super::mount_point::make_mount_point;
+use super::mounts::{Access, Depth, bind, mount_new, mount_tmpfs, protect};
+use super::old_root::{OLD_ROOT, below_old_root};
+use crate::sandbox::init::step::Step;
+use crate::sandbox::set_up::{FileSystemType, Loss, SetUpFailure, SetUpStep};
 
 /// A `/proc` of the new pid namespace, with `settings` read-only; the host's, and a note, where the kernel
 /// refuses one (as it does when parts of the host's are covered, which is common in containers: a new one
 /// would uncover them).
-pub(super) fn mount_proc(settings: &[PathBuf]) -> Result<Option<String>, Failure> {
+pub(super) fn mount_proc(settings: &[PathBuf]) -> Result<Option<Loss>, SetUpFailure> {
     let path = Path::new("/proc");
     let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
-    match mount_fresh("proc", path, flags, "") {
+    match mount_new(FileSystemType::Proc, path, flags, "") {
         Ok(()) => {
             for setting in settings {
                 bind(&below_old_root(setting), setting)?;
@@ -25,10 +27,7 @@ pub(super) fn mount_proc(settings: &[PathBuf]) -> Result<Option<String>, Failure
         Err(failure) => {
             bind(&below_old_root(path), path)?;
             protect(path, Access::ReadOnly, Depth::AllBelow)?;
-            Ok(Some(format!(
-                "a private /proc (cannot {}: {}); the host's is visible, read-only",
-                failure.step, failure.error
-            )))
+            Ok(Some(Loss::PrivateProc(failure)))
         }
     }
 }
@@ -37,11 +36,10 @@ pub(super) fn mount_proc(settings: &[PathBuf]) -> Result<Option<String>, Failure
 /// owner, even when it has no capabilities. They are the same files in every `/proc`, so they are made read-only
 /// in our copy of the host's, and from there mounted over those in new ones. Returns all but the processes
 /// that may be written to.
-pub(super) fn protect_settings_of_host() -> Result<Vec<PathBuf>, Failure> {
-    let listing = || "list the host's /proc".to_owned();
+pub(super) fn protect_settings_of_host() -> Result<Vec<PathBuf>, SetUpFailure> {
     let mut settings = Vec::new();
-    for entry in fs_err::read_dir(below_old_root(Path::new("/proc"))).step(listing)? {
-        let entry = entry.step(listing)?;
+    for entry in below_old_root(Path::new("/proc")).read_dir().step(SetUpStep::ListHostProc)? {
+        let entry = entry.step(SetUpStep::ListHostProc)?;
         // There may be thousands of processes.
         if entry.file_name().as_encoded_bytes().iter().all(u8::is_ascii_digit) {
             continue;
@@ -59,8 +57,10 @@ pub(super) fn protect_settings_of_host() -> Result<Vec<PathBuf>, Failure> {
 }
 
 /// Makes a `/dev` with nothing in it but mount points.
-pub(super) fn mount_dev() -> Result<(), Failure> {
-    let make = |path: &str| make_mount_point(Path::new(path), true).step(|| format!("create {path}"));
+pub(super) fn mount_dev() -> Result<(), SetUpFailure> {
+    let make = |path: &str| {
+        make_mount_point(Path::new(path), true).step_with(|| SetUpStep::Create { inside: path.into() })
+    };
     make("/dev")?;
     mount_tmpfs("/dev", 0o755)?;
     make("/dev/shm")?;
@@ -69,7 +69,7 @@ pub(super) fn mount_dev() -> Result<(), Failure> {
 
 /// The devices every program may expect. Not the host's: who is root outside owns its disks, and a read-only
 /// mount does not keep the owner of a device from writing to it.
-pub(super) fn fill_dev() -> Result<(), Failure> {
+pub(super) fn fill_dev() -> Result<(), SetUpFailure> {
     const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
     const LINKS: [(&str, &str); 5] = [
         ("/proc/self/fd", "/dev/fd"),
@@ -83,26 +83,25 @@ pub(super) fn fill_dev() -> Result<(), Failure> {
         // A host without it, a container perhaps, has programs that do without.
         if fs_err::metadata(&host).is_ok_and(|found| found.file_type().is_char_device()) {
             let inside = Path::new("/dev").join(name);
-            make_mount_point(&inside, false).step(|| format!("create {inside:?}"))?;
+            make_mount_point(&inside, false).step_with(|| SetUpStep::Create { inside: (&inside).into() })?;
             bind(&host, &inside)?;
             protect(&inside, Access::Device, Depth::ThisOnly)?;
         }
     }
     for (target, link) in LINKS {
-        fs_err::os::unix::fs::symlink(target, link).step(|| format!("create the link {link}"))?;
+        std::os::unix::fs::symlink(target, link)
+            .step_with(|| SetUpStep::CreateLink { inside: link.into() })?;
     }
     protect(Path::new("/dev"), Access::ReadOnly, Depth::ThisOnly)
 }
 
 /// Terminals that are the command's own; a note where there are none.
-pub(super) fn mount_terminals() -> Option<String> {
+pub(super) fn mount_terminals() -> Option<Loss> {
     let options = "newinstance,ptmxmode=0666,mode=0620";
     let flags = MountFlags::NOSUID | MountFlags::NOEXEC;
-    mount_fresh("devpts", Path::new("/dev/pts"), flags, options)
-        .err()
-        .map(|failure| format!("terminals in /dev/pts (cannot {}: {})", failure.step, failure.error))
+    mount_new(FileSystemType::Devpts, Path::new("/dev/pts"), flags, options).err().map(Loss::Terminals)
 }
 
-pub(super) fn mount_shared_memory() -> Result<(), Failure> {
+pub(super) fn mount_shared_memory() -> Result<(), SetUpFailure> {
     mount_tmpfs("/dev/shm", 0o1777)
 }

@@ -1,13 +1,5 @@
-//! The file system a command sees: the host's (or another root), read-only, with private and writable places in
-//! it. Knows nothing of the command but what it is to see.
-//!
-//! A fresh tmpfs becomes the root, with the host's root below [`OLD_ROOT`] while the new one is filled from
-//! it; then the old root is detached. Nothing of the host is ever covered while it is still needed, so it
-//! does not matter where in it things lie.
-//!
-//! It is done in three steps. The template holds what is the same for every command; it is built once, in the
-//! nursery's mount namespace. A copy of that namespace gets the places that must be new for each command, and
-//! then those that the command asks for.
+//! The three steps in which the root of a command is made, each from what the one before has left. Knows nothing of the
+//! command but what it is to see.
 
 use std::collections::HashSet;
 use std::ffi::OsString;
@@ -15,31 +7,26 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{Mode, mkdir};
 use rustix::mount::{UnmountFlags, mount_move, unmount};
 use rustix::process::{chdir, pivot_root};
 
-use super::base;
-use super::mounts;
-use super::mounts::make_private;
-use super::overlay;
-use super::system_directories;
-use crate::sandbox::init::step::{Failure, Step};
+use super::mount_point::make_mount_point;
+use super::mounts::{Access, Depth, make_private, mount_tmpfs, protect, show};
+use super::old_root::OLD_ROOT;
+use super::{base, overlay, system_directories};
+use crate::sandbox::init::step::Step;
 use crate::sandbox::message::{Command, Root};
-use crate::sandbox::view::PRIVATE_DIRECTORIES;
+use crate::sandbox::set_up::{Loss, SetUpFailure, SetUpStep};
+use crate::sandbox::spec::PRIVATE_DIRECTORIES;
 use crate::scratch::removal::remove;
-
-use super::mounts::{Access, Depth, bind, mount_tmpfs, protect};
-
-/// Where the host's root is while a new one is made: where the command will have its shared memory, as that is
-/// the one place at which nobody wants to see anything else.
-pub(super) const OLD_ROOT: &str = "/dev/shm";
 
 /// A root that lacks what must be new for each command. The host's is below [`OLD_ROOT`].
 pub(crate) struct Template {
     /// Whether overlays can be mounted.
     pub overlays: bool,
     /// What could not be had.
-    pub lost: Vec<String>,
+    pub lost: Vec<Loss>,
     /// Places in `/proc` that must not be written to.
     settings: Vec<PathBuf>,
     /// The directories on the tmpfs that is the root, and what is in each.
@@ -49,41 +36,42 @@ pub(crate) struct Template {
 /// A root that lacks only the command's own mounts.
 pub(crate) struct Unfinished {
     /// What could not be had.
-    pub lost: Vec<String>,
+    pub lost: Vec<Loss>,
 }
 
 impl Template {
     /// Makes the new root and moves into it. `privileged` is whether the user outside is root, who owns the
     /// kernel's settings.
-    pub(crate) fn build(base: &Root, privileged: bool) -> Result<Self, Failure> {
+    pub(crate) fn build(base: &Root, privileged: bool) -> Result<Self, SetUpFailure> {
         make_private("/")?;
         // Any directory would do as a foothold: as soon as this mount is the root, nothing is covered any more.
         // `/proc` was just used, so it is there.
         mount_tmpfs("/proc", 0o755)?;
         let first_place = Path::new("/.crosswheel-host");
-        fs_err::create_dir("/proc/.crosswheel-host").step(|| format!("create {first_place:?}"))?;
-        pivot_root("/proc", "/proc/.crosswheel-host").step(|| "make a tmpfs the root".to_owned())?;
-        chdir("/").step(|| "move into the new root".to_owned())?;
+        mkdir("/proc/.crosswheel-host", Mode::RWXU)
+            .step_with(|| SetUpStep::Create { inside: first_place.into() })?;
+        pivot_root("/proc", "/proc/.crosswheel-host").step(SetUpStep::PivotRoot)?;
+        chdir("/").step(SetUpStep::EnterRoot)?;
         system_directories::mount_dev()?;
-        mount_move(first_place, OLD_ROOT).step(|| "move the host's root aside".to_owned())?;
-        fs_err::remove_dir(first_place).step(|| format!("remove {first_place:?}"))?;
+        mount_move(first_place, OLD_ROOT).step(SetUpStep::MoveHostRoot)?;
+        std::fs::remove_dir(first_place).step_with(|| SetUpStep::Remove { inside: first_place.into() })?;
         system_directories::fill_dev()?;
 
         base::show_base(base)?;
         for directory in ["/proc", "/tmp", "/run"] {
-            make_mount_point(Path::new(directory), true).step(|| format!("create {directory}"))?;
+            make_mount_point(Path::new(directory), true)
+                .step_with(|| SetUpStep::Create { inside: directory.into() })?;
         }
         let refused = overlay::attempt(Path::new("/tmp")).err();
         let overlays = refused.is_none();
-        let lost = refused.map(|failure| format!("overlays (cannot {}: {})", failure.step, failure.error));
-        let lost = Vec::from_iter(lost);
+        let lost = Vec::from_iter(refused.map(Loss::Overlays));
         let settings = if privileged { system_directories::protect_settings_of_host()? } else { Vec::new() };
-        let skeleton = skeleton().step(|| "list the new root".to_owned())?;
+        let skeleton = skeleton().step(SetUpStep::ListNewRoot)?;
         Ok(Self { overlays, lost, settings, skeleton })
     }
 
     /// Mounts what must be new for each command, in a copy of the mount namespace and a new pid namespace.
-    pub(crate) fn furnish(&self) -> Result<Unfinished, Failure> {
+    pub(crate) fn furnish(&self) -> Result<Unfinished, SetUpFailure> {
         let mut lost = Vec::from_iter(system_directories::mount_proc(&self.settings)?);
         lost.extend(system_directories::mount_terminals());
         for directory in PRIVATE_DIRECTORIES {
@@ -98,7 +86,7 @@ impl Template {
 
     /// Removes the mount points that a command needed: the tmpfs itself is the same for all. Its mounts are gone
     /// with its namespace.
-    pub(crate) fn sweep(&self) -> Result<(), Failure> {
+    pub(crate) fn sweep(&self) -> Result<(), SetUpFailure> {
         let sweep = || -> std::io::Result<()> {
             for (directory, names) in &self.skeleton {
                 for entry in fs_err::read_dir(directory)? {
@@ -111,7 +99,7 @@ impl Template {
             }
             Ok(())
         };
-        sweep().step(|| "remove the mount points of a command".to_owned())
+        sweep().step(SetUpStep::RemoveMountPoints)
     }
 }
 
@@ -138,45 +126,16 @@ fn skeleton() -> std::io::Result<Vec<(PathBuf, HashSet<OsString>)>> {
 
 impl Unfinished {
     /// Mounts what the command is to see, and closes the way back to the host. Returns the command's overlays.
-    pub(crate) fn finish(self, command: &Command) -> Result<Vec<OwnedFd>, Failure> {
+    pub(crate) fn finish(self, command: &Command) -> Result<Vec<OwnedFd>, SetUpFailure> {
         let overlays =
-            command.overlays.iter().map(overlay::mount_overlay).collect::<Result<Vec<_>, Failure>>()?;
+            command.overlays.iter().map(overlay::mount_overlay).collect::<Result<Vec<_>, SetUpFailure>>()?;
         for mount in &command.mounts {
             let access = if mount.writable { Access::Writable } else { Access::ReadOnly };
             show(&mount.host.to_path(), &mount.inside.to_path(), mount.directory, access)?;
         }
-        unmount(OLD_ROOT, UnmountFlags::DETACH).step(|| "detach the host's root".to_owned())?;
+        unmount(OLD_ROOT, UnmountFlags::DETACH).step(SetUpStep::DetachHostRoot)?;
         system_directories::mount_shared_memory()?;
         protect(Path::new("/"), Access::ReadOnly, Depth::ThisOnly)?;
         Ok(overlays)
     }
-}
-
-/// Mounts `host`, a path without links, at `inside`.
-pub(super) fn show(host: &Path, inside: &Path, directory: bool, access: Access) -> Result<(), Failure> {
-    make_mount_point(inside, directory).step(|| format!("create {inside:?}, to mount {host:?} there"))?;
-    bind(&below_old_root(host), inside)?;
-    protect(inside, access, mounts::Depth::AllBelow)
-}
-
-pub(super) fn below_old_root(path: &Path) -> PathBuf {
-    Path::new(OLD_ROOT).join(path.strip_prefix("/").unwrap_or(path))
-}
-
-/// A link in an overlay, which may come from anybody, must not lead to the host's own files.
-pub(super) fn make_mount_point(path: &Path, directory: bool) -> std::io::Result<()> {
-    let existing = path.ancestors().find_map(|ancestor| fs_err::canonicalize(ancestor).ok());
-    if existing.is_some_and(|existing| existing.starts_with(OLD_ROOT)) {
-        return Err(std::io::Error::other("it is not in the root file system"));
-    }
-    if directory {
-        return fs_err::create_dir_all(path);
-    }
-    if let Some(parent) = path.parent() {
-        fs_err::create_dir_all(parent)?;
-    }
-    if path.exists() {
-        return Ok(());
-    }
-    fs_err::OpenOptions::new().write(true).create_new(true).open(path).map(drop)
 }

@@ -1,15 +1,16 @@
 //! How long actions take in each of their stages, and how much memory they need: a layer around what runs them.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use parking_lot::Mutex;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
 use crate::cancellation::Cancellation;
-use crate::execute::{Execute, ExecuteError, Executed, Observer, OutputStream, ResourceUsage, Stage, Work};
+use crate::execute::{
+    Execute, ExecuteError, Executed, ObservedTimes, Observer, ResourceUsage, Stage, StageTimes, Work,
+};
 
 /// Histograms of all actions that ran.
 #[derive(Debug, Clone)]
@@ -83,9 +84,11 @@ impl<E: Execute> Execute for Measured<E> {
         observer: &dyn Observer,
         cancellation: &Cancellation,
     ) -> Result<Executed, ExecuteError> {
-        let stopwatch = Stopwatch { measured: self, observer, since: Mutex::new(None) };
-        let ended = self.inner.execute(work, &stopwatch, cancellation);
-        stopwatch.reach(None);
+        let times = ObservedTimes::new(observer);
+        let ended = self.inner.execute(work, &times, cancellation);
+        for (stage, took) in times.get().into_iter().flat_map(stages) {
+            self.metrics.passed(&self.pool, stage, took);
+        }
         let metadata = ended.as_ref().ok().and_then(|executed| executed.result.execution_metadata.as_ref());
         if let Some(usage) = metadata.and_then(|metadata| ResourceUsage::find(&metadata.auxiliary_metadata)) {
             self.metrics.used(&self.pool, &usage);
@@ -94,30 +97,7 @@ impl<E: Execute> Execute for Measured<E> {
     }
 }
 
-/// Notes when one stage follows another.
-struct Stopwatch<'a, E> {
-    measured: &'a Measured<E>,
-    observer: &'a dyn Observer,
-    since: Mutex<Option<(Stage, Instant)>>,
-}
-
-impl<E> Stopwatch<'_, E> {
-    fn reach(&self, stage: Option<Stage>) {
-        let now = Instant::now();
-        let before = std::mem::replace(&mut *self.since.lock(), stage.map(|stage| (stage, now)));
-        if let Some((stage, since)) = before {
-            self.measured.metrics.passed(&self.measured.pool, stage, now - since);
-        }
-    }
-}
-
-impl<E: Send + Sync> Observer for Stopwatch<'_, E> {
-    fn stage(&self, stage: Stage) {
-        self.reach(Some(stage));
-        self.observer.stage(stage);
-    }
-
-    fn output(&self, stream: OutputStream, bytes: &[u8]) {
-        self.observer.output(stream, bytes);
-    }
+/// The stages that an action came to, and how long it was in each.
+fn stages(times: &StageTimes) -> impl Iterator<Item = (Stage, Duration)> {
+    Stage::ALL.into_iter().filter_map(|stage| Some((stage, times.took(stage)?)))
 }

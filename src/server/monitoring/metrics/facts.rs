@@ -143,7 +143,7 @@ impl Collector for TreeFacts {
         show.counters("input_roots", help, "made", uses)?;
         let entries = self.0.input_entries();
         let help = "Files, directories and symlinks in the input roots of all actions";
-        show.counter("input_entries", help, entries.wanted)?;
+        show.counter("input_entries", help, entries.total)?;
         let help = "Those of them that had to be made, because no earlier input root had them";
         show.counter("input_entries_made", help, entries.made)
     }

@@ -13,10 +13,10 @@ use tonic::codec::Streaming;
 
 use super::service::ContentAddressableStorageService;
 use crate::digest::{Digest, DigestFunction};
+use crate::reapi::chunking_function::Value as ChunkingFunction;
 use crate::reapi::{
     self, GetChunkMappingRequest, GetChunkMappingResponse, RegisterChunkMappingRequest,
     RegisterChunkMappingResponse, SpliceBlobRequest, SpliceBlobResponse, SplitBlobRequest, SplitBlobResponse,
-    chunking_function::Value as ChunkingFunction,
 };
 use crate::server::storage::byte_stream::too_large;
 use crate::server::transport::{status, wire};

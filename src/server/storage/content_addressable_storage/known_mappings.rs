@@ -5,7 +5,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tonic::Status;
 
-use crate::cas::{BlobStore, Chunking, Recent, splice, split};
+use crate::cas::{BlobStore, Chunking, LruCache, splice, split};
 use crate::digest::Digest;
 use crate::reapi::chunking_function::Value as ChunkingFunction;
 use crate::server::transport::status;
@@ -17,7 +17,7 @@ pub(crate) fn chunking() -> Chunking {
 
 /// Mappings known, by blob.
 pub(super) struct ChunkMappings {
-    known: Mutex<Recent<Digest, Arc<Mapping>>>,
+    known: Mutex<LruCache<Digest, Arc<Mapping>>>,
 }
 
 /// The chunks of a blob, in order, and how it was cut.
@@ -31,7 +31,7 @@ const MEMORY: usize = 16 << 20;
 
 impl Default for ChunkMappings {
     fn default() -> Self {
-        Self { known: Mutex::new(Recent::new(MEMORY)) }
+        Self { known: Mutex::new(LruCache::new(MEMORY)) }
     }
 }
 

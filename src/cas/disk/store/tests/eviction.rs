@@ -170,10 +170,10 @@ fn linked_files_are_no_candidates_when_the_disk_is_short() {
     let alone = scene.add(&[2; 5000]);
     scene.later(10);
     let core = &scene.store.core;
-    let goal = |least, wanted| crate::cas::disk::eviction::Goal { least, wanted, disk: true };
-    core.room.evict(&core.files, goal(3 * 4096, 3 * 4096)).unwrap();
+    let goal = |least, target| crate::cas::disk::eviction::Goal { least, target, disk: true };
+    core.quota.evict(&core.files, goal(3 * 4096, 3 * 4096)).unwrap();
     assert_eq!(scene.store.usage().evicted, 0, "only two blocks can be freed");
-    core.room.evict(&core.files, goal(4096, 8192)).unwrap();
+    core.quota.evict(&core.files, goal(4096, 8192)).unwrap();
     assert!(scene.is_there(&linked));
     assert!(!scene.is_there(&alone));
 }

@@ -1,4 +1,4 @@
-//! A process in which commands are started, from our side. Knows nothing of what it does.
+//! A zygote, the process in which commands are started, from our side. Knows nothing of what the commands do.
 
 use std::fs::File;
 use std::io;
@@ -7,53 +7,56 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, ExitStatus, Stdio};
+use std::time::Duration;
 
 use super::error::SandboxError;
-use super::listener::{Heard, Listener};
 use super::message::{self, Command, Report, Request};
 use super::own_executable::OwnExecutable;
-use super::tree::KILL_GRACE;
+use super::report_reader::{Received, ReportReader};
+use super::set_up::{Loss, SetUpFailure};
+
+/// How long a killed tree may take to die. The kernel kills at once; what takes long is a process stuck in a
+/// system call.
+pub(super) const KILL_GRACE: Duration = Duration::from_secs(30);
 
 /// A `sandbox-init`. Dropping it ends it, and waits for that.
 #[derive(Debug)]
-pub(super) struct Nursery {
+pub(super) struct Zygote {
     process: Child,
     socket: UnixStream,
-    listener: Listener,
-    /// A step that failed when nobody was waiting for it, and why.
-    last_words: Option<SandboxError>,
+    reports: ReportReader,
+    /// A step that failed when nobody was waiting for it.
+    last_failure: Option<SetUpFailure>,
     ended: bool,
 }
 
-/// What the host allowed a nursery to build.
+/// What the host allowed a zygote to build.
 pub(super) struct Allowed {
     pub overlays: bool,
     /// What was lost on the way.
-    pub lost: Vec<String>,
+    pub lost: Vec<Loss>,
 }
 
-impl Nursery {
+impl Zygote {
     /// Starts one that does what `request` asks, and waits until it is ready.
     pub(super) fn start(
         executable: &OwnExecutable,
         request: &Request,
     ) -> Result<(Self, Allowed), SandboxError> {
-        let mut nursery = Self::execute(executable)?;
+        let mut zygote = Self::execute(executable)?;
         // One that died early closes the socket; what it said before is a better error than "broken pipe".
-        let sent = message::send(&nursery.socket, request, &[]);
-        match nursery.listener.hear(&nursery.socket, None) {
-            Ok(Heard::Report(Report::Prepared { lost, overlays })) => {
-                Ok((nursery, Allowed { overlays, lost }))
+        let sent = message::send(&zygote.socket, request, &[]);
+        match zygote.reports.next(&zygote.socket, None) {
+            Ok(Received::Report(Report::Prepared { lost, overlays })) => {
+                Ok((zygote, Allowed { overlays, lost }))
             }
-            Ok(Heard::Report(Report::SetUpFailed { step, error, fault })) => {
-                Err(SandboxError::SetUp { step, error, fault })
-            }
-            Ok(_) => Err(nursery.death(sent)),
+            Ok(Received::Report(Report::SetUpFailed(failure))) => Err(failure.into()),
+            Ok(_) => Err(zygote.death(sent)),
             Err(source) => Err(SandboxError::Control { doing: "hear from", source }),
         }
     }
 
-    /// The nursery's standard error *is* the socket: no descriptor needs to be inherited past the standard
+    /// The zygote's standard error *is* the socket: no descriptor needs to be inherited past the standard
     /// three, and whatever the dynamic loader or a panic has to say arrives here and not in a command's output.
     fn execute(executable: &OwnExecutable) -> Result<Self, SandboxError> {
         let (socket, theirs) = UnixStream::pair()
@@ -71,7 +74,7 @@ impl Nursery {
             .process_group(0)
             .spawn()
             .map_err(|source| SandboxError::StartInit { executable: executable.file().to_owned(), source })?;
-        Ok(Self { process, socket, listener: Listener::default(), last_words: None, ended: false })
+        Ok(Self { process, socket, reports: ReportReader::default(), last_failure: None, ended: false })
     }
 
     /// Whether it can still take a command, as far as can be told.
@@ -102,10 +105,10 @@ impl Nursery {
             Ok(status) => status,
             Err(error) => return error,
         };
-        if let Some(error) = self.last_words.take() {
-            return error;
+        if let Some(failure) = self.last_failure.take() {
+            return failure.into();
         }
-        let said = self.listener.said();
+        let said = self.reports.said();
         match sent {
             Err(source) if said.is_empty() && status.success() => {
                 SandboxError::Control { doing: "send a request to", source }
@@ -114,18 +117,18 @@ impl Nursery {
         }
     }
 
-    /// The socket ends when the nursery does, so there is nothing to be polled.
+    /// The socket ends when the zygote does, so there is nothing to be polled.
     fn end(&mut self) -> Result<ExitStatus, SandboxError> {
         // Somebody else, a fork in another thread on its way to an exec, may hold a copy of our end.
         let _ = self.socket.shutdown(Shutdown::Write);
         loop {
-            match self.listener.hear(&self.socket, Some(KILL_GRACE)) {
-                Ok(Heard::Report(Report::SetUpFailed { step, error, fault })) => {
-                    self.last_words = Some(SandboxError::SetUp { step, error, fault });
+            match self.reports.next(&self.socket, Some(KILL_GRACE)) {
+                Ok(Received::Report(Report::SetUpFailed(failure))) => self.last_failure = Some(failure),
+                Ok(Received::Report(_)) => {}
+                Ok(Received::Closed) => break,
+                Ok(Received::Nothing) => {
+                    return Err(SandboxError::Unkillable { seconds: KILL_GRACE.as_secs() });
                 }
-                Ok(Heard::Report(_)) => {}
-                Ok(Heard::Closed) => break,
-                Ok(Heard::Nothing) => return Err(SandboxError::Unkillable { seconds: KILL_GRACE.as_secs() }),
                 Err(source) => return Err(SandboxError::Control { doing: "hear from", source }),
             }
         }
@@ -143,7 +146,7 @@ impl Nursery {
     }
 }
 
-impl Drop for Nursery {
+impl Drop for Zygote {
     fn drop(&mut self) {
         if !self.ended && self.end().is_err() {
             let _ = self.process.kill();

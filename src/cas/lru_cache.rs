@@ -1,6 +1,6 @@
-//! Things that were used recently, up to a limit. Knows nothing of what they are.
+//! An LRU cache in memory, up to a limit. Knows nothing of what it holds.
 //!
-//! Two generations instead of a list in order of use: what is used moves to the young one, and when that is full it
+//! Two generations instead of a list in order of use, which is nearly the same: what is used moves to the young one, and when that is full it
 //! becomes the old one and the former old one is forgotten. A look-up costs one or two hash look-ups, no more.
 
 use std::hash::Hash;
@@ -9,7 +9,7 @@ use hashbrown::HashMap;
 
 /// A map that forgets what was not used for the longest time.
 #[derive(Debug)]
-pub(crate) struct Recent<K, V> {
+pub(crate) struct LruCache<K, V> {
     young: HashMap<K, (V, usize)>,
     old: HashMap<K, (V, usize)>,
     young_weight: usize,
@@ -17,7 +17,7 @@ pub(crate) struct Recent<K, V> {
     limit: usize,
 }
 
-impl<K: Hash + Eq, V: Clone> Recent<K, V> {
+impl<K: Hash + Eq, V: Clone> LruCache<K, V> {
     /// Keeps at most `limit`, in whatever unit weights have.
     pub(crate) fn new(limit: usize) -> Self {
         Self { young: HashMap::new(), old: HashMap::new(), young_weight: 0, limit: limit / 2 }
@@ -62,7 +62,7 @@ mod tests {
 
     #[test]
     fn what_is_used_stays_and_the_rest_goes() {
-        let mut recent = Recent::new(20);
+        let mut recent = LruCache::new(20);
         recent.insert("used", 0, 1);
         for number in 0..1000 {
             recent.insert(Box::leak(number.to_string().into_boxed_str()), number, 1);
@@ -75,7 +75,7 @@ mod tests {
 
     #[test]
     fn what_is_too_heavy_or_replaced_is_not_kept() {
-        let mut recent = Recent::new(20);
+        let mut recent = LruCache::new(20);
         recent.insert("a", 1, 11);
         assert_eq!(recent.get(&"a"), None);
         recent.insert("a", 1, 5);
