@@ -1,5 +1,5 @@
 //! What people name, and the sdists that it turns out to be. Knows nothing of targets.
 
-pub(super) mod acquire;
+mod acquire;
 pub(super) mod sdists;
 pub(super) mod source;

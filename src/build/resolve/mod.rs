@@ -4,7 +4,7 @@
 pub(super) mod build_requirements;
 pub(super) mod lines;
 pub(super) mod lock;
-pub(super) mod lock_use;
-pub(super) mod pylock;
+mod lock_use;
+mod pylock;
 pub(super) mod resolution;
 pub(super) mod uv;

@@ -4,5 +4,5 @@
 pub(super) mod constraints;
 pub(super) mod index_settings;
 pub(super) mod layer;
-pub(super) mod pip_config;
-pub(super) mod uv_config;
+mod pip_config;
+mod uv_config;

@@ -2,6 +2,6 @@
 
 pub(super) mod executor;
 pub(super) mod runner;
-pub(super) mod rust;
-pub(super) mod rust_inputs;
+mod rust;
+mod rust_inputs;
 pub(super) mod wheel_step;

@@ -4,8 +4,8 @@
 mod admission;
 mod inlining;
 pub(super) mod log_stream;
-pub(super) mod operation_filter;
-pub(super) mod operation_message;
+mod operation_filter;
+mod operation_message;
 pub(super) mod operations;
 mod service;
 mod updates;

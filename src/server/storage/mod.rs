@@ -5,4 +5,4 @@ pub(super) mod action_cache;
 pub(super) mod byte_stream;
 pub(super) mod content_addressable_storage;
 pub(super) mod settings;
-pub(super) mod zstandard;
+mod zstandard;

@@ -4,6 +4,6 @@
 pub mod cross_compiler;
 pub mod environment;
 pub mod hooks;
-pub(super) mod message;
+mod message;
 pub(super) mod used_compiler;
 pub(super) mod vendored_crates;

@@ -1,8 +1,8 @@
 //! What is counted and measured. Knows nothing of HTTP.
 
-pub(super) mod actions;
-pub(super) mod calls;
-pub(super) mod facts;
+mod actions;
+mod calls;
+mod facts;
 mod registry;
 
 pub use calls::{CallMetrics, Direction};

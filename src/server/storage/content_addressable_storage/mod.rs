@@ -1,12 +1,12 @@
 //! Blobs by the batch, trees and chunks. Knows nothing of disks.
 
-pub(super) mod batch_read;
-pub(super) mod batch_update;
-pub(super) mod chunk_mapping;
-pub(super) mod find_missing;
+mod batch_read;
+mod batch_update;
+mod chunk_mapping;
+mod find_missing;
 mod known_mappings;
 mod service;
-pub(super) mod tree;
+mod tree;
 
 pub(crate) use known_mappings::chunking;
 
