@@ -25,7 +25,7 @@ pub enum RootfsError {
     /// What is there was made by somebody else.
     #[error(
         "{} was not made by `crosswheel rootfs create` ({} is not in it), so --force does not replace it",
-        .0.display(), super::place::MARKER
+        .0.display(), super::marker::MARKER
     )]
     NotOurs(PathBuf),
     /// Another process is making it.

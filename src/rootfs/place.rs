@@ -6,28 +6,11 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
-
 use super::error::RootfsError;
-use crate::scratch;
-use crate::scratch::file::FileAccess;
+use super::marker::{MARKER, Marker, read_marker, write_marker};
 use crate::scratch::home::{Home, HomeError};
 use crate::scratch::removal::remove;
 use crate::scratch::staging::exchange;
-
-/// The file at the top of a root that says who made it.
-pub const MARKER: &str = ".crosswheel-root.json";
-
-/// What stands in [`MARKER`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Marker {
-    /// Version of crosswheel.
-    pub crosswheel: String,
-    /// The architecture, as the `Arch` property has it.
-    pub arch: String,
-    /// What it was made from, in words.
-    pub source: String,
-}
 
 /// A root in the making. Dropped before it is published, it is gone, and the one that it replaced after that.
 #[derive(Debug)]
@@ -119,19 +102,6 @@ fn check_free(destination: &Path, force: bool) -> Result<(), RootfsError> {
         Some(_) => Ok(()),
         None => Err(RootfsError::NotOurs(destination.to_owned())),
     }
-}
-
-/// What the root at `root` says of who made it, if crosswheel did.
-pub fn read_marker(root: &Path) -> Option<Marker> {
-    let path = root.join(MARKER);
-    // Not through a link.
-    fs_err::symlink_metadata(&path).ok().filter(std::fs::Metadata::is_file)?;
-    serde_json::from_slice(&fs_err::read(path).ok()?).ok()
-}
-
-/// Never through a link that an archive has put there.
-fn write_marker(root: &Path, marker: &Marker) -> io::Result<()> {
-    scratch::file::write(&root.join(MARKER), &serde_json::to_vec_pretty(marker)?, FileAccess::Mode(0o644))
 }
 
 #[cfg(test)]

@@ -72,7 +72,7 @@ fn an_import_upwards_and_a_circle_are_found_with_their_lines() {
         ),
         ("digest/mod.rs", "pub mod blob;\nmod sha;\npub use sha::Sha;"),
         ("digest/blob.rs", "fn f() {\n    let _ = vec![super::sha::Sha, crate::cli::run()];\n}"),
-        ("digest/sha.rs", "use super::blob::Blob;"),
+        ("digest/sha.rs", "#[error(\"{}\", super::blob::Blob)]\nstruct Error;"),
     ]));
     let lines: Vec<_> = house.imports().iter().map(Import::to_string).collect();
     assert!(

@@ -189,9 +189,10 @@ impl File {
         while let Some(token) = tokens.get(index) {
             match token {
                 TokenTree::Punct(punct) if punct.as_char() == '#' => {
-                    let attribute = tokens[index..].iter().find_map(group);
-                    in_test |=
-                        attribute.is_some_and(|group| group.to_string().replace(' ', "") == "cfg(test)");
+                    let attribute = tokens[index..].iter().find_map(group).unwrap_or_default();
+                    in_test |= attribute.to_string().replace(' ', "") == "cfg(test)";
+                    // Messages of errors name things, too.
+                    self.walk(&attribute.into_iter().collect::<Vec<_>>(), module, false);
                     index += 2 + usize::from(matches!(tokens.get(index + 1), Some(TokenTree::Punct(_))));
                     continue;
                 }
