@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 
 use crate::digest::Sha256;
 use crate::scratch::file::{FileAccess, WholeFile};
-use crate::scratch::home::Home;
+use crate::scratch::home::LockedHome;
 use crate::scratch::staging::exchange;
 use crate::scratch::temporary::TemporaryDirectory;
 
@@ -28,7 +28,7 @@ const RUN: &str = "run-";
 #[derive(Debug)]
 pub struct Cache {
     root: PathBuf,
-    run: Home,
+    run: LockedHome,
     exclusive: Mutex<HashMap<Sha256, Arc<Mutex<()>>>>,
 }
 
@@ -39,8 +39,8 @@ impl Cache {
         fs_err::create_dir_all(&temporary)?;
         let root = fs_err::canonicalize(root)?;
         // What cannot be removed now is tried again by the next run.
-        let _ = Home::sweep(&temporary, RUN);
-        let run = Home::create(&temporary, RUN, 0o700)?;
+        let _ = LockedHome::sweep(&temporary, RUN);
+        let run = LockedHome::create(&temporary, RUN, 0o700)?;
         Ok(Self { root, run, exclusive: Mutex::default() })
     }
 

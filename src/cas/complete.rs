@@ -110,7 +110,7 @@ impl CompleteActionCache {
 
     /// The result from memory, if it is there and complete: without waiting for a disk, and without thousands
     /// of outputs to look for, so it may be asked for where nothing must take long.
-    pub fn remembered(
+    pub fn from_memory(
         &self,
         instance_name: &str,
         action: &Digest,

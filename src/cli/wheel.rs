@@ -19,7 +19,7 @@ use crate::contract::{
 };
 use crate::packaging::interpreter::Interpreter;
 use crate::scratch::file::{self, FileAccess};
-use crate::scratch::home::Home;
+use crate::scratch::home::LockedHome;
 use crate::signals::{FirstSignal, MoreSignals, on_first_signal};
 use crate::step::backend::cross_compiler::CrossCompiler;
 use crate::step::build::build_wheel;
@@ -175,13 +175,14 @@ fn interrupted(signal: &FirstSignal) -> ExitCode {
 }
 
 /// The cache directory, and what removes it if it is one for this build only: workers may have no home.
-fn cache_directory(given: Option<PathBuf>) -> Result<(PathBuf, Option<Home>), String> {
+fn cache_directory(given: Option<PathBuf>) -> Result<(PathBuf, Option<LockedHome>), String> {
     const PREFIX: &str = "crosswheel-cache-";
     match super::directories::cache_directory(given) {
         Ok(directory) => Ok((directory, None)),
         Err(_) => {
             let base = std::env::temp_dir();
-            let home = Home::sweep(&base, PREFIX).and_then(|()| Home::create(&base, PREFIX, 0o700));
+            let home =
+                LockedHome::sweep(&base, PREFIX).and_then(|()| LockedHome::create(&base, PREFIX, 0o700));
             let directory = home.map_err(|error| format!("cannot make a cache directory: {error}"))?;
             Ok((directory.path().to_owned(), Some(directory)))
         }

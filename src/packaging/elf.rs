@@ -46,12 +46,12 @@ pub enum ElfError {
     #[error("is not a sound ELF file: {0}")]
     Malformed(&'static str),
     /// It is for another kind of machine.
-    #[error("is {found}, not machine code for {}", .wanted.machine())]
+    #[error("is {found}, not machine code for {}", .expected.machine())]
     Machine {
         /// What it is.
         found: String,
         /// What it should be.
-        wanted: Arch,
+        expected: Arch,
     },
     /// It is linked with musl, which no glibc system has.
     #[error("is linked with `{0}`, the C library musl, not with glibc")]
@@ -129,7 +129,7 @@ impl<F: Read + Seek> Elf<'_, F> {
         let fits = machine == arch.elf_machine() || is_device_code(machine);
         if ident[4] != ELFCLASS64.0 || !little || !fits {
             let found = describe_machine(ident[4], little, machine);
-            return Err(ElfError::Machine { found, wanted: arch });
+            return Err(ElfError::Machine { found, expected: arch });
         }
         self.pod(offset).map_err(|_| ElfError::Malformed("it ends within its header")).map(Box::new)
     }

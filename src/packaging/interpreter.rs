@@ -51,10 +51,10 @@ pub struct Interpreter {
 #[derive(Debug, thiserror::Error)]
 pub enum InterpreterError {
     /// Nothing that fits was found.
-    #[error("found no Python {wanted}: tried {}", describe_attempts(.attempts))]
+    #[error("found no Python {requested}: tried {}", describe_attempts(.attempts))]
     NotFound {
         /// What was asked for.
-        wanted: String,
+        requested: String,
         /// Each candidate and why it was passed over.
         attempts: Vec<(PathBuf, String)>,
     },
@@ -92,18 +92,18 @@ const QUERY: &str = include_str!("query_interpreter.py");
 pub const QUESTION: [&str; 3] = ["-I", "-c", QUERY];
 
 impl Interpreter {
-    /// Finds the interpreter `wanted` names: a path, a version (`3.12`, `3.12.1`) or a command
+    /// Finds the interpreter `requested` names: a path, a version (`3.12`, `3.12.1`) or a command
     /// (`python3.12`). Facts are cached under `cache`.
-    pub fn find(wanted: &str, cache: &Path) -> Result<Self, InterpreterError> {
-        if wanted.contains('/') {
-            let path = Path::new(wanted);
+    pub fn find(requested: &str, cache: &Path) -> Result<Self, InterpreterError> {
+        if requested.contains('/') {
+            let path = Path::new(requested);
             return Self::at(path, cache)
                 .map_err(|reason| InterpreterError::Unusable { path: path.to_owned(), reason })?
                 .supported();
         }
-        let version = wanted.parse::<PythonVersion>().ok();
+        let version = requested.parse::<PythonVersion>().ok();
         let mut attempts = Vec::new();
-        for candidate in candidates(wanted, version.as_ref()) {
+        for candidate in candidates(requested, version.as_ref()) {
             match Self::at(&candidate, cache) {
                 Ok(found) if version.as_ref().is_none_or(|version| found.has_version(version)) => {
                     return found.supported();
@@ -112,7 +112,7 @@ impl Interpreter {
                 Err(reason) => attempts.push((candidate, reason)),
             }
         }
-        Err(InterpreterError::NotFound { wanted: wanted.to_owned(), attempts })
+        Err(InterpreterError::NotFound { requested: requested.to_owned(), attempts })
     }
 
     /// The interpreter that gave `answer` when it was started with [`QUESTION`], wherever that was.
@@ -165,9 +165,9 @@ impl Interpreter {
         }
     }
 
-    /// Whether its version is `wanted`, as far as that says: any 3.11 is `[3, 11]`.
-    pub fn has_version(&self, wanted: &PythonVersion) -> bool {
-        wanted.includes(self.version)
+    /// Whether its version is `requested`, as far as that says: any 3.11 is `[3, 11]`.
+    pub fn has_version(&self, requested: &PythonVersion) -> bool {
+        requested.includes(self.version)
     }
 
     /// The interpreter behind the executable `path`, from the cache if its file is unchanged.
@@ -187,10 +187,10 @@ impl Interpreter {
     }
 }
 
-/// Executables that may be what `wanted` names, best first, each real file once.
-fn candidates(wanted: &str, version: Option<&PythonVersion>) -> Vec<PathBuf> {
+/// Executables that may be what `requested` names, best first, each real file once.
+fn candidates(requested: &str, version: Option<&PythonVersion>) -> Vec<PathBuf> {
     let names: Vec<OsString> = match version.map(PythonVersion::parts) {
-        None => vec![wanted.into()],
+        None => vec![requested.into()],
         Some([major]) => vec![format!("python{major}").into(), "python".into()],
         Some([major, minor, ..]) => {
             vec![format!("python{major}.{minor}").into(), format!("python{major}").into(), "python".into()]

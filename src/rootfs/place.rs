@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::error::RootfsError;
 use super::marker::{MARKER, Marker, read_marker, write_marker};
-use crate::scratch::home::{Home, HomeError};
+use crate::scratch::home::{HomeError, LockedHome};
 use crate::scratch::removal::remove;
 use crate::scratch::staging::exchange;
 
@@ -18,7 +18,7 @@ pub(super) struct Place {
     /// Where it goes.
     destination: PathBuf,
     /// A directory beside that; the root is in it.
-    workshop: Home,
+    workshop: LockedHome,
 }
 
 /// The root that is being made.
@@ -77,8 +77,8 @@ impl Place {
 }
 
 /// The directory `path`, for as long as a root is made in it for `destination`.
-fn workshop(path: &Path, destination: &Path) -> Result<Home, RootfsError> {
-    Home::at(path).map_err(|error| match error {
+fn workshop(path: &Path, destination: &Path) -> Result<LockedHome, RootfsError> {
+    LockedHome::at(path).map_err(|error| match error {
         HomeError::Busy(_) => RootfsError::Busy(destination.to_owned()),
         HomeError::InTheWay { path, problem } => RootfsError::InTheWay { path, problem },
         HomeError::Io(error) => RootfsError::io("use", path)(error),

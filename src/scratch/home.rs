@@ -7,7 +7,7 @@
 //! ```
 //!
 //! The lock is beside the directory: what works inside may close or replace that. A home at a path of its own
-//! ([`Home::at`]) is locked itself, as nobody else is to be there at the same time.
+//! ([`LockedHome::at`]) is locked itself, as nobody else is to be there at the same time.
 
 use std::fs::{Permissions, TryLockError};
 use std::io::{self, ErrorKind};
@@ -28,7 +28,7 @@ const MOST_TRIES: usize = 100;
 
 /// A directory that is in use by this process. Removed when dropped.
 #[derive(Debug)]
-pub struct Home {
+pub struct LockedHome {
     directory: PathBuf,
     /// None if the directory itself is locked.
     lock_path: Option<PathBuf>,
@@ -50,7 +50,7 @@ pub enum HomeError {
     Io(#[from] io::Error),
 }
 
-impl Home {
+impl LockedHome {
     /// Makes an empty directory in `base`, which exists. Its name starts with `prefix`, which says what is made there
     /// and is nobody else's; its permissions are `mode`, whatever the umask.
     ///
@@ -141,7 +141,7 @@ impl Home {
         })
     }
 
-    /// The directory, as an absolute path without links and `..`; of [`Home::at`], as it was given.
+    /// The directory, as an absolute path without links and `..`; of [`LockedHome::at`], as it was given.
     pub fn path(&self) -> &Path {
         &self.directory
     }
@@ -176,7 +176,7 @@ impl Home {
     }
 }
 
-impl Drop for Home {
+impl Drop for LockedHome {
     fn drop(&mut self) {
         if self.keep {
             return;
@@ -271,7 +271,7 @@ mod tests {
     #[test]
     fn a_home_is_gone_when_dropped_even_with_closed_directories_in_it() {
         let base = tempfile::tempdir().unwrap();
-        let home = Home::create(base.path(), "home-", 0o755).unwrap();
+        let home = LockedHome::create(base.path(), "home-", 0o755).unwrap();
         let closed = home.path().join("closed");
         fs_err::create_dir(&closed).unwrap();
         fs_err::write(closed.join("file"), "x").unwrap();
@@ -284,11 +284,11 @@ mod tests {
     #[test]
     fn what_a_crash_left_is_swept_and_what_is_in_use_is_not() {
         let base = tempfile::tempdir().unwrap();
-        let alive = Home::create(base.path(), "home-", 0o755).unwrap();
+        let alive = LockedHome::create(base.path(), "home-", 0o755).unwrap();
         fs_err::write(base.path().join("home-dead.lock"), "").unwrap();
         fs_err::create_dir(base.path().join("home-dead")).unwrap();
         fs_err::write(base.path().join("home-dead/file"), "x").unwrap();
-        Home::sweep(base.path(), "home-").unwrap();
+        LockedHome::sweep(base.path(), "home-").unwrap();
         assert!(alive.path().is_dir());
         assert_eq!(names(base.path()).len(), 2);
     }
@@ -300,7 +300,7 @@ mod tests {
         fs_err::create_dir(base.path().join("other-home")).unwrap();
         fs_err::os::unix::fs::symlink("other-home.lock", base.path().join("home-link.lock")).unwrap();
         fs_err::create_dir(base.path().join("home-link")).unwrap();
-        Home::sweep(base.path(), "home-").unwrap();
+        LockedHome::sweep(base.path(), "home-").unwrap();
         assert_eq!(names(base.path()).len(), 4);
     }
 
@@ -311,7 +311,7 @@ mod tests {
         let fifo = base.path().join("home-fifo.lock");
         rustix::fs::mkfifoat(rustix::fs::CWD, &fifo, rustix::fs::Mode::RWXU).unwrap();
         let started = Instant::now();
-        Home::sweep(base.path(), "home-").unwrap();
+        LockedHome::sweep(base.path(), "home-").unwrap();
         assert!(started.elapsed() < Duration::from_secs(60));
         assert!(fifo.exists());
     }
@@ -320,12 +320,12 @@ mod tests {
     fn a_home_of_a_known_name_has_one_owner_at_a_time() {
         let base = tempfile::tempdir().unwrap();
         let path = base.path().join("home");
-        let home = Home::at(&path).unwrap();
+        let home = LockedHome::at(&path).unwrap();
         fs_err::write(path.join("half"), "x").unwrap();
-        assert!(matches!(Home::at(&path), Err(HomeError::Busy(busy)) if busy == path));
+        assert!(matches!(LockedHome::at(&path), Err(HomeError::Busy(busy)) if busy == path));
         drop(home);
         assert!(!path.exists());
-        drop(Home::at(&path).unwrap());
+        drop(LockedHome::at(&path).unwrap());
     }
 
     #[test]
@@ -337,6 +337,6 @@ mod tests {
         let base = tempfile::tempdir().unwrap();
         let path = base.path().join("home");
         fs_err::os::unix::fs::symlink(base.path(), &path).unwrap();
-        assert!(matches!(Home::at(&path), Err(HomeError::InTheWay { problem: "is no directory", .. })));
+        assert!(matches!(LockedHome::at(&path), Err(HomeError::InTheWay { problem: "is no directory", .. })));
     }
 }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 
-use super::home::Home;
+use super::home::LockedHome;
 use super::removal::remove;
 
 /// Trees that wait for their removal before whoever discards one has to wait, too: a disk that is slower than those who
@@ -29,7 +29,7 @@ struct Discarded {
 /// A private directory of this process. Gone when dropped, with everything in it.
 #[derive(Debug)]
 pub struct ScratchSpace {
-    home: Home,
+    home: LockedHome,
     names: AtomicU64,
     /// None only while being dropped.
     discarded: Option<SyncSender<Discarded>>,
@@ -37,13 +37,13 @@ pub struct ScratchSpace {
 }
 
 impl ScratchSpace {
-    /// Makes one in `base`, as [`Home::create`] does, and has those removed there that no process uses any more.
+    /// Makes one in `base`, as [`LockedHome::create`] does, and has those removed there that no process uses any more.
     ///
     /// # Errors
     /// If there is no room, no permission, or no thread.
     pub fn create(base: &Path, prefix: &str) -> io::Result<Self> {
-        let abandoned = Home::abandoned(base, prefix)?;
-        let home = Home::create(base, prefix, PRIVATE)?;
+        let abandoned = LockedHome::abandoned(base, prefix)?;
+        let home = LockedHome::create(base, prefix, PRIVATE)?;
         let (discarded, to_remove) = sync_channel::<Discarded>(BACKLOG);
         let remover = thread::Builder::new().name("remover".into()).spawn(move || {
             abandoned.for_each(drop);

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
 
-use super::home::Home;
+use super::home::LockedHome;
 use super::temporary::TemporaryDirectory;
 
 const PREFIX: &str = "staging-";
@@ -16,7 +16,7 @@ const PREFIX: &str = "staging-";
 #[derive(Debug)]
 pub struct Staging {
     parent: PathBuf,
-    home: Home,
+    home: LockedHome,
 }
 
 impl Staging {
@@ -27,8 +27,8 @@ impl Staging {
     pub fn new(parent: PathBuf) -> io::Result<Self> {
         fs_err::create_dir_all(&parent)?;
         // Failing to costs only disk space.
-        let _ = Home::sweep(&parent, PREFIX);
-        let home = Home::create(&parent, PREFIX, 0o755)?;
+        let _ = LockedHome::sweep(&parent, PREFIX);
+        let home = LockedHome::create(&parent, PREFIX, 0o755)?;
         Ok(Self { parent, home })
     }
 

@@ -1,5 +1,5 @@
 //! A directory for as long as something takes, with whatever others put into it. Where a crash must not leave it
-//! behind, it has to lie in a [`super::home::Home`]. Knows nothing of what it is for.
+//! behind, it has to lie in a [`super::home::LockedHome`]. Knows nothing of what it is for.
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -37,7 +37,7 @@ use crate::sandbox::{
     Bind, Isolation, NetworkIsolation, OwnExecutable, PreparedSandbox, ProcessTree, Sandbox,
 };
 use crate::scratch::file::{self, FileAccess};
-use crate::scratch::home::Home;
+use crate::scratch::home::LockedHome;
 use crate::scratch::removal::remove_for_waiting;
 
 /// Builds the wheel `request` describes. The backend's output is copied to `output` as it comes;
@@ -85,7 +85,7 @@ pub fn build_wheel(
 }
 
 /// Removes `names` now, rather than when the workspace is dropped, unless it is to be kept.
-fn discard(workspace: &Home, names: &[&str]) {
+fn discard(workspace: &LockedHome, names: &[&str]) {
     if !workspace.is_kept() {
         // What cannot be removed now is tried again when the workspace is dropped.
         let _ = remove_for_waiting(names.iter().map(|name| workspace.path().join(name)));
@@ -143,17 +143,17 @@ struct Step<'a> {
 }
 
 impl Step<'_> {
-    fn create_workspace(&self) -> Result<Home, StepError> {
+    fn create_workspace(&self) -> Result<LockedHome, StepError> {
         let base = self.request.work.clone().unwrap_or_else(|| self.request.cache.join("work"));
         let make = || {
             fs_err::create_dir_all(&base)?;
-            Home::sweep(&base, WORKSPACE)?;
-            Home::create(&base, WORKSPACE, 0o755)
+            LockedHome::sweep(&base, WORKSPACE)?;
+            LockedHome::create(&base, WORKSPACE, 0o755)
         };
         make().map_err(host("make a directory to work in"))
     }
 
-    fn unpack(&mut self, workspace: &Home) -> Result<SourceTree, StepError> {
+    fn unpack(&mut self, workspace: &LockedHome) -> Result<SourceTree, StepError> {
         let destination = workspace.path().join(Layout::SOURCE);
         let source = archive::unpack(&self.request.sdist, &destination, &self.request.limits)?;
         for patch in &self.request.patches {
@@ -181,7 +181,7 @@ impl Step<'_> {
     }
 
     /// Makes what does not depend on how the build is isolated.
-    fn furnish(&self, workspace: &Home) -> Result<(), StepError> {
+    fn furnish(&self, workspace: &LockedHome) -> Result<(), StepError> {
         let names = [Layout::OUT, Layout::HOME, Layout::TEMPORARY, Layout::VENV];
         let mut directories = names.iter().map(|name| workspace.path().join(name));
         directories.try_for_each(fs_err::create_dir).map_err(host("prepare the workspace"))
@@ -189,7 +189,7 @@ impl Step<'_> {
 
     fn prepare(
         &mut self,
-        workspace: &Home,
+        workspace: &LockedHome,
         project: Project,
         isolation: Isolation,
         installed: Vec<UnpackedWheel>,

@@ -157,7 +157,7 @@ mod tests {
     }
 
     fn no_python() -> Result<Interpreter, InterpreterError> {
-        Err(InterpreterError::NotFound { wanted: "3".into(), attempts: Vec::new() })
+        Err(InterpreterError::NotFound { requested: "3".into(), attempts: Vec::new() })
     }
 
     fn host() -> Target {

@@ -27,7 +27,7 @@ impl Run {
     /// The Python with which steps for `target` are built at `placement`.
     ///
     /// # Errors
-    /// If there is none, or not the one that is wanted, or if it is of another platform.
+    /// If there is none, or not the one that is requested, or if it is of another platform.
     pub(crate) fn python_at(
         &self,
         placement: &Placement,
@@ -74,26 +74,26 @@ fn question(program: &str, placement: &Placement, target: Target, again: bool) -
     }
 }
 
-/// What to start there for the `wanted` Python (a version, a command or a path). A path names a Python of this
+/// What to start there for the `requested` Python (a version, a command or a path). A path names a Python of this
 /// machine, which is `local` then, if it does not happen to be one there, too.
-fn program(wanted: &str, local: Option<&Interpreter>, placement: &Placement) -> String {
+fn program(requested: &str, local: Option<&Interpreter>, placement: &Placement) -> String {
     if let Placement::Remote(remote) = placement
         && let Some(python) = &remote.python
     {
         return python.clone();
     }
-    if wanted.contains('/') {
-        let is_there = matches!(placement, Placement::Root(root) if root.has(Path::new(wanted)));
+    if requested.contains('/') {
+        let is_there = matches!(placement, Placement::Root(root) if root.has(Path::new(requested)));
         return match local {
             Some(local) if !is_there => format!("python{}.{}", local.version.0, local.version.1),
-            _ => wanted.to_owned(),
+            _ => requested.to_owned(),
         };
     }
-    let version = wanted.parse::<PythonVersion>().ok();
+    let version = requested.parse::<PythonVersion>().ok();
     match version.as_ref().map(PythonVersion::parts) {
         Some([major]) => format!("python{major}"),
         Some([major, minor, ..]) => format!("python{major}.{minor}"),
-        _ => wanted.to_owned(),
+        _ => requested.to_owned(),
     }
 }
 
@@ -122,8 +122,8 @@ impl Place<'_> {
             .map_err(|problem| self.failure(format!("{}: {problem}", self.program)))
     }
 
-    /// Whether it is the Python that was `wanted`, and one of the target's platform.
-    fn check(&self, found: &Interpreter, wanted: &str) -> Result<(), Failure> {
+    /// Whether it is the Python that was `requested`, and one of the target's platform.
+    fn check(&self, found: &Interpreter, requested: &str) -> Result<(), Failure> {
         if found.target() != self.target {
             let message = format!(
                 "{} is a Python of {}, which cannot build for {}",
@@ -140,9 +140,9 @@ impl Place<'_> {
             });
         }
         let is_named = matches!(self.placement, Placement::Remote(remote) if remote.python.is_some());
-        match wanted.parse() {
+        match requested.parse() {
             Ok(version) if !is_named && !found.has_version(&version) => Err(self.failure(format!(
-                "{} is Python {}, and {wanted} is wanted",
+                "{} is Python {}, and {requested} is requested",
                 self.program,
                 found.version_text()
             ))),
@@ -202,11 +202,11 @@ mod tests {
     #[test]
     fn versions_are_commands_there_and_paths_are_not_taken_along() {
         let local = local();
-        for (wanted, there) in
+        for (requested, there) in
             [("3", "python3"), ("3.11", "python3.11"), ("3.11.7", "python3.11"), ("python3.12", "python3.12")]
         {
-            assert_eq!(program(wanted, Some(&local), &remote(None)), there);
-            assert_eq!(program(wanted, None, &remote(None)), there);
+            assert_eq!(program(requested, Some(&local), &remote(None)), there);
+            assert_eq!(program(requested, None, &remote(None)), there);
         }
         let same_version = format!("python3.{}", local.version.1);
         assert_eq!(program("/opt/python", Some(&local), &remote(None)), same_version);
@@ -250,13 +250,13 @@ mod tests {
         let own = serde_json::to_vec(&local).unwrap();
         let other = Target { arch: local.target().arch.other() };
         let placement = remote(None);
-        let ask = |target, exit_code, stdout: &[u8], wanted: &str| {
+        let ask = |target, exit_code, stdout: &[u8], requested: &str| {
             let place = Place { program: "python3", placement: &placement, target };
-            place.answer(&finished(exit_code, stdout)).and_then(|found| place.check(&found, wanted))
+            place.answer(&finished(exit_code, stdout)).and_then(|found| place.check(&found, requested))
         };
         ask(local.target(), 0, &own, "3").unwrap();
-        let message = |target, exit_code, stdout, wanted| {
-            let failure: Failure = ask(target, exit_code, stdout, wanted).unwrap_err();
+        let message = |target, exit_code, stdout, requested| {
+            let failure: Failure = ask(target, exit_code, stdout, requested).unwrap_err();
             assert_eq!(failure.class, FailureClass::InvalidSource);
             assert!(failure.message.starts_with("on the worker"), "{failure}");
             failure.message
@@ -264,7 +264,7 @@ mod tests {
         assert!(message(local.target(), 127, b"", "3").ends_with("there is no python3"));
         assert!(message(local.target(), 1, b"", "3").ends_with("ended with exit code 1"));
         assert!(message(local.target(), 0, b"{}", "3").contains("cannot be read"));
-        assert!(message(local.target(), 0, &own, "3.2").ends_with("and 3.2 is wanted"));
+        assert!(message(local.target(), 0, &own, "3.2").ends_with("and 3.2 is requested"));
         assert!(message(other, 0, &own, "3").contains(&format!("cannot build for {other}")));
     }
 }

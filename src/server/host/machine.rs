@@ -16,7 +16,7 @@ use tonic::service::{Routes, RoutesBuilder};
 use tonic::transport::{Channel, Server};
 
 use super::error::HostError;
-use super::pools::OfferedPool;
+use super::pools::ProvenPool;
 use super::step_cache;
 use crate::cas::{ActionCache, BlobStore, CompleteActionCache, DiskStore, StoreSettings};
 use crate::execute::{
@@ -41,7 +41,7 @@ use crate::server::storage::byte_stream::ByteStreamService;
 use crate::server::storage::content_addressable_storage::ContentAddressableStorageService;
 use crate::server::storage::settings::{CONNECTION_WINDOW, MAX_FRAME_BYTES, STREAM_WINDOW, StorageSettings};
 use crate::server::transport::calls::CallLayer;
-use crate::server::transport::listener::{Address, Connections, Door, ListenError, Listener, Listening};
+use crate::server::transport::listener::{Address, Connections, Connector, ListenError, Listener, Listening};
 use crate::server::transport::malformed::RefuseMalformed;
 use crate::server::transport::wire::{MAX_MESSAGE_BYTES, WireService as _};
 use crate::worker::local::LocalWorkers;
@@ -67,7 +67,7 @@ const FAREWELL: Duration = Duration::from_secs(2);
 /// A running host. It ends when it is dropped, but better with [`Host::stop`].
 #[derive(Debug)]
 pub struct Host {
-    door: Door,
+    connector: Connector,
     readiness: Readiness,
     metrics: Arc<Metrics>,
     summary: Summary,
@@ -99,15 +99,15 @@ impl Host {
     /// [`HostError`] for what the settings want and this machine does not have.
     pub async fn start(settings: &Settings, own_executable: OwnExecutable) -> Result<Self, HostError> {
         let spawner = Arc::new(Spawner::detect(settings.sandbox, own_executable.clone())?);
-        let offered = settings.pools.iter().map(|pool| OfferedPool::find(pool, &spawner));
-        let offered: Vec<OfferedPool> = offered.collect::<Result<_, _>>()?;
+        let proven = settings.pools.iter().map(|pool| ProvenPool::find(pool, &spawner));
+        let proven: Vec<ProvenPool> = proven.collect::<Result<_, _>>()?;
         let store = Arc::new(DiskStore::open(&store_settings(settings))?);
         let results = Arc::new(CompleteActionCache::new(Arc::clone(&store)));
         let metrics = Arc::new(Metrics::new());
 
         let Executors { of_pools, files, counters } =
-            executors(settings, &offered, &spawner, &store, &metrics, own_executable.file())?;
-        let pools: Vec<Pool> = offered.iter().map(|offered| offered.pool.clone()).collect();
+            executors(settings, &proven, &spawner, &store, &metrics, own_executable.file())?;
+        let pools: Vec<Pool> = proven.iter().map(|proven| proven.pool.clone()).collect();
         let (queue, slots) = Queue::new(pools.clone(), queue_settings(settings))?;
         let queue = Arc::new(queue);
         let action_cache: Arc<dyn ActionCache> = Arc::clone(&results) as _;
@@ -118,7 +118,7 @@ impl Host {
 
         let (routes, readiness) = routes(settings, &store, results, &queue)?;
         let connections = Connections::new();
-        let door = connections.door();
+        let connector = connections.connector();
         let (stop, stopped) = oneshot::channel();
         let server = server().layer(CallLayer::new(Arc::clone(&metrics.calls))).layer(RefuseMalformed);
         let serving =
@@ -131,15 +131,15 @@ impl Host {
             store: settings.store.clone(),
             max_bytes: settings.max_bytes,
             pools,
-            emulators: offered.into_iter().map(|offered| offered.emulator).collect(),
+            emulators: proven.into_iter().map(|proven| proven.emulator).collect(),
             isolation: spawner.isolation().clone(),
         };
-        Ok(Self { door, readiness, metrics, summary, workers, store, stop, serving })
+        Ok(Self { connector, readiness, metrics, summary, workers, store, stop, serving })
     }
 
     /// A channel to the services without a socket. It stays usable as long as the host runs.
     pub fn connect(&self) -> Channel {
-        self.door.connect()
+        self.connector.connect()
     }
 
     /// Lets others in at these addresses until what is returned is dropped; also says where it really listens.
@@ -152,7 +152,7 @@ impl Host {
             listeners.push(Listener::bind(address).await?);
         }
         let actual = listeners.iter().map(|listener| listener.address().clone()).collect();
-        Ok((self.door.listen(listeners), actual))
+        Ok((self.connector.listen(listeners), actual))
     }
 
     /// Serves metrics and health over HTTP until what is returned is dropped.
@@ -235,7 +235,7 @@ struct Executors {
 
 fn executors(
     settings: &Settings,
-    offered: &[OfferedPool],
+    proven: &[ProvenPool],
     spawner: &Arc<Spawner>,
     store: &Arc<DiskStore>,
     metrics: &Metrics,
@@ -246,10 +246,10 @@ fn executors(
     let files = Arc::new(files);
     let mut of_pools: HashMap<String, Arc<dyn Execute>> = HashMap::new();
     let mut all_counters = Vec::new();
-    let has_own_roots = offered.iter().any(|offered| offered.root.directory().is_some());
+    let has_own_roots = proven.iter().any(|proven| proven.root.directory().is_some());
     let loader =
         if has_own_roots { OwnLoader::of(own_executable).map_err(HostError::OwnLoader)? } else { None };
-    for OfferedPool { pool, root, cross_compiler, .. } in offered {
+    for ProvenPool { pool, root, cross_compiler, .. } in proven {
         let own_binary = OwnBinarySettings {
             executable: own_executable.to_owned(),
             loader: loader.clone(),

@@ -15,7 +15,7 @@ use crate::server::settings::{CrossCc, PoolSettings};
 
 /// A pool that an operator asked for, with what could be found out about it.
 #[derive(Debug, Clone)]
-pub(crate) struct OfferedPool {
+pub(crate) struct ProvenPool {
     pub pool: Pool,
     pub root: RootFileSystem,
     /// The program that runs its programs, where the processor does not.
@@ -24,7 +24,7 @@ pub(crate) struct OfferedPool {
     pub cross_compiler: Option<CrossCompiler>,
 }
 
-impl OfferedPool {
+impl ProvenPool {
     /// # Errors
     /// [`HostError`] for what the pool wants and this host does not have.
     pub fn find(settings: &PoolSettings, spawner: &Spawner) -> Result<Self, HostError> {

@@ -48,7 +48,7 @@ impl Inner {
         let request = GetRequest::read(&request)?;
         // Of results in use everything is in memory, down to which blobs exist, so most calls never leave this
         // thread; a hop to another one and back would cost more than all the rest.
-        if let Some(result) = self.results.remembered(&request.instance_name, &request.action)?
+        if let Some(result) = self.results.from_memory(&request.instance_name, &request.action)?
             && !request.wants_contents(&result.result)
         {
             return Ok(result.encoded.clone());

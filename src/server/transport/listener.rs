@@ -182,7 +182,7 @@ pub struct Connections {
 
 /// Makes connections to the services of this process.
 #[derive(Debug, Clone)]
-pub struct Door(mpsc::Sender<io::Result<Connection>>);
+pub struct Connector(mpsc::Sender<io::Result<Connection>>);
 
 /// Listens until it is dropped.
 #[derive(Debug)]
@@ -202,11 +202,11 @@ impl Connections {
     }
 
     /// A way in for this process.
-    pub fn door(&self) -> Door {
-        Door(self.sender.clone())
+    pub fn connector(&self) -> Connector {
+        Connector(self.sender.clone())
     }
 
-    /// The connections in the order in which they came. Never ends while there is a [`Door`].
+    /// The connections in the order in which they came. Never ends while there is a [`Connector`].
     pub fn into_stream(self) -> tokio_stream::wrappers::ReceiverStream<io::Result<Connection>> {
         tokio_stream::wrappers::ReceiverStream::new(self.receiver)
     }
@@ -218,7 +218,7 @@ impl Default for Connections {
     }
 }
 
-impl Door {
+impl Connector {
     /// Takes connections from `listeners`, too, until what is returned is dropped.
     pub fn listen(&self, listeners: Vec<Listener>) -> Listening {
         let accept = |listener: Listener| {
@@ -233,16 +233,17 @@ impl Door {
     /// A channel that leads to the services of this process without a socket. It connects when it is first
     /// used.
     pub fn connect(&self) -> Channel {
-        let door = self.0.clone();
+        let connector = self.0.clone();
         // The name goes into a header that nobody reads.
         Endpoint::from_static("http://in-process")
             .initial_stream_window_size(crate::server::storage::settings::STREAM_WINDOW)
             .initial_connection_window_size(crate::server::storage::settings::CONNECTION_WINDOW)
             .connect_with_connector_lazy(tower::service_fn(move |_| {
-                let door = door.clone();
+                let connector = connector.clone();
                 async move {
                     let (ours, theirs) = tokio::io::duplex(LOCAL_BUFFER);
-                    door.send(Ok(Connection::Local(theirs)))
+                    connector
+                        .send(Ok(Connection::Local(theirs)))
                         .await
                         .map_err(|_| io::Error::other("the host in this process has ended"))?;
                     Ok::<_, io::Error>(TokioIo::new(ours))
