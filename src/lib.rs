@@ -9,14 +9,13 @@
 //! | 3 | [`client`], [`queue`], [`worker`] |
 //! | 2 | [`execute`], [`starlark`], [`step`] |
 //! | 1 | [`archive`], [`cas`], [`packaging`], [`rootfs`], [`sandbox`] |
-//! | 0 | [`cancellation`], [`digest`], [`emulation`], [`finding`], [`platform`], [`reapi`], [`remote`] |
+//! | 0 | [`cancellation`], [`contract`], [`deadline`], [`digest`], [`emulation`], [`finding`], [`platform`], [`reapi`], [`remote`], [`scratch`], [`signals`] |
 
 // What is made for a while, or appears as a whole, is made by `scratch`.
 #![cfg_attr(not(test), warn(clippy::disallowed_types))]
 // They panic when nobody reads.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
-/// What unit tests wait with, as those in `tests/` do.
 pub mod archive;
 pub mod build;
 pub mod cancellation;

@@ -15,13 +15,13 @@
 //! ```
 #![no_main]
 
-#[path = "../../tests/hostile_archives/scene.rs"]
+#[path = "../../tests/step/hostile_archives/scene.rs"]
 #[allow(dead_code)]
 mod scene;
-#[path = "../../tests/hostile_archives/tarball.rs"]
+#[path = "../../tests/step/hostile_archives/tarball.rs"]
 #[allow(dead_code)]
 mod tarball;
-#[path = "../../tests/hostile_archives/zipfile.rs"]
+#[path = "../../tests/step/hostile_archives/zipfile.rs"]
 #[allow(dead_code)]
 mod zipfile;
 

@@ -110,6 +110,14 @@ pub struct BuildArguments {
     #[arg(long, value_name = "DIR", env = "CROSSWHEEL_CACHE_DIR")]
     cache_dir: Option<PathBuf>,
 
+    /// Print one JSON document on standard output, and nothing else there
+    #[arg(long)]
+    json: bool,
+
+    /// Show the output of the backends
+    #[arg(long, short)]
+    verbose: bool,
+
     /// Platform the wheels are for: linux_amd64 or linux_arm64; may be given several times [default: that of --python]
     #[arg(long = "target", value_name = "TARGET", help_heading = "Builds")]
     targets: Vec<Target>,
@@ -170,14 +178,6 @@ pub struct BuildArguments {
 
     #[command(flatten)]
     remote: RemoteArguments,
-
-    /// Print one JSON document on standard output, and nothing else there
-    #[arg(long)]
-    json: bool,
-
-    /// Show the output of the backends
-    #[arg(long, short)]
-    verbose: bool,
 }
 
 /// Where builds run that are not for this machine.

@@ -118,6 +118,15 @@ fn stats(directory: &Path, json: bool) -> Result<ExitCode, StoreError> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// `365days` rather than the months and hours that a year has on average.
+fn whole_units(seconds: u64) -> String {
+    const DAY: u64 = 24 * 60 * 60;
+    match seconds {
+        days if days % DAY == 0 && days > DAY => format!("{}days", days / DAY),
+        other => humantime::format_duration(Duration::from_secs(other)).to_string(),
+    }
+}
+
 fn print_statistics(directory: &Path, statistics: &StoreStatistics) {
     print(&format!("{}", directory.display()));
     for (what, totals) in [("blobs", &statistics.blobs), ("action results", &statistics.results)] {
@@ -128,10 +137,7 @@ fn print_statistics(directory: &Path, statistics: &StoreStatistics) {
     print(&format!("  {} input trees", HumanCount(statistics.trees)));
     print("last used within");
     for class in &statistics.ages {
-        let within = class.within_seconds.map_or_else(
-            || "longer".to_owned(),
-            |seconds| humantime::format_duration(Duration::from_secs(seconds)).to_string(),
-        );
+        let within = class.within_seconds.map_or_else(|| "longer".to_owned(), whole_units);
         print(&format!(
             "  {within:20} {:>12} files {:>12}",
             HumanCount(class.files),

@@ -8,7 +8,7 @@ use clap::ValueEnum;
 /// How much of a sandbox to insist on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum SandboxMode {
-    /// Namespaces where the host allows them; else what [`SandboxMode::Off`] gives, and the report says why.
+    /// Namespaces where the host allows them; else what `off` gives, and the report says why.
     #[default]
     Auto,
     /// Namespaces, or an error that says what to do.

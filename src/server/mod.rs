@@ -1,4 +1,4 @@
-//! The services of the Remote Execution API on a socket. Knows nothing of how actions run.
+//! The services of the Remote Execution API, on sockets or within this process. Knows nothing of how actions run.
 
 mod capabilities;
 mod descriptors;

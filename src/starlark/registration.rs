@@ -161,8 +161,8 @@ pub(super) fn readme(model: &BazelModel, places: &[BazelPlatform]) -> String {
          bazel build --config=crosswheel --remote_executor=grpc://127.0.0.1:8980 :cowsay_everywhere\n    \
          bazel build --config=crosswheel --remote_executor=grpc://127.0.0.1:8980 \
          --platforms={package}:{first} :cowsay\n\n\
-         Each wheel is a directory: the file under its real name, and report.json. Workers must know contract {CONTRACT} of \
-         `crosswheel wheel`.\n",
+         Each wheel is a directory: the file under its real name, and report.json. Workers must take contract {CONTRACT} of \
+         `crosswheel wheel`: upgrade workers before you generate this package anew.\n",
     )
 }
 

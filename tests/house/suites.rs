@@ -121,3 +121,21 @@ fn sources(directory: &Path) -> Vec<PathBuf> {
     let here = files.into_iter().filter(|path| path.extension().is_some_and(|extension| extension == "rs"));
     here.chain(directories.iter().flat_map(|directory| sources(directory))).collect()
 }
+
+/// Nothing else compiles the fuzzer.
+#[test]
+fn files_that_benchmarks_and_the_fuzzer_take_from_the_tests_are_there() {
+    let mut taken = 0;
+    for path in sources(&repository().join("benches"))
+        .into_iter()
+        .chain(sources(&repository().join("fuzz/fuzz_targets")))
+    {
+        for line in fs_err::read_to_string(&path).unwrap().lines() {
+            let Some(file) = line.trim().strip_prefix("#[path = \"") else { continue };
+            let file = path.parent().unwrap().join(file.trim_end_matches("\"]"));
+            assert!(file.is_file(), "{} takes {}", path.display(), file.display());
+            taken += 1;
+        }
+    }
+    assert!(taken >= 4, "{taken} files");
+}

@@ -19,16 +19,17 @@
 //!
 //! **With a cross compiler** ([`CrossCompiler`], which see) the host's `/usr` is at [`NATIVE_USR`] below
 //! [`NATIVE_INSIDE`], and the loader and the libraries of its programs are where they expect them.
-//! [`CROSS_CC_VARIABLE`](crate::contract::CROSS_CC_VARIABLE) names the compiler, unless Command sets it. It compiles and links with the headers and
-//! libraries of the root: those are mounted over the ones it would find beside itself, so that it needs no
-//! `--sysroot`, and a wheel needs no newer glibc than one that the root's own compiler has made. Other actions see
-//! nothing of it.
+//! [`CROSS_CC_VARIABLE`](crate::contract::CROSS_CC_VARIABLE) names the compiler, unless Command sets it. It compiles
+//! and links with the headers and libraries of the root: those are mounted over the ones it would find beside itself,
+//! so that it needs no `--sysroot`, and a wheel needs no newer glibc than one that the root's own compiler has made.
+//! Other actions see nothing of it.
 //!
 //! **The shared cache.** Unpacked wheels, byte code, venvs and facts about interpreters are worth keeping between
 //! such actions. This is the one exception to the rule that the environment is what Command says and nothing
-//! else: [`CACHE_VARIABLE`](crate::contract::CACHE_VARIABLE) is set to [`CACHE_INSIDE`], a writable directory that the executor keeps. Since
-//! whoever could write to it could change the builds of others, an action gets it only if nothing of the client's
-//! runs outside of the nested sandbox of `crosswheel wheel`, nor can anything of the client's be written into it:
+//! else: [`CACHE_VARIABLE`](crate::contract::CACHE_VARIABLE) is set to [`CACHE_INSIDE`], a writable directory that the
+//! executor keeps. Since whoever could write to it could change the builds of others, an action gets it only if
+//! nothing of the client's runs outside of the nested sandbox of `crosswheel wheel`, nor can anything of the client's
+//! be written into it:
 //!
 //! - `arguments[1]` is `wheel`, and `--sandbox=required` is among the others;
 //! - all others are the sdist, or flags in the form `--name=value` whose [class](FlagClass) is none of those that reach

@@ -71,7 +71,7 @@ pub static ENTRIES: &[Entry] = &[
     one(
         "min-free-bytes",
         "SIZE",
-        "Remove blobs, whatever max-bytes allows, when less than this is left on the disk [default: 2% of it, \
+        "Remove blobs, whatever max-bytes allows, when less than this is left on the disk [default: 2% of the disk, \
          at most 2GiB]",
         "10GiB",
     ),
