@@ -101,11 +101,14 @@ fn asked_of(
         return variable(RELEASE_VARIABLE)
             .map_or(Ok(None), |release| Err(ContractRefused::Release { release, known }));
     };
-    match text.parse() {
-        Ok(asked) if asked < *known.start() => Err(ContractRefused::Older { asked, known }),
-        Ok(asked) if asked > *known.end() => Err(ContractRefused::Newer { asked, known }),
-        Ok(asked) => Ok(Some(asked)),
-        Err(_) => Err(ContractRefused::Malformed(text)),
+    if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(ContractRefused::Malformed(text));
+    }
+    // A number that no variable of ours holds is one that is to come.
+    match text.parse().unwrap_or(u32::MAX) {
+        asked if asked < *known.start() => Err(ContractRefused::Older { asked, known }),
+        asked if asked > *known.end() => Err(ContractRefused::Newer { asked, known }),
+        asked => Ok(Some(asked)),
     }
 }
 
@@ -153,7 +156,7 @@ mod tests {
         assert!(refused(CONTRACT_VARIABLE, "1").contains("contract 1 of"));
         assert!(refused(CONTRACT_VARIABLE, "5").contains("contract 5 of"));
         assert!(refused(RELEASE_VARIABLE, "0.1.0").contains("crosswheel 0.1.0"));
-        for text in ["", "one", "0.1.0", "-1"] {
+        for text in ["", "one", "0.1.0", "-1", "+1", " 1"] {
             assert!(refused(CONTRACT_VARIABLE, text).contains("should be the number"), "{text}");
         }
     }

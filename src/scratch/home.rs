@@ -35,6 +35,8 @@ pub struct LockedHome {
     /// The kernel lets go of it however we end.
     _lock: File,
     keep: bool,
+    /// There is only one attempt to remove it.
+    attempted: bool,
 }
 
 /// Why there is no home at a path of its own.
@@ -73,6 +75,7 @@ impl LockedHome {
                 lock_path: Some(lock_path),
                 _lock: lock,
                 keep: false,
+                attempted: false,
             };
             fs_err::create_dir(&home.directory)?;
             fs_err::set_permissions(&home.directory, Permissions::from_mode(mode))?;
@@ -90,7 +93,13 @@ impl LockedHome {
     pub fn at(path: &Path) -> Result<Self, HomeError> {
         for _ in 0..MOST_TRIES {
             if let Some(lock) = try_lock_directory(path)? {
-                return Ok(Self { directory: path.to_owned(), lock_path: None, _lock: lock, keep: false });
+                return Ok(Self {
+                    directory: path.to_owned(),
+                    lock_path: None,
+                    _lock: lock,
+                    keep: false,
+                    attempted: false,
+                });
             }
         }
         Err(HomeError::Busy(path.to_owned()))
@@ -138,6 +147,7 @@ impl LockedHome {
             lock_path: Some(lock_path),
             _lock: lock,
             keep: false,
+            attempted: false,
         })
     }
 
@@ -162,24 +172,31 @@ impl LockedHome {
     /// # Errors
     /// [`RemovalError`] names what is left.
     pub fn remove(mut self) -> Result<(), RemovalError> {
-        // There is only one attempt.
-        self.keep = true;
+        self.attempted = true;
         self.remove_all()
     }
 
     fn remove_all(&self) -> Result<(), RemovalError> {
         remove_for_waiting([&self.directory])?;
+        self.remove_lock();
+        Ok(())
+    }
+
+    fn remove_lock(&self) {
         if let Some(lock_path) = &self.lock_path {
             let _ = fs_err::remove_file(lock_path);
         }
-        Ok(())
     }
 }
 
 impl Drop for LockedHome {
     fn drop(&mut self) {
-        if self.keep {
+        if self.attempted {
             return;
+        }
+        if self.keep {
+            // Without it, it is a directory like any other: nobody sweeps it.
+            return self.remove_lock();
         }
         if let Err(error) = self.remove_all() {
             tracing::warn!("{error}");
@@ -266,6 +283,19 @@ mod tests {
 
     fn names(base: &Path) -> Vec<PathBuf> {
         fs_err::read_dir(base).unwrap().map(|entry| entry.unwrap().path()).collect()
+    }
+
+    #[test]
+    fn what_is_kept_is_swept_by_nobody() {
+        let base = tempfile::tempdir().unwrap();
+        let mut home = LockedHome::create(base.path(), "home-", 0o755).unwrap();
+        home.keep();
+        let kept = home.path().to_owned();
+        drop(home);
+        LockedHome::sweep(base.path(), "home-").unwrap();
+        let left: Vec<_> =
+            fs_err::read_dir(base.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
+        assert_eq!(left, [kept]);
     }
 
     #[test]

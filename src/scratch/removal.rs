@@ -20,8 +20,8 @@ use std::path::{Path, PathBuf};
 use std::thread;
 
 use rustix::fs::{
-    AtFlags, CWD, FileType, Mode, OFlags, RawDir, ResolveFlags, SeekFrom, fchmod, openat, openat2, renameat,
-    statat, unlinkat,
+    AtFlags, CWD, FileType, Mode, OFlags, RawDir, ResolveFlags, SeekFrom, StatxAttributes, StatxFlags,
+    fchmod, openat, openat2, renameat, statat, statx, unlinkat,
 };
 use rustix::io::Errno;
 
@@ -163,6 +163,7 @@ impl<'a> Removal<'a> {
             opened = openat(self.parent, self.name, flags, Mode::empty());
         }
         match opened {
+            Ok(directory) if is_mount(&directory) => self.failure = Some((self.name.to_owned(), Errno::XDEV)),
             Ok(directory) => self.levels.push(Level::new(directory, CString::default(), 0)),
             Err(Errno::NOENT) => {}
             Err(Errno::NOTDIR | Errno::LOOP) => match unlinkat(self.parent, self.name, AtFlags::empty()) {
@@ -254,6 +255,8 @@ impl<'a> Removal<'a> {
         while let Some(entry) = listing.next() {
             let (name, file_type) = match entry {
                 Ok(ref entry) => (entry.file_name(), entry.file_type()),
+                // Somebody else removes it, too.
+                Err(Errno::NOENT) => return self.go_up(true),
                 Err(error) => return self.give_up(error),
             };
             bytes += name.to_bytes().len() + 32;
@@ -437,6 +440,12 @@ fn open_below(directory: &OwnedFd, name: &CStr) -> Result<OwnedFd, Errno> {
         Err(Errno::NOSYS | Errno::PERM) => openat(directory, name, directory_flags(), Mode::empty()),
         other => other,
     }
+}
+
+/// Whether another file system is mounted there, as far as the kernel can say.
+fn is_mount(directory: &OwnedFd) -> bool {
+    let found = statx(directory, "", AtFlags::EMPTY_PATH, StatxFlags::TYPE);
+    found.is_ok_and(|found| found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
 }
 
 fn directory_flags() -> OFlags {

@@ -101,6 +101,10 @@ impl Runner {
         };
         match answer {
             Answer::Error(error) => Err(self.blame(error)),
+            // A step has no other classes, whatever a worker that is not ours, or is newer, says.
+            Answer::Failed(failure) if !failure.class.is_of_the_step() => {
+                Ok(Ran::Failed(Failure { class: FailureClass::BackendError, ..failure }))
+            }
             Answer::Failed(failure) => Ok(Ran::Failed(failure)),
             Answer::Built(report) => {
                 let path = format!("{OUT}/{}", report.file_name);
@@ -200,6 +204,14 @@ mod tests {
     fn the_steps_own_failure_is_handed_on() {
         let text = r#"{"failed": {"class": "timeout", "message": "too slow"}}"#;
         assert_eq!(failure(17, text).class, FailureClass::Timeout);
+    }
+
+    #[test]
+    fn classes_that_no_step_has_are_not_believed() {
+        for class in ["interrupted", "local-io", "lock-drift", "execution-failed", "to-come"] {
+            let text = format!(r#"{{"failed": {{"class": "{class}", "message": "no"}}}}"#);
+            assert_eq!(failure(1, &text).class, FailureClass::BackendError, "{class}");
+        }
     }
 
     #[test]

@@ -258,3 +258,22 @@ proptest! {
         prop_assert_eq!(names(&outside), BTreeSet::from(["precious".to_owned()]));
     }
 }
+
+/// As the thread that hears a signal and the one that has made the directory do.
+#[test]
+fn two_who_remove_the_same_tree_leave_nothing_of_it() {
+    for _ in 0..20 {
+        let directory = tempfile::tempdir().unwrap();
+        let tree = directory.path().join("tree");
+        for wide in 0..30 {
+            fs_err::create_dir_all(tree.join(format!("{wide}/{}", ["d"; 20].join("/")))).unwrap();
+            fs_err::write(tree.join(format!("{wide}/d/file")), "x").unwrap();
+        }
+        scope("both to have removed it", |scope| {
+            for _ in 0..2 {
+                scope.spawn(|| remove(&tree).unwrap());
+            }
+        });
+        assert!(!tree.exists());
+    }
+}

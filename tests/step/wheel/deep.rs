@@ -78,6 +78,25 @@ fn an_ordinary_user_gets_rid_of_what_a_backend_has_closed() {
     }
 }
 
+/// Somebody's disk, in the place of what a build that was killed has left.
+#[test]
+fn what_is_mounted_where_something_was_left_is_not_removed() {
+    let bench = Bench::with_body("");
+    let dead = bench.path("cache/work/crosswheel-build-dead");
+    fs_err::create_dir_all(&dead).unwrap();
+    fs_err::write(dead.with_extension("lock"), "").unwrap();
+    fs_err::create_dir(bench.path("disk")).unwrap();
+    fs_err::write(bench.path("disk/precious"), "x").unwrap();
+    let build = bench.command();
+    let mut command = Command::new("unshare");
+    command.args(["--user", "--map-root-user", "--mount", "sh", "-c"]);
+    command.arg(r#"mount --bind "$0" "$1" && shift && exec "$@""#).arg(bench.path("disk")).arg(&dead);
+    command.arg(build.get_program()).args(build.get_args()).arg("--sandbox=off");
+    command.env("CROSSWHEEL_CACHE_DIR", bench.path("cache"));
+    built_by(&mut command);
+    assert!(bench.path("disk/precious").exists());
+}
+
 fn entries(directory: &Path) -> usize {
     fs_err::read_dir(directory).unwrap().count()
 }

@@ -146,3 +146,17 @@ fn a_build_cancelled_before_its_backend_is_known_is_killed_all_the_same() {
     assert!(exit.killed && !exit.timed_out, "it was killed by nobody for {DEADLINE:?}");
     assert!(cancellation.check().is_err());
 }
+
+#[test]
+fn what_was_kept_for_a_look_stays_when_the_next_build_sweeps() {
+    let bench = Bench::with_body("");
+    bench.report(&["--keep-work"]);
+    let left = || -> Vec<_> {
+        fs_err::read_dir(bench.path("cache/work")).unwrap().map(|entry| entry.unwrap().path()).collect()
+    };
+    let kept = left();
+    let [directory] = &kept[..] else { panic!("{kept:?}") };
+    assert!(fs_err::read_dir(directory).unwrap().count() > 0);
+    bench.report(&[]);
+    assert_eq!(left(), kept);
+}
