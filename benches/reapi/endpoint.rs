@@ -20,15 +20,15 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// `crosswheel serve` on an empty store.
-    pub fn crosswheel(store: &Path) -> anyhow::Result<Self> {
+    /// `crosswheel serve` on an empty store, by this `binary`.
+    pub fn crosswheel(name: &str, binary: &Path, store: &Path) -> anyhow::Result<Self> {
         let port = free_port()?;
-        let mut command = Command::new(env!("CARGO_BIN_EXE_crosswheel"));
+        let mut command = Command::new(binary);
         command
             .args(["serve", "--listen", &format!("127.0.0.1:{port}"), "--http-listen", "off", "--store"])
             .arg(store)
             .args(["--log-level", "warn"]);
-        Self::start("crosswheel", command, port)
+        Self::start(name, command, port)
     }
 
     /// NativeLink with everything in one process and its blobs on disk, as its own example has it.

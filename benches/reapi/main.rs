@@ -4,6 +4,7 @@
 //! ```text
 //! cargo bench --bench reapi                                    crosswheel alone
 //! cargo bench --bench reapi -- --nativelink PATH/TO/nativelink with the peer in the next column
+//! cargo bench --bench reapi -- --before PATH/TO/crosswheel     with one of before a change in the next column
 //! cargo bench --bench reapi -- --rows no-op,find --seconds 10
 //! cargo bench --bench reapi -- --endpoint NAME=http://127.0.0.1:8980   any server that runs already
 //! ```
@@ -40,6 +41,9 @@ struct Arguments {
     /// A NativeLink binary to measure beside us, with a store of its own on disk.
     #[arg(long)]
     nativelink: Option<PathBuf>,
+    /// Another crosswheel, such as that of before a change, to measure beside this one.
+    #[arg(long, value_name = "PROGRAM")]
+    before: Option<PathBuf>,
     /// Other servers that run already.
     #[arg(long, value_name = "NAME=URL")]
     endpoint: Vec<String>,
@@ -65,7 +69,12 @@ fn main() -> anyhow::Result<()> {
     let mut endpoints: Vec<Box<dyn FnOnce() -> anyhow::Result<Endpoint>>> = Vec::new();
     if !arguments.without_crosswheel {
         let store = scratch.path().join("crosswheel");
-        endpoints.push(Box::new(move || Endpoint::crosswheel(&store)));
+        let own = PathBuf::from(env!("CARGO_BIN_EXE_crosswheel"));
+        endpoints.push(Box::new(move || Endpoint::crosswheel("crosswheel", &own, &store)));
+    }
+    if let Some(binary) = arguments.before {
+        let store = scratch.path().join("before");
+        endpoints.push(Box::new(move || Endpoint::crosswheel("before", &binary, &store)));
     }
     if let Some(binary) = arguments.nativelink {
         let store = scratch.path().join("nativelink");
