@@ -11,7 +11,6 @@ use tonic::{Code, Status, Streaming};
 
 use super::event::JobEvent;
 use super::missing::as_status;
-
 use super::server::Server;
 use crate::digest::Digest;
 use crate::reapi::longrunning::{CancelOperationRequest, Operation, operation};

@@ -15,7 +15,7 @@ use super::exec_root::{ExecRoot, Staging};
 use super::input::InputDirectory;
 use super::logs::{Log, LogReader};
 use super::outputs::{self, LeftExecRoot};
-use super::own_binary::wheel_action as own_binary;
+use super::own_binary::wheel_action;
 use super::own_binary::wheel_action::{OwnBinary, OwnBinarySettings};
 use super::resource_usage::{ResourceUsage, duration};
 use super::shared_files::SharedFiles;
@@ -273,9 +273,9 @@ impl Run<'_> {
                     spec.argv.splice(..1, loader.command());
                     spec.binds.extend(loader.binds());
                 }
-                None => spec.argv[0] = own_binary::INSIDE.into(),
+                None => spec.argv[0] = wheel_action::INSIDE.into(),
             }
-            let inside = own_binary::INSIDE.into();
+            let inside = wheel_action::INSIDE.into();
             spec.binds.push(Bind { host: executable.clone(), inside, writable: false });
         } else {
             spec.argv[0] = executable.into();
@@ -293,14 +293,14 @@ impl Run<'_> {
                 fs_err::create_dir_all(cache)
                     .map_err(ExecuteError::io("make the cache of `crosswheel wheel`"))?;
                 if namespaces {
-                    let inside = own_binary::CACHE_INSIDE.into();
+                    let inside = wheel_action::CACHE_INSIDE.into();
                     spec.binds.push(Bind { host: cache.clone(), inside, writable: true });
-                    PathBuf::from(own_binary::CACHE_INSIDE)
+                    PathBuf::from(wheel_action::CACHE_INSIDE)
                 } else {
                     cache.clone()
                 }
             }
-            None if namespaces => own_binary::PRIVATE_CACHE_INSIDE.into(),
+            None if namespaces => wheel_action::PRIVATE_CACHE_INSIDE.into(),
             None => exec_root.directory().join("cache"),
         };
         spec.env.entry(CACHE_VARIABLE.into()).or_insert(cache_inside.into());

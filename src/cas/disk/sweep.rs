@@ -5,9 +5,8 @@ use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use crate::scratch::removal::remove;
-
 use super::layout::{OLD, TEMPORARY, TREES, VARIANTS, WORK};
+use crate::scratch::removal::remove;
 
 /// Moves away what the last process left: blobs half written, everything in `work`, second inodes, and the trees
 /// whose names start with a dot, which are unfinished.

@@ -19,7 +19,6 @@ use tar::EntryType;
 use super::members::{Member, Problem, Reading, for_each, plain_path};
 use crate::rootfs::error::{MemberProblem, RootfsError};
 use crate::rootfs::inside::{Inside, set_mode};
-
 use crate::scratch::removal::remove_at;
 
 /// More than any root has, and less than would fill most disks.

@@ -14,7 +14,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::message as hook_message;
+use super::message;
 use crate::cancellation::Cancellation;
 use crate::deadline;
 use crate::sandbox::{Bind, Exit, PreparedSandbox, ProcessTree, RootFileSystem, SandboxError, Spec};
@@ -195,12 +195,12 @@ struct Talk {
 fn converse(channel: UnixStream, settings: &[Vec<u8>], accept: impl FnOnce(&[String]) -> bool) -> Talk {
     let mut talk = Talk { conversation: Conversation::HungUp, requires: None, requires_at: None };
     let mut channel = BufReader::new(channel);
-    if hook_message::write(channel.get_mut(), settings).is_err() {
+    if message::write(channel.get_mut(), settings).is_err() {
         return talk;
     }
     let mut accept = Some(accept);
     // None, too, when the build itself writes to the channel.
-    while let Some(event) = hook_message::read(&mut channel).and_then(Event::parse) {
+    while let Some(event) = message::read(&mut channel).and_then(Event::parse) {
         match event {
             Event::Requires(requires) => {
                 talk.requires_at = Some(Instant::now());
@@ -210,7 +210,7 @@ fn converse(channel: UnixStream, settings: &[Vec<u8>], accept: impl FnOnce(&[Str
                     talk.conversation = Conversation::Refused;
                     return talk;
                 }
-                if hook_message::write(channel.get_mut(), &["build"]).is_err() {
+                if message::write(channel.get_mut(), &["build"]).is_err() {
                     return talk;
                 }
             }

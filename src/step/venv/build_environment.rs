@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use pep508_rs::Requirement;
 
-use super::unmet_requirements as requirements;
+use super::unmet_requirements;
 use super::unmet_requirements::UnmetRequirement;
 use super::unpacked_wheel::UnpackedWheel;
 use super::venv_cache::{CachedVenv, VenvCache, VenvPlan};
@@ -117,7 +117,7 @@ pub(crate) fn refuse_missing(
     interpreter: &Interpreter,
     who: &str,
 ) -> Result<(), Failure> {
-    let missing = requirements::missing(requires, installed, &interpreter.markers);
+    let missing = unmet_requirements::missing(requires, installed, &interpreter.markers);
     if missing.is_empty() {
         return Ok(());
     }

@@ -5,14 +5,13 @@ use std::sync::Arc;
 
 use tonic::Status;
 
+use super::upload_sessions::UploadSessions;
 use crate::cas::DiskStore;
 use crate::digest::Digest;
 use crate::server::execution::log_stream::LogStreams;
 use crate::server::storage::settings::StorageSettings;
 use crate::server::transport::status;
 use crate::server::transport::wire::{self, HttpRequest, HttpResponse, WireService};
-
-use super::upload_sessions::UploadSessions;
 
 /// The `ByteStream` service. All instances share their blobs.
 #[derive(Debug, Clone)]

@@ -4,13 +4,12 @@ use std::sync::Arc;
 
 use tonic::Status;
 
+use super::known_mappings::ChunkMappings;
 use crate::cas::BlobStore;
 use crate::digest::DigestFunction;
 use crate::server::storage::settings::StorageSettings;
 use crate::server::transport::status;
 use crate::server::transport::wire::{self, HttpRequest, HttpResponse, WireService};
-
-use super::known_mappings::ChunkMappings;
 
 /// The `ContentAddressableStorage` service. All instances share their blobs.
 #[derive(Clone)]
