@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crosswheel::contract::SandboxMode;
 use crosswheel::digest::Digest;
 use crosswheel::reapi::Command;
-use crosswheel::sandbox::{RootFileSystem, Sandbox, Spawner, Spec};
+use crosswheel::sandbox::{ResourceLimits, RootFileSystem, Sandbox, Spawner, Spec};
 use rustix::time::{ClockId, clock_gettime};
 use scene::{Root, Scene, crosswheel};
 use support::waiting::scope;
@@ -117,6 +117,7 @@ fn sandbox_alone(spawner: &Spawner) {
             stdout: null(),
             stderr: None,
             network: false,
+            limits: ResourceLimits::default(),
         })
         .unwrap();
     tree.wait_for_end(None).unwrap();

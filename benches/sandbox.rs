@@ -14,7 +14,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crosswheel::contract::SandboxMode;
-use crosswheel::sandbox::{Outcome, Overlay, ProcessTree, RootFileSystem, Sandbox, Spawner, Spec};
+use crosswheel::sandbox::{
+    Outcome, Overlay, ProcessTree, ResourceLimits, RootFileSystem, Sandbox, Spawner, Spec,
+};
 use rustix::process::geteuid;
 use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space};
 use tempfile::TempDir;
@@ -145,6 +147,7 @@ fn command() -> Spec {
         stdout: null.into_parts().0.into(),
         stderr: None,
         network: false,
+        limits: ResourceLimits::default(),
     }
 }
 

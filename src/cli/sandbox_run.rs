@@ -11,7 +11,9 @@ use std::time::{Duration, Instant};
 use super::output::complain;
 use crate::contract::SandboxMode;
 use crate::deadline::{self, LONGEST_SECONDS};
-use crate::sandbox::{Bind, Outcome, OwnExecutable, RootFileSystem, Sandbox, SandboxError, Spec};
+use crate::sandbox::{
+    Bind, Outcome, OwnExecutable, ResourceLimits, RootFileSystem, Sandbox, SandboxError, Spec,
+};
 
 /// Exits with the code of the command, with 128 and the number of the signal that ended it, with 124 when its
 /// time was up, and with 125 when it could not be run.
@@ -98,6 +100,7 @@ fn run_in_sandbox(arguments: Arguments) -> Result<u8, NotRun> {
         stdout: io::stdout().as_fd().try_clone_to_owned()?,
         stderr: Some(io::stderr().as_fd().try_clone_to_owned()?),
         network: arguments.network,
+        limits: ResourceLimits::default(),
     })?;
     let timeout = arguments.timeout.map(Duration::from_secs);
     let deadline = timeout.map(|timeout| deadline::after(Instant::now(), timeout));

@@ -27,8 +27,8 @@ use crate::deadline;
 use crate::digest::Digest;
 use crate::reapi::{ActionResult, ExecutedActionMetadata};
 use crate::sandbox::{
-    Bind, Exit, FileSystemType, NetworkIsolation, Outcome, ProgramFault, RootFileSystem, SandboxError,
-    SetUpCause, SetUpFailure, SetUpStep, Spawner, Spec,
+    Bind, Exit, FileSystemType, NetworkIsolation, Outcome, ProgramFault, ResourceLimits, RootFileSystem,
+    SandboxError, SetUpCause, SetUpFailure, SetUpStep, Spawner, Spec,
 };
 
 /// What the actions of a pool see.
@@ -248,6 +248,7 @@ impl Run<'_> {
             stdout,
             stderr: Some(stderr),
             network: settings.network,
+            limits: ResourceLimits::default(),
         };
         if let Some(own_binary) = &self.own_binary {
             self.show_own_binary(own_binary, namespaces, exec_root, &mut spec)?;

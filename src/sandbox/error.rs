@@ -2,12 +2,13 @@
 
 use std::ffi::OsString;
 use std::io;
+use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::ExitStatus;
 
 use serde::{Deserialize, Serialize};
 
-use super::set_up::SetUpFailure;
+use super::set_up::{SetUpCause, SetUpFailure};
 
 /// Why a command could not be started or watched. That a command ran and failed is no error of the sandbox.
 #[derive(Debug, thiserror::Error)]
@@ -60,6 +61,39 @@ pub enum SandboxError {
         "the process tree did not die within {seconds} seconds of being killed; processes may be left behind"
     )]
     Unkillable { seconds: u64 },
+}
+
+impl SandboxError {
+    /// Whether this host has run out of something, so that what failed may work at another time.
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::SetUp(failure) => match failure.cause {
+                // The kernel says so of namespaces, too. Where none are allowed at all, it always will.
+                SetUpCause::Errno(libc::ENOSPC | libc::EUSERS) => !namespaces_are_forbidden(),
+                SetUpCause::Errno(errno) => is_shortage(errno),
+                _ => false,
+            },
+            Self::StartInit { source, .. } | Self::Control { source, .. } => {
+                source.raw_os_error().is_some_and(is_shortage)
+            }
+            // The kernel kills so if it is short of memory.
+            Self::InitDied { status, .. } => status.signal() == Some(libc::SIGKILL),
+            _ => false,
+        }
+    }
+}
+
+fn is_shortage(errno: i32) -> bool {
+    matches!(errno, libc::EAGAIN | libc::ENOMEM | libc::EMFILE | libc::ENFILE | libc::ENOSPC | libc::EBUSY)
+}
+
+/// Whether this host allows no namespace of one of the kinds that a sandbox takes, however few there are.
+fn namespaces_are_forbidden() -> bool {
+    let kinds = ["user", "mnt", "pid", "ipc", "uts", "net"];
+    kinds.iter().any(|kind| {
+        let setting = format!("/proc/sys/user/max_{kind}_namespaces");
+        fs_err::read_to_string(setting).is_ok_and(|most| most.trim() == "0")
+    })
 }
 
 /// Why the kernel would not start a program.

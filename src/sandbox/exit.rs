@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::limits::MetLimit;
+
 /// How a command ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Exit {
@@ -12,9 +14,11 @@ pub struct Exit {
     pub timed_out: bool,
     /// The command was killed by us, because of the deadline or by a [`Killer`](super::tree::Killer).
     pub killed: bool,
+    /// The limit for which it was killed, if it was for one.
+    pub met: Option<MetLimit>,
     /// Peak of the memory of the whole tree: the sum of its resident sets, sampled about every 20 ms, and
-    /// never less than the largest process had. Shared pages count once per process, `tmpfs` files not at
-    /// all.
+    /// never less than the largest process had, with what its directories in memory hold. Shared pages count once per
+    /// process.
     pub peak_memory_bytes: u64,
     /// Processor time in user mode of all processes whose end somebody waited for.
     pub user_time: Duration,

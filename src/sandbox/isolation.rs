@@ -1,13 +1,15 @@
 //! What this host allows, found out by trying, and commands started with it. Knows nothing of how a sandbox is built.
 
 use std::os::fd::AsFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::error::SandboxError;
-use super::message::{Command, Network, Request, Root};
+use super::limits::ResourceLimits;
+use super::message::{Command, Network, Request};
 use super::own_executable::OwnExecutable;
 use super::set_up::Loss;
 use super::spec::{RootFileSystem, Spec};
+use super::text::Text;
 use super::tree::ProcessTree;
 use super::view;
 use super::zygote::{Allowed, Zygote, open_null};
@@ -47,6 +49,8 @@ pub enum NetworkIsolation {
 pub struct Sandbox {
     init_executable: OwnExecutable,
     isolation: Isolation,
+    /// Directories of which no command sees anything; without links.
+    hidden: Vec<PathBuf>,
 }
 
 /// A sandbox that stands ready for one command. It is a copy of the host's mounts as they were when it was
@@ -56,6 +60,13 @@ pub struct PreparedSandbox {
     sandbox: Sandbox,
     /// None where even trying went wrong, but in a way that the mode puts up with.
     zygote: Option<Zygote>,
+}
+
+impl Isolation {
+    /// Nothing stands between a command and the host.
+    fn none() -> Self {
+        Self { namespaces: false, network: NetworkIsolation::None, overlays: false, lost: Vec::new() }
+    }
 }
 
 impl Sandbox {
@@ -68,30 +79,33 @@ impl Sandbox {
     ///
     /// # Errors
     /// [`SandboxError::NamespacesUnavailable`] if `mode` requires them; whatever keeps `init_executable` from
-    /// starting.
+    /// starting; that this host has run out of something, even after some time ([`SandboxError::is_passing`]).
     pub fn detect(mode: SandboxMode, init_executable: OwnExecutable) -> Result<Self, SandboxError> {
-        let PreparedSandbox { sandbox, zygote } = Self::prepare(mode, init_executable)?;
+        let PreparedSandbox { sandbox, zygote } = Self::prepare(mode, init_executable, &[])?;
         zygote.map(Zygote::dismiss).transpose()?;
         Ok(sandbox)
     }
 
-    /// As [`Sandbox::detect`], but keeps what was built for a command to run in.
+    /// As [`Sandbox::detect`], but keeps what was built for a command to run in. With namespaces, no command sees
+    /// anything of the directories `hidden`, by whatever path, but what a [`Spec`] names.
     ///
     /// # Errors
     /// Those of [`Sandbox::detect`].
     pub fn prepare(
         mode: SandboxMode,
         init_executable: OwnExecutable,
+        hidden: &[PathBuf],
     ) -> Result<PreparedSandbox, SandboxError> {
-        Self::prepare_for(mode, init_executable, false)
+        Self::prepare_for(mode, init_executable, hidden, false)
     }
 
     /// As [`Sandbox::prepare`], for commands one after another. Also tells what cuts them off from the network.
     pub(super) fn prepare_for_many(
         mode: SandboxMode,
         init_executable: OwnExecutable,
+        hidden: &[PathBuf],
     ) -> Result<(Self, Option<Zygote>, Network), SandboxError> {
-        let PreparedSandbox { sandbox, zygote } = Self::prepare_for(mode, init_executable, true)?;
+        let PreparedSandbox { sandbox, zygote } = Self::prepare_for(mode, init_executable, hidden, true)?;
         let network = sandbox.closed_network();
         Ok((sandbox, zygote, network))
     }
@@ -99,21 +113,18 @@ impl Sandbox {
     fn prepare_for(
         mode: SandboxMode,
         init_executable: OwnExecutable,
+        hidden: &[PathBuf],
         serial: bool,
     ) -> Result<PreparedSandbox, SandboxError> {
+        let hidden = view::hidden(hidden);
+        let mut sandbox = Self { init_executable, isolation: Isolation::none(), hidden };
         if mode != SandboxMode::Off {
-            let request = Request {
-                namespaces: true,
-                network: Network::Namespace,
-                root: Root::Host,
-                emulator: None,
-                serial,
-            };
-            match Zygote::start(&init_executable, &request) {
+            sandbox.isolation.namespaces = true;
+            let request = sandbox.request(Network::Namespace, &RootFileSystem::Host, serial)?;
+            match Zygote::start_patiently(&sandbox.init_executable, &request) {
                 Ok((zygote, Allowed { overlays, lost })) => {
                     let network = NetworkIsolation::Namespace;
-                    let isolation = Isolation { namespaces: true, network, overlays, lost: said(&lost) };
-                    let sandbox = Self { init_executable, isolation };
+                    sandbox.isolation = Isolation { namespaces: true, network, overlays, lost: said(&lost) };
                     return Ok(PreparedSandbox { sandbox, zygote: Some(zygote) });
                 }
                 Err(refused) => {
@@ -121,15 +132,27 @@ impl Sandbox {
                     if mode == SandboxMode::Required {
                         return Err(SandboxError::NamespacesUnavailable { reason, remedy: remedy() });
                     }
-                    return prepare_without_namespaces(
-                        init_executable,
-                        vec![format!("namespaces: {reason}")],
-                        serial,
-                    );
+                    sandbox.isolation.lost.push(format!("namespaces: {reason}"));
                 }
             }
         }
-        prepare_without_namespaces(init_executable, Vec::new(), serial)
+        sandbox.without_namespaces(serial)
+    }
+
+    fn without_namespaces(mut self, serial: bool) -> Result<PreparedSandbox, SandboxError> {
+        self.isolation.namespaces = false;
+        let request = self.request(Network::Seccomp, &RootFileSystem::Host, serial)?;
+        let zygote = match Zygote::start_patiently(&self.init_executable, &request) {
+            Ok((zygote, _)) => {
+                self.isolation.network = NetworkIsolation::Seccomp;
+                Some(zygote)
+            }
+            Err(refused) => {
+                self.isolation.lost.push(format!("network isolation: {}", refused_by_host(refused)?));
+                None
+            }
+        };
+        Ok(PreparedSandbox { sandbox: self, zygote })
     }
 
     /// What every command of this sandbox gets.
@@ -157,12 +180,12 @@ impl Sandbox {
         let namespaces = self.isolation.namespaces;
         spec.check(namespaces)?;
         self.check_overlays(&spec)?;
-        let mounts = if namespaces { view::mounts(&spec)? } else { Vec::new() };
+        let mounts = if namespaces { view::mounts(&spec, &self.hidden)? } else { Vec::new() };
         let zygote = match find() {
             Some(zygote) => zygote,
             None => {
                 let request = self.request(self.network(&spec), &spec.root, pool.is_some())?;
-                Zygote::start(&self.init_executable, &request)?.0
+                Zygote::start_patiently(&self.init_executable, &request)?.0
             }
         };
         let null;
@@ -186,7 +209,7 @@ impl Sandbox {
         let (directory, emulator) = ("/usr".into(), emulator.clone());
         let root = RootFileSystem::Emulated { directory, emulator };
         let request = self.request(self.closed_network(), &root, false)?;
-        Zygote::start(&self.init_executable, &request)?.0.dismiss().map(drop)
+        Zygote::start_patiently(&self.init_executable, &request)?.0.dismiss().map(drop)
     }
 
     fn request(
@@ -196,8 +219,15 @@ impl Sandbox {
         serial: bool,
     ) -> Result<Request, SandboxError> {
         let emulator = root.emulator().map(view::emulator).transpose()?;
-        let namespaces = self.isolation.namespaces;
-        Ok(Request { namespaces, network, root: view::root(root)?, emulator, serial })
+        Ok(Request {
+            namespaces: self.isolation.namespaces,
+            network,
+            root: view::root(root)?,
+            emulator,
+            serial,
+            hidden: self.hidden.iter().map(Text::from).collect(),
+            private_bytes: ResourceLimits::private_bytes(),
+        })
     }
 
     /// What is to stand between a command and the network.
@@ -242,32 +272,16 @@ impl PreparedSandbox {
     }
 }
 
-fn prepare_without_namespaces(
-    init_executable: OwnExecutable,
-    mut lost: Vec<String>,
-    serial: bool,
-) -> Result<PreparedSandbox, SandboxError> {
-    let request =
-        Request { namespaces: false, network: Network::Seccomp, root: Root::Host, emulator: None, serial };
-    let (network, zygote) = match Zygote::start(&init_executable, &request) {
-        Ok((zygote, _)) => (NetworkIsolation::Seccomp, Some(zygote)),
-        Err(refused) => {
-            lost.push(format!("network isolation: {}", refused_by_host(refused)?));
-            (NetworkIsolation::None, None)
-        }
-    };
-    let isolation = Isolation { namespaces: false, network, overlays: false, lost };
-    Ok(PreparedSandbox { sandbox: Sandbox { init_executable, isolation }, zygote })
-}
-
 fn said(lost: &[Loss]) -> Vec<String> {
     lost.iter().map(Loss::to_string).collect()
 }
 
-/// The reason, if it is the host that refused; the error itself if the init could not even try. An init that
-/// was killed counts as refused: a seccomp policy may kill instead of returning an error.
+/// The reason, if it is the host that refused, and always would; the error itself if it has only run out of something,
+/// or if the init could not even try. An init that ended counts as refused, unless it was short of memory: a seccomp
+/// policy may kill instead of returning an error.
 fn refused_by_host(error: SandboxError) -> Result<String, SandboxError> {
     match error {
+        _ if error.is_passing() => Err(error),
         SandboxError::SetUp(_) | SandboxError::InitDied { .. } => Ok(error.to_string()),
         other => Err(other),
     }

@@ -27,6 +27,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::ProgramFault;
 use super::exit::Outcome;
+use super::limits::{MetLimit, ResourceLimits};
 use super::set_up::{Loss, SetUpFailure};
 use super::spec::{MOST_OVERLAYS, Overlay, Spec};
 use super::text::Text;
@@ -47,6 +48,10 @@ pub(super) struct Request {
     pub emulator: Option<Registration>,
     /// Whether commands will follow the first one.
     pub serial: bool,
+    /// Directories of the host that no command may see, wherever they are; without links.
+    pub hidden: Vec<Text>,
+    /// Most memory that each of a command's own directories in memory may take.
+    pub private_bytes: u64,
 }
 
 /// [`RootFileSystem`](super::spec::RootFileSystem), looked up on the host.
@@ -88,6 +93,7 @@ pub(super) struct Command {
     pub overlays: Vec<OverlayMount>,
     /// In this order; empty without namespaces.
     pub mounts: Vec<Mount>,
+    pub limits: ResourceLimits,
 }
 
 /// [`Overlay`](super::spec::Overlay). Links in the host's paths are followed as the host would.
@@ -125,6 +131,8 @@ pub(super) enum Report {
         outcome: Outcome,
         /// The command was still running when the kill came.
         killed: bool,
+        /// Why it was killed, if it was not we who wanted it.
+        met: Option<MetLimit>,
         peak_memory_bytes: u64,
         user_microseconds: u64,
         system_microseconds: u64,
@@ -147,6 +155,7 @@ impl Command {
             working_directory: spec.working_directory.as_os_str().into(),
             overlays: spec.overlays.iter().map(OverlayMount::new).collect(),
             mounts,
+            limits: spec.limits.or_of_this_machine(),
         }
     }
 }
@@ -274,6 +283,7 @@ mod tests {
             working_directory: Text("/".into()),
             overlays: vec![],
             mounts: vec![],
+            limits: ResourceLimits::default(),
         };
         let (ours, theirs) = UnixStream::pair().unwrap();
         let (reader, writer) = io::pipe().unwrap();

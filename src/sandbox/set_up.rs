@@ -36,9 +36,7 @@ pub enum SetUpStep {
     RaiseLoopback,
     #[error("forbid new capabilities")]
     DropBoundingSet,
-    #[error("compile a seccomp filter against sockets")]
-    CompileFilter,
-    #[error("install a seccomp filter against sockets")]
+    #[error("install a filter of system calls")]
     InstallFilter,
 
     #[error("mount a binfmt_misc of a sandbox's own (possible since Linux 6.7)")]
@@ -74,6 +72,12 @@ pub enum SetUpStep {
     ListRootFileSystem { path: Text },
     #[error("list the new root")]
     ListNewRoot,
+    #[error("list what is mounted")]
+    ListMounts,
+    #[error("show {path:?} without the sockets in it")]
+    Sever { path: Text },
+    #[error("change the size of {inside:?}")]
+    Resize { inside: Text },
     #[error("list the host's /proc")]
     ListHostProc,
     #[error("read the link {path:?}")]
@@ -114,6 +118,8 @@ pub enum SetUpStep {
     SetStream { stream: StandardStream },
     #[error("forbid core files")]
     ForbidCoreFiles,
+    #[error("limit the size of files")]
+    LimitFiles,
     #[error("forbid new privileges")]
     ForbidNewPrivileges,
     #[error("drop capabilities")]
@@ -206,6 +212,8 @@ pub(super) enum Loss {
     PrivateProc(SetUpFailure),
     #[error("terminals in /dev/pts ({0})")]
     Terminals(SetUpFailure),
+    #[error("a separation from the unix sockets of the host ({0})")]
+    Severed(SetUpFailure),
 }
 
 #[cfg(test)]

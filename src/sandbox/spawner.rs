@@ -1,5 +1,6 @@
 //! For who runs many commands. Knows nothing of what they do.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::error::SandboxError;
@@ -24,13 +25,17 @@ pub struct Spawner {
 }
 
 impl Spawner {
-    /// Finds out what this host allows, as [`Sandbox::detect`] does, and keeps what was built for that: the first
-    /// command finds it ready.
+    /// Finds out what this host allows, as [`Sandbox::prepare`] does, and keeps what was built for that: the first
+    /// command finds it ready. `hidden` is as there.
     ///
     /// # Errors
     /// Those of [`Sandbox::detect`].
-    pub fn detect(mode: SandboxMode, init_executable: OwnExecutable) -> Result<Self, SandboxError> {
-        let (sandbox, zygote, network) = Sandbox::prepare_for_many(mode, init_executable)?;
+    pub fn detect(
+        mode: SandboxMode,
+        init_executable: OwnExecutable,
+        hidden: &[PathBuf],
+    ) -> Result<Self, SandboxError> {
+        let (sandbox, zygote, network) = Sandbox::prepare_for_many(mode, init_executable, hidden)?;
         let kind = ZygoteKind { network, root: RootFileSystem::Host };
         Ok(Self::with(sandbox, zygote.map(|zygote| (kind, zygote))))
     }

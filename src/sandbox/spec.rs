@@ -7,6 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
 use super::error::SandboxError;
+use super::limits::ResourceLimits;
 use crate::emulation::Emulator;
 
 /// Directories of which a command gets its own, empty ones: what others keep there is not for it, and sockets
@@ -48,6 +49,8 @@ pub struct Spec {
     pub stderr: Option<OwnedFd>,
     /// Whether the command may use the host's network.
     pub network: bool,
+    /// How much of this machine the command and all its descendants may take.
+    pub limits: ResourceLimits,
 }
 
 /// What a command sees as `/`. Whichever it is, `/tmp`, `/var/tmp`, `/run`, `/dev` and `/proc` are the
@@ -266,6 +269,7 @@ mod tests {
             stdout: fs_err::File::options().write(true).open("/dev/null").unwrap().into_parts().0.into(),
             stderr: None,
             network: false,
+            limits: ResourceLimits::default(),
         }
     }
 

@@ -157,6 +157,7 @@ impl ProcessTree {
                 Ok(Received::Report(Report::Finished {
                     outcome,
                     killed,
+                    met,
                     peak_memory_bytes,
                     user_microseconds,
                     system_microseconds,
@@ -168,6 +169,7 @@ impl ProcessTree {
                         outcome,
                         timed_out: killed && because_of_deadline,
                         killed,
+                        met,
                         peak_memory_bytes,
                         user_time: Duration::from_micros(user_microseconds),
                         system_time: Duration::from_micros(system_microseconds),

@@ -13,24 +13,33 @@ use super::text::Text;
 use crate::emulation::Emulator;
 
 /// The mounts `spec` asks for, in the order in which they are to be made.
-pub(super) fn mounts(spec: &Spec) -> Result<Vec<Mount>, SandboxError> {
+///
+/// `hidden` are directories, without links, of which the command sees nothing otherwise.
+pub(super) fn mounts(spec: &Spec, hidden: &[PathBuf]) -> Result<Vec<Mount>, SandboxError> {
     let mut mounts = Vec::new();
     let whole_host = spec.root == RootFileSystem::Host;
+    let is_seen =
+        |path: &Path| whole_host && !is_private(path) && !hidden.iter().any(|above| path.starts_with(above));
     for path in &spec.visible_host_paths {
-        show(path, whole_host, &mut mounts)?;
+        show(path, is_seen, &mut mounts)?;
     }
     // Often a link to a file that a resolver keeps below /run. A host without one needs none, and a foreign
     // root without one has no place for it.
     let resolver_settings = Path::new("/etc/resolv.conf");
     let place_for_it = spec.root.directory().is_none_or(|root| root.join("etc/resolv.conf").is_file());
     if spec.network && resolver_settings.exists() && place_for_it {
-        show(resolver_settings, whole_host, &mut mounts)?;
+        show(resolver_settings, is_seen, &mut mounts)?;
     }
     for bind in &spec.binds {
         let found = Found::at(&bind.host)?;
         mounts.push(found.mount(&bind.inside, bind.writable));
     }
     Ok(mounts)
+}
+
+/// Directories of which no command is to see anything, without links; those that do not exist have nothing to be seen.
+pub(super) fn hidden(directories: &[PathBuf]) -> Vec<PathBuf> {
+    directories.iter().filter_map(|directory| directory.canonicalize().ok()).collect()
 }
 
 /// The root that `root` asks for.
@@ -64,15 +73,14 @@ pub(super) fn emulator(emulator: &Emulator) -> Result<Registration, SandboxError
     Ok(Registration { name: emulator.name(), line: Text(OsString::from_vec(line)) })
 }
 
-/// Keeps `path` visible under its own name and, if links lead to it, under its real one. Of the whole host
-/// only what lies in private directories needs that.
-fn show(path: &Path, whole_host: bool, mounts: &mut Vec<Mount>) -> Result<(), SandboxError> {
-    let needed = |path: &Path| !whole_host || is_private(path);
+/// Keeps `path` visible under its own name and, if links lead to it, under its real one, as far as it would not be seen
+/// otherwise.
+fn show(path: &Path, is_seen: impl Fn(&Path) -> bool, mounts: &mut Vec<Mount>) -> Result<(), SandboxError> {
     let found = Found::at(path)?;
-    if needed(&found.real) && found.real != path {
+    if !is_seen(&found.real) && found.real != path {
         mounts.push(found.mount(&found.real, false));
     }
-    if needed(path) {
+    if !is_seen(path) {
         mounts.push(found.mount(path, false));
     }
     Ok(())

@@ -19,6 +19,15 @@ use super::set_up::{Loss, SetUpFailure};
 /// system call.
 pub(super) const KILL_GRACE: Duration = Duration::from_secs(30);
 
+/// How long a shortage is waited for, each time before another attempt.
+const PAUSES: [Duration; 5] = [
+    Duration::from_millis(20),
+    Duration::from_millis(80),
+    Duration::from_millis(250),
+    Duration::from_millis(650),
+    Duration::from_millis(1000),
+];
+
 /// A `sandbox-init`. Dropping it ends it, and waits for that.
 #[derive(Debug)]
 pub(super) struct Zygote {
@@ -53,6 +62,23 @@ impl Zygote {
             Ok(Received::Report(Report::SetUpFailed(failure))) => Err(failure.into()),
             Ok(_) => Err(zygote.death(sent)),
             Err(source) => Err(SandboxError::Control { doing: "hear from", source }),
+        }
+    }
+
+    /// As [`Zygote::start`], but tries again for a while if this host has run out of what it takes, as that may pass.
+    pub(super) fn start_patiently(
+        executable: &OwnExecutable,
+        request: &Request,
+    ) -> Result<(Self, Allowed), SandboxError> {
+        let mut pauses = PAUSES.into_iter();
+        loop {
+            match Self::start(executable, request) {
+                Err(error) if error.is_passing() => match pauses.next() {
+                    Some(pause) => std::thread::sleep(pause),
+                    None => return Err(error),
+                },
+                started => return started,
+            }
         }
     }
 

@@ -49,12 +49,14 @@ pub fn build_wheel(
 ) -> Result<Report, StepError> {
     check_target(request)?;
     request.promise.check_python(&request.interpreter).map_err(Failure::from)?;
+    // What is not there cannot be hidden.
+    fs_err::create_dir_all(&request.cache).map_err(host("make the cache directory"))?;
     std::thread::scope(|scope| {
         let mut step = Step { request, cancellation, stopwatch: Stopwatch::start() };
         // Takes as long as everything before the backend, and needs none of it.
         let sandbox = std::thread::Builder::new()
             .name("sandbox".into())
-            .spawn_scoped(scope, || prepare_sandbox(request.sandbox))
+            .spawn_scoped(scope, || prepare_sandbox(request.sandbox, &request.cache))
             .map_err(host("start a thread"))?;
         let mut workspace = step.create_workspace()?;
         if request.keep_work {
@@ -92,9 +94,10 @@ fn discard(workspace: &LockedHome, names: &[&str]) {
     }
 }
 
-fn prepare_sandbox(mode: SandboxMode) -> Result<PreparedSandbox, StepError> {
+/// The cache is not for the eyes of what is built.
+fn prepare_sandbox(mode: SandboxMode, cache: &Path) -> Result<PreparedSandbox, StepError> {
     let own_executable = OwnExecutable::running().map_err(host("find the crosswheel executable"))?;
-    Ok(Sandbox::prepare(mode, own_executable)?)
+    Ok(Sandbox::prepare(mode, own_executable, &[cache.to_owned()])?)
 }
 
 /// The venv and the paths around it, ready for the backend.

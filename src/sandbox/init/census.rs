@@ -22,6 +22,7 @@ pub(super) struct Process {
     /// A process that is dead and only waits to be reaped.
     pub zombie: bool,
     pub resident_pages: u64,
+    pub threads: u64,
 }
 
 /// Our own number in the process table at `/proc`, which need not be that of our pid namespace.
@@ -79,11 +80,12 @@ fn parse(stat: &[u8]) -> Option<Process> {
     let name_end = stat.iter().rposition(|byte| *byte == b')')?;
     let pid = number(std::str::from_utf8(&stat[..name_start]).ok()?.trim())??;
     let mut rest = std::str::from_utf8(&stat[name_end + 1..]).ok()?.split_ascii_whitespace();
-    // Fields 3, 4, 5 and 24.
+    // Fields 3, 4, 5, 20 and 24.
     let state = rest.next()?;
     let parent = number(rest.next()?)?;
     let group = number(rest.next()?)?;
-    let resident: i64 = rest.nth(18)?.parse().ok()?;
+    let threads: u64 = rest.nth(14)?.parse().ok()?;
+    let resident: i64 = rest.nth(3)?.parse().ok()?;
     Some(Process {
         pid,
         parent,
@@ -91,7 +93,17 @@ fn parse(stat: &[u8]) -> Option<Process> {
         zombie: matches!(state, "Z" | "X"),
         // The counter is kept per processor and may be off to the negative side for a moment.
         resident_pages: resident.try_into().unwrap_or(0),
+        threads,
     })
+}
+
+/// What a process has of memory, with each page that it shares counted in parts; nothing if that cannot be read, as of a
+/// process that forbids it.
+pub(super) fn proportional_bytes(pid: Pid) -> Option<u64> {
+    let place = Path::new("/proc").join(pid.as_raw_pid().to_string()).join("smaps_rollup");
+    let text = fs_err::read_to_string(place).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("Pss:"))?;
+    line.split_whitespace().next()?.parse::<u64>().ok()?.checked_mul(1024)
 }
 
 /// The number of a process, which is 0 for none.
@@ -113,6 +125,7 @@ mod tests {
             group: pid_of(42),
             zombie: false,
             resident_pages: 1,
+            threads: 1,
         }
     }
 

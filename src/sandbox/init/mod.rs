@@ -10,6 +10,8 @@ mod census;
 mod command;
 mod emulation;
 mod filter;
+mod memory_shortage;
+mod meter;
 mod namespaces;
 mod root;
 mod serve;

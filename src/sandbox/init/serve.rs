@@ -10,11 +10,12 @@ use rustix::fs::Mode;
 use rustix::process::{DumpableBehavior, set_dumpable_behavior, umask};
 use rustix::thread::UnshareFlags;
 
+use super::filter::Sockets;
 use super::shared_namespaces::SharedNamespaces;
 use super::step::Step;
 use super::supervisor::{Supervisor, SupervisorEnd};
 use super::system::{SingleThreaded, Stack};
-use super::{filter, namespaces, supervise, system};
+use super::{filter, memory_shortage, namespaces, supervise, system};
 use crate::sandbox::message;
 use crate::sandbox::message::{Network, Report, Request};
 use crate::sandbox::set_up::{SetUpFailure, SetUpStep};
@@ -48,6 +49,7 @@ fn serve() -> io::Result<SupervisorEnd> {
     system::block_signals()?;
     // For the mount points made on the way as for the command.
     umask(Mode::WGRP | Mode::WOTH);
+    memory_shortage::offer_this_process();
     let (supervisor_stack, command_stack) = (Stack::new()?, Stack::new()?);
     let zygote = Zygote { alone, socket: socket.into(), request, supervisor_stack, command_stack };
     match zygote.build() {
@@ -79,7 +81,7 @@ impl Zygote {
         }
         if self.request.network == Network::Seccomp {
             // All children inherit it.
-            filter::install()?;
+            filter::install(Sockets::OfThisHost)?;
         }
         Ok(None)
     }

@@ -15,6 +15,7 @@ use rustix::system::sethostname;
 use rustix::thread::UnshareFlags;
 
 use super::emulation;
+use super::filter::{self, Sockets};
 use super::namespaces;
 use super::root::{Template, Unfinished};
 use super::step::Step;
@@ -54,11 +55,14 @@ impl SharedNamespaces {
         }
         system::drop_bounding_set().step(SetUpStep::DropBoundingSet)?;
         let keyrings = Keyrings::of_this_user_namespace();
-        Ok(Self { template: Template::build(&request.root, privileged)?, keyrings, _emulation: emulation })
+        let template = Template::build(request, privileged)?;
+        // Last, as it holds for this process too.
+        filter::install(Sockets::OfANetwork)?;
+        Ok(Self { template, keyrings, _emulation: emulation })
     }
 
     /// Makes the rest in a process that has [`OF_A_COMMAND`](namespaces::OF_A_COMMAND) to itself, but for the command's own mounts.
-    pub(super) fn furnish(&self) -> Result<Unfinished, SetUpFailure> {
+    pub(super) fn furnish(&self) -> Result<Unfinished<'_>, SetUpFailure> {
         self.template.furnish()
     }
 

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::io::{self, Read};
 use std::os::unix::net::UnixStream;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
@@ -15,6 +15,7 @@ use rustix::process::{
 };
 
 use super::census::{self, Process};
+use super::meter::{Meter, SAMPLING_INTERVAL};
 use super::system::{self, ChildEnds, ChildrenUsage};
 use crate::sandbox::exit::Outcome;
 use crate::sandbox::message::Report;
@@ -28,24 +29,24 @@ pub(super) enum Realm {
     Descendants,
 }
 
-/// Shortest time between two samples of the memory in use.
-const SAMPLING_INTERVAL: Duration = Duration::from_millis(20);
-/// Sampling takes at most one part in this many of a processor, however long the process table is.
-const SAMPLING_SHARE: u32 = 20;
-
-/// Waits until `main` has ended, or until it is to be killed; then kills what is left. All signals must be
-/// blocked.
-pub(super) fn supervise(control: &UnixStream, main: Pid, realm: Realm) -> io::Result<Report> {
+/// Waits until `main` has ended, until it is to be killed, or until it takes more than `meter` allows; then kills what is left.
+/// All signals must be blocked.
+pub(super) fn supervise(
+    control: &UnixStream,
+    main: Pid,
+    realm: Realm,
+    mut meter: Meter,
+) -> io::Result<Report> {
     let mut tree = Tree { main, realm, own_pid: census::own_pid()?, outcome: None };
-    let mut meter = Meter::new(tree.own_pid);
     let killed = tree.watch(control, &mut meter)?;
     tree.kill()?;
     let usage = ChildrenUsage::so_far()?;
     Ok(Report::Finished {
         outcome: tree.outcome.ok_or_else(|| io::Error::other("the command ended and left no status"))?,
         killed,
+        met: meter.met(),
         // Ours when we forked counts for the largest, which is a few MB.
-        peak_memory_bytes: meter.peak_bytes.max(usage.largest),
+        peak_memory_bytes: meter.peak_bytes().max(usage.largest),
         user_microseconds: u64::try_from(usage.user.as_micros()).unwrap_or(u64::MAX),
         system_microseconds: u64::try_from(usage.system.as_micros()).unwrap_or(u64::MAX),
     })
@@ -85,6 +86,9 @@ impl Tree {
                 return Ok(false);
             }
             let patience = meter.sample_if_due()?;
+            if meter.met().is_some() {
+                return Ok(true);
+            }
             let mut watched = [PollFd::new(&child_ends, PollFlags::IN), PollFd::new(control, PollFlags::IN)];
             match poll(&mut watched, Timespec::try_from(patience).ok().as_ref()) {
                 Ok(_) | Err(Errno::INTR) => {}
@@ -184,33 +188,5 @@ fn kill_if_same(own_pid: Pid, process: &Process) {
             let _ = kill_process(process.pid, Signal::KILL);
         }
         _ => {}
-    }
-}
-
-/// Samples the memory of the tree.
-struct Meter {
-    own_pid: Pid,
-    page_bytes: u64,
-    peak_bytes: u64,
-    next_sample: Instant,
-}
-
-impl Meter {
-    fn new(own_pid: Pid) -> Self {
-        let page_bytes = rustix::param::page_size() as u64;
-        Self { own_pid, page_bytes, peak_bytes: 0, next_sample: Instant::now() + SAMPLING_INTERVAL }
-    }
-
-    /// Returns the time until the next sample.
-    fn sample_if_due(&mut self) -> io::Result<Duration> {
-        let start = Instant::now();
-        if start >= self.next_sample {
-            let pages: u64 =
-                census::descendants(self.own_pid)?.iter().map(|process| process.resident_pages).sum();
-            self.peak_bytes = self.peak_bytes.max(pages * self.page_bytes);
-            let end = Instant::now();
-            self.next_sample = end + SAMPLING_INTERVAL.max((end - start) * SAMPLING_SHARE);
-        }
-        Ok(self.next_sample.saturating_duration_since(Instant::now()))
     }
 }

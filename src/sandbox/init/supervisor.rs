@@ -10,8 +10,11 @@ use rustix::process::{Pid, Signal, getpid, set_child_subreaper, set_parent_proce
 use rustix::stdio::dup2_stderr;
 use rustix::thread::UnshareFlags;
 
+use super::census;
 use super::command::Start;
-use super::root::Unfinished;
+use super::memory_shortage;
+use super::meter::Meter;
+use super::root::{Finished, Unfinished};
 use super::shared_namespaces::SharedNamespaces;
 use super::step::Step;
 use super::supervise::{self, Realm};
@@ -45,7 +48,7 @@ pub(super) struct Supervisor<'a> {
     pub first: bool,
 }
 
-impl Supervisor<'_> {
+impl<'a> Supervisor<'a> {
     pub(super) fn run(self) -> io::Result<SupervisorEnd> {
         let root = match self.make_ready() {
             Ok(root) => root,
@@ -71,7 +74,7 @@ impl Supervisor<'_> {
         Ok(SupervisorEnd::GoesOn)
     }
 
-    fn make_ready(&self) -> Result<Option<Unfinished>, SetUpFailure> {
+    fn make_ready(&self) -> Result<Option<Unfinished<'a>>, SetUpFailure> {
         // If the one who waits for us is killed, nobody else would notice.
         set_parent_process_death_signal(Some(Signal::KILL)).step(SetUpStep::TieSupervisor)?;
         match self.shared {
@@ -84,7 +87,7 @@ impl Supervisor<'_> {
         }
     }
 
-    fn say_ready(&self, root: Option<&Unfinished>) -> io::Result<()> {
+    fn say_ready(&self, root: Option<&Unfinished<'_>>) -> io::Result<()> {
         let mut lost: Vec<Loss> = self.shared.map(|shared| shared.lost().to_vec()).unwrap_or_default();
         lost.extend(root.iter().flat_map(|root| root.lost.iter().cloned()));
         let overlays = self.shared.is_some_and(SharedNamespaces::overlays);
@@ -100,10 +103,16 @@ struct Session<'a> {
 }
 
 impl Session<'_> {
-    fn run(&mut self, command: Command, streams: [OwnedFd; 3], root: Option<Unfinished>) -> io::Result<()> {
+    fn run(
+        &mut self,
+        command: Command,
+        streams: [OwnedFd; 3],
+        root: Option<Unfinished<'_>>,
+    ) -> io::Result<()> {
         let realm = if root.is_some() { Realm::PidNamespace } else { Realm::Descendants };
-        let overlays = match root.map_or(Ok(Vec::new()), |root| root.finish(&command)) {
-            Ok(overlays) => overlays,
+        let limits = command.limits;
+        let finished = match root.map(|root| root.finish(&command)).transpose() {
+            Ok(finished) => finished,
             Err(failure) => return self.report(&failure.into()),
         };
         let started = Start::new(command, realm).and_then(|start| self.start(&start, &streams));
@@ -112,13 +121,17 @@ impl Session<'_> {
             Err(refusal) => return self.report(&refusal),
         };
         drop(streams);
+        memory_shortage::offer_command(main);
         if realm == Realm::PidNamespace {
             system::drop_capabilities()?;
         }
+        let Finished { overlays, in_memory } =
+            finished.unwrap_or(Finished { overlays: vec![], in_memory: vec![] });
         let directories: Vec<_> = overlays.iter().map(AsFd::as_fd).collect();
         message::send_report(&self.control, &Report::Running, &directories)?;
         drop(overlays);
-        let end = supervise::supervise(&self.control, main, realm)?;
+        let meter = Meter::new(census::own_pid()?, in_memory, limits);
+        let end = supervise::supervise(&self.control, main, realm, meter)?;
         self.report(&end)
     }
 

@@ -98,10 +98,14 @@ impl Host {
     /// # Errors
     /// [`HostError`] for what the settings want and this machine does not have.
     pub async fn start(settings: &Settings, own_executable: OwnExecutable) -> Result<Self, HostError> {
-        let spawner = Arc::new(Spawner::detect(settings.sandbox, own_executable.clone())?);
+        let store = Arc::new(DiskStore::open(&store_settings(settings))?);
+        let hidden = hidden_from_actions(settings).map_err(|source| HostError::Io {
+            doing: "make a directory for what is remembered between steps",
+            source,
+        })?;
+        let spawner = Arc::new(Spawner::detect(settings.sandbox, own_executable.clone(), &hidden)?);
         let proven = settings.pools.iter().map(|pool| ProvenPool::find(pool, &spawner));
         let proven: Vec<ProvenPool> = proven.collect::<Result<_, _>>()?;
-        let store = Arc::new(DiskStore::open(&store_settings(settings))?);
         let results = Arc::new(CompleteActionCache::new(Arc::clone(&store)));
         let metrics = Arc::new(Metrics::new());
 
@@ -273,6 +277,14 @@ fn executors(
         all_counters.push((pool.name.clone(), counters));
     }
     Ok(Executors { of_pools, files, counters: all_counters })
+}
+
+/// Directories of which no action sees anything but what it is given: the store, with the trees, locks and work directories
+/// in it, and what steps remember. They exist, as only then can they be hidden.
+fn hidden_from_actions(settings: &Settings) -> io::Result<Vec<PathBuf>> {
+    let step_cache = step_cache_directory(settings);
+    fs_err::create_dir_all(&step_cache)?;
+    Ok(vec![settings.store.clone(), step_cache])
 }
 
 /// Where actions that run crosswheel keep what they remember: with what `crosswheel build` remembers, if it is that which

@@ -12,7 +12,7 @@ use crate::deadline;
 use crate::emulation::smallest_program_file;
 use crate::execute::CrossCompiler;
 use crate::platform::Arch;
-use crate::sandbox::{Bind, Outcome, RootFileSystem, Spawner, Spec};
+use crate::sandbox::{Bind, Outcome, ResourceLimits, RootFileSystem, Spawner, Spec};
 
 /// Both take milliseconds on a machine that has nothing else to do.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -68,6 +68,7 @@ fn run(
         stdout: writer.into(),
         stderr: None,
         network: false,
+        limits: ResourceLimits::default(),
     };
     let tree = spawner.spawn(spec).map_err(|error| error.to_string())?;
     // Ends when nothing of the command is left.

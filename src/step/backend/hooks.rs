@@ -17,7 +17,9 @@ use std::time::{Duration, Instant};
 use super::message;
 use crate::cancellation::Cancellation;
 use crate::deadline;
-use crate::sandbox::{Bind, Exit, PreparedSandbox, ProcessTree, RootFileSystem, SandboxError, Spec};
+use crate::sandbox::{
+    Bind, Exit, PreparedSandbox, ProcessTree, ResourceLimits, RootFileSystem, SandboxError, Spec,
+};
 use crate::step::diagnosis::HookError;
 use crate::step::source::project::BuildSystem;
 
@@ -146,6 +148,7 @@ impl BackendCall<'_> {
             stdout: OwnedFd::from(log_writer),
             stderr: None,
             network: false,
+            limits: ResourceLimits::default(),
         })?;
         cancellation.watch(tree.killer());
         let deadline = self.timeout.map(|timeout| deadline::after(started, timeout));

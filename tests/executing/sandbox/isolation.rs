@@ -82,7 +82,7 @@ number = 425
 libc = ctypes.CDLL(None, use_errno=True)
 parameters = ctypes.create_string_buffer(120)
 assert libc.syscall(number, 1, parameters) == -1
-assert ctypes.get_errno() == errno.EACCES, ctypes.get_errno()
+assert ctypes.get_errno() == errno.ENOSYS, ctypes.get_errno()
 ";
     python(program, "").output(&plain());
 }

@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use crosswheel::contract::SandboxMode;
 use crosswheel::sandbox::{
-    Bind, Exit, Outcome, ProcessTree, RootFileSystem, Sandbox, SandboxError, Spawner, Spec,
+    Bind, Exit, Outcome, ProcessTree, ResourceLimits, RootFileSystem, Sandbox, SandboxError, Spawner, Spec,
 };
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -103,6 +103,7 @@ pub fn command<S: Into<OsString>>(argv: impl IntoIterator<Item = S>) -> Prepared
         stdout: writer.into(),
         stderr: None,
         network: false,
+        limits: ResourceLimits::default(),
     };
     Prepared { spec, output }
 }

@@ -118,7 +118,7 @@ fn a_megabyte_of_environment_and_any_bytes_arrive() {
 #[test]
 fn a_prepared_sandbox_runs_its_command_with_what_was_asked_for_later() {
     for mode in [SandboxMode::Required, SandboxMode::Off] {
-        let prepared = Sandbox::prepare(mode, CROSSWHEEL.into()).unwrap();
+        let prepared = Sandbox::prepare(mode, CROSSWHEEL.into(), &[]).unwrap();
         let work = tempfile::tempdir().unwrap();
         let inside = if mode == SandboxMode::Off { work.path() } else { Path::new("/crosswheel") };
         let command = sh(&format!("echo made > {}/result", inside.display()))
@@ -138,7 +138,7 @@ fn a_command_that_may_use_the_network_does_not_run_in_what_was_prepared_without(
     );
     for mode in [SandboxMode::Required, SandboxMode::Off] {
         for network in [true, false] {
-            let prepared = Sandbox::prepare(mode, CROSSWHEEL.into()).unwrap();
+            let prepared = Sandbox::prepare(mode, CROSSWHEEL.into(), &[]).unwrap();
             let command = python(&connect, "").with(|spec| spec.network = network);
             let exit = end_of(prepared.spawn(command.spec).unwrap()).unwrap();
             assert_eq!(exit.outcome == Outcome::Code(0), network, "{mode}");
@@ -154,7 +154,7 @@ fn a_prepared_sandbox_that_is_dropped_leaves_nothing_running() {
         // A name of its own tells its processes from those of other tests.
         let init = directory.path().join("crosswheel");
         fs_err::os::unix::fs::symlink(CROSSWHEEL, &init).unwrap();
-        let prepared = Sandbox::prepare(mode, init.clone().into()).unwrap();
+        let prepared = Sandbox::prepare(mode, init.clone().into(), &[]).unwrap();
         assert_ne!(processes_with(init.to_str().unwrap()).len(), 0);
         drop(prepared);
         assert_eq!(processes_with(init.to_str().unwrap()).len(), 0);

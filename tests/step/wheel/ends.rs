@@ -121,7 +121,7 @@ fn a_signal_ends_what_does_not_notice_it() {
 #[test]
 fn a_build_cancelled_before_its_backend_is_known_is_killed_all_the_same() {
     use crosswheel::contract::SandboxMode;
-    use crosswheel::sandbox::{RootFileSystem, Sandbox, Spec};
+    use crosswheel::sandbox::{ResourceLimits, RootFileSystem, Sandbox, Spec};
     let sandbox = Sandbox::detect(SandboxMode::Auto, env!("CARGO_BIN_EXE_crosswheel").into()).unwrap();
     let null = fs_err::File::options().write(true).open("/dev/null").unwrap().into_parts().0;
     let tree = sandbox
@@ -137,6 +137,7 @@ fn a_build_cancelled_before_its_backend_is_known_is_killed_all_the_same() {
             stdout: null.into(),
             stderr: None,
             network: false,
+            limits: ResourceLimits::default(),
         })
         .unwrap();
     let cancellation = crosswheel::cancellation::Cancellation::default();

@@ -3,47 +3,83 @@
 
 use std::ffi::OsString;
 use std::fs::FileType;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use super::host_mounts::HostMounts;
 use super::mounts::{Access, show};
 use super::old_root::below_old_root;
+use super::severed::{copy_link, show_severed};
 use crate::sandbox::init::step::Step;
 use crate::sandbox::message::{Mount, Root};
-use crate::sandbox::set_up::{SetUpFailure, SetUpStep};
+use crate::sandbox::set_up::{Loss, SetUpFailure, SetUpStep};
 use crate::sandbox::spec::PRIVATE_DIRECTORIES;
 
+/// Directories of the host in which the system alone has files, and every command has what it is made of: they are shown
+/// as they are, which is a little faster.
+const OF_THE_SYSTEM: [&str; 8] = ["/bin", "/etc", "/lib", "/lib32", "/lib64", "/libx32", "/sbin", "/usr"];
+
 /// Fills the new root, an empty tmpfs. Places further up can be made in that, so what the file system lacks at
-/// its top does not matter, and nothing is ever written into it.
-pub(super) fn show_base(base: &Root) -> Result<(), SetUpFailure> {
+/// its top does not matter, and nothing is ever written into it. Says what could not be had.
+pub(super) fn show_base(base: &Root, mounts: &HostMounts) -> Result<Vec<Loss>, SetUpFailure> {
     match base {
-        Root::Host => show_all(Path::new("/")),
-        Root::Directory(root) => show_all(&root.to_path()),
-        Root::HostDirectories(mounts) => {
-            for mount in mounts {
-                show(&mount.host.to_path(), &mount.inside.to_path(), mount.directory, Access::ReadOnly)?;
+        Root::Host => show_host(mounts),
+        Root::Directory(root) => show_all(&root.to_path()).map(|()| Vec::new()),
+        Root::HostDirectories(directories) => {
+            let mut lost = Vec::new();
+            for mount in directories {
+                let (host, inside) = (mount.host.to_path(), mount.inside.to_path());
+                if mount.directory && host == inside && !is_of_the_system(&host) {
+                    lost.extend(show_severed(&host, mounts)?);
+                } else {
+                    show(&host, &inside, mount.directory, Access::ReadOnly)?;
+                }
             }
-            copy_links_into(mounts)
+            copy_links_into(directories).map(|()| lost)
         }
     }
 }
 
+fn is_of_the_system(path: &Path) -> bool {
+    OF_THE_SYSTEM.iter().any(|directory| path.starts_with(directory))
+}
+
+/// Shows all there is at the top of the host's root, but for what the command gets its own of.
+fn show_host(mounts: &HostMounts) -> Result<Vec<Loss>, SetUpFailure> {
+    let mut lost = Vec::new();
+    for (path, kind) in shown_at_top(Path::new("/"))? {
+        if kind.is_symlink() {
+            copy_link(&path, &path)?;
+        } else if kind.is_dir() && !is_of_the_system(&path) {
+            lost.extend(show_severed(&path, mounts)?);
+        } else if kind.is_dir() || kind.is_file() {
+            show(&path, &path, kind.is_dir(), Access::ReadOnly)?;
+        }
+        // Sockets, pipes and devices there are none that a command could expect.
+    }
+    Ok(lost)
+}
+
 /// Shows all there is at the top of `root`, a directory of the host, but for what the command gets its own of.
 fn show_all(root: &Path) -> Result<(), SetUpFailure> {
-    for (name, kind) in list(root)? {
-        let (host, inside) = (root.join(&name), Path::new("/").join(&name));
-        let own = ["/proc", "/dev"].map(Path::new).contains(&inside.as_path())
-            || PRIVATE_DIRECTORIES.map(Path::new).contains(&inside.as_path());
-        if own {
-            continue;
-        }
+    for (inside, kind) in shown_at_top(root)? {
+        let host = root.join(inside.strip_prefix("/").unwrap_or(&inside));
         if kind.is_symlink() {
             copy_link(&host, &inside)?;
         } else if kind.is_dir() || kind.is_file() {
             show(&host, &inside, kind.is_dir(), Access::ReadOnly)?;
         }
-        // Sockets, pipes and devices there are none that a command could expect.
     }
     Ok(())
+}
+
+/// Where in the new root things are to be that lie at the top of `root`.
+fn shown_at_top(root: &Path) -> Result<Vec<(PathBuf, FileType)>, SetUpFailure> {
+    let inside = list(root)?.into_iter().map(|(name, kind)| (Path::new("/").join(name), kind));
+    let own = |path: &Path| {
+        let mut own = PRIVATE_DIRECTORIES.iter().chain(&["/proc", "/dev"]);
+        own.any(|own| Path::new(own) == path)
+    };
+    Ok(inside.filter(|(path, _)| !own(path)).collect())
 }
 
 /// Copies the links at the top of the host's root that lead to something in `shown`.
@@ -61,11 +97,6 @@ fn copy_links_into(shown: &[Mount]) -> Result<(), SetUpFailure> {
         }
     }
     Ok(())
-}
-
-fn copy_link(host: &Path, inside: &Path) -> Result<(), SetUpFailure> {
-    let target = below_old_root(host).read_link().step_with(|| SetUpStep::ReadLink { path: host.into() })?;
-    std::os::unix::fs::symlink(target, inside).step_with(|| SetUpStep::CreateLink { inside: inside.into() })
 }
 
 /// What lies at the top of `root`. It is not looked at any closer: there may be a file system that does not answer.

@@ -10,12 +10,16 @@
 //! then those that the command asks for.
 
 mod base;
+mod hiding;
+mod host_mounts;
 mod mount_point;
+mod mount_table;
 mod mounts;
 mod old_root;
 mod overlay;
+mod severed;
 mod system_directories;
 mod template;
 
 pub(super) use mounts::make_private;
-pub(super) use template::{Template, Unfinished};
+pub(super) use template::{Finished, Template, Unfinished};

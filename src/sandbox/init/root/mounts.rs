@@ -1,16 +1,17 @@
 //! Mounting, and taking rights away from mounts, on new and on old kernels. Knows nothing of what is mounted
 //! where.
 
-use std::ffi::{CString, OsString};
-use std::os::unix::ffi::OsStringExt;
-use std::path::{Path, PathBuf};
+use std::ffi::CString;
+use std::path::Path;
 
 use rustix::mount::{
     MountFlags, MountPropagationFlags, mount, mount_bind_recursive, mount_change, mount_remount,
 };
 
 use super::mount_point::make_mount_point;
+use super::mount_table::mounted;
 use super::old_root::below_old_root;
+use super::severed;
 use crate::sandbox::init::step::Step;
 use crate::sandbox::init::system;
 use crate::sandbox::set_up::{FileSystemType, SetUpFailure, SetUpStep};
@@ -37,9 +38,26 @@ pub(in crate::sandbox::init) fn make_private(path: &str) -> Result<(), SetUpFail
         .step(SetUpStep::MakeMountsPrivate)
 }
 
-pub(super) fn mount_tmpfs(path: impl AsRef<Path>, mode: u32) -> Result<(), SetUpFailure> {
+/// Mounts an empty file system in memory, which takes up to `bytes` of it. The files in it are bounded, too.
+pub(super) fn mount_tmpfs(path: impl AsRef<Path>, mode: u32, bytes: u64) -> Result<(), SetUpFailure> {
     let flags = MountFlags::NOSUID | MountFlags::NODEV;
-    mount_new(FileSystemType::Tmpfs, path.as_ref(), flags, &format!("mode={mode:o}"))
+    let options = format!("mode={mode:o},{}", tmpfs_bounds(bytes));
+    mount_new_of(severed::SOURCE, FileSystemType::Tmpfs, path.as_ref(), flags, &options)
+}
+
+/// Changes how much memory a [tmpfs](mount_tmpfs) may take.
+pub(super) fn resize_tmpfs(path: &Path, bytes: u64) -> Result<(), SetUpFailure> {
+    let flags = MountFlags::NOSUID | MountFlags::NODEV;
+    let resize = || -> std::io::Result<()> {
+        let options = CString::new(tmpfs_bounds(bytes))?;
+        Ok(mount_remount(path, flags, options.as_c_str())?)
+    };
+    resize().step_with(|| SetUpStep::Resize { inside: path.into() })
+}
+
+/// An inode takes about a kilobyte of the kernel's own memory, which `size` does not count.
+fn tmpfs_bounds(bytes: u64) -> String {
+    format!("size={bytes},nr_inodes={}", (bytes / 4096).max(64))
 }
 
 /// Mounts a new file system of a kind that needs no device.
@@ -49,10 +67,20 @@ pub(super) fn mount_new(
     flags: MountFlags,
     options: &str,
 ) -> Result<(), SetUpFailure> {
-    let name = file_system.name();
+    mount_new_of(file_system.name(), file_system, path, flags, options)
+}
+
+/// As [`mount_new`]; `source` is what the table of mounts says that it is.
+pub(super) fn mount_new_of(
+    source: &str,
+    file_system: FileSystemType,
+    path: &Path,
+    flags: MountFlags,
+    options: &str,
+) -> Result<(), SetUpFailure> {
     let mount_it = || -> std::io::Result<()> {
         let options = CString::new(options)?;
-        Ok(mount(name, path, name, flags, options.as_c_str())?)
+        Ok(mount(source, path, file_system.name(), flags, options.as_c_str())?)
     };
     mount_it().step_with(|| SetUpStep::MountNew { file_system, inside: path.into() })
 }
@@ -90,12 +118,7 @@ pub(super) fn protect(path: &Path, access: Access, depth: Depth) -> Result<(), S
 /// The old way to change flags: mount by mount, and with all flags each one has already, as the kernel would
 /// take a missing one for a wish to lose it.
 fn remount(path: &Path, flags: MountFlags, depth: Depth) -> std::io::Result<()> {
-    // Before the new root has a `/proc`, the host's tells the same.
-    let table = ["/proc/self/mountinfo".into(), below_old_root(Path::new("/proc/self/mountinfo"))]
-        .iter()
-        .find_map(|table: &PathBuf| fs_err::read(table).ok())
-        .ok_or_else(|| std::io::Error::other("there is no /proc that lists what is mounted"))?;
-    for existing in table.split(|byte| *byte == b'\n').filter_map(Existing::parse) {
+    for existing in mounted()? {
         let meant = match depth {
             Depth::ThisOnly => existing.path == path,
             Depth::AllBelow => existing.path.starts_with(path),
@@ -106,91 +129,4 @@ fn remount(path: &Path, flags: MountFlags, depth: Depth) -> std::io::Result<()> 
         }
     }
     Ok(())
-}
-
-/// A line of `/proc/self/mountinfo`.
-#[derive(Debug, PartialEq)]
-struct Existing {
-    path: PathBuf,
-    flags: MountFlags,
-}
-
-impl Existing {
-    /// See proc_pid_mountinfo(5): the fifth field is the path, the sixth the flags of the mount.
-    fn parse(line: &[u8]) -> Option<Self> {
-        let mut fields = line.split(|byte| *byte == b' ');
-        let path = PathBuf::from(unescape(fields.nth(4)?));
-        let flags = fields.next()?.split(|byte| *byte == b',').map(|flag| match flag {
-            b"ro" => MountFlags::RDONLY,
-            b"nosuid" => MountFlags::NOSUID,
-            b"nodev" => MountFlags::NODEV,
-            b"noexec" => MountFlags::NOEXEC,
-            b"noatime" => MountFlags::NOATIME,
-            b"nodiratime" => MountFlags::NODIRATIME,
-            b"relatime" => MountFlags::RELATIME,
-            _ => MountFlags::empty(),
-        });
-        Some(Self { path, flags: flags.collect() })
-    }
-}
-
-/// Spaces, tabs, line breaks and backslashes are written as three octal digits.
-fn unescape(field: &[u8]) -> OsString {
-    let mut bytes = Vec::with_capacity(field.len());
-    let mut rest = field;
-    while let Some((first, tail)) = rest.split_first() {
-        let escaped = (*first == b'\\')
-            .then(|| tail.get(..3))
-            .flatten()
-            .and_then(|digits| std::str::from_utf8(digits).ok())
-            .and_then(|digits| u8::from_str_radix(digits, 8).ok());
-        match escaped {
-            Some(byte) => {
-                bytes.push(byte);
-                rest = &tail[3..];
-            }
-            None => {
-                bytes.push(*first);
-                rest = tail;
-            }
-        }
-    }
-    OsString::from_vec(bytes)
-}
-
-#[cfg(test)]
-mod tests {
-    use std::os::unix::ffi::OsStrExt;
-
-    use proptest::prelude::*;
-
-    use super::*;
-
-    #[test]
-    fn a_mount_is_read_with_its_flags() {
-        let line =
-            br"28 27 0:25 / /mnt/with\040space\134 ro,nosuid,nodev,relatime shared:1 - tmpfs none ro,size=4k";
-        let flags = MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV | MountFlags::RELATIME;
-        assert_eq!(Existing::parse(line), Some(Existing { path: r"/mnt/with space\".into(), flags }));
-    }
-
-    proptest! {
-        #[test]
-        fn every_path_survives_the_kernels_escaping(path: Vec<u8>) {
-            let mut escaped = Vec::new();
-            for byte in &path {
-                match byte {
-                    b' ' | b'\t' | b'\n' | b'\\' => escaped.extend(format!("\\{byte:03o}").into_bytes()),
-                    _ => escaped.push(*byte),
-                }
-            }
-            let unescaped = unescape(&escaped);
-            prop_assert_eq!(unescaped.as_bytes(), path);
-        }
-
-        #[test]
-        fn no_line_makes_the_parser_panic(line: Vec<u8>) {
-            let _ = Existing::parse(&line);
-        }
-    }
 }

@@ -9,18 +9,24 @@ use rustix::mount::{MountFlags, UnmountFlags, unmount};
 use rustix::process::chdir;
 
 use super::mount_point::make_mount_point;
-use super::mounts::{mount_new, mount_tmpfs};
+use super::mount_table::Mounted;
+use super::mounts::{mount_new_of, mount_tmpfs};
 use super::old_root::{OLD_ROOT, below_old_root};
+use super::severed;
 use crate::sandbox::init::step::Step;
 use crate::sandbox::message::OverlayMount;
 use crate::sandbox::set_up::{FileSystemType, SetUpFailure, SetUpStep};
+
+/// A directory of the new root with nothing in it while the root is made.
+const EMPTY: &str = "/run";
 
 const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
 /// Finds out whether the kernel lets us mount an overlay, with directories on a file system that is mounted on
 /// `place` for that.
 pub(super) fn attempt(place: &Path) -> Result<(), SetUpFailure> {
-    mount_tmpfs(place, 0o755)?;
+    const TRIAL_BYTES: u64 = 1 << 20;
+    mount_tmpfs(place, 0o755, TRIAL_BYTES)?;
     let try_it = || {
         let [lower, upper, work, merged] = ["lower", "upper", "work", "merged"].map(|name| place.join(name));
         for directory in [&lower, &upper, &work, &merged] {
@@ -32,6 +38,17 @@ pub(super) fn attempt(place: &Path) -> Result<(), SetUpFailure> {
     let mounted = try_it();
     unmount(place, UnmountFlags::DETACH).step_with(|| SetUpStep::Unmount { inside: place.into() })?;
     mounted
+}
+
+/// Shows the host's directory `place` at the same place, read-only, through an overlay that nothing is written to.
+/// `mounted` is the mount that it is in, whose ban on programs is kept.
+pub(super) fn mount_severed(place: &Path, mounted: Option<&Mounted>) -> Result<(), SetUpFailure> {
+    // An overlay without an upper directory has at least two below. Nothing is in this one yet, or ever will be.
+    let lower = [open_host_directory(place)?, open_directory(Path::new(EMPTY))?];
+    let lower = lower.each_ref().map(|layer| layer.as_raw_fd().to_string()).join(":");
+    let no_programs = mounted.map_or(MountFlags::empty(), |mounted| mounted.flags & MountFlags::NOEXEC);
+    let flags = MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV | no_programs;
+    mount_options(place, flags, severed::SOURCE, &format!("lowerdir={lower},userxattr"))
 }
 
 /// Mounts an overlay; returns its root.
@@ -59,9 +76,13 @@ fn mount_layers(
     let (lower, upper, work) = (numbers.join(":"), upper.as_raw_fd(), work.as_raw_fd());
     // Without `volatile` the end of the command would write the whole file system of `upper` to its disk.
     let options = format!("lowerdir={lower},upperdir={upper},workdir={work},userxattr,volatile");
+    mount_options(inside, MountFlags::NOSUID | MountFlags::NODEV, FileSystemType::Overlay.name(), &options)
+}
+
+/// Mounts an overlay of directories that are named by descriptor.
+fn mount_options(inside: &Path, flags: MountFlags, source: &str, options: &str) -> Result<(), SetUpFailure> {
     chdir(below_old_root(Path::new("/proc/self/fd"))).step(SetUpStep::EnterDescriptors)?;
-    let mounted =
-        mount_new(FileSystemType::Overlay, inside, MountFlags::NOSUID | MountFlags::NODEV, &options);
+    let mounted = mount_new_of(source, FileSystemType::Overlay, inside, flags, options);
     chdir("/").step(SetUpStep::ReturnToRoot)?;
     mounted
 }

@@ -62,7 +62,7 @@ pub(super) fn mount_dev() -> Result<(), SetUpFailure> {
         make_mount_point(Path::new(path), true).step_with(|| SetUpStep::Create { inside: path.into() })
     };
     make("/dev")?;
-    mount_tmpfs("/dev", 0o755)?;
+    mount_tmpfs("/dev", 0o755, 1 << 20)?;
     make("/dev/shm")?;
     make("/dev/pts")
 }
@@ -102,6 +102,9 @@ pub(super) fn mount_terminals() -> Option<Loss> {
     mount_new(FileSystemType::Devpts, Path::new("/dev/pts"), flags, options).err().map(Loss::Terminals)
 }
 
-pub(super) fn mount_shared_memory() -> Result<(), SetUpFailure> {
-    mount_tmpfs("/dev/shm", 0o1777)
+pub(super) const SHARED_MEMORY: &str = "/dev/shm";
+
+/// Shared memory that is the command's own, up to so many bytes.
+pub(super) fn mount_shared_memory(bytes: u64) -> Result<(), SetUpFailure> {
+    mount_tmpfs(SHARED_MEMORY, 0o1777, bytes)
 }

@@ -11,14 +11,16 @@ use rustix::fs::{Mode, mkdir};
 use rustix::mount::{UnmountFlags, mount_move, unmount};
 use rustix::process::{chdir, pivot_root};
 
+use super::host_mounts::HostMounts;
 use super::mount_point::make_mount_point;
-use super::mounts::{Access, Depth, make_private, mount_tmpfs, protect, show};
+use super::mounts::{Access, Depth, make_private, mount_tmpfs, protect, resize_tmpfs, show};
 use super::old_root::OLD_ROOT;
-use super::{base, overlay, system_directories};
+use super::{base, hiding, overlay, severed, system_directories};
 use crate::sandbox::init::step::Step;
-use crate::sandbox::message::{Command, Root};
+use crate::sandbox::message::{Command, Request};
 use crate::sandbox::set_up::{Loss, SetUpFailure, SetUpStep};
 use crate::sandbox::spec::PRIVATE_DIRECTORIES;
+use crate::sandbox::text::Text;
 use crate::scratch::removal::remove;
 
 /// A root that lacks what must be new for each command. The host's is below [`OLD_ROOT`].
@@ -31,22 +33,42 @@ pub(crate) struct Template {
     settings: Vec<PathBuf>,
     /// The directories on the tmpfs that is the root, and what is in each.
     skeleton: Vec<(PathBuf, HashSet<OsString>)>,
+    /// Where what no command may see would be.
+    covered: Vec<PathBuf>,
+    /// Whether what the host shows in `/proc` is a sandbox's own.
+    in_a_sandbox: bool,
+    /// How much memory each of a command's own directories may take, unless it is to have less.
+    private_bytes: u64,
 }
 
 /// A root that lacks only the command's own mounts.
-pub(crate) struct Unfinished {
+pub(crate) struct Unfinished<'a> {
+    template: &'a Template,
     /// What could not be had.
     pub lost: Vec<Loss>,
+    /// Directories in memory that are the command's own.
+    private: Vec<&'static str>,
 }
+
+/// A root as the command sees it.
+pub(crate) struct Finished {
+    /// The roots of the command's overlays.
+    pub overlays: Vec<OwnedFd>,
+    /// Its own directories in memory.
+    pub in_memory: Vec<&'static str>,
+}
+
+/// Most memory that what is the same for every command may take: mount points, links and nothing else.
+const ROOT_BYTES: u64 = 64 << 20;
 
 impl Template {
     /// Makes the new root and moves into it. `privileged` is whether the user outside is root, who owns the
     /// kernel's settings.
-    pub(crate) fn build(base: &Root, privileged: bool) -> Result<Self, SetUpFailure> {
+    pub(crate) fn build(request: &Request, privileged: bool) -> Result<Self, SetUpFailure> {
         make_private("/")?;
         // Any directory would do as a foothold: as soon as this mount is the root, nothing is covered any more.
         // `/proc` was just used, so it is there.
-        mount_tmpfs("/proc", 0o755)?;
+        mount_tmpfs("/proc", 0o755, ROOT_BYTES)?;
         let first_place = Path::new("/.crosswheel-host");
         mkdir("/proc/.crosswheel-host", Mode::RWXU)
             .step_with(|| SetUpStep::Create { inside: first_place.into() })?;
@@ -57,31 +79,42 @@ impl Template {
         std::fs::remove_dir(first_place).step_with(|| SetUpStep::Remove { inside: first_place.into() })?;
         system_directories::fill_dev()?;
 
-        base::show_base(base)?;
         for directory in ["/proc", "/tmp", "/run"] {
             make_mount_point(Path::new(directory), true)
                 .step_with(|| SetUpStep::Create { inside: directory.into() })?;
         }
         let refused = overlay::attempt(Path::new("/tmp")).err();
         let overlays = refused.is_none();
-        let lost = Vec::from_iter(refused.map(Loss::Overlays));
+        let mounts = HostMounts::read()?;
+        let mut lost = Vec::from_iter(refused.map(Loss::Overlays));
+        lost.extend(base::show_base(&request.root, &mounts)?);
+        let hidden: Vec<PathBuf> = request.hidden.iter().map(Text::to_path).collect();
+        let covered = hiding::hide(&hidden, &request.root, &mounts)?;
+        let root_of_host = mounts.at(Path::new("/"));
+        let in_a_sandbox = root_of_host.is_some_and(|root| root.source == *severed::SOURCE);
         let settings = if privileged { system_directories::protect_settings_of_host()? } else { Vec::new() };
         let skeleton = skeleton().step(SetUpStep::ListNewRoot)?;
-        Ok(Self { overlays, lost, settings, skeleton })
+        let private_bytes = request.private_bytes;
+        Ok(Self { overlays, lost, settings, skeleton, covered, in_a_sandbox, private_bytes })
     }
 
     /// Mounts what must be new for each command, in a copy of the mount namespace and a new pid namespace.
-    pub(crate) fn furnish(&self) -> Result<Unfinished, SetUpFailure> {
-        let mut lost = Vec::from_iter(system_directories::mount_proc(&self.settings)?);
+    pub(crate) fn furnish(&self) -> Result<Unfinished<'_>, SetUpFailure> {
+        let mut lost = Vec::new();
+        // In a sandbox of ours nothing of the host is lost with it: there, the processes of that sandbox are seen.
+        lost.extend(system_directories::mount_proc(&self.settings)?.filter(|_| !self.in_a_sandbox));
         lost.extend(system_directories::mount_terminals());
+        let mut private = Vec::new();
         for directory in PRIVATE_DIRECTORIES {
             // One that is missing, as /var/tmp may be in a small root, cannot be made; a link leads to another
             // directory, which is private or protected itself.
             if fs_err::symlink_metadata(directory).is_ok_and(|found| found.is_dir()) {
-                mount_tmpfs(directory, if directory == "/run" { 0o755 } else { 0o1777 })?;
+                let mode = if directory == "/run" { 0o755 } else { 0o1777 };
+                mount_tmpfs(directory, mode, self.private_bytes)?;
+                private.push(directory);
             }
         }
-        Ok(Unfinished { lost })
+        Ok(Unfinished { template: self, lost, private })
     }
 
     /// Removes the mount points that a command needed: the tmpfs itself is the same for all. Its mounts are gone
@@ -124,18 +157,42 @@ fn skeleton() -> std::io::Result<Vec<(PathBuf, HashSet<OsString>)>> {
     Ok(found)
 }
 
-impl Unfinished {
-    /// Mounts what the command is to see, and closes the way back to the host. Returns the command's overlays.
-    pub(crate) fn finish(self, command: &Command) -> Result<Vec<OwnedFd>, SetUpFailure> {
+impl Unfinished<'_> {
+    /// Mounts what the command is to see, and closes the way back to the host.
+    pub(crate) fn finish(mut self, command: &Command) -> Result<Finished, SetUpFailure> {
         let overlays =
             command.overlays.iter().map(overlay::mount_overlay).collect::<Result<Vec<_>, SetUpFailure>>()?;
+        let covers = self.uncover(command)?;
         for mount in &command.mounts {
             let access = if mount.writable { Access::Writable } else { Access::ReadOnly };
             show(&mount.host.to_path(), &mount.inside.to_path(), mount.directory, access)?;
         }
+        for cover in covers {
+            protect(cover, Access::ReadOnly, Depth::ThisOnly)?;
+        }
         unmount(OLD_ROOT, UnmountFlags::DETACH).step(SetUpStep::DetachHostRoot)?;
-        system_directories::mount_shared_memory()?;
+        let most = command.limits.memory.map_or(self.template.private_bytes, |most| most.max(4096));
+        if most < self.template.private_bytes {
+            for directory in &self.private {
+                resize_tmpfs(Path::new(directory), most)?;
+            }
+        }
+        system_directories::mount_shared_memory(most.min(self.template.private_bytes))?;
+        self.private.push(system_directories::SHARED_MEMORY);
         protect(Path::new("/"), Access::ReadOnly, Depth::ThisOnly)?;
-        Ok(overlays)
+        Ok(Finished { overlays, in_memory: self.private })
+    }
+
+    /// Makes room where something is to be seen in a place that is covered: for this command, another cover that can be
+    /// written to until that is done. Returns those.
+    fn uncover(&self, command: &Command) -> Result<Vec<&Path>, SetUpFailure> {
+        let mut covers = Vec::new();
+        for cover in &self.template.covered {
+            if command.mounts.iter().any(|mount| mount.inside.to_path().starts_with(cover)) {
+                mount_tmpfs(cover, 0o555, ROOT_BYTES)?;
+                covers.push(cover.as_path());
+            }
+        }
+        Ok(covers)
     }
 }

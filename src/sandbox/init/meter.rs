@@ -1,0 +1,96 @@
+//! Measures what a tree of processes takes of this machine, and sees when that is more than it may. Knows nothing of what
+//! happens then.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use rustix::process::Pid;
+
+use super::census::{self, Process};
+use crate::sandbox::limits::{MetLimit, ResourceLimits};
+
+/// Shortest time between two samples.
+pub(super) const SAMPLING_INTERVAL: Duration = Duration::from_millis(20);
+/// Sampling takes at most one part in this many of a processor, however long the process table is.
+const SAMPLING_SHARE: u32 = 20;
+
+/// Samples a tree.
+pub(super) struct Meter {
+    own_pid: Pid,
+    /// Directories that lie in memory.
+    in_memory: Vec<&'static str>,
+    limits: ResourceLimits,
+    page_bytes: u64,
+    peak_bytes: u64,
+    next_sample: Instant,
+    met: Option<MetLimit>,
+}
+
+impl Meter {
+    /// Measures what descends from `own_pid`, and what lies in the directories `in_memory`.
+    pub(super) fn new(own_pid: Pid, in_memory: Vec<&'static str>, limits: ResourceLimits) -> Self {
+        let page_bytes = rustix::param::page_size() as u64;
+        let next_sample = Instant::now() + SAMPLING_INTERVAL;
+        Self { own_pid, in_memory, limits, page_bytes, peak_bytes: 0, next_sample, met: None }
+    }
+
+    /// The most memory that was seen.
+    pub(super) fn peak_bytes(&self) -> u64 {
+        self.peak_bytes
+    }
+
+    /// The limit that was exceeded.
+    pub(super) fn met(&self) -> Option<MetLimit> {
+        self.met
+    }
+
+    /// Returns the time until the next sample.
+    pub(super) fn sample_if_due(&mut self) -> io::Result<Duration> {
+        let start = Instant::now();
+        if start >= self.next_sample {
+            self.sample()?;
+            let end = Instant::now();
+            self.next_sample = end + SAMPLING_INTERVAL.max((end - start) * SAMPLING_SHARE);
+        }
+        Ok(self.next_sample.saturating_duration_since(Instant::now()))
+    }
+
+    fn sample(&mut self) -> io::Result<()> {
+        let processes = census::descendants(self.own_pid)?;
+        let pages: u64 = processes.iter().map(|process| process.resident_pages).sum();
+        let in_files = self.bytes_in_files();
+        let bytes = pages * self.page_bytes + in_files;
+        self.peak_bytes = self.peak_bytes.max(bytes);
+        if let Some(most) = self.limits.processes
+            && processes.iter().map(|process| process.threads).sum::<u64>() > most
+        {
+            self.met = Some(MetLimit::Processes(most));
+        }
+        if let Some(most) = self.limits.memory
+            && bytes > most
+            && self.without_counting_twice(&processes) + in_files > most
+        {
+            self.met = Some(MetLimit::Memory(most));
+        }
+        Ok(())
+    }
+
+    /// The memory of these processes, with what they share counted once. It takes longer to find out, and is asked for
+    /// only where it may save them.
+    fn without_counting_twice(&self, processes: &[Process]) -> u64 {
+        let bytes = processes.iter().map(|process| {
+            let resident = process.resident_pages * self.page_bytes;
+            census::proportional_bytes(process.pid).unwrap_or(resident)
+        });
+        bytes.sum()
+    }
+
+    /// What the files take that lie in memory, and in no process's.
+    fn bytes_in_files(&self) -> u64 {
+        let bytes = self.in_memory.iter().filter_map(|directory| {
+            let found = rustix::fs::statvfs(*directory).ok()?;
+            Some(found.f_blocks.saturating_sub(found.f_bfree) * found.f_frsize)
+        });
+        bytes.sum()
+    }
+}

@@ -1,0 +1,136 @@
+//! Directories of the host without what lives in them: a read-only mount does not keep anybody from connecting to a
+//! socket whose path they see, or from taking a lock or a lease on a file that others use. Through an overlay without an
+//! upper directory there are the same files under other inodes, of which neither those who listen nor those who lock
+//! know. Knows nothing of which directories.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::FileType;
+use std::path::{Path, PathBuf};
+
+use super::host_mounts::HostMounts;
+use super::mount_point::make_mount_point;
+use super::mount_table::Mounted;
+use super::mounts::{Access, show};
+use super::old_root::below_old_root;
+use super::overlay::mount_severed;
+use crate::sandbox::init::step::Step;
+use crate::sandbox::set_up::{Loss, SetUpCause, SetUpFailure, SetUpStep};
+
+/// What the mounts of a sandbox of ours say that they are: what lies in them is severed already.
+pub(super) const SOURCE: &str = "crosswheel";
+
+/// Kinds of file systems in which nobody can have a socket.
+const WITHOUT_SOCKETS: [&str; 17] = [
+    "binfmt_misc",
+    "bpf",
+    "cgroup",
+    "cgroup2",
+    "configfs",
+    "debugfs",
+    "efivarfs",
+    "erofs",
+    "fusectl",
+    "hugetlbfs",
+    "iso9660",
+    "mqueue",
+    "proc",
+    "pstore",
+    "securityfs",
+    "squashfs",
+    "sysfs",
+];
+
+/// Kinds that are asked nothing, and so cannot keep us waiting: overlays are made of these only.
+const LOCAL: [&str; 12] =
+    ["bcachefs", "btrfs", "ext2", "ext3", "ext4", "f2fs", "jfs", "overlay", "ramfs", "tmpfs", "xfs", "zfs"];
+
+/// Most entries of a directory that are shown one by one, because something is mounted further below.
+const MOST_ENTRIES: usize = 512;
+
+/// Shows the host's directory `top` at the same place, with all that is mounted below it. Says what could not be severed.
+pub(super) fn show_severed(top: &Path, mounts: &HostMounts) -> Result<Vec<Loss>, SetUpFailure> {
+    let mut lost = Vec::new();
+    let mut places = vec![top.to_owned()];
+    while let Some(place) = places.pop() {
+        let mounted = mounts.at(&place);
+        if mounted.is_some_and(is_harmless) {
+            show(&place, &place, true, Access::ReadOnly)?;
+        } else if mounts.has_any_below(&place) {
+            // An overlay would show what the mounts below cover, so the kernel makes none of such a directory.
+            match entries(&place) {
+                Ok(entries) => show_entries(&place, entries, &mut places)?,
+                Err(cause) => lost.extend(show_whole(&place, cause)?),
+            }
+        } else {
+            lost.extend(show_one(&place, mounted)?);
+        }
+    }
+    Ok(lost)
+}
+
+fn is_harmless(mounted: &Mounted) -> bool {
+    WITHOUT_SOCKETS.contains(&mounted.kind.as_str()) || mounted.source == OsStr::new(SOURCE)
+}
+
+fn show_one(place: &Path, mounted: Option<&Mounted>) -> Result<Option<Loss>, SetUpFailure> {
+    let kind = mounted.map_or("", |mounted| &mounted.kind);
+    if !LOCAL.contains(&kind) {
+        return show_whole(place, SetUpCause::Other(format!("its file system is of the kind {kind:?}")));
+    }
+    make_mount_point(place, true)
+        .step_with(|| SetUpStep::CreateMountPoint { inside: place.into(), host: place.into() })?;
+    match mount_severed(place, mounted) {
+        Ok(()) => Ok(None),
+        Err(failure) => show_whole(place, failure.cause),
+    }
+}
+
+/// As it is, with its sockets.
+fn show_whole(place: &Path, cause: SetUpCause) -> Result<Option<Loss>, SetUpFailure> {
+    show(place, place, true, Access::ReadOnly)?;
+    let step = SetUpStep::Sever { path: place.into() };
+    // Of what this user may not enter there is nothing to connect to.
+    let closed = cause == SetUpCause::Errno(libc::EACCES);
+    Ok((!closed).then(|| Loss::Severed(SetUpFailure { step, cause })))
+}
+
+/// What is in a directory, unless it is too much.
+fn entries(place: &Path) -> Result<Vec<(OsString, FileType)>, SetUpCause> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(below_old_root(place))? {
+        let entry = entry?;
+        found.push((entry.file_name(), entry.file_type()?));
+        if found.len() > MOST_ENTRIES {
+            let problem = format!("more than {MOST_ENTRIES} files lie beside what is mounted in it");
+            return Err(SetUpCause::Other(problem));
+        }
+    }
+    Ok(found)
+}
+
+/// Shows what is in a directory one by one, in a directory of our own; directories are left for later.
+fn show_entries(
+    place: &Path,
+    entries: Vec<(OsString, FileType)>,
+    places: &mut Vec<PathBuf>,
+) -> Result<(), SetUpFailure> {
+    make_mount_point(place, true)
+        .step_with(|| SetUpStep::CreateMountPoint { inside: place.into(), host: place.into() })?;
+    for (name, kind) in entries {
+        let path = place.join(name);
+        if kind.is_dir() {
+            places.push(path);
+        } else if kind.is_symlink() {
+            copy_link(&path, &path)?;
+        } else if kind.is_file() {
+            show(&path, &path, false, Access::ReadOnly)?;
+        }
+    }
+    Ok(())
+}
+
+/// Makes a link like the host's at `host`.
+pub(super) fn copy_link(host: &Path, inside: &Path) -> Result<(), SetUpFailure> {
+    let target = below_old_root(host).read_link().step_with(|| SetUpStep::ReadLink { path: host.into() })?;
+    std::os::unix::fs::symlink(target, inside).step_with(|| SetUpStep::CreateLink { inside: inside.into() })
+}

@@ -1,0 +1,88 @@
+//! How much of this machine a command may take. Knows nothing of how that is enforced.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// The most that a command and all its descendants may have at a time. They are killed when it is more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ResourceLimits {
+    /// Bytes of memory, what lies in directories in memory included. At most three quarters of this machine's if `None`.
+    pub memory: Option<u64>,
+    /// Processes and threads. At most a quarter of what this machine can have if `None`.
+    pub processes: Option<u64>,
+    /// Bytes of one file; what would make it larger fails with EFBIG. No limit if `None`.
+    pub file: Option<u64>,
+}
+
+/// A limit that a command met, so that it was killed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum MetLimit {
+    /// So many bytes of memory.
+    Memory(u64),
+    /// So many processes and threads.
+    Processes(u64),
+}
+
+impl fmt::Display for MetLimit {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Memory(bytes) => {
+                write!(formatter, "memory={bytes}: it took more memory than {bytes} bytes")
+            }
+            Self::Processes(most) => {
+                write!(formatter, "pids={most}: it had more than {most} processes and threads at a time")
+            }
+        }
+    }
+}
+
+impl ResourceLimits {
+    /// With what holds on this machine where nothing else is said.
+    pub(super) fn or_of_this_machine(self) -> Self {
+        let memory = self.memory.or_else(|| Some(memory_of_this_machine()? / 4 * 3));
+        let processes = self.processes.or_else(|| Some(processes_of_this_machine()? / 4));
+        Self { memory, processes, ..self }
+    }
+
+    /// How much memory each of a command's directories in memory may take, as long as nothing is known of the command:
+    /// what the kernel would say, of all there is.
+    pub(super) fn private_bytes() -> u64 {
+        memory_of_this_machine().map_or(1 << 30, |bytes| bytes / 2)
+    }
+}
+
+/// In bytes; nothing where the kernel does not tell.
+fn memory_of_this_machine() -> Option<u64> {
+    let info = fs_err::read_to_string("/proc/meminfo").ok()?;
+    let line = info.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+    line.split_whitespace().next()?.parse::<u64>().ok()?.checked_mul(1024)
+}
+
+fn processes_of_this_machine() -> Option<u64> {
+    let numbers = ["pid_max", "threads-max"].map(|name| {
+        let text = fs_err::read_to_string(format!("/proc/sys/kernel/{name}")).ok()?;
+        text.trim().parse::<u64>().ok()
+    });
+    numbers.into_iter().flatten().min()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_nothing_is_said_something_holds_all_the_same() {
+        let limits = ResourceLimits::default().or_of_this_machine();
+        assert!(limits.memory.is_some_and(|bytes| bytes > 64 << 20), "{limits:?}");
+        assert!(limits.processes.is_some_and(|most| most > 100), "{limits:?}");
+        let said = ResourceLimits { memory: Some(1), processes: Some(2), file: Some(3) };
+        assert_eq!(said.or_of_this_machine(), said);
+    }
+
+    #[test]
+    fn a_limit_is_said_by_the_name_of_its_setting() {
+        assert!(MetLimit::Memory(5).to_string().starts_with("memory=5: "));
+        assert!(MetLimit::Processes(7).to_string().starts_with("pids=7: "));
+    }
+}
