@@ -3,6 +3,7 @@
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
+use super::control_group::ControlGroups;
 use super::error::SandboxError;
 use super::limits::ResourceLimits;
 use super::message::{Command, Network, Request};
@@ -28,8 +29,20 @@ pub struct Isolation {
     /// Whether commands can have overlays. Even so the file system of an upper directory may not do for one;
     /// a command that asks for such an overlay is refused.
     pub overlays: bool,
+    /// Which limits of a command the kernel holds, by a control group. The others hold because somebody measures, a few
+    /// dozen times a second.
+    pub kernel_limits: KernelLimits,
     /// What the mode asked for and the host refused, in words for a log.
     pub lost: Vec<String>,
+}
+
+/// Limits that the kernel holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct KernelLimits {
+    /// That of memory.
+    pub memory: bool,
+    /// That of processes.
+    pub processes: bool,
 }
 
 /// What cuts off the network.
@@ -51,6 +64,8 @@ pub struct Sandbox {
     isolation: Isolation,
     /// Directories of which no command sees anything; without links.
     hidden: Vec<PathBuf>,
+    /// Where commands get control groups of their own; none for who runs only one, or may make none.
+    groups: Option<ControlGroups>,
 }
 
 /// A sandbox that stands ready for one command. It is a copy of the host's mounts as they were when it was
@@ -65,7 +80,13 @@ pub struct PreparedSandbox {
 impl Isolation {
     /// Nothing stands between a command and the host.
     fn none() -> Self {
-        Self { namespaces: false, network: NetworkIsolation::None, overlays: false, lost: Vec::new() }
+        Self {
+            namespaces: false,
+            network: NetworkIsolation::None,
+            overlays: false,
+            kernel_limits: KernelLimits::default(),
+            lost: Vec::new(),
+        }
     }
 }
 
@@ -117,14 +138,19 @@ impl Sandbox {
         serial: bool,
     ) -> Result<PreparedSandbox, SandboxError> {
         let hidden = view::hidden(hidden);
-        let mut sandbox = Self { init_executable, isolation: Isolation::none(), hidden };
+        let groups = if serial { ControlGroups::find() } else { None };
+        let mut isolation = Isolation::none();
+        isolation.kernel_limits.memory = groups.as_ref().is_some_and(ControlGroups::bounds_memory);
+        isolation.kernel_limits.processes = groups.as_ref().is_some_and(ControlGroups::bounds_processes);
+        let mut sandbox = Self { init_executable, isolation, hidden, groups };
         if mode != SandboxMode::Off {
             sandbox.isolation.namespaces = true;
             let request = sandbox.request(Network::Namespace, &RootFileSystem::Host, serial)?;
-            match Zygote::start_patiently(&sandbox.init_executable, &request) {
+            match Zygote::start_patiently(&sandbox.init_executable, &request, sandbox.groups.as_ref()) {
                 Ok((zygote, Allowed { overlays, lost })) => {
-                    let network = NetworkIsolation::Namespace;
-                    sandbox.isolation = Isolation { namespaces: true, network, overlays, lost: said(&lost) };
+                    sandbox.isolation.network = NetworkIsolation::Namespace;
+                    sandbox.isolation.overlays = overlays;
+                    sandbox.isolation.lost = said(&lost);
                     return Ok(PreparedSandbox { sandbox, zygote: Some(zygote) });
                 }
                 Err(refused) => {
@@ -142,7 +168,7 @@ impl Sandbox {
     fn without_namespaces(mut self, serial: bool) -> Result<PreparedSandbox, SandboxError> {
         self.isolation.namespaces = false;
         let request = self.request(Network::Seccomp, &RootFileSystem::Host, serial)?;
-        let zygote = match Zygote::start_patiently(&self.init_executable, &request) {
+        let zygote = match Zygote::start_patiently(&self.init_executable, &request, self.groups.as_ref()) {
             Ok((zygote, _)) => {
                 self.isolation.network = NetworkIsolation::Seccomp;
                 Some(zygote)
@@ -185,7 +211,7 @@ impl Sandbox {
             Some(zygote) => zygote,
             None => {
                 let request = self.request(self.network(&spec), &spec.root, pool.is_some())?;
-                Zygote::start_patiently(&self.init_executable, &request)?.0
+                Zygote::start_patiently(&self.init_executable, &request, self.groups.as_ref())?.0
             }
         };
         let null;
@@ -209,7 +235,7 @@ impl Sandbox {
         let (directory, emulator) = ("/usr".into(), emulator.clone());
         let root = RootFileSystem::Emulated { directory, emulator };
         let request = self.request(self.closed_network(), &root, false)?;
-        Zygote::start_patiently(&self.init_executable, &request)?.0.dismiss().map(drop)
+        Zygote::start_patiently(&self.init_executable, &request, self.groups.as_ref())?.0.dismiss().map(drop)
     }
 
     fn request(

@@ -14,8 +14,8 @@ use crate::contract::SandboxMode;
 
 /// Starts commands, any number of them at a time and from any thread, each in a process that stands ready for
 /// it and is used again for later ones. There is one more of those than there were ever commands at a time, but
-/// no more than a few for each processor, network and root are kept. They see the host's mounts as they were when
-/// they were started, and keep those in use.
+/// no more than a few for each processor, network and root are kept. They see the host's mounts, and what is at the top
+/// of its file system, as they were when they were started, keep those in use, and are replaced after some seconds of use.
 ///
 /// Dropping the spawner ends those that are idle; commands that run go on.
 #[derive(Debug)]

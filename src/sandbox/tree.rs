@@ -8,7 +8,8 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use super::error::SandboxError;
-use super::exit::Exit;
+use super::exit::{Exit, Outcome};
+use super::limits::{MetLimit, ResourceLimits};
 use super::message::{Command, Report};
 use super::report_reader::{Received, ReportReader};
 use super::zygote::{KILL_GRACE, Zygote};
@@ -28,6 +29,9 @@ pub struct ProcessTree {
     zygote: Option<Zygote>,
     /// Where it goes back to.
     pool: Option<PoolSlot>,
+    limits: ResourceLimits,
+    /// How often the kernel had killed for want of memory before the command started.
+    kills_before: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,18 +86,27 @@ impl Control {
 impl ProcessTree {
     /// Has `zygote` start `command`, and waits until it runs.
     pub(super) fn start(
-        zygote: Zygote,
+        mut zygote: Zygote,
         pool: Option<PoolSlot>,
         command: &Command,
         streams: [BorrowedFd<'_>; 3],
     ) -> Result<Self, SandboxError> {
         let (socket, theirs) = UnixStream::pair()
             .map_err(|source| SandboxError::Control { doing: "make a control socket for", source })?;
+        let kills_before = zygote.kills_for_memory();
         // One that has ended closes the socket; why it did is a better error than "broken pipe".
         let sent = zygote.give(command, theirs, streams);
         let control = Arc::new(Control { socket, kill: OnceLock::new() });
-        let (reports, zygote) = (ReportReader::default(), Some(zygote));
-        let mut tree = Self { control, reports, state: State::Running, zygote, pool };
+        let (reports, limits) = (ReportReader::default(), command.limits);
+        let mut tree = Self {
+            control,
+            reports,
+            state: State::Running,
+            zygote: Some(zygote),
+            pool,
+            limits,
+            kills_before,
+        };
         match tree.reports.next(&tree.control.socket, None) {
             Ok(Received::Report(Report::Running)) => Ok(tree),
             Ok(Received::Report(Report::SetUpFailed(failure))) => Err(tree.refused(failure.into())),
@@ -169,7 +182,7 @@ impl ProcessTree {
                         outcome,
                         timed_out: killed && because_of_deadline,
                         killed,
-                        met,
+                        met: met.or_else(|| self.killed_for_memory(outcome)),
                         peak_memory_bytes,
                         user_time: Duration::from_micros(user_microseconds),
                         system_time: Duration::from_micros(system_microseconds),
@@ -180,6 +193,13 @@ impl ProcessTree {
                 Err(source) => return Err(SandboxError::Control { doing: "hear from", source }),
             }
         }
+    }
+
+    /// The limit of memory, if it was the kernel that held it, and the command did not succeed all the same.
+    fn killed_for_memory(&self, outcome: Outcome) -> Option<MetLimit> {
+        let kills = self.zygote.as_ref().map_or(0, Zygote::kills_for_memory);
+        let killed = outcome != Outcome::Code(0) && kills > self.kills_before;
+        self.limits.memory.filter(|_| killed).map(MetLimit::Memory)
     }
 
     /// Nothing runs, and the supervisor has said why.

@@ -7,8 +7,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, ExitStatus, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use super::control_group::{ControlGroup, ControlGroups};
 use super::error::SandboxError;
 use super::message::{self, Command, Report, Request};
 use super::own_executable::OwnExecutable;
@@ -18,6 +19,9 @@ use super::set_up::{Loss, SetUpFailure};
 /// How long a killed tree may take to die. The kernel kills at once; what takes long is a process stuck in a
 /// system call.
 pub(super) const KILL_GRACE: Duration = Duration::from_secs(30);
+
+/// How long after its first command a zygote is good for another.
+const FRESH: Duration = Duration::from_secs(10);
 
 /// How long a shortage is waited for, each time before another attempt.
 const PAUSES: [Duration; 5] = [
@@ -37,6 +41,10 @@ pub(super) struct Zygote {
     /// A step that failed when nobody was waiting for it.
     last_failure: Option<SetUpFailure>,
     ended: bool,
+    /// When it was first given a command.
+    used_since: Option<Instant>,
+    /// What it and its commands are in. Goes last, as nobody may be in it then.
+    group: Option<ControlGroup>,
 }
 
 /// What the host allowed a zygote to build.
@@ -48,11 +56,20 @@ pub(super) struct Allowed {
 
 impl Zygote {
     /// Starts one that does what `request` asks, and waits until it is ready.
-    pub(super) fn start(
+    fn start(
         executable: &OwnExecutable,
         request: &Request,
+        groups: Option<&ControlGroups>,
     ) -> Result<(Self, Allowed), SandboxError> {
         let mut zygote = Self::execute(executable)?;
+        // Before it has a child that would have to be moved, too.
+        zygote.group = groups.and_then(|groups| groups.make().ok());
+        if let Some(group) = &zygote.group
+            && let Err(error) = group.take(zygote.process.id())
+        {
+            tracing::warn!("a sandbox goes without a control group: {error}");
+            zygote.group = None;
+        }
         // One that died early closes the socket; what it said before is a better error than "broken pipe".
         let sent = message::send(&zygote.socket, request, &[]);
         match zygote.reports.next(&zygote.socket, None) {
@@ -66,13 +83,16 @@ impl Zygote {
     }
 
     /// As [`Zygote::start`], but tries again for a while if this host has run out of what it takes, as that may pass.
+    ///
+    /// `groups` is where one is made for it; a group that cannot be made is done without.
     pub(super) fn start_patiently(
         executable: &OwnExecutable,
         request: &Request,
+        groups: Option<&ControlGroups>,
     ) -> Result<(Self, Allowed), SandboxError> {
         let mut pauses = PAUSES.into_iter();
         loop {
-            match Self::start(executable, request) {
+            match Self::start(executable, request, groups) {
                 Err(error) if error.is_passing() => match pauses.next() {
                     Some(pause) => std::thread::sleep(pause),
                     None => return Err(error),
@@ -100,7 +120,15 @@ impl Zygote {
             .process_group(0)
             .spawn()
             .map_err(|source| SandboxError::StartInit { executable: executable.file().to_owned(), source })?;
-        Ok(Self { process, socket, reports: ReportReader::default(), last_failure: None, ended: false })
+        Ok(Self {
+            process,
+            socket,
+            reports: ReportReader::default(),
+            last_failure: None,
+            ended: false,
+            used_since: None,
+            group: None,
+        })
     }
 
     /// Whether it can still take a command, as far as can be told.
@@ -108,14 +136,31 @@ impl Zygote {
         matches!(self.process.try_wait(), Ok(None))
     }
 
+    /// How often the kernel has killed one of its processes as their control group has too little memory.
+    pub(super) fn kills_for_memory(&self) -> u64 {
+        self.group.as_ref().map_or(0, ControlGroup::kills_for_memory)
+    }
+
+    /// Whether what its commands have looked up of the host is too old for another one: the kernel remembers that of the
+    /// overlays through which they see it, also of what was not there.
+    pub(super) fn is_stale(&self) -> bool {
+        self.used_since.is_some_and(|since| since.elapsed() > FRESH)
+    }
+
     /// Hands over a command, which will report through `control`. That this failed is seen on the other end of
     /// `control` too, which then has nobody behind it.
     pub(super) fn give(
-        &self,
+        &mut self,
         command: &Command,
         control: UnixStream,
         [stdin, stdout, stderr]: [BorrowedFd<'_>; 3],
     ) -> io::Result<()> {
+        self.used_since.get_or_insert_with(Instant::now);
+        if let Some(group) = &mut self.group
+            && let Err(error) = group.limit(command.limits)
+        {
+            tracing::warn!("the limits of a command are not the kernel's to hold: {error}");
+        }
         message::send(&self.socket, command, &[control.as_fd(), stdin, stdout, stderr])
     }
 

@@ -61,10 +61,12 @@ impl ZygotePool {
                 }
                 of_this_kind.pop_front()?
             };
-            // One that somebody killed is replaced without a word.
-            if zygote.is_alive() {
+            // One that somebody killed is replaced without a word, and so is one that remembers too much. Its end takes a
+            // moment that nobody has to wait for.
+            if zygote.is_alive() && !zygote.is_stale() {
                 return Some(zygote);
             }
+            let _ = std::thread::Builder::new().name("zygote".into()).spawn(|| drop(zygote));
         }
     }
 }
@@ -74,8 +76,11 @@ impl PoolSlot {
         Self { pool: Arc::downgrade(pool), kind }
     }
 
-    /// Keeps a zygote for later, unless there are enough, or nobody wants one any more.
+    /// Keeps a zygote for later, unless there are enough, it is of no more use, or nobody wants one any more.
     pub(super) fn put_back(&self, zygote: Zygote) {
+        if zygote.is_stale() {
+            return;
+        }
         let Some(pool) = self.pool.upgrade() else { return };
         let mut idle = pool.idle.lock();
         let of_this_kind = idle.entry(self.kind.clone()).or_default();

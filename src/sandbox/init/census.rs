@@ -97,12 +97,15 @@ fn parse(stat: &[u8]) -> Option<Process> {
     })
 }
 
-/// What a process has of memory, with each page that it shares counted in parts; nothing if that cannot be read, as of a
-/// process that forbids it.
+/// What a process has of memory, with each page that it shares counted in parts: none once it has ended. Nothing if that
+/// cannot be read, as of a process that forbids it.
 pub(super) fn proportional_bytes(pid: Pid) -> Option<u64> {
     let place = Path::new("/proc").join(pid.as_raw_pid().to_string()).join("smaps_rollup");
-    let text = fs_err::read_to_string(place).ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("Pss:"))?;
+    let text = match fs_err::read_to_string(place) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return None,
+        text => text.unwrap_or_default(),
+    };
+    let Some(line) = text.lines().find_map(|line| line.strip_prefix("Pss:")) else { return Some(0) };
     line.split_whitespace().next()?.parse::<u64>().ok()?.checked_mul(1024)
 }
 

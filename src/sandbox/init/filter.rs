@@ -213,7 +213,7 @@ mod tests {
         let program = program(Sockets::OfANetwork);
         let (allowed, refused) = (Instruction::allow().value, Instruction::refuse(libc::EAFNOSUPPORT).value);
         for calls in &KINDS {
-            let make = |family: i32| run(&program, calls.architecture, calls.socket, family.unsigned_abs());
+            let make = |family: i32| run(&program, calls.architecture, calls.socket, family.cast_unsigned());
             for family in [libc::AF_UNIX, libc::AF_INET, libc::AF_INET6, libc::AF_NETLINK] {
                 assert_eq!(make(family), allowed);
             }

@@ -68,7 +68,8 @@ impl Meter {
         }
         if let Some(most) = self.limits.memory
             && bytes > most
-            && self.without_counting_twice(&processes) + in_files > most
+            // One after the other is asked, and what is shared with one that has just been made counts for both.
+            && (0..2).all(|_| self.without_counting_twice(&processes) + in_files > most)
         {
             self.met = Some(MetLimit::Memory(most));
         }

@@ -133,8 +133,8 @@ fn the_backends_output_is_streamed_as_it_comes() {
     let directory = visible_directory();
     let signal = directory.path().join("seen");
     let bench = Bench::with_body(&format!(
-        "import time\nprint('first line')\nwhile not os.path.exists({:?}):\n    time.sleep(0.01)",
-        signal.to_str().unwrap()
+        "import time\nprint('first line')\nwhile 'seen' not in os.listdir({:?}):\n    time.sleep(0.01)",
+        directory.path().to_str().unwrap()
     ));
     let mut child = bench.command().stdout(Stdio::piped()).stderr(Stdio::piped()).start();
     child.stderr().until("first line");

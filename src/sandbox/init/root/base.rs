@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::host_mounts::HostMounts;
 use super::mounts::{Access, show};
 use super::old_root::below_old_root;
-use super::severed::{copy_link, show_severed};
+use super::severed::{Severing, copy_link};
 use crate::sandbox::init::step::Step;
 use crate::sandbox::message::{Mount, Root};
 use crate::sandbox::set_up::{Loss, SetUpFailure, SetUpStep};
@@ -16,25 +16,30 @@ use crate::sandbox::spec::PRIVATE_DIRECTORIES;
 
 /// Directories of the host in which the system alone has files, and every command has what it is made of: they are shown
 /// as they are, which is a little faster.
-const OF_THE_SYSTEM: [&str; 8] = ["/bin", "/etc", "/lib", "/lib32", "/lib64", "/libx32", "/sbin", "/usr"];
+const OF_THE_SYSTEM: [&str; 7] = ["/bin", "/lib", "/lib32", "/lib64", "/libx32", "/sbin", "/usr"];
 
 /// Fills the new root, an empty tmpfs. Places further up can be made in that, so what the file system lacks at
-/// its top does not matter, and nothing is ever written into it. Says what could not be had.
-pub(super) fn show_base(base: &Root, mounts: &HostMounts) -> Result<Vec<Loss>, SetUpFailure> {
+/// its top does not matter, and nothing is ever written into it. Says what could not be had; `refused` is why there are
+/// no overlays, if there are none.
+pub(super) fn show_base(
+    base: &Root,
+    mounts: &HostMounts,
+    refused: Option<&SetUpFailure>,
+) -> Result<Vec<Loss>, SetUpFailure> {
     match base {
-        Root::Host => show_host(mounts),
+        Root::Host => show_host(Severing::new(mounts, refused)),
         Root::Directory(root) => show_all(&root.to_path()).map(|()| Vec::new()),
         Root::HostDirectories(directories) => {
-            let mut lost = Vec::new();
+            let mut severing = Severing::new(mounts, refused);
             for mount in directories {
                 let (host, inside) = (mount.host.to_path(), mount.inside.to_path());
                 if mount.directory && host == inside && !is_of_the_system(&host) {
-                    lost.extend(show_severed(&host, mounts)?);
+                    severing.show(&host)?;
                 } else {
                     show(&host, &inside, mount.directory, Access::ReadOnly)?;
                 }
             }
-            copy_links_into(directories).map(|()| lost)
+            copy_links_into(directories).map(|()| severing.lost)
         }
     }
 }
@@ -44,19 +49,18 @@ fn is_of_the_system(path: &Path) -> bool {
 }
 
 /// Shows all there is at the top of the host's root, but for what the command gets its own of.
-fn show_host(mounts: &HostMounts) -> Result<Vec<Loss>, SetUpFailure> {
-    let mut lost = Vec::new();
+fn show_host(mut severing: Severing) -> Result<Vec<Loss>, SetUpFailure> {
     for (path, kind) in shown_at_top(Path::new("/"))? {
         if kind.is_symlink() {
             copy_link(&path, &path)?;
-        } else if kind.is_dir() && !is_of_the_system(&path) {
-            lost.extend(show_severed(&path, mounts)?);
+        } else if kind.is_dir() && !is_of_the_system(&path) && !severing.is_patched(&path) {
+            severing.show(&path)?;
         } else if kind.is_dir() || kind.is_file() {
             show(&path, &path, kind.is_dir(), Access::ReadOnly)?;
         }
         // Sockets, pipes and devices there are none that a command could expect.
     }
-    Ok(lost)
+    Ok(severing.lost)
 }
 
 /// Shows all there is at the top of `root`, a directory of the host, but for what the command gets its own of.

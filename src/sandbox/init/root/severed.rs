@@ -47,57 +47,85 @@ const LOCAL: [&str; 12] =
 /// Most entries of a directory that are shown one by one, because something is mounted further below.
 const MOST_ENTRIES: usize = 512;
 
-/// Shows the host's directory `top` at the same place, with all that is mounted below it. Says what could not be severed.
-pub(super) fn show_severed(top: &Path, mounts: &HostMounts) -> Result<Vec<Loss>, SetUpFailure> {
-    let mut lost = Vec::new();
-    let mut places = vec![top.to_owned()];
-    while let Some(place) = places.pop() {
-        let mounted = mounts.at(&place);
-        if mounted.is_some_and(is_harmless) {
-            show(&place, &place, true, Access::ReadOnly)?;
-        } else if mounts.has_any_below(&place) {
-            // An overlay would show what the mounts below cover, so the kernel makes none of such a directory.
-            match entries(&place) {
-                Ok(entries) => show_entries(&place, entries, &mut places)?,
-                Err(cause) => lost.extend(show_whole(&place, cause)?),
+/// Shows directories of the host.
+pub(super) struct Severing<'a> {
+    mounts: &'a HostMounts,
+    /// Whether there are overlays at all.
+    possible: bool,
+    /// What could not be severed.
+    pub lost: Vec<Loss>,
+}
+
+impl<'a> Severing<'a> {
+    /// `refused` is why there are no overlays, if there are none.
+    pub(super) fn new(mounts: &'a HostMounts, refused: Option<&SetUpFailure>) -> Self {
+        let lost = refused.map(|refused| Loss::Severed(refused.clone()));
+        Self { mounts, possible: refused.is_none(), lost: Vec::from_iter(lost) }
+    }
+
+    /// Whether the directory is one of a container's, which mounts single files over some in `/etc`. Nobody has sockets
+    /// there, and to show it file by file would make a hundred mounts for each command.
+    pub(super) fn is_patched(&self, top: &Path) -> bool {
+        top == Path::new("/etc") && self.mounts.has_any_below(top)
+    }
+
+    /// Shows the host's directory `top` at the same place, with all that is mounted below it.
+    pub(super) fn show(&mut self, top: &Path) -> Result<(), SetUpFailure> {
+        if !self.possible {
+            return show(top, top, true, Access::ReadOnly);
+        }
+        let mut places = vec![top.to_owned()];
+        while let Some(place) = places.pop() {
+            let mounted = self.mounts.at(&place);
+            if mounted.is_some_and(is_harmless) {
+                show(&place, &place, true, Access::ReadOnly)?;
+            } else if self.mounts.has_any_below(&place) {
+                // An overlay would show what the mounts below cover, so the kernel makes none of such a directory.
+                match entries(&place) {
+                    Ok(entries) => show_entries(&place, entries, &mut places)?,
+                    Err(cause) => self.show_whole(&place, cause)?,
+                }
+            } else {
+                self.show_one(&place, mounted)?;
             }
-        } else {
-            lost.extend(show_one(&place, mounted)?);
+        }
+        Ok(())
+    }
+
+    fn show_one(&mut self, place: &Path, mounted: Option<&Mounted>) -> Result<(), SetUpFailure> {
+        let kind = mounted.map_or("", |mounted| &mounted.kind);
+        if !LOCAL.contains(&kind) {
+            let problem = format!("its file system is of the kind {kind:?}");
+            return self.show_whole(place, SetUpCause::Other(problem));
+        }
+        make_mount_point(place, true)
+            .step_with(|| SetUpStep::CreateMountPoint { inside: place.into(), host: place.into() })?;
+        match mount_severed(place, mounted) {
+            Ok(()) => Ok(()),
+            Err(failure) => self.show_whole(place, failure.cause),
         }
     }
-    Ok(lost)
+
+    /// As it is, with its sockets.
+    fn show_whole(&mut self, place: &Path, cause: SetUpCause) -> Result<(), SetUpFailure> {
+        show(place, place, true, Access::ReadOnly)?;
+        // Of what this user may not enter there is nothing to connect to.
+        if cause != SetUpCause::Errno(libc::EACCES) {
+            let step = SetUpStep::Sever { path: place.into() };
+            self.lost.push(Loss::Severed(SetUpFailure { step, cause }));
+        }
+        Ok(())
+    }
 }
 
 fn is_harmless(mounted: &Mounted) -> bool {
     WITHOUT_SOCKETS.contains(&mounted.kind.as_str()) || mounted.source == OsStr::new(SOURCE)
 }
 
-fn show_one(place: &Path, mounted: Option<&Mounted>) -> Result<Option<Loss>, SetUpFailure> {
-    let kind = mounted.map_or("", |mounted| &mounted.kind);
-    if !LOCAL.contains(&kind) {
-        return show_whole(place, SetUpCause::Other(format!("its file system is of the kind {kind:?}")));
-    }
-    make_mount_point(place, true)
-        .step_with(|| SetUpStep::CreateMountPoint { inside: place.into(), host: place.into() })?;
-    match mount_severed(place, mounted) {
-        Ok(()) => Ok(None),
-        Err(failure) => show_whole(place, failure.cause),
-    }
-}
-
-/// As it is, with its sockets.
-fn show_whole(place: &Path, cause: SetUpCause) -> Result<Option<Loss>, SetUpFailure> {
-    show(place, place, true, Access::ReadOnly)?;
-    let step = SetUpStep::Sever { path: place.into() };
-    // Of what this user may not enter there is nothing to connect to.
-    let closed = cause == SetUpCause::Errno(libc::EACCES);
-    Ok((!closed).then(|| Loss::Severed(SetUpFailure { step, cause })))
-}
-
 /// What is in a directory, unless it is too much.
 fn entries(place: &Path) -> Result<Vec<(OsString, FileType)>, SetUpCause> {
     let mut found = Vec::new();
-    for entry in std::fs::read_dir(below_old_root(place))? {
+    for entry in below_old_root(place).read_dir()? {
         let entry = entry?;
         found.push((entry.file_name(), entry.file_type()?));
         if found.len() > MOST_ENTRIES {

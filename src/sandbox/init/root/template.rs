@@ -86,8 +86,8 @@ impl Template {
         let refused = overlay::attempt(Path::new("/tmp")).err();
         let overlays = refused.is_none();
         let mounts = HostMounts::read()?;
-        let mut lost = Vec::from_iter(refused.map(Loss::Overlays));
-        lost.extend(base::show_base(&request.root, &mounts)?);
+        let mut lost = base::show_base(&request.root, &mounts, refused.as_ref())?;
+        lost.extend(refused.map(Loss::Overlays));
         let hidden: Vec<PathBuf> = request.hidden.iter().map(Text::to_path).collect();
         let covered = hiding::hide(&hidden, &request.root, &mounts)?;
         let root_of_host = mounts.at(Path::new("/"));
