@@ -19,6 +19,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use crosswheel::digest::Sha256;
 use crosswheel::packaging::interpreter::Interpreter;
 use crosswheel::packaging::wheel_name::WheelFileName;
+use crosswheel::step::helper::Helpers;
 use crosswheel::step::venv::virtual_environment::Venv;
 use crosswheel::step::venv::wheel_store::WheelStore;
 use waiting::InTime;
@@ -57,7 +58,7 @@ fn print_row(label: &str, (made, imported): (Duration, Duration)) {
 }
 
 fn crosswheel(root: &Path, wheel: &Path, python: &Interpreter, module: &str) -> (Duration, Duration) {
-    let store = WheelStore::open(root.join("store"));
+    let store = WheelStore::open(root.join("store"), Helpers::default());
     let digest = store.unpacked(wheel, None, python).expect("the wheel unpacks").sha256();
     medians(|round| {
         let directory = root.join(format!("ours-{round}"));

@@ -369,6 +369,14 @@ fn print_result(result: &SourceResult, several: bool) {
         (None, None) => {}
     }
     print(&lines.join("\n"));
+    let isolation = match (&result.report, &result.failure) {
+        (Some(report), _) => Some(&report.isolation),
+        (None, Some(failure)) => failure.isolation.as_deref(),
+        (None, None) => None,
+    };
+    for remark in isolation.into_iter().flat_map(|isolation| isolation.remarks()) {
+        complain(&format!("note: {target}{}: {remark}", result.source));
+    }
 }
 
 fn title(status: SourceStatus) -> &'static str {

@@ -77,7 +77,8 @@ impl Executor {
                 let remote = remote.clone();
                 Box::new(move |_| {
                     let client = reach(&runtime, remote)?;
-                    Ok(ConnectedExecutor { client, refused: Vec::new() })
+                    // What there is of it there is not ours to say.
+                    Ok(ConnectedExecutor { client, refused: Vec::new(), reduced_isolation: false })
                 })
             }
         }
@@ -115,7 +116,9 @@ fn start(
         instance_name: String::new(),
         patience: Duration::ZERO,
     });
-    Ok((host, ConnectedExecutor { client, refused }))
+    let isolation = &host.summary().isolation;
+    let reduced_isolation = !isolation.namespaces && !isolation.lost.is_empty();
+    Ok((host, ConnectedExecutor { client, refused, reduced_isolation }))
 }
 
 /// Starts the host, without the root file systems with which it cannot: those who need none of them do not mind.

@@ -17,13 +17,13 @@ use crate::contract::{
     Answer, AnswerError, CompilerKind, CompilerReport, ErrorKind, Failure, KeyValue, Report, WheelCommand,
     asked_contract,
 };
-use crate::packaging::interpreter::Interpreter;
 use crate::scratch::file::{self, FileAccess};
 use crate::scratch::home::LockedHome;
 use crate::signals::{FirstSignal, MoreSignals, on_first_signal};
 use crate::step::backend::cross_compiler::CrossCompiler;
 use crate::step::build::build_wheel;
 use crate::step::error::StepError;
+use crate::step::helper::{Helpers, find_interpreter};
 use crate::step::promise::WheelPromise;
 use crate::step::request::WheelRequest;
 
@@ -97,6 +97,8 @@ impl Reply {
     fn built(&self, report: Report, out: &Path) -> ExitCode {
         let wheel = out.join(&report.file_name);
         let remarks = remarks(&report);
+        // Whoever relies on it has to know, wherever the report goes.
+        let isolation: Vec<String> = report.isolation.remarks().collect();
         if let Err(message) = self.document(&Answer::Built(Box::new(report))) {
             return failure_text::internal(self.json, &message);
         }
@@ -106,11 +108,13 @@ impl Reply {
             print(&wheel.display().to_string());
             remarks.iter().for_each(|remark| complain(&format!("note: {remark}")));
         }
+        isolation.iter().for_each(|remark| complain(&format!("note: {remark}")));
         ExitCode::SUCCESS
     }
 
     fn failed(&self, failure: Failure) -> ExitCode {
         let (code, text) = (failure.class.exit_code(), failure_text::describe(&failure));
+        let isolation = failure.isolation.clone();
         if let Err(message) = self.document(&Answer::Failed(failure)) {
             complain(text.trim_end());
             return failure_text::internal(self.json, &message);
@@ -118,6 +122,8 @@ impl Reply {
         if !self.json {
             complain(text.trim_end());
         }
+        let remarks = isolation.iter().flat_map(|isolation| isolation.remarks());
+        remarks.for_each(|remark| complain(&format!("note: {remark}")));
         ExitCode::from(code)
     }
 
@@ -165,7 +171,6 @@ fn remarks(report: &Report) -> Vec<String> {
         let version = version.iter().map(|version| format!(" ({version})")).collect::<String>();
         remarks.push(format!("the C compiler was {kind}: {program}{version}"));
     }
-    remarks.extend(report.isolation.lost.iter().cloned());
     remarks
 }
 
@@ -193,7 +198,9 @@ fn request(command: WheelCommand, cache: PathBuf) -> Result<WheelRequest, String
     let cross_compiler = command.cross_cc.as_deref().filter(|given| !given.trim().is_empty());
     let cross_compiler = cross_compiler.map(str::parse::<CrossCompiler>).transpose();
     let cross_compiler = cross_compiler.map_err(|error| error.to_string())?;
-    let interpreter = Interpreter::find(&command.python, &cache).map_err(|error| error.to_string())?;
+    let helpers = Helpers::of_build(command.sandbox, &cache);
+    let interpreter =
+        find_interpreter(&command.python, &cache, &helpers).map_err(|error| error.to_string())?;
     let mut config_settings = BTreeMap::<String, Vec<String>>::new();
     for KeyValue { key, value } in command.config_settings {
         config_settings.entry(key).or_default().push(value);
@@ -203,6 +210,7 @@ fn request(command: WheelCommand, cache: PathBuf) -> Result<WheelRequest, String
         out: command.out,
         target: command.target.unwrap_or_else(|| interpreter.target()),
         interpreter,
+        helpers,
         build_wheels: command.build_wheels,
         glibc: command.glibc,
         patches: command.patches,

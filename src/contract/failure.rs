@@ -3,6 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::report::IsolationReport;
+
 /// The class of a failure. Each has an exit code of its own ([`FailureClass::exit_code`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -204,6 +206,9 @@ pub struct Failure {
     /// for and that are not installed. Empty when the requirement is only guessed from the log.
     #[serde(default)]
     pub missing_requirements: Vec<String>,
+    /// How the build was isolated that failed; none if it did not come to that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub isolation: Option<Box<IsolationReport>>,
 }
 
 impl Failure {
@@ -215,6 +220,7 @@ impl Failure {
             evidence: Vec::new(),
             hint: None,
             missing_requirements: Vec::new(),
+            isolation: None,
         }
     }
 

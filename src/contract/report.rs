@@ -125,3 +125,16 @@ pub struct IsolationReport {
     #[serde(default)]
     pub lost: Vec<String>,
 }
+
+impl IsolationReport {
+    /// Whether there was less of it than a host can give, because this one would not give more: its bytes may depend on
+    /// where it was built.
+    pub fn is_reduced(&self) -> bool {
+        self.sandbox == "none" && !self.lost.is_empty()
+    }
+
+    /// What a person should know of it, if anything.
+    pub fn remarks(&self) -> impl Iterator<Item = String> + '_ {
+        self.lost.iter().map(|lost| format!("built without {lost}"))
+    }
+}

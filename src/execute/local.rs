@@ -15,8 +15,9 @@ use super::exec_root::{ExecRoot, Staging};
 use super::input::InputDirectory;
 use super::logs::{Log, LogReader};
 use super::outputs::{self, LeftExecRoot};
+use super::own_binary::step_caches::{StepCache, StepCaches};
 use super::own_binary::wheel_action;
-use super::own_binary::wheel_action::{OwnBinary, OwnBinarySettings};
+use super::own_binary::wheel_action::{OwnBinary, OwnBinarySettings, View};
 use super::resource_usage::{ResourceUsage, duration};
 use super::shared_files::SharedFiles;
 use super::stage_times::{Moment, Stage};
@@ -48,6 +49,8 @@ pub struct LocalExecutor {
     files: Arc<SharedFiles>,
     spawner: Arc<Spawner>,
     settings: LocalSettings,
+    /// For actions that run crosswheel.
+    step_caches: Option<StepCaches>,
     /// Overlays can be had on this host, but not with the store's file system.
     no_overlays_here: AtomicBool,
 }
@@ -55,7 +58,9 @@ pub struct LocalExecutor {
 impl LocalExecutor {
     /// An executor for one pool. Any number of actions run at a time.
     pub fn new(files: Arc<SharedFiles>, spawner: Arc<Spawner>, settings: LocalSettings) -> Self {
-        Self { files, spawner, settings, no_overlays_here: AtomicBool::new(false) }
+        let OwnBinarySettings { cache, trusted, .. } = &settings.own_binary;
+        let step_caches = cache.clone().map(|cache| StepCaches::new(cache, *trusted));
+        Self { files, spawner, settings, step_caches, no_overlays_here: AtomicBool::new(false) }
     }
 }
 
@@ -69,8 +74,13 @@ impl Execute for LocalExecutor {
         observer.stage(Stage::FetchingInputs, Moment::now());
         let command = Command::new(&work.command)?;
         let inputs = self.inputs(work)?;
-        let own_binary = OwnBinary::recognise(&command, &inputs)?;
-        let run = Run { executor: self, work, observer, cancellation, command, inputs, own_binary };
+        let root =
+            if self.spawner.isolation().namespaces { &self.settings.root } else { &RootFileSystem::Host };
+        let view = View { root, hidden: self.spawner.hidden() };
+        let own_binary = OwnBinary::recognise(&command, &inputs, view)?;
+        let step_cache = self.step_cache(work, own_binary.as_ref())?;
+        let run =
+            Run { executor: self, work, observer, cancellation, command, inputs, own_binary, step_cache };
         run.run_somehow()
     }
 }
@@ -81,6 +91,23 @@ impl LocalExecutor {
         let root = Digest::from_field(function, work.action.input_root_digest.as_ref())
             .map_err(|error| ExecuteError::invalid("action.input_root_digest", error.to_string()))?;
         self.files.reader.read(&root)
+    }
+
+    /// The cache that an action shares with others, if it runs crosswheel and may.
+    fn step_cache(
+        &self,
+        work: &Work,
+        own_binary: Option<&OwnBinary>,
+    ) -> Result<Option<StepCache<'_>>, ExecuteError> {
+        let namespaces = self.spawner.isolation().namespaces;
+        let shares = match own_binary {
+            None => false,
+            Some(_) if self.settings.own_binary.trusted => true,
+            Some(own_binary) => namespaces && *own_binary == OwnBinary::Shared,
+        };
+        let caches = self.step_caches.as_ref().filter(|_| shares);
+        let cache = caches.map(|caches| caches.of(&work.instance_name, &self.files.scratch)).transpose();
+        cache.map_err(ExecuteError::io("make the cache of `crosswheel wheel`"))
     }
 
     fn has_overlays(&self) -> bool {
@@ -113,6 +140,7 @@ struct Run<'a> {
     command: Command,
     inputs: Arc<InputDirectory>,
     own_binary: Option<OwnBinary>,
+    step_cache: Option<StepCache<'a>>,
 }
 
 /// A command that has been started, or could not be.
@@ -250,24 +278,16 @@ impl Run<'_> {
             network: settings.network,
             limits: ResourceLimits::default(),
         };
-        if let Some(own_binary) = &self.own_binary {
-            self.show_own_binary(own_binary, namespaces, exec_root, &mut spec)?;
+        if self.own_binary.is_some() {
+            self.show_own_binary(namespaces, exec_root, &mut spec);
         }
         Ok(spec)
     }
 
     /// The one case in which more than Command says is set up; see [`own_binary`].
-    fn show_own_binary(
-        &self,
-        own_binary: &OwnBinary,
-        namespaces: bool,
-        exec_root: &ExecRoot,
-        spec: &mut Spec,
-    ) -> Result<(), ExecuteError> {
-        let OwnBinarySettings { executable, loader, cross_compiler, cache, trusted, visible_host_paths } =
+    fn show_own_binary(&self, namespaces: bool, exec_root: &ExecRoot, spec: &mut Spec) {
+        let OwnBinarySettings { executable, loader, cross_compiler, trusted, visible_host_paths, .. } =
             &self.executor.settings.own_binary;
-        let shares = *trusted || namespaces && *own_binary == OwnBinary::Shared;
-        let cache = cache.as_ref().filter(|_| shares);
         if namespaces {
             match loader.as_ref().filter(|_| spec.root.directory().is_some()) {
                 Some(loader) => {
@@ -289,23 +309,17 @@ impl Run<'_> {
         if *trusted {
             spec.visible_host_paths.clone_from(visible_host_paths);
         }
-        let cache_inside = match cache {
-            Some(cache) => {
-                fs_err::create_dir_all(cache)
-                    .map_err(ExecuteError::io("make the cache of `crosswheel wheel`"))?;
-                if namespaces {
-                    let inside = wheel_action::CACHE_INSIDE.into();
-                    spec.binds.push(Bind { host: cache.clone(), inside, writable: true });
-                    PathBuf::from(wheel_action::CACHE_INSIDE)
-                } else {
-                    cache.clone()
-                }
+        let cache_inside = match &self.step_cache {
+            Some(cache) if namespaces => {
+                let (host, inside) = (cache.directory().to_owned(), wheel_action::CACHE_INSIDE.into());
+                spec.binds.push(Bind { host, inside, writable: true });
+                PathBuf::from(wheel_action::CACHE_INSIDE)
             }
+            Some(cache) => cache.directory().to_owned(),
             None if namespaces => wheel_action::PRIVATE_CACHE_INSIDE.into(),
             None => exec_root.directory().join("cache"),
         };
         spec.env.entry(CACHE_VARIABLE.into()).or_insert(cache_inside.into());
-        Ok(())
     }
 
     fn describe(&self, ended: &Ended) -> Executed {

@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 
 use pep508_rs::MarkerEnvironment;
 use serde::{Deserialize, Serialize};
@@ -95,16 +95,25 @@ impl Interpreter {
     /// Finds the interpreter `requested` names: a path, a version (`3.12`, `3.12.1`) or a command
     /// (`python3.12`). Facts are cached under `cache`.
     pub fn find(requested: &str, cache: &Path) -> Result<Self, InterpreterError> {
+        Self::find_asking(requested, cache, &query)
+    }
+
+    /// As [`Interpreter::find`]; `ask` starts the executable at a path with [`QUESTION`] and returns its answer, or why
+    /// there is none.
+    ///
+    /// # Errors
+    /// Those of [`Interpreter::find`].
+    pub fn find_asking(requested: &str, cache: &Path, ask: &Ask) -> Result<Self, InterpreterError> {
         if requested.contains('/') {
             let path = Path::new(requested);
-            return Self::at(path, cache)
+            return Self::at(path, cache, ask)
                 .map_err(|reason| InterpreterError::Unusable { path: path.to_owned(), reason })?
                 .supported();
         }
         let version = requested.parse::<PythonVersion>().ok();
         let mut attempts = Vec::new();
         for candidate in candidates(requested, version.as_ref()) {
-            match Self::at(&candidate, cache) {
+            match Self::at(&candidate, cache, ask) {
                 Ok(found) if version.as_ref().is_none_or(|version| found.has_version(version)) => {
                     return found.supported();
                 }
@@ -171,7 +180,7 @@ impl Interpreter {
     }
 
     /// The interpreter behind the executable `path`, from the cache if its file is unchanged.
-    fn at(path: &Path, cache: &Path) -> Result<Self, String> {
+    fn at(path: &Path, cache: &Path, ask: &Ask) -> Result<Self, String> {
         let key = cache_key(path).map_err(|error| error.to_string())?;
         let entry = cache.join("interpreters").join(format!("{key}.json"));
         if let Some(found) =
@@ -180,7 +189,7 @@ impl Interpreter {
         {
             return Ok(found);
         }
-        let found = query(path)?;
+        let found = read_answer(&ask(path)?)?;
         // A cache that cannot be written costs time, not correctness.
         let _ = serde_json::to_vec(&found).map_err(Into::into).and_then(|bytes| keep(&entry, &bytes));
         Ok(found)
@@ -278,8 +287,10 @@ fn is_elf(path: &Path) -> std::io::Result<bool> {
     Ok(magic == b"\x7fELF")
 }
 
-/// Starts the interpreter and asks it about itself.
-fn query(path: &Path) -> Result<Interpreter, String> {
+/// Starts an interpreter and asks it about itself.
+pub type Ask<'a> = dyn Fn(&Path) -> Result<Vec<u8>, String> + 'a;
+
+fn query(path: &Path) -> Result<Vec<u8>, String> {
     let output = Command::new(path)
         .args(QUESTION)
         .env_remove("PYTHONHOME")
@@ -287,12 +298,14 @@ fn query(path: &Path) -> Result<Interpreter, String> {
         .stdin(Stdio::null())
         .output()
         .map_err(|error| format!("it does not start: {error}"))?;
-    if !output.status.success() {
-        let stderr = String::from_utf8_lossy(&output.stderr);
-        let first = stderr.lines().find(|line| !line.trim().is_empty()).unwrap_or("no message").trim();
-        return Err(format!("{}: {first}", output.status));
-    }
-    read_answer(&output.stdout)
+    if output.status.success() { Ok(output.stdout) } else { Err(no_answer(output.status, &output.stderr)) }
+}
+
+/// Why an interpreter has not answered that ended so.
+pub fn no_answer(status: ExitStatus, stderr: &[u8]) -> String {
+    let stderr = String::from_utf8_lossy(stderr);
+    let first = stderr.lines().find(|line| !line.trim().is_empty()).unwrap_or("no message").trim();
+    format!("{status}: {first}")
 }
 
 fn read_answer(answer: &[u8]) -> Result<Interpreter, String> {

@@ -102,7 +102,19 @@ impl Sandbox {
     /// [`SandboxError::NamespacesUnavailable`] if `mode` requires them; whatever keeps `init_executable` from
     /// starting; that this host has run out of something, even after some time ([`SandboxError::is_passing`]).
     pub fn detect(mode: SandboxMode, init_executable: OwnExecutable) -> Result<Self, SandboxError> {
-        let PreparedSandbox { sandbox, zygote } = Self::prepare(mode, init_executable, &[])?;
+        Self::detect_hiding(mode, init_executable, &[])
+    }
+
+    /// As [`Sandbox::detect`]; `hidden` is as for [`Sandbox::prepare`].
+    ///
+    /// # Errors
+    /// Those of [`Sandbox::detect`].
+    pub fn detect_hiding(
+        mode: SandboxMode,
+        init_executable: OwnExecutable,
+        hidden: &[PathBuf],
+    ) -> Result<Self, SandboxError> {
+        let PreparedSandbox { sandbox, zygote } = Self::prepare(mode, init_executable, hidden)?;
         zygote.map(Zygote::dismiss).transpose()?;
         Ok(sandbox)
     }
@@ -184,6 +196,11 @@ impl Sandbox {
     /// What every command of this sandbox gets.
     pub fn isolation(&self) -> &Isolation {
         &self.isolation
+    }
+
+    /// Directories of which no command sees anything; without links.
+    pub(super) fn hidden(&self) -> &[PathBuf] {
+        &self.hidden
     }
 
     /// Starts a command; returns when it runs.

@@ -60,6 +60,11 @@ impl Spawner {
         self.sandbox.isolation()
     }
 
+    /// Directories of which no command sees anything; without links.
+    pub fn hidden(&self) -> &[PathBuf] {
+        self.sandbox.hidden()
+    }
+
     /// As [`Sandbox::spawn`].
     ///
     /// # Errors

@@ -71,15 +71,17 @@ pub fn build_wheel(
         step.furnish(&workspace)?;
         let sandbox = sandbox.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
         let isolation = sandbox.isolation().clone();
-        let environment = step.prepare(&workspace, project, isolation, wheels)?;
-        let (built, remains) = step.run_backend(sandbox, &environment, output)?;
+        let environment = step.prepare(&workspace, project, isolation.clone(), wheels)?;
+        let (built, remains) =
+            step.run_backend(sandbox, &environment, output).map_err(|error| isolated(error, &isolation))?;
         std::thread::scope(|scope| {
             // Without a thread to give, all of it happens when it is dropped.
             let _ = std::thread::Builder::new().name("removal".into()).spawn_scoped(scope, || {
                 discard(&workspace, &[Layout::SOURCE, Layout::HOME, Layout::TEMPORARY]);
                 drop(remains);
             });
-            let verified = step.verify(&environment, &source, &built)?;
+            let verified =
+                step.verify(&environment, &source, &built).map_err(|error| isolated(error, &isolation))?;
             step.publish(&verified)?;
             Ok(step.report(&source, &environment, built, verified))
         })
@@ -180,7 +182,7 @@ impl Step<'_> {
     }
 
     fn venv_maker(&self) -> VenvMaker<'_> {
-        VenvMaker::new(&self.request.cache, &self.request.interpreter)
+        VenvMaker::new(&self.request.cache, &self.request.interpreter, &self.request.helpers)
     }
 
     /// Makes what does not depend on how the build is isolated.
@@ -410,21 +412,36 @@ impl Step<'_> {
             backend: environment.project.build_system.backend.clone(),
             build_requirements: environment.installed.iter().map(used_requirement).collect(),
             dynamic_requirements: built.run.requires.unwrap_or_default(),
-            isolation: IsolationReport {
-                sandbox: if isolation.namespaces { "namespaces" } else { "none" }.into(),
-                network: match isolation.network {
-                    NetworkIsolation::Namespace => "namespace",
-                    NetworkIsolation::Seccomp => "seccomp",
-                    NetworkIsolation::None => "none",
-                }
-                .into(),
-                lost: isolation.lost.clone(),
-            },
+            isolation: isolation_report(isolation),
             peak_memory_bytes: built.run.exit.peak_memory_bytes,
             own_peak_memory_bytes: own_peak_memory(),
             notes: verified.notes,
             seconds: self.stopwatch.finish(),
         }
+    }
+}
+
+fn isolation_report(isolation: &Isolation) -> IsolationReport {
+    let network = match isolation.network {
+        NetworkIsolation::Namespace => "namespace",
+        NetworkIsolation::Seccomp => "seccomp",
+        NetworkIsolation::None => "none",
+    };
+    IsolationReport {
+        sandbox: if isolation.namespaces { "namespaces" } else { "none" }.into(),
+        network: network.into(),
+        lost: isolation.lost.clone(),
+    }
+}
+
+/// A failure also says how the build was isolated.
+fn isolated(error: StepError, isolation: &Isolation) -> StepError {
+    match error {
+        StepError::Failed(failure) => {
+            let isolation = Some(Box::new(isolation_report(isolation)));
+            StepError::Failed(Failure { isolation, ..failure })
+        }
+        other => other,
     }
 }
 

@@ -6,6 +6,7 @@ pub mod build;
 pub mod diagnosis;
 pub mod error;
 mod failed_run;
+pub mod helper;
 pub mod promise;
 pub mod request;
 pub mod source;

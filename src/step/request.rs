@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::backend::cross_compiler::CrossCompiler;
 use super::backend::hooks::ConfigSettings;
+use super::helper::Helpers;
 use super::promise::WheelPromise;
 use crate::contract::{ArchiveLimits, Expect, GivenWheels, SandboxMode};
 use crate::packaging::interpreter::Interpreter;
@@ -20,6 +21,8 @@ pub struct WheelRequest {
     pub out: PathBuf,
     /// The Python that builds.
     pub interpreter: Interpreter,
+    /// How the programs run that are asked something on the way.
+    pub helpers: Helpers,
     /// The wheels of the build requirements.
     pub build_wheels: Vec<GivenWheels>,
     /// The platform the wheel must be for.

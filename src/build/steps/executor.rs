@@ -29,6 +29,8 @@ pub struct ConnectedExecutor {
     pub client: Client,
     /// Targets it can do nothing for, and why.
     pub refused: Vec<(Target, Failure)>,
+    /// Whether steps are isolated less than a host can, because this one would not allow more.
+    pub reduced_isolation: bool,
 }
 
 /// A connection. One within this process is made while other things are done, and is waited for in any case; one
@@ -69,6 +71,11 @@ impl Executor {
     pub(crate) fn check(&self, target: Target) -> Result<(), Failure> {
         let refused = self.reached()?.refused.iter().find(|(of, _)| *of == target);
         refused.map_or(Ok(()), |(_, failure)| Err(failure.clone()))
+    }
+
+    /// Whether steps are isolated less than a host can; waits for the connection.
+    pub(crate) fn has_reduced_isolation(&self) -> Result<bool, Failure> {
+        Ok(self.reached()?.reduced_isolation)
     }
 
     fn reached(&self) -> Result<&ConnectedExecutor, Failure> {

@@ -8,7 +8,7 @@ use crate::build::interrupt::Interrupt;
 use crate::build::progress::Task;
 use crate::build::resolve::lines::{Lines, last_lines};
 use crate::build::targets::placement::Placement;
-use crate::client::{Client, ClientError, Finished, JobEvent, Output};
+use crate::client::{Client, ClientError, Finished, Job, JobEvent, Output};
 use crate::contract::{Answer, AnswerError, ErrorKind, Failure, FailureClass, Report};
 use crate::platform::Target;
 
@@ -24,6 +24,9 @@ pub(crate) struct Runner {
     /// Show what backends print while they do.
     follow: bool,
 }
+
+/// In the salt of steps on a host that does not allow what the others do.
+const REDUCED_ISOLATION: &[u8] = b"\0without namespaces";
 
 /// What came of a step.
 #[derive(Debug)]
@@ -56,9 +59,25 @@ impl Runner {
     ) -> Result<Ran, Failure> {
         let mut job = step.job(&self.placement)?;
         job.skip_cache = rebuild;
+        let reduced = self.executor.has_reduced_isolation()?;
+        if reduced {
+            // What comes of it is not the result of the same action where there is more.
+            job.salt.extend_from_slice(REDUCED_ISOLATION);
+        }
+        match self.run_job(&job, step, stage, task)? {
+            // Of a time when only what is within the executor's sandbox could not have one.
+            Ran::Built { report, cached: true, .. } if !reduced && report.isolation.is_reduced() => {
+                job.skip_cache = true;
+                self.run_job(&job, step, stage, task)
+            }
+            ran => Ok(ran),
+        }
+    }
+
+    fn run_job(&self, job: &Job, step: &WheelStep, stage: &str, task: &Task) -> Result<Ran, Failure> {
         let mut lines = Lines::default();
         let cancelled = self.interrupt.cancellation();
-        let ended = self.client()?.run(&job, self.follow, cancelled, |event| match event {
+        let ended = self.client()?.run(job, self.follow, cancelled, |event| match event {
             JobEvent::Stderr(bytes) => lines.add(bytes, |line| task.output(line)),
             other => self.show(other, stage, task),
         });

@@ -4,4 +4,6 @@
 mod inside;
 pub(super) mod loaded_files;
 pub(super) mod loader;
+mod real_path;
+pub(super) mod step_caches;
 pub mod wheel_action;

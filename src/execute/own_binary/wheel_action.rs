@@ -41,11 +41,16 @@
 //!   directory will do;
 //! - `--python` is a version or a command to be found in `PATH`, or an absolute path;
 //! - `--cross-cc` is a program at an absolute path, with flags but no quotes;
-//! - such absolute paths, and those of `PATH`, lead to neither the exec root nor `/tmp`, `/var/tmp`, `/dev` or
-//!   `/proc`, nor to anything in `/.crosswheel` but the host's own programs in [`NATIVE_INSIDE`];
+//! - such absolute paths, and those of `PATH`, lead to neither the exec root nor `/tmp`, `/var/tmp`, `/run`, `/dev` or
+//!   `/proc`, nor to anything in `/.crosswheel` but the host's own programs in [`NATIVE_INSIDE`], as they are written and
+//!   as their links lead; of the store there is nothing to be seen;
 //! - the only environment variables are [`CONTRACT_VARIABLE`] and `PATH`;
 //! - the input root has no symlinks;
 //! - the sandbox has namespaces.
+//!
+//! Each instance has a cache of its own all the same: what comes of whoever finds a way is theirs alone. And with
+//! `--sandbox=required` `crosswheel wheel` runs no program outside of a sandbox that sees nothing of the cache but what it
+//! is to write: not even the interpreter that it asks what it is.
 //!
 //! An executor within `crosswheel build`, which runs nobody else's actions, asks for none of this
 //! ([`OwnBinarySettings::trusted`]).
@@ -59,6 +64,7 @@ use std::path::{Component, Path, PathBuf};
 
 pub use super::inside::{CACHE_INSIDE, INSIDE, LIBRARIES_INSIDE, NATIVE_INSIDE, PRIVATE_CACHE_INSIDE};
 use super::loader::OwnLoader;
+use super::real_path::real_path;
 use crate::contract::{
     Argument, CONTRACT_VARIABLE, ContractRefused, Flag, FlagClass, GivenWheels, PATH_VARIABLE, PROGRAM,
     SUBCOMMAND, SandboxMode, asked_contract,
@@ -71,6 +77,7 @@ use crate::execute::error::ExecuteError;
 use crate::execute::input::{Entry, InputDirectory};
 use crate::execute::path::ExecPath;
 use crate::execute::work::EXEC_ROOT;
+use crate::sandbox::RootFileSystem;
 
 /// An action that runs this binary.
 #[derive(Debug, PartialEq, Eq)]
@@ -86,16 +93,28 @@ impl OwnBinary {
     ///
     /// # Errors
     /// [`ExecuteError::Refused`] if it goes by a contract that we do not know.
-    pub fn recognise(command: &Command, inputs: &InputDirectory) -> Result<Option<Self>, ExecuteError> {
+    pub fn recognise(
+        command: &Command,
+        inputs: &InputDirectory,
+        view: View,
+    ) -> Result<Option<Self>, ExecuteError> {
         if command.argv[0] != PROGRAM {
             return Ok(None);
         }
         check_contract(&command.environment).map_err(|refused| ExecuteError::Refused(refused.to_string()))?;
-        Ok(Some(match check_shared(command, inputs) {
+        Ok(Some(match check_shared(command, inputs, view) {
             Ok(()) => Self::Shared,
             Err(reason) => Self::Private(reason),
         }))
     }
+}
+
+/// What an action sees of the host.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct View<'a> {
+    pub root: &'a RootFileSystem,
+    /// Directories of which it sees nothing, wherever its root would show them; without links.
+    pub hidden: &'a [PathBuf],
 }
 
 /// Whether the action goes by a contract that we know.
@@ -104,7 +123,7 @@ fn check_contract(environment: &BTreeMap<String, String>) -> Result<(), Contract
 }
 
 /// Whether nothing of the client's could get into the shared cache; else why.
-fn check_shared(command: &Command, inputs: &InputDirectory) -> Result<(), String> {
+fn check_shared(command: &Command, inputs: &InputDirectory, view: View) -> Result<(), String> {
     if inputs.totals.symlinks > 0 {
         return Err("the input root has symlinks".into());
     }
@@ -112,7 +131,7 @@ fn check_shared(command: &Command, inputs: &InputDirectory) -> Result<(), String
         match name.as_str() {
             CONTRACT_VARIABLE => {}
             PATH_VARIABLE => {
-                value.split(':').try_for_each(|directory| check_foreign(Path::new(directory)))?
+                value.split(':').try_for_each(|directory| check_directory(Path::new(directory), view))?
             }
             _ => return Err(format!("the environment variable {name} is set")),
         }
@@ -122,7 +141,7 @@ fn check_shared(command: &Command, inputs: &InputDirectory) -> Result<(), String
     }
     let sandboxed = [Flag::Sandbox.name(), "required"].join("=");
     for argument in &command.argv[2..] {
-        check_argument(argument, command, inputs)?;
+        check_argument(argument, command, inputs, view)?;
     }
     if command.argv[2..].iter().any(|argument| argument.strip_prefix("--") == Some(&sandboxed)) {
         Ok(())
@@ -131,7 +150,12 @@ fn check_shared(command: &Command, inputs: &InputDirectory) -> Result<(), String
     }
 }
 
-fn check_argument(argument: &str, command: &Command, inputs: &InputDirectory) -> Result<(), String> {
+fn check_argument(
+    argument: &str,
+    command: &Command,
+    inputs: &InputDirectory,
+    view: View,
+) -> Result<(), String> {
     let (class, value) = match Argument::read(argument) {
         Argument::Sdist(path) => (FlagClass::Input, path),
         Argument::Flag(flag, value) => (flag.class(), value),
@@ -141,9 +165,9 @@ fn check_argument(argument: &str, command: &Command, inputs: &InputDirectory) ->
         FlagClass::Value => Ok(()),
         FlagClass::Input | FlagClass::Output => check_own(value),
         FlagClass::Wheels => check_wheels(value, command, inputs),
-        FlagClass::Python if value.contains('/') => check_foreign(Path::new(value)),
+        FlagClass::Python if value.contains('/') => check_program(Path::new(value), view),
         FlagClass::Python => Ok(()),
-        FlagClass::Compiler => check_compiler(value),
+        FlagClass::Compiler => check_compiler(value, view),
         FlagClass::Isolation if value == SandboxMode::Required.to_string() => Ok(()),
         FlagClass::Isolation | FlagClass::Machine => {
             Err(format!("its argument `{argument}` is not among the options for that"))
@@ -156,11 +180,41 @@ fn check_own(path: &str) -> Result<(), String> {
     ExecPath::parse(path).map(drop)
 }
 
-/// A path of the worker's, at which nobody but its operator puts programs.
+/// A program of the worker's, wherever links lead.
+fn check_program(path: &Path, view: View) -> Result<(), String> {
+    check_foreign(path)?;
+    // There are no links in what only actions see.
+    if path.starts_with(NATIVE_INSIDE) {
+        return Ok(());
+    }
+    let real =
+        real_path(view.root, path).map_err(|error| format!("{path:?} cannot be found here: {error}"))?;
+    check_real(&real, view)
+}
+
+/// A directory of the worker's programs; one that does not exist has none.
+fn check_directory(path: &Path, view: View) -> Result<(), String> {
+    check_foreign(path)?;
+    match real_path(view.root, path) {
+        Ok(real) => check_real(&real, view),
+        Err(_) => Ok(()),
+    }
+}
+
+fn check_real(path: &Path, view: View) -> Result<(), String> {
+    check_foreign(path)?;
+    if view.hidden.iter().any(|hidden| path.starts_with(hidden)) {
+        return Err(format!("{path:?} is not for actions to see"));
+    }
+    Ok(())
+}
+
+/// A path of the worker's, at which nobody but its operator puts programs: what is a client's, or an action's own, does
+/// not lie there, and its store cannot be seen.
 fn check_foreign(path: &Path) -> Result<(), String> {
     let plain = path.is_absolute() && !path.components().any(|part| part == Component::ParentDir);
     // `/proc/self/cwd` leads to the exec root, too.
-    let clients = [EXEC_ROOT, "/tmp", "/var/tmp", "/dev", "/proc", "/.crosswheel"];
+    let clients = [EXEC_ROOT, "/tmp", "/var/tmp", "/run", "/dev", "/proc", "/.crosswheel"];
     let of_clients = clients.iter().any(|directory| path.starts_with(directory));
     if plain && (!of_clients || path.starts_with(NATIVE_INSIDE)) {
         Ok(())
@@ -170,11 +224,11 @@ fn check_foreign(path: &Path) -> Result<(), String> {
 }
 
 /// A compiler of the worker's. Its flags only matter inside the nested sandbox.
-fn check_compiler(command: &str) -> Result<(), String> {
+fn check_compiler(command: &str, view: View) -> Result<(), String> {
     if command.contains(['\'', '"', '\\']) {
         return Err(format!("`{command}` has quotes, which leave open what is the program"));
     }
-    check_foreign(Path::new(command.split_whitespace().next().unwrap_or_default()))
+    check_program(Path::new(command.split_whitespace().next().unwrap_or_default()), view)
 }
 
 fn check_wheels(value: &str, command: &Command, inputs: &InputDirectory) -> Result<(), String> {
@@ -201,7 +255,8 @@ pub struct OwnBinarySettings {
     /// The compiler that such actions are to use.
     pub cross_compiler: Option<CrossCompiler>,
     /// A directory of this executor's; interpreters are remembered by path in it, so that pools with different
-    /// root file systems need different ones. None: there is no shared cache.
+    /// root file systems need different ones. Unless all actions are trusted, each instance has one of its own in it.
+    /// None: there is no shared cache.
     pub cache: Option<PathBuf>,
     /// All actions come from this process, as `crosswheel build` makes them: each gets the shared cache, whatever
     /// its arguments, and also without namespaces.

@@ -1,13 +1,13 @@
 //! Which C compiler a build has used, as far as that can be told from outside. Knows nothing of what it compiled.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 use super::cross_compiler::check_executable;
 use crate::contract::{CompilerKind, CompilerReport};
 use crate::digest::Sha256;
 use crate::packaging::interpreter::{keep, machine_of, stamp};
 use crate::platform::{Arch, SYSTEM_PATH};
+use crate::step::helper::{Helper, Helpers};
 use crate::step::request::WheelRequest;
 
 /// The compiler that the build `request` describes has used, as far as it can be told from outside.
@@ -15,7 +15,7 @@ pub(crate) fn used_compiler(request: &WheelRequest) -> Option<CompilerReport> {
     let (interpreter, user) = (&request.interpreter, &request.environment);
     let of_user = user.get("CC");
     if let (Some(cross), None) = (&request.cross_compiler, of_user) {
-        let version = version(cross.program(), &request.cache);
+        let version = version(cross.program(), &request.cache, &request.helpers);
         return Some(CompilerReport { kind: CompilerKind::Cross, program: text(cross.program()), version });
     }
     let command = of_user.map_or(interpreter.cc.as_str(), String::as_str);
@@ -30,7 +30,7 @@ pub(crate) fn used_compiler(request: &WheelRequest) -> Option<CompilerReport> {
     };
     // Outside of the sandbox nothing is run that whoever asked for this build could have chosen.
     let safe = of_user.is_none() && !user.contains_key("PATH") && request.tool_directories.is_empty();
-    let version = if safe { version(&program, &request.cache) } else { None };
+    let version = if safe { version(&program, &request.cache, &request.helpers) } else { None };
     Some(CompilerReport { kind, program: text(&program), version })
 }
 
@@ -51,23 +51,22 @@ fn find(name: &str, request: &WheelRequest) -> Option<PathBuf> {
 }
 
 /// The first line that `program --version` prints, asked once for each file: emulated, it takes a while.
-fn version(program: &Path, cache: &Path) -> Option<String> {
+fn version(program: &Path, cache: &Path, helpers: &Helpers) -> Option<String> {
     let real = fs_err::canonicalize(program).ok()?;
     let key = Sha256::of(format!("{}\0{}", program.display(), stamp(&real).ok()?).as_bytes());
     let entry = cache.join("compilers").join(key.to_string());
     if let Ok(known) = fs_err::read_to_string(&entry) {
         return Some(known);
     }
-    let output = Command::new(program)
-        .arg("--version")
-        .current_dir("/")
-        .env_clear()
-        .env("PATH", SYSTEM_PATH)
-        .env("LC_ALL", "C.UTF-8")
-        .stdin(Stdio::null())
-        .stderr(Stdio::null())
-        .output()
-        .ok()?;
+    let helper = Helper {
+        program,
+        arguments: vec!["--version".into()],
+        environment: vec![("LC_ALL".into(), "C.UTF-8".into())],
+        directory: None,
+        input: Vec::new(),
+        visible: program.parent().map(Path::to_owned).into_iter().collect(),
+    };
+    let output = helpers.run(helper).ok()?;
     let line = String::from_utf8_lossy(&output.stdout).lines().next()?.trim().to_owned();
     if !output.status.success() || line.is_empty() {
         return None;
@@ -79,6 +78,8 @@ fn version(program: &Path, cache: &Path) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::process::Command;
+
     use super::*;
     use crate::waiting::InTime as _;
 
@@ -96,10 +97,10 @@ mod tests {
         };
         write("cc 12");
         for _ in 0..2 {
-            assert_eq!(version(&program, cache.path()).as_deref(), Some("cc 12"));
+            assert_eq!(version(&program, cache.path(), &Helpers::default()).as_deref(), Some("cc 12"));
         }
         write("cc 12.1");
-        assert_eq!(version(&program, cache.path()).as_deref(), Some("cc 12.1"));
+        assert_eq!(version(&program, cache.path(), &Helpers::default()).as_deref(), Some("cc 12.1"));
         let log = fs_err::read_to_string(directory.path().join("log")).unwrap();
         assert_eq!(log.lines().count(), 2);
     }

@@ -66,7 +66,7 @@ fn explained(log: &[String]) -> Option<Failure> {
         }
         evidence.dedup();
         let LogFinding { class, message, hint } = first?;
-        Some(Failure { class, message, evidence, hint, missing_requirements: Vec::new() })
+        Some(Failure { evidence, hint, ..Failure::new(class, message) })
     })
 }
 
@@ -100,7 +100,7 @@ fn missing_module(error: &HookError, log: &[String]) -> Option<Failure> {
     let LogFinding { class, message, hint } = module_finding(module)?;
     let evidence = log.iter().filter(|line| line.contains(module) && line.contains("No module named"));
     let evidence = evidence.map(|line| shorten(line)).take(3).collect();
-    Some(Failure { class, message, evidence, hint, missing_requirements: Vec::new() })
+    Some(Failure { evidence, hint, ..Failure::new(class, message) })
 }
 
 fn unexplained(error: Option<&HookError>, log: &[String]) -> Failure {
@@ -118,13 +118,7 @@ fn unexplained(error: Option<&HookError>, log: &[String]) -> Failure {
             "if the project is older than its build requirements, give it those of its time with --constraint FILE (for example a line `setuptools<60`), or an older --python".to_owned()
         },
     );
-    Failure {
-        class: FailureClass::BackendError,
-        message,
-        evidence: telling_lines(log),
-        hint,
-        missing_requirements: Vec::new(),
-    }
+    Failure { evidence: telling_lines(log), hint, ..Failure::new(FailureClass::BackendError, message) }
 }
 
 /// The first lines that look like a compiler's or a build system's error, and the last lines: what

@@ -16,6 +16,7 @@ use crate::contract::{Failure, FailureClass, GivenWheels};
 use crate::packaging::interpreter::Interpreter;
 use crate::step::backend::hooks::SCRIPT;
 use crate::step::error::StepError;
+use crate::step::helper::Helpers;
 
 /// Where unpacked wheels and finished environments are kept, and for which interpreter.
 pub(crate) struct VenvMaker<'a> {
@@ -34,9 +35,9 @@ pub(crate) enum BuildVenv {
 
 impl<'a> VenvMaker<'a> {
     /// Keeps what it makes below `cache`.
-    pub fn new(cache: &Path, interpreter: &'a Interpreter) -> Self {
-        let store = WheelStore::open(cache.join("unpacked"));
-        Self { store, cache: VenvCache::open(cache.join("venvs")), interpreter }
+    pub fn new(cache: &Path, interpreter: &'a Interpreter, helpers: &Helpers) -> Self {
+        let store = WheelStore::open(cache.join("unpacked"), helpers.clone());
+        Self { store, cache: VenvCache::open(cache.join("venvs"), helpers.clone()), interpreter }
     }
 
     /// The wheels of `given` that go into the environment, unpacked. `required` by pyproject.toml must be

@@ -2,11 +2,11 @@
 //! The files are marked as not to be checked against their sources (PEP 552, unchecked hash), which
 //! keeps them valid wherever and whenever they are hard-linked. Knows nothing of wheels.
 
-use std::io::Write;
+use std::io;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 
 use crate::packaging::interpreter::Interpreter;
+use crate::step::helper::{Helper, Helpers};
 
 const SCRIPT: &str = include_str!("byte_compile.py");
 /// Fewer files than this are not worth another process.
@@ -49,19 +49,23 @@ pub fn byte_compile(
     root: &Path,
     sources: &[&str],
     interpreter: &Interpreter,
+    helpers: &Helpers,
 ) -> Result<(), ByteCompileError> {
     let run_error =
         |source| ByteCompileError::Run { python: interpreter.executable.display().to_string(), source };
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let processes = sources.len().div_ceil(FILES_PER_PROCESS).min(processors);
-    let children: Vec<_> = (0..processes)
-        .map(|index| {
-            let names: Vec<&str> = sources.iter().skip(index).step_by(processes).copied().collect();
-            start(root, &names, interpreter)
-        })
-        .collect();
     // All are waited for before any failure is reported, so that none is left behind.
-    let outputs: Vec<_> = children.into_iter().map(|child| child.and_then(Child::wait_with_output)).collect();
+    let outputs = std::thread::scope(|scope| {
+        let running: Vec<_> = (0..processes)
+            .map(|index| {
+                let names: Vec<&str> = sources.iter().skip(index).step_by(processes).copied().collect();
+                scope.spawn(move || helpers.run(compiler(root, &names, interpreter)))
+            })
+            .collect();
+        let panicked = |_| Err(io::Error::other("the thread that waits for it has panicked"));
+        running.into_iter().map(|thread| thread.join().unwrap_or_else(panicked)).collect::<Vec<_>>()
+    });
     for output in outputs {
         let output = output.map_err(run_error)?;
         if !output.status.success() {
@@ -77,19 +81,21 @@ pub fn byte_compile(
     Ok(())
 }
 
-fn start(root: &Path, names: &[&str], interpreter: &Interpreter) -> std::io::Result<Child> {
-    let mut command = Command::new(&interpreter.executable);
-    command.args(["-s", "-S", "-c", SCRIPT]).current_dir(root).env_clear();
+fn compiler<'a>(root: &'a Path, names: &[&str], interpreter: &'a Interpreter) -> Helper<'a> {
+    let libraries =
+        std::env::var_os("LD_LIBRARY_PATH").map(|libraries| ("LD_LIBRARY_PATH".into(), libraries));
     // -I would be stricter, but makes Python ignore the hash seed, on which sets in the output depend.
-    command.env("PYTHONHASHSEED", "0").env("SOURCE_DATE_EPOCH", "315532800");
-    if let Some(libraries) = std::env::var_os("LD_LIBRARY_PATH") {
-        command.env("LD_LIBRARY_PATH", libraries);
+    let environment =
+        [("PYTHONHASHSEED".into(), "0".into()), ("SOURCE_DATE_EPOCH".into(), "315532800".into())];
+    let visible = interpreter.executable.parent().map(Path::to_owned);
+    Helper {
+        program: &interpreter.executable,
+        arguments: ["-s", "-S", "-c", SCRIPT].map(Into::into).to_vec(),
+        environment: environment.into_iter().chain(libraries).collect(),
+        directory: Some(root),
+        input: names.join("\0").into_bytes(),
+        visible: visible.into_iter().chain([interpreter.base_prefix.clone()]).collect(),
     }
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?;
-    let mut input = child.stdin.take().expect("standard input is piped");
-    // A process that dies early is reported by its status, not by the broken pipe.
-    let _ = input.write_all(names.join("\0").as_bytes());
-    Ok(child)
 }
 
 #[cfg(test)]
@@ -116,7 +122,7 @@ mod tests {
             fs_err::write(root.path().join(sources[2]), "print 'two'\n").unwrap();
             // A module of this name in the tree must not be imported by the compiler.
             fs_err::write(root.path().join("py_compile.py"), "raise SystemExit(9)\n").unwrap();
-            byte_compile(root.path(), &sources, &python).unwrap();
+            byte_compile(root.path(), &sources, &python, &Helpers::default()).unwrap();
             sources.map(|source| fs_err::read(root.path().join(compiled_path(source, &python).unwrap())).ok())
         };
         let first = compile();
@@ -130,10 +136,12 @@ mod tests {
     fn an_interpreter_that_fails_is_an_error() {
         let root = tempfile::tempdir().unwrap();
         let absent = Interpreter { executable: "/absent/python".into(), ..interpreter() };
-        let error = byte_compile(root.path(), &["a.py"], &absent).unwrap_err().to_string();
+        let error =
+            byte_compile(root.path(), &["a.py"], &absent, &Helpers::default()).unwrap_err().to_string();
         assert!(error.contains("cannot run `/absent/python`"), "{error}");
         let failing = Interpreter { executable: "/bin/false".into(), ..interpreter() };
-        let error = byte_compile(root.path(), &["a.py"], &failing).unwrap_err().to_string();
+        let error =
+            byte_compile(root.path(), &["a.py"], &failing, &Helpers::default()).unwrap_err().to_string();
         assert!(error.contains("exit status: 1"), "{error}");
     }
 }

@@ -24,6 +24,7 @@ use super::wheel_store;
 use crate::digest::Sha256;
 use crate::packaging::interpreter::Interpreter;
 use crate::scratch::staging::{Staging, discard};
+use crate::step::helper::Helpers;
 
 /// Name of the program in an environment.
 const PROGRAM: &str = "program.py";
@@ -38,6 +39,7 @@ const TOUCHED: Duration = Duration::from_secs(3600);
 #[derive(Clone, Debug)]
 pub struct VenvCache {
     root: PathBuf,
+    helpers: Helpers,
 }
 
 /// What an environment is made of.
@@ -76,9 +78,9 @@ impl CachedVenv {
 }
 
 impl VenvCache {
-    /// The cache at `root`, which is made with its first environment.
-    pub fn open(root: PathBuf) -> Self {
-        Self { root }
+    /// The cache at `root`, which is made with its first environment; `helpers` are for its byte code.
+    pub fn open(root: PathBuf, helpers: Helpers) -> Self {
+        Self { root, helpers }
     }
 
     /// The environment `plan` describes; made if there is none.
@@ -118,7 +120,7 @@ impl VenvCache {
         if !is_filled(&place) {
             let staging = Staging::new(self.temporary()).ok()?;
             fs_err::write(staging.path().join(PROGRAM), plan.program).ok()?;
-            byte_compile(staging.path(), &[PROGRAM], plan.interpreter).ok()?;
+            byte_compile(staging.path(), &[PROGRAM], plan.interpreter, &self.helpers).ok()?;
             fs_err::create_dir_all(place.parent()?).ok()?;
             fs_err::rename(staging.path().join(compiled_path(PROGRAM, plan.interpreter)?), &place).ok()?;
         }

@@ -26,6 +26,7 @@ use crate::packaging::interpreter::Interpreter;
 use crate::packaging::wheel_archive::{WheelArchive, WheelArchiveError, WheelMember, split_data_member};
 use crate::packaging::wheel_metadata::{RecordMismatch, record_field, record_hash};
 use crate::scratch::staging::{Staging, discard};
+use crate::step::helper::Helpers;
 
 /// Part of every path in the store; to be raised when what is written there changes.
 pub(crate) const LAYOUT: u32 = 1;
@@ -39,6 +40,7 @@ const MODIFIED: Duration = Duration::from_secs(315_532_800);
 #[derive(Clone, Debug)]
 pub struct WheelStore {
     root: PathBuf,
+    helpers: Helpers,
 }
 
 /// Why a wheel cannot be unpacked.
@@ -84,9 +86,9 @@ pub enum WheelStoreError {
 }
 
 impl WheelStore {
-    /// The store at `root`, which is made when the first wheel is unpacked.
-    pub fn open(root: PathBuf) -> Self {
-        Self { root }
+    /// The store at `root`, which is made when the first wheel is unpacked; `helpers` are for its byte code.
+    pub fn open(root: PathBuf, helpers: Helpers) -> Self {
+        Self { root, helpers }
     }
 
     /// The unpacked form of the wheel at `path` for `interpreter`, unpacking it if need be.
@@ -113,7 +115,8 @@ impl WheelStore {
             return Err(WheelStoreError::Digest { wheel, expected: digest, found: archive.sha256 });
         }
         let staging = Staging::new(self.temporary())?;
-        Unpacking { archive: &mut archive, interpreter, directory: staging.path() }.run()?;
+        let helpers = &self.helpers;
+        Unpacking { archive: &mut archive, interpreter, directory: staging.path(), helpers }.run()?;
         staging.publish(&place, |place| UnpackedWheel::load(place.to_owned()).is_ok())?;
         Ok(UnpackedWheel::load(place)?)
     }
@@ -143,6 +146,7 @@ struct Unpacking<'a> {
     archive: &'a mut WheelArchive,
     interpreter: &'a Interpreter,
     directory: &'a Path,
+    helpers: &'a Helpers,
 }
 
 impl Unpacking<'_> {
@@ -332,9 +336,8 @@ impl Unpacking<'_> {
             }
         }
         let base = self.directory.join(Scheme::Site.directory());
-        byte_compile(&base, &sources, self.interpreter).map_err(|source| WheelStoreError::ByteCompile {
-            wheel: self.archive.file_name.to_string(),
-            source,
+        byte_compile(&base, &sources, self.interpreter, self.helpers).map_err(|source| {
+            WheelStoreError::ByteCompile { wheel: self.archive.file_name.to_string(), source }
         })?;
         let mut made = Vec::new();
         for path in compiled {

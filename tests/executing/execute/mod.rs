@@ -8,5 +8,6 @@ mod inputs;
 mod outputs;
 mod own_binary;
 mod places;
+mod poison;
 mod scene;
 mod trees;

@@ -13,7 +13,7 @@ use super::scene::{Node, Root, Scene};
 use crate::support::foreign_program::{EXIT_CODE, emulator, foreign_root, write_foreign_program};
 
 /// By the contract of this very crosswheel.
-fn crosswheel(arguments: &[&str]) -> Command {
+pub fn crosswheel(arguments: &[&str]) -> Command {
     asking(&[(CONTRACT_VARIABLE, &CONTRACT.to_string())], arguments)
 }
 
@@ -158,7 +158,7 @@ def build_wheel(directory, config_settings=None, metadata_directory=None):
     return name
 "#;
 
-fn sdist() -> Vec<u8> {
+pub fn sdist() -> Vec<u8> {
     let encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     let mut archive = tar::Builder::new(encoder);
     for (name, text) in [

@@ -18,11 +18,12 @@ use crosswheel::reapi::command::EnvironmentVariable;
 use crosswheel::reapi::{
     Action, Command, Directory, DirectoryNode, FileNode, NodeProperties, OutputFile, SymlinkNode, Tree,
 };
-use crosswheel::sandbox::{RootFileSystem, Sandbox, Spawner};
+use crosswheel::sandbox::{RootFileSystem, Spawner};
 use parking_lot::Mutex;
 use prost::Message;
 use tempfile::TempDir;
 
+use crate::support::visible_directory;
 use crate::support::waiting::{DEADLINE, in_time};
 
 const CROSSWHEEL: &str = env!("CARGO_BIN_EXE_crosswheel");
@@ -67,14 +68,30 @@ impl Scene {
         Self::build(SandboxMode::Required, TreeLimits::default(), RootFileSystem::Host, true)
     }
 
+    /// As [`Scene::new`], in a directory of the host that actions could see.
+    pub fn visible() -> Self {
+        let (mode, limits) = (SandboxMode::Required, TreeLimits::default());
+        Self::build_in(visible_directory(), mode, limits, RootFileSystem::Host, false)
+    }
+
     fn build(mode: SandboxMode, trees: TreeLimits, root: RootFileSystem, network: bool) -> Self {
-        let directory = tempfile::tempdir().unwrap();
+        Self::build_in(tempfile::tempdir().unwrap(), mode, trees, root, network)
+    }
+
+    fn build_in(
+        directory: TempDir,
+        mode: SandboxMode,
+        trees: TreeLimits,
+        root: RootFileSystem,
+        network: bool,
+    ) -> Self {
         let settings =
             StoreSettings { directory: directory.path().join("store"), ..StoreSettings::default() };
         let store = Arc::new(DiskStore::open(&settings).unwrap());
-        let sandbox = Sandbox::detect(mode, crosswheel().into())
+        let hidden = [directory.path().join("store"), directory.path().to_owned()];
+        let spawner = Spawner::detect(mode, crosswheel().into(), &hidden)
             .unwrap_or_else(|error| panic!("this test needs a host that allows namespaces: {error}"));
-        let spawner = Arc::new(Spawner::start(&sandbox).unwrap());
+        let spawner = Arc::new(spawner);
         let files = Arc::new(SharedFiles::open(Arc::clone(&store), InputLimits::default(), trees).unwrap());
         let own_binary = OwnBinarySettings {
             executable: crosswheel(),

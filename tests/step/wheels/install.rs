@@ -6,6 +6,7 @@ use std::process::Command;
 
 use crosswheel::digest::Sha256;
 use crosswheel::packaging::wheel_metadata::Record;
+use crosswheel::step::helper::Helpers;
 use crosswheel::step::venv::unpacked_wheel::UnpackedWheel;
 use crosswheel::step::venv::virtual_environment::{Venv, VenvError};
 use crosswheel::step::venv::wheel_store::WheelStore;
@@ -26,7 +27,7 @@ impl Fixture {
 
     fn at(name: &str) -> Self {
         let root = tempfile::tempdir().unwrap();
-        let store = WheelStore::open(root.path().join("store"));
+        let store = WheelStore::open(root.path().join("store"), Helpers::default());
         let directory = root.path().join(name);
         let venv = Venv::create(&directory, &directory, &PYTHON).unwrap();
         Self { root, store, venv }

@@ -1,5 +1,6 @@
 //! What a set of wheels leaves unmet, following extras and markers.
 
+use crosswheel::step::helper::Helpers;
 use crosswheel::step::venv::unmet_requirements::missing;
 use crosswheel::step::venv::unpacked_wheel::UnpackedWheel;
 use crosswheel::step::venv::wheel_store::WheelStore;
@@ -9,7 +10,7 @@ use super::builder::{PYTHON, WheelBuilder};
 /// Unpacks wheels given as `name version` with their requirements.
 fn installed(wheels: &[(&str, &[&str])]) -> Vec<UnpackedWheel> {
     let root = tempfile::tempdir().unwrap();
-    let store = WheelStore::open(root.path().join("store"));
+    let store = WheelStore::open(root.path().join("store"), Helpers::default());
     let unpack = |(project, requirements): &(&str, &[&str])| {
         let (name, version) = project.split_once(' ').unwrap();
         let mut wheel = WheelBuilder::new(&format!("{name}-{version}-py3-none-any.whl"));

@@ -4,6 +4,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use crosswheel::digest::Sha256;
+use crosswheel::step::helper::Helpers;
 use crosswheel::step::venv::wheel_store::WheelStore;
 
 use super::builder::{PYTHON, WheelBuilder};
@@ -19,7 +20,7 @@ struct Fixture {
 impl Fixture {
     fn new() -> Self {
         let root = tempfile::tempdir().unwrap();
-        let store = WheelStore::open(root.path().join("store"));
+        let store = WheelStore::open(root.path().join("store"), Helpers::default());
         Self { root, store }
     }
 

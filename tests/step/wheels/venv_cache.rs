@@ -6,6 +6,7 @@ use std::process::Command;
 use std::time::{Duration, SystemTime};
 
 use crosswheel::packaging::interpreter::Interpreter;
+use crosswheel::step::helper::Helpers;
 use crosswheel::step::venv::unpacked_wheel::UnpackedWheel;
 use crosswheel::step::venv::venv_cache::{CachedVenv, VenvCache, VenvPlan};
 use crosswheel::step::venv::wheel_store::WheelStore;
@@ -24,8 +25,8 @@ struct Fixture {
 impl Fixture {
     fn new() -> Self {
         let root = tempfile::tempdir().unwrap();
-        let cache = VenvCache::open(root.path().join("venvs"));
-        let store = WheelStore::open(root.path().join("store"));
+        let cache = VenvCache::open(root.path().join("venvs"), Helpers::default());
+        let store = WheelStore::open(root.path().join("store"), Helpers::default());
         Self { root, cache, store }
     }
 
