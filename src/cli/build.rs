@@ -208,6 +208,7 @@ pub fn run(arguments: BuildArguments) -> ExitCode {
             if !json {
                 print_result(result, targets.len() > 1);
             }
+            complain_of_isolation(result, targets.len() > 1);
         });
         executor.stop();
         summary
@@ -369,6 +370,11 @@ fn print_result(result: &SourceResult, several: bool) {
         (None, None) => {}
     }
     print(&lines.join("\n"));
+}
+
+/// Says what a build's isolation lacked, wherever its result goes.
+fn complain_of_isolation(result: &SourceResult, several: bool) {
+    let target = if several { format!("{}  ", result.target) } else { String::new() };
     let isolation = match (&result.report, &result.failure) {
         (Some(report), _) => Some(&report.isolation),
         (None, Some(failure)) => failure.isolation.as_deref(),

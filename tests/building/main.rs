@@ -4,6 +4,7 @@
 mod support;
 
 mod index;
+mod isolation;
 mod pretender;
 mod root;
 mod run;
