@@ -1,6 +1,6 @@
 //! `crosswheel doctor`: whether this host can build, and what would mend it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
@@ -8,7 +8,9 @@ use clap::Args;
 use super::exit_codes::{self, Subcommand};
 use super::failure_text;
 use super::output::{complain, print, print_finding};
-use crate::doctor::{BinfmtRegistration, examine, mount_overlay_in_new_namespace, register_binfmt};
+use crate::doctor::{
+    BinfmtRegistration, attack, examine, mount_overlay_in_new_namespace, register_binfmt, try_to_break,
+};
 use crate::finding::FindingStatus;
 use crate::platform::Arch;
 
@@ -17,6 +19,7 @@ use crate::platform::Arch;
 #[command(after_long_help = format!("\
 Examples:
   crosswheel doctor
+  crosswheel doctor --sandbox
   crosswheel doctor --register-binfmt
   crosswheel doctor --json | jq '.findings[] | select(.status != \"works\")'
 
@@ -31,12 +34,18 @@ pub struct DoctorArguments {
     /// the machine restarts [default: the architecture that this machine is not]
     #[arg(long, value_name = "ARCH", num_args = 0..=1, require_equals = true, default_missing_value = "")]
     register_binfmt: Option<String>,
+    /// Prove what a sandbox promises on this host, by trying to break out of one
+    #[arg(long, conflicts_with = "register_binfmt")]
+    sandbox: bool,
     /// Print one JSON document: {"ok": true, "findings": [...]}, or with --register-binfmt {"registered": {...}}
     #[arg(long)]
     json: bool,
     /// Only try to mount an overlay under this directory
     #[arg(long, value_name = "DIR", hide = true)]
     try_overlayfs: Option<PathBuf>,
+    /// Only attack, from inside of a sandbox
+    #[arg(long, hide = true)]
+    attack: bool,
 }
 
 /// Runs the subcommand.
@@ -50,6 +59,9 @@ pub fn run(arguments: DoctorArguments) -> ExitCode {
             }
         };
     }
+    if arguments.attack {
+        return attack();
+    }
     if let Some(arch) = &arguments.register_binfmt {
         return register(arch, arguments.json);
     }
@@ -57,6 +69,9 @@ pub fn run(arguments: DoctorArguments) -> ExitCode {
         Ok(cache) => cache,
         Err(message) => return failure_text::usage(arguments.json, &message),
     };
+    if arguments.sandbox {
+        return prove_sandbox(&cache, arguments.json);
+    }
     let findings = examine(&cache);
     let ok = findings.iter().all(|finding| finding.status != FindingStatus::Broken);
     if arguments.json {
@@ -64,6 +79,22 @@ pub fn run(arguments: DoctorArguments) -> ExitCode {
     } else {
         findings.iter().for_each(print_finding);
         print(if ok { "\nThis host can build wheels." } else { "\nThis host cannot build wheels yet." });
+    }
+    if ok { ExitCode::SUCCESS } else { ExitCode::from(exit_codes::FAILED) }
+}
+
+fn prove_sandbox(cache: &Path, json: bool) -> ExitCode {
+    let findings = match try_to_break(cache) {
+        Ok(findings) => findings,
+        Err(message) => return failure_text::internal(json, &message),
+    };
+    let ok = findings.iter().all(|finding| finding.status == FindingStatus::Works);
+    if json {
+        failure_text::print_json(&serde_json::json!({ "ok": ok, "findings": findings }));
+    } else {
+        findings.iter().for_each(print_finding);
+        let all = "\nEvery promise held. docs/sandbox.md says what is not promised.";
+        print(if ok { all } else { "\nNot every promise holds on this host." });
     }
     if ok { ExitCode::SUCCESS } else { ExitCode::from(exit_codes::FAILED) }
 }

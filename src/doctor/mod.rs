@@ -5,8 +5,10 @@
 mod emulation;
 mod examine;
 mod kernel;
+mod promises;
 mod toolchain;
 
 pub use emulation::{BinfmtRegistration, RegisterBinfmtError, register_binfmt};
 pub use examine::examine;
 pub use kernel::mount_overlay_in_new_namespace;
+pub use promises::{attack, try_to_break};

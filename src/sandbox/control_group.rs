@@ -20,6 +20,9 @@ const PREFIX: &str = "crosswheel-";
 /// In a group of the second version that has controllers there are no processes: its own are moved here.
 const OWN_GROUP: &str = "crosswheel";
 
+/// What those take that are in a group and are not commands.
+const OWN_BYTES: u64 = 32 << 20;
+
 /// How a group's files are called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Version {
@@ -99,14 +102,15 @@ impl ControlGroup {
             .try_for_each(|(_, directory)| write(&directory.join("cgroup.procs"), process.into()))
     }
 
-    /// Bounds what is in it. A limit on processes is a second line behind who counts them: a fork that fails is seen by
-    /// nobody but its caller.
+    /// Bounds what is in it. It is a second line behind who measures, and who says that a limit was met: a fork that fails is
+    /// seen by nobody but its caller, and who measures must have something left to do so.
     pub(super) fn limit(&mut self, limits: ResourceLimits) -> io::Result<()> {
+        let memory = limits.memory.map(|bytes| bytes.saturating_add(OWN_BYTES));
         let processes = limits.processes.map(|most| most + most / 4 + 64);
         for (parent, directory) in &self.parts {
-            if let Some(bytes) = limits.memory
+            if let Some(bytes) = memory
                 && parent.memory
-                && self.memory != limits.memory
+                && self.memory != memory
             {
                 let file = match parent.version {
                     Version::First => "memory.limit_in_bytes",
@@ -121,7 +125,7 @@ impl ControlGroup {
                 write(&directory.join("pids.max"), most)?;
             }
         }
-        (self.memory, self.processes) = (limits.memory, processes);
+        (self.memory, self.processes) = (memory, processes);
         Ok(())
     }
 

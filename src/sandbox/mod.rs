@@ -66,8 +66,8 @@ mod zygote_pool;
 
 pub use error::{ProgramFault, SandboxError};
 pub use exit::{Exit, Outcome};
-pub(crate) use init::enter_user_and_mount_namespaces;
 pub use init::run as run_init;
+pub(crate) use init::{enter_cgroup_namespace, enter_user_and_mount_namespaces};
 pub use isolation::{Isolation, KernelLimits, NetworkIsolation, PreparedSandbox, Sandbox};
 pub use limits::{MetLimit, ResourceLimits};
 pub use own_executable::{LIBRARY_PATH_OPTION, OwnExecutable};

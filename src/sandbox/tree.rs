@@ -189,10 +189,29 @@ impl ProcessTree {
                     });
                 }
                 Ok(Received::Nothing) => {}
-                Ok(Received::Report(_) | Received::Closed) => return Err(self.death(Ok(()))),
+                Ok(Received::Report(_) | Received::Closed) => return self.end_without_report(),
                 Err(source) => return Err(SandboxError::Control { doing: "hear from", source }),
             }
         }
+    }
+
+    /// A supervisor has ended that has said nothing of its command: the kernel may have killed both for want of memory.
+    fn end_without_report(&mut self) -> Result<Exit, SandboxError> {
+        let outcome = Outcome::Signal(libc::SIGKILL);
+        let met = self.killed_for_memory(outcome);
+        let error = self.death(Ok(()));
+        if met.is_none() {
+            return Err(error);
+        }
+        Ok(Exit {
+            outcome,
+            timed_out: false,
+            killed: true,
+            met,
+            peak_memory_bytes: self.limits.memory.unwrap_or(0),
+            user_time: Duration::ZERO,
+            system_time: Duration::ZERO,
+        })
     }
 
     /// The limit of memory, if it was the kernel that held it, and the command did not succeed all the same.

@@ -4,6 +4,7 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 
+use crate::support::visible_directory;
 use crate::support::waiting::InTime;
 
 fn doctor(arguments: &[&str], change: impl Fn(&mut Command)) -> (Output, tempfile::TempDir) {
@@ -119,4 +120,59 @@ fn who_is_not_root_is_told_so() {
     assert!(String::from_utf8_lossy(&native.stderr).contains("need no emulator here"), "{native:?}");
     let (unknown, _directory) = doctor(&["--register-binfmt=vax"], |_| ());
     assert_eq!(unknown.status.code(), Some(2), "{unknown:?}");
+}
+
+/// What an attacker from inside tries, in vain.
+#[test]
+fn what_a_sandbox_promises_is_proven_by_attacks() {
+    let cache = visible_directory();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_crosswheel"));
+    command.args(["doctor", "--sandbox", "--json", "--cache-dir"]).arg(cache.path());
+    let output = command.output_in_time();
+    let document: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"));
+    let findings = document["findings"].as_array().unwrap();
+    assert!(findings.len() >= 14, "{findings:?}");
+    assert!(findings.iter().all(|finding| finding["status"] == "works"), "{findings:?}");
+    assert!(output.status.success());
+    // Nothing of it is left.
+    assert_eq!(fs_err::read_dir(cache.path()).unwrap().count(), 0);
+}
+
+/// The same attacker, where nothing stands in its way: it gets what it is after.
+#[test]
+fn where_there_are_no_namespaces_the_attacks_succeed_and_nothing_is_promised() {
+    let cache = visible_directory();
+    let script = format!(
+        "echo 0 > /proc/sys/user/max_user_namespaces
+        $CROSSWHEEL doctor --sandbox --json --cache-dir {} || echo $?",
+        cache.path().display()
+    );
+    let output = as_root_of_a_namespace(&script);
+    let text = String::from_utf8(output.stdout).unwrap();
+    let (document, code) = text.trim().split_once('\n').unwrap_or_else(|| panic!("{text}"));
+    assert_eq!(code, "1");
+    let document: Value = serde_json::from_str(document).unwrap();
+    let findings = document["findings"].as_array().unwrap();
+    for promise in [
+        "files of the host",
+        "the store",
+        "unix sockets",
+        "processes cannot be signalled",
+        "locks",
+        "privileges",
+    ] {
+        let finding = findings.iter().find(|finding| finding["subject"].as_str().unwrap().contains(promise));
+        let finding = finding.unwrap_or_else(|| panic!("{promise}: {findings:?}"));
+        assert_eq!(finding["status"], "limited", "{finding}");
+        assert!(
+            finding["found"].as_str().unwrap().starts_with("not promised without namespaces"),
+            "{finding}"
+        );
+    }
+    // What a filter and a measure hold.
+    for promise in ["the network", "no socket", "nothing outlives", "memory is", "processes are"] {
+        let finding =
+            findings.iter().find(|finding| finding["subject"].as_str().unwrap().starts_with(promise));
+        assert_eq!(finding.unwrap()["status"], "works", "{finding:?}");
+    }
 }

@@ -21,6 +21,6 @@ mod supervise;
 mod supervisor;
 mod system;
 
-pub(crate) use namespaces::enter_user_and_mount_namespaces;
+pub(crate) use namespaces::{enter_cgroup_namespace, enter_user_and_mount_namespaces};
 
 pub use serve::run;

@@ -25,6 +25,15 @@ pub(crate) fn enter_user_and_mount_namespaces() -> Result<(), SetUpFailure> {
     enter(UnshareFlags::NEWUSER | UnshareFlags::NEWNS, 0)
 }
 
+/// Moves this process into a cgroup namespace of its own, and the user namespace which that takes: for who tries whether
+/// that is possible. As for [`enter_user_and_mount_namespaces`].
+///
+/// # Errors
+/// Says which step the host does not allow.
+pub(crate) fn enter_cgroup_namespace() -> Result<(), SetUpFailure> {
+    enter(UnshareFlags::NEWUSER | UnshareFlags::NEWCGROUP, 0)
+}
+
 /// Moves this process into new namespaces, of which one is a user namespace in which we are the user `inner`.
 pub(super) fn enter(namespaces: UnshareFlags, inner: u32) -> Result<(), SetUpFailure> {
     let (uid, gid) = (geteuid(), getegid());
