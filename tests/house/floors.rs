@@ -12,6 +12,8 @@ const FLOORS: [&[&str]; 6] = [
         "platform",
         "finding",
         "deadline",
+        "size",
+        "shortage",
         "signals",
         "scratch",
         "cancellation",

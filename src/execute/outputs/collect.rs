@@ -3,17 +3,29 @@
 use super::find::Finding;
 use super::left::LeftExecRoot;
 use super::{describe, digest};
-use crate::cancellation::Cancellation;
 use crate::cas::DiskStore;
 use crate::digest::DigestFunction;
 use crate::execute::command::Command;
 use crate::execute::error::ExecuteError;
+use crate::execute::quota::{Bound, Effort};
 use crate::reapi::{ActionResult, symlink_absolute_path_strategy};
 
 /// What capabilities say about symlinks with absolute targets: they are made and reported as they are. (Nothing
 /// here follows them; what the command sees at the target is the sandbox's affair.)
 pub const ABSOLUTE_SYMLINKS: symlink_absolute_path_strategy::Value =
     symlink_absolute_path_strategy::Value::Allowed;
+
+/// Where outputs are collected from and to, and within which limits.
+pub(crate) struct Collecting<'a> {
+    pub left: &'a LeftExecRoot<'a>,
+    pub store: &'a DiskStore,
+    pub function: DigestFunction,
+    /// Bytes of all outputs.
+    pub limit: Bound,
+    /// Files, directories and symlinks.
+    pub most_entries: u64,
+    pub effort: Effort<'a>,
+}
 
 /// Puts outputs into the store and fills in the fields of `result` for them. Returns notes for the person who
 /// waits.
@@ -22,18 +34,17 @@ pub const ABSOLUTE_SYMLINKS: symlink_absolute_path_strategy::Value =
 ///
 /// # Errors
 /// [`ExecuteError::Refused`] for an output that is not what the client asked for or cannot be told in the API's
-/// terms (a socket, a name that is not Unicode), [`ExecuteError::Cancelled`], and what goes wrong with files and
+/// terms (a socket, a name that is not Unicode), [`ExecuteError::Exceeded`] for outputs that are too much,
+/// [`ExecuteError::Cancelled`], and what goes wrong with files and
 /// the store.
 pub(crate) fn collect(
     command: &Command,
-    left: &LeftExecRoot<'_>,
-    store: &DiskStore,
-    function: DigestFunction,
+    collecting: &Collecting<'_>,
     lenient: bool,
-    cancellation: &Cancellation,
     result: &mut ActionResult,
 ) -> Result<Vec<String>, ExecuteError> {
-    let mut finding = Finding::new(left, command.output_properties);
+    let Collecting { store, function, .. } = *collecting;
+    let mut finding = Finding::new(collecting, command.output_properties);
     let mut found = Vec::new();
     let mut notes = Vec::new();
     let mut absent = Vec::new();
@@ -42,13 +53,24 @@ pub(crate) fn collect(
             Ok(Some(node)) => found.push((output, node)),
             Ok(None) => absent.push(format!("`{}`", output.name)),
             Err(ExecuteError::Refused(problem)) if lenient => notes.push(problem),
+            Err(ExecuteError::Exceeded(exceeded)) if lenient => {
+                notes.push(format!("no outputs were kept: {exceeded}"));
+                return Ok(notes);
+            }
             Err(error) => return Err(error),
         }
     }
     if !absent.is_empty() {
         notes.push(format!("the command did not make {}", enumerate(&absent)));
     }
-    let digests = digest::store_files(&finding.files, left, store, function, cancellation)?;
+    let digests = match digest::store_files(&finding.files, collecting) {
+        Ok(digests) => digests,
+        Err(problem @ (ExecuteError::Refused(_) | ExecuteError::Exceeded(_))) if lenient => {
+            notes.push(format!("no outputs were kept: {problem}"));
+            return Ok(notes);
+        }
+        Err(error) => return Err(error),
+    };
     describe::describe(command, &found, &digests, store, function, result)?;
     Ok(notes)
 }

@@ -5,6 +5,7 @@
 //! symlink among outputs is reported and never followed. In the middle of a path it is followed as long as it
 //! stays inside.
 
+mod budget;
 mod collect;
 mod describe;
 mod digest;
@@ -13,7 +14,7 @@ mod find;
 mod found;
 mod left;
 
-pub(super) use collect::collect;
+pub(super) use collect::{Collecting, collect};
 pub(super) use left::LeftExecRoot;
 
 pub use collect::ABSOLUTE_SYMLINKS;

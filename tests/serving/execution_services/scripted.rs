@@ -109,5 +109,5 @@ impl Scripted {
 
 fn exited(exit_code: i32) -> Executed {
     let result = ActionResult { exit_code, stdout_raw: b"said".to_vec(), ..Default::default() };
-    Executed { result, timed_out: false, message: String::new() }
+    Executed { result, timed_out: false, exceeded: None, message: String::new() }
 }
