@@ -17,6 +17,7 @@ const FLOORS: [&[&str]; 6] = [
         "signals",
         "scratch",
         "cancellation",
+        "patience",
         "reapi",
         "digest",
         "emulation",
