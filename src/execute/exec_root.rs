@@ -192,7 +192,7 @@ impl ExecRoot {
             place.push(name);
             input = match input.and_then(|directory| directory.entry(name)) {
                 Some(Entry::Directory(directory)) => {
-                    self.make_like(&place, Some(directory))?;
+                    self.make_like(&place, Some(directory)).map_err(|error| closed(error, path))?;
                     Some(&**directory)
                 }
                 Some(Entry::File(_)) => {
@@ -203,7 +203,7 @@ impl ExecRoot {
                 // It leads wherever it leads; the command may find a directory there.
                 Some(Entry::Symlink(_)) => return Ok(()),
                 None => {
-                    self.make_like(&place, None)?;
+                    self.make_like(&place, None).map_err(|error| closed(error, path))?;
                     None
                 }
             };
@@ -222,6 +222,19 @@ impl ExecRoot {
             },
         };
         make().map_err(ExecuteError::io("make a directory for outputs"))
+    }
+}
+
+/// A directory that the client has closed to everybody is its own fault.
+fn closed(error: ExecuteError, path: &ExecPath) -> ExecuteError {
+    match &error {
+        ExecuteError::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+            ExecuteError::Refused(format!(
+                "cannot make the directory `{path}` for the command: the input root closes one above it to everybody \
+                 (unix_mode)"
+            ))
+        }
+        _ => error,
     }
 }
 

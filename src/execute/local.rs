@@ -266,6 +266,8 @@ impl Run<'_> {
                     ProgramFault::NotFound | ProgramFault::InterpreterMissing => 127,
                     _ => 126,
                 };
+                // Where our own lies is our affair.
+                let program = if self.own_binary.is_some() { "crosswheel".into() } else { program };
                 let mut problem = format!("cannot run {program:?}: {fault}");
                 if fault == ProgramFault::NotFound && !self.command.environment.contains_key("PATH") {
                     problem.push_str(" (the command's environment has no PATH)");

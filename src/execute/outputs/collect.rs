@@ -1,31 +1,16 @@
 //! Finds outputs, puts them into the store and describes them. Knows nothing of how the command ran.
 
+use super::collecting::Collecting;
 use super::find::Finding;
-use super::left::LeftExecRoot;
 use super::{describe, digest};
-use crate::cas::DiskStore;
-use crate::digest::DigestFunction;
 use crate::execute::command::Command;
 use crate::execute::error::ExecuteError;
-use crate::execute::quota::{Bound, Effort};
 use crate::reapi::{ActionResult, symlink_absolute_path_strategy};
 
 /// What capabilities say about symlinks with absolute targets: they are made and reported as they are. (Nothing
 /// here follows them; what the command sees at the target is the sandbox's affair.)
 pub const ABSOLUTE_SYMLINKS: symlink_absolute_path_strategy::Value =
     symlink_absolute_path_strategy::Value::Allowed;
-
-/// Where outputs are collected from and to, and within which limits.
-pub(crate) struct Collecting<'a> {
-    pub left: &'a LeftExecRoot<'a>,
-    pub store: &'a DiskStore,
-    pub function: DigestFunction,
-    /// Bytes of all outputs.
-    pub limit: Bound,
-    /// Files, directories and symlinks.
-    pub most_entries: u64,
-    pub effort: Effort<'a>,
-}
 
 /// Puts outputs into the store and fills in the fields of `result` for them. Returns notes for the person who
 /// waits.

@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, fstat, openat2};
 use rustix::io::Errno;
 
-use super::collect::Collecting;
+use super::collecting::Collecting;
 use super::failure::{cannot, cannot_read};
 use super::found::FoundFile;
 use super::left::LeftExecRoot;

@@ -11,7 +11,7 @@ use rustix::fs::{
 use rustix::io::Errno;
 
 use super::budget::Budget;
-use super::collect::Collecting;
+use super::collecting::Collecting;
 use super::failure::{cannot, refused};
 use super::found::{FoundDirectory, FoundFile, FoundOutput, LinkTarget, NodeProperties, OutputNode};
 use super::left::LeftExecRoot;

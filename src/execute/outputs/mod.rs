@@ -7,6 +7,7 @@
 
 mod budget;
 mod collect;
+mod collecting;
 mod describe;
 mod digest;
 mod failure;
@@ -14,7 +15,8 @@ mod find;
 mod found;
 mod left;
 
-pub(super) use collect::{Collecting, collect};
+pub(super) use collect::collect;
+pub(super) use collecting::Collecting;
 pub(super) use left::LeftExecRoot;
 
 pub use collect::ABSOLUTE_SYMLINKS;

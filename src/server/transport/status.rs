@@ -5,6 +5,7 @@ use std::io;
 use std::time::Duration;
 
 use prost::Message as _;
+use rustix::io::Errno;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
@@ -192,11 +193,23 @@ fn of_sandbox(error: &SandboxError) -> Status {
         SandboxError::StartInit { source, .. } => of_io("start the sandbox of the action", source),
         SandboxError::SetUp(SetUpFailure { step, cause }) => {
             let doing = match step {
-                // The client's own word, and its own path.
-                SetUpStep::ChangeDirectory { .. } => step.to_string(),
+                SetUpStep::ChangeDirectory { .. } => {
+                    "change to the working directory of the command".to_owned()
+                }
                 _ => "set up the sandbox of the action".to_owned(),
             };
             match cause {
+                // What is there, or is not, comes from the input root.
+                SetUpCause::Errno(number)
+                    if matches!(step, SetUpStep::ChangeDirectory { .. })
+                        && matches!(
+                            Errno::from_raw_os_error(*number),
+                            Errno::NOENT | Errno::NOTDIR | Errno::ACCESS | Errno::LOOP
+                        ) =>
+                {
+                    let error = io::Error::from_raw_os_error(*number);
+                    Status::failed_precondition(format!("cannot {doing}: {error}"))
+                }
                 SetUpCause::Errno(number) => of_io(&doing, &io::Error::from_raw_os_error(*number)),
                 _ => Status::internal(format!("cannot {doing}; the log of the worker says why")),
             }
@@ -316,15 +329,15 @@ mod tests {
 
     #[test]
     fn a_shortage_says_when_to_try_again_and_no_error_tells_a_path_of_this_machine() {
-        let error = |number: i32| io::Error::from_raw_os_error(number);
+        let error = |errno: Errno| io::Error::from(errno);
         for (number, code, retry) in [
-            (libc::ENOSPC, Code::ResourceExhausted, true),
-            (libc::EDQUOT, Code::ResourceExhausted, true),
-            (libc::EAGAIN, Code::Unavailable, true),
-            (libc::EMFILE, Code::Unavailable, true),
-            (libc::ENFILE, Code::Unavailable, true),
-            (libc::ENOMEM, Code::Unavailable, true),
-            (libc::EIO, Code::Internal, false),
+            (Errno::NOSPC, Code::ResourceExhausted, true),
+            (Errno::DQUOT, Code::ResourceExhausted, true),
+            (Errno::AGAIN, Code::Unavailable, true),
+            (Errno::MFILE, Code::Unavailable, true),
+            (Errno::NFILE, Code::Unavailable, true),
+            (Errno::NOMEM, Code::Unavailable, true),
+            (Errno::IO, Code::Internal, false),
         ] {
             let path = std::path::PathBuf::from("/secret/store");
             let named = io::Error::new(error(number).kind(), error(number));
@@ -337,7 +350,7 @@ mod tests {
                 SandboxError::StartInit { executable: "/secret/bin".into(), source: error(number) }.into(),
                 SandboxError::SetUp(SetUpFailure {
                     step: SetUpStep::Open { path: std::ffi::OsStr::new("/secret").into() },
-                    cause: SetUpCause::Errno(number),
+                    cause: SetUpCause::from(number),
                 })
                 .into(),
             ];
