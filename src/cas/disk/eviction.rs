@@ -286,7 +286,8 @@ impl Quota {
                 self.min_free
             ),
         };
-        StoreError::NoRoom { digest: *digest, reason }
+        let passes = matches!(shortage, Shortage::Store { .. } | Shortage::Disk { .. });
+        StoreError::NoRoom { digest: *digest, reason, passes }
     }
 
     /// Removes what was used least recently until as much is free as is wanted, if so much may go; nothing if not even

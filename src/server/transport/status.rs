@@ -130,7 +130,11 @@ impl From<&StoreError> for Status {
         let code = match error {
             StoreError::NotFound(_) => Code::NotFound,
             StoreError::Mismatch { .. } | StoreError::TooLarge { .. } => Code::InvalidArgument,
-            StoreError::NoRoom { .. } => Code::ResourceExhausted,
+            StoreError::NoRoom { passes: true, .. } => {
+                let details = ErrorDetails::with_retry_info(Some(RETRY_FULL_DISK));
+                return Self::with_error_details(Code::ResourceExhausted, error.to_string(), details);
+            }
+            StoreError::NoRoom { passes: false, .. } => Code::ResourceExhausted,
             StoreError::Io { source, .. } => {
                 tracing::warn!(%error, "the store failed");
                 return of_io("use the files of the store", source);
