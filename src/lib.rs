@@ -9,7 +9,7 @@
 //! | 3 | [`client`], [`queue`], [`worker`] |
 //! | 2 | [`execute`], [`starlark`], [`step`] |
 //! | 1 | [`archive`], [`cas`], [`packaging`], [`rootfs`], [`sandbox`] |
-//! | 0 | [`cancellation`], [`contract`], [`deadline`], [`digest`], [`emulation`], [`finding`], [`platform`], [`reapi`], [`remote`], [`scratch`], [`signals`] |
+//! | 0 | [`cancellation`], [`contract`], [`deadline`], [`digest`], [`emulation`], [`finding`], [`patience`], [`platform`], [`reapi`], [`remote`], [`scratch`], [`shortage`], [`signals`], [`size`] |
 
 // What is made for a while, or appears as a whole, is made by `scratch`.
 #![cfg_attr(not(test), warn(clippy::disallowed_types))]
@@ -30,6 +30,7 @@ pub mod emulation;
 pub mod execute;
 pub mod finding;
 pub mod packaging;
+pub mod patience;
 pub mod platform;
 pub mod queue;
 pub mod reapi;
@@ -39,7 +40,9 @@ pub mod sandbox;
 #[allow(clippy::disallowed_types)]
 pub mod scratch;
 pub mod server;
+pub mod shortage;
 pub mod signals;
+pub mod size;
 pub mod starlark;
 pub mod step;
 pub mod worker;

@@ -14,8 +14,9 @@ pub enum StoreError {
     #[error("the bytes written for blob {expected} have the digest {actual}")]
     Mismatch { expected: Digest, actual: Digest },
 
+    /// `passes` says that there may be room later: others may go.
     #[error("no room for blob {digest}: {reason}")]
-    NoRoom { digest: Digest, reason: String },
+    NoRoom { digest: Digest, reason: String, passes: bool },
 
     /// Before anything was read or allocated: sizes in digests are what clients claim.
     #[error("blob {digest} is too large for a {what} message: at most {limit} bytes are read")]
@@ -43,7 +44,9 @@ impl StoreError {
         match self {
             Self::NotFound(digest) => Self::NotFound(*digest),
             Self::Mismatch { expected, actual } => Self::Mismatch { expected: *expected, actual: *actual },
-            Self::NoRoom { digest, reason } => Self::NoRoom { digest: *digest, reason: reason.clone() },
+            Self::NoRoom { digest, reason, passes } => {
+                Self::NoRoom { digest: *digest, reason: reason.clone(), passes: *passes }
+            }
             Self::TooLarge { digest, what, limit } => Self::TooLarge { digest: *digest, what, limit: *limit },
             Self::Io { doing, source } => {
                 let source = io::Error::new(source.kind(), source.to_string());

@@ -12,9 +12,10 @@ use super::exit_codes::Subcommand;
 use super::failure_text;
 use super::output::print;
 use crate::sandbox::OwnExecutable;
-use crate::server::settings::{ENTRIES, Entry, Layers, LogFormat, Settings, SettingsError, about};
+use crate::server::settings::{ENTRIES, Entry, Layers, LogFormat, Settings, SettingsError};
 use crate::server::{Address, Host, HostError, HttpServer, Summary};
 use crate::signals::{each_signal, exit_code};
+use crate::size::about;
 
 /// Serve the Remote Execution API on this machine: cache, execution, and the workers.
 #[derive(Args)]

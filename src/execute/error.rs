@@ -1,7 +1,10 @@
 //! Why an action could not be run. gRPC codes are assigned elsewhere.
 
+use std::fmt;
 use std::io;
+use std::path::{Path, PathBuf};
 
+use super::quota::Exceeded;
 use crate::cas::StoreError;
 use crate::digest::Digest;
 use crate::sandbox::SandboxError;
@@ -41,8 +44,44 @@ pub enum ExecuteError {
     #[error(transparent)]
     Sandbox(#[from] SandboxError),
 
-    #[error("cannot {doing}: {source}")]
-    Io { doing: String, source: io::Error },
+    /// This machine failed, or has run short of something.
+    #[error("cannot {doing}{place}: {source}")]
+    Io { doing: &'static str, place: Place, source: io::Error },
+
+    /// It took more than it may have.
+    #[error(transparent)]
+    Exceeded(#[from] Exceeded),
+}
+
+/// Where something failed. What clients are told has only their own names for things.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Place {
+    #[default]
+    Unsaid,
+    /// As the client calls it.
+    Clients(String),
+    /// On this machine.
+    Ours(PathBuf),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unsaid => Ok(()),
+            Self::Clients(name) => write!(formatter, " `{name}`"),
+            Self::Ours(path) => write!(formatter, " {path:?}"),
+        }
+    }
+}
+
+impl Place {
+    /// What of it a client may know.
+    pub fn for_clients(&self) -> &Self {
+        match self {
+            Self::Ours(_) => &Self::Unsaid,
+            known => known,
+        }
+    }
 }
 
 impl ExecuteError {
@@ -50,9 +89,14 @@ impl ExecuteError {
         Self::Invalid { field: field.into(), problem: problem.into() }
     }
 
-    /// For `map_err`: what was attempted when an I/O error came.
-    pub(super) fn io(doing: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
-        |source| Self::Io { doing: doing.into(), source }
+    /// For `map_err`: what was attempted when an I/O error came. Fixed words, as clients are told them.
+    pub(super) fn io(doing: &'static str) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Io { doing, place: Place::Unsaid, source }
+    }
+
+    /// As [`ExecuteError::io`], with a path of this machine that only its log is to have.
+    pub(super) fn io_at(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Io { doing, place: Place::Ours(path.to_owned()), source }
     }
 }
 

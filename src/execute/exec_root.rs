@@ -96,6 +96,27 @@ impl ExecRoot {
         &self.directory
     }
 
+    /// The directories that have what the command writes, but for those of the kernel and of ours.
+    pub fn places(&self) -> Vec<PathBuf> {
+        vec![self.own.clone(), self.work(), self.own_cache()]
+    }
+
+    /// The cache of a `crosswheel wheel` that may not share one, and has no `/tmp` of its own to keep it in.
+    pub fn own_cache(&self) -> PathBuf {
+        self.directory.join("cache")
+    }
+
+    fn work(&self) -> PathBuf {
+        self.directory.join("work")
+    }
+
+    /// Makes the directory for the builds of a `crosswheel wheel` that shares its cache with others.
+    pub fn make_work(&self) -> io::Result<PathBuf> {
+        let work = self.work();
+        fs_err::create_dir(&work)?;
+        Ok(work)
+    }
+
     /// The exec root as the command sees it.
     pub fn inside(&self) -> &Path {
         match self.kind {
@@ -127,7 +148,7 @@ impl ExecRoot {
     pub fn open_own(&self) -> Result<OwnedFd, ExecuteError> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         rustix::fs::openat(CWD, &self.own, flags, Mode::empty())
-            .map_err(|error| ExecuteError::io(format!("open {:?}", self.own))(io::Error::from(error)))
+            .map_err(|error| ExecuteError::io_at("open the exec root", &self.own)(io::Error::from(error)))
     }
 
     /// Ends the use of the directory that the command has left. Whoever removes the exec root closes it.
@@ -171,7 +192,7 @@ impl ExecRoot {
             place.push(name);
             input = match input.and_then(|directory| directory.entry(name)) {
                 Some(Entry::Directory(directory)) => {
-                    self.make_like(&place, Some(directory))?;
+                    self.make_like(&place, Some(directory)).map_err(|error| closed(error, path))?;
                     Some(&**directory)
                 }
                 Some(Entry::File(_)) => {
@@ -182,7 +203,7 @@ impl ExecRoot {
                 // It leads wherever it leads; the command may find a directory there.
                 Some(Entry::Symlink(_)) => return Ok(()),
                 None => {
-                    self.make_like(&place, None)?;
+                    self.make_like(&place, None).map_err(|error| closed(error, path))?;
                     None
                 }
             };
@@ -201,6 +222,19 @@ impl ExecRoot {
             },
         };
         make().map_err(ExecuteError::io("make a directory for outputs"))
+    }
+}
+
+/// A directory that the client has closed to everybody is its own fault.
+fn closed(error: ExecuteError, path: &ExecPath) -> ExecuteError {
+    match &error {
+        ExecuteError::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+            ExecuteError::Refused(format!(
+                "cannot make the directory `{path}` for the command: the input root closes one above it to everybody \
+                 (unix_mode)"
+            ))
+        }
+        _ => error,
     }
 }
 

@@ -14,10 +14,11 @@ use super::error::ExecuteError;
 use super::exec_root::{ExecRoot, Staging};
 use super::input::InputDirectory;
 use super::logs::{Log, LogReader};
-use super::outputs::{self, LeftExecRoot};
+use super::outputs::{self, Collecting, LeftExecRoot};
 use super::own_binary::step_caches::{StepCache, StepCaches};
 use super::own_binary::wheel_action;
 use super::own_binary::wheel_action::{OwnBinary, OwnBinarySettings, View};
+use super::quota::{ActionLimits, Effort, Exceeded, Limits, Stopper, platform_properties};
 use super::resource_usage::{ResourceUsage, duration};
 use super::shared_files::SharedFiles;
 use super::stage_times::{Moment, Stage};
@@ -28,7 +29,7 @@ use crate::deadline;
 use crate::digest::Digest;
 use crate::reapi::{ActionResult, ExecutedActionMetadata};
 use crate::sandbox::{
-    Bind, Exit, FileSystemType, NetworkIsolation, Outcome, ProgramFault, ResourceLimits, RootFileSystem,
+    Bind, Exit, FileSystemType, MetLimit, NetworkIsolation, Outcome, ProgramFault, RootFileSystem,
     SandboxError, SetUpCause, SetUpFailure, SetUpStep, Spawner, Spec,
 };
 
@@ -39,9 +40,14 @@ pub struct LocalSettings {
     pub root: RootFileSystem,
     /// Whether they may use the host's network.
     pub network: bool,
+    /// What each of them may take of the disk.
+    pub limits: ActionLimits,
     /// For actions that run crosswheel itself.
     pub own_binary: OwnBinarySettings,
 }
+
+/// Where `crosswheel wheel` makes the directories of its builds, in its cache.
+const WORK: &str = "work";
 
 /// Runs actions in a sandbox on this machine.
 #[derive(Debug)]
@@ -79,8 +85,18 @@ impl Execute for LocalExecutor {
         let view = View { root, hidden: self.spawner.hidden() };
         let own_binary = OwnBinary::recognise(&command, &inputs, view)?;
         let step_cache = self.step_cache(work, own_binary.as_ref())?;
-        let run =
-            Run { executor: self, work, observer, cancellation, command, inputs, own_binary, step_cache };
+        let limits = Limits::of(&self.settings.limits, platform_properties(&work.action, &work.command))?;
+        let run = Run {
+            executor: self,
+            work,
+            observer,
+            cancellation,
+            command,
+            inputs,
+            own_binary,
+            step_cache,
+            limits,
+        };
         run.run_somehow()
     }
 }
@@ -141,6 +157,16 @@ struct Run<'a> {
     inputs: Arc<InputDirectory>,
     own_binary: Option<OwnBinary>,
     step_cache: Option<StepCache<'a>>,
+    limits: Limits,
+}
+
+/// What became of a command.
+struct RanCommand {
+    ended: Ended,
+    /// Where it has left what it made.
+    root: OwnedFd,
+    logs: [Log; 2],
+    exceeded: Option<Exceeded>,
 }
 
 /// A command that has been started, or could not be.
@@ -148,6 +174,16 @@ enum Ended {
     Exited(Exit, Duration),
     /// Why, and what a shell would exit with.
     NotStarted(String, i32),
+}
+
+impl Ended {
+    /// The limit for which the sandbox has ended it.
+    fn met(&self) -> Option<MetLimit> {
+        match self {
+            Self::Exited(exit, _) => exit.met,
+            Self::NotStarted(..) => None,
+        }
+    }
 }
 
 impl Run<'_> {
@@ -182,59 +218,95 @@ impl Run<'_> {
         };
         let exec_root = ExecRoot::prepare(&self.executor.files, staging, &self.command, &self.inputs)?;
         self.observer.stage(Stage::Running, Moment::now());
-        let (ended, root, logs) = self.run_command(&exec_root)?;
+        let RanCommand { ended, root, logs, exceeded } = self.run_command(&exec_root)?;
         self.check_cancelled()?;
         self.observer.stage(Stage::UploadingOutputs, Moment::now());
-        let mut executed = self.describe(&ended);
+        let exceeded = exceeded.or_else(|| ended.met().map(|met| self.limits.met(met)));
+        let mut executed = self.describe(&ended, exceeded);
         let [stdout, stderr] = logs;
-        self.store_logs(stdout, stderr, &mut executed)?;
+        let stored = self.store_logs(stdout, stderr, &mut executed);
+        if executed.exceeded.is_some() {
+            // Its outputs may be just what it has too much of, and there may be no room for its logs.
+            let lost = stored.err().map(|_| "there was no room for what it wrote".to_owned());
+            self.add_notes(lost.into_iter().collect(), &mut executed.message);
+        } else {
+            stored?;
+            self.collect(&exec_root, &root, &mut executed)?;
+        }
+        exec_root.leave(root);
+        Ok(executed)
+    }
+
+    /// Puts the outputs into the store, within the limits for that.
+    fn collect(
+        &self,
+        exec_root: &ExecRoot,
+        root: &OwnedFd,
+        executed: &mut Executed,
+    ) -> Result<(), ExecuteError> {
         let left = LeftExecRoot {
-            root: &root,
+            root,
             own: exec_root.own(),
             inputs: exec_root.inputs_below(),
             closed_off: self.executor.closes_off(),
         };
-        let notes = outputs::collect(
-            &self.command,
-            &left,
-            &self.executor.files.store,
-            self.work.action_digest.function,
-            !executed.is_cacheable(),
-            self.cancellation,
-            &mut executed.result,
-        )?;
-        self.add_notes(notes, &mut executed.message);
-        exec_root.leave(root);
-        Ok(executed)
+        let collecting = Collecting {
+            left: &left,
+            store: &self.executor.files.store,
+            function: self.work.action_digest.function,
+            limit: self.limits.output,
+            most_entries: self.limits.output_entries,
+            effort: Effort::start(self.limits.collect_timeout, self.cancellation),
+        };
+        let lenient = !executed.is_cacheable();
+        match outputs::collect(&self.command, &collecting, lenient, &mut executed.result) {
+            Ok(notes) => self.add_notes(notes, &mut executed.message),
+            Err(ExecuteError::Exceeded(exceeded)) => {
+                executed.message = exceeded.to_string();
+                executed.exceeded = Some(exceeded);
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(())
     }
 
     fn check_cancelled(&self) -> Result<(), ExecuteError> {
         self.cancellation.check().map_err(|_| ExecuteError::Cancelled)
     }
 
-    fn run_command(&self, exec_root: &ExecRoot) -> Result<(Ended, OwnedFd, [Log; 2]), ExecuteError> {
+    fn run_command(&self, exec_root: &ExecRoot) -> Result<RanCommand, ExecuteError> {
         let (reader, writers) = LogReader::new().map_err(ExecuteError::io("make pipes for a command"))?;
         let stop = writers.stop;
         let spec = self.spec(exec_root, writers.stdout, writers.stderr)?;
         let function = self.work.action_digest.function;
+        let stopper = Arc::new(Stopper::default());
         thread::scope(|scope| {
+            let read =
+                || reader.read(self.observer, function, exec_root.directory(), &self.limits.log, &stopper);
             let logs = thread::Builder::new()
                 .name("logs".into())
-                .spawn_scoped(scope, || reader.read(self.observer, function, exec_root.directory()))
+                .spawn_scoped(scope, read)
                 .map_err(ExecuteError::io("start a thread that reads what a command writes"))?;
-            let ended = self.wait_for_command(spec, exec_root);
+            let ended = self.wait_for_command(spec, exec_root, &stopper);
             drop(stop);
             let logs = logs
                 .join()
                 .unwrap_or_else(|_| Err(io::Error::other("the thread that does it has panicked")))
                 .map_err(ExecuteError::io("keep what a command writes"));
             let (ended, root) = ended?;
-            Ok((ended, root, logs?))
+            Ok(RanCommand { ended, root, logs: logs?, exceeded: stopper.exceeded() })
         })
     }
 
     /// Runs the command to its end. Returns the directory in which it has left what it made.
-    fn wait_for_command(&self, spec: Spec, exec_root: &ExecRoot) -> Result<(Ended, OwnedFd), ExecuteError> {
+    fn wait_for_command(
+        &self,
+        spec: Spec,
+        exec_root: &ExecRoot,
+        stopper: &Arc<Stopper>,
+    ) -> Result<(Ended, OwnedFd), ExecuteError> {
+        // Now, as the command may close it to everybody.
+        let own = exec_root.open_own()?;
         let mut tree = match self.executor.spawner.spawn(spec) {
             Ok(tree) => tree,
             Err(SandboxError::Program { program, fault }) => {
@@ -242,21 +314,27 @@ impl Run<'_> {
                     ProgramFault::NotFound | ProgramFault::InterpreterMissing => 127,
                     _ => 126,
                 };
+                // Where our own lies is our affair.
+                let program = if self.own_binary.is_some() { "crosswheel".into() } else { program };
                 let mut problem = format!("cannot run {program:?}: {fault}");
                 if fault == ProgramFault::NotFound && !self.command.environment.contains_key("PATH") {
                     problem.push_str(" (the command's environment has no PATH)");
                 }
-                return Ok((Ended::NotStarted(problem, code), exec_root.open_own()?));
+                return Ok((Ended::NotStarted(problem, code), own));
             }
             Err(error) => return Err(error.into()),
         };
         let started = Instant::now();
         self.cancellation.watch(tree.killer());
-        let exit = tree.wait_for_end(Some(deadline::after(started, self.work.timeout)))?;
+        stopper.arm(tree.killer());
+        let mut watched = self.executor.files.disk.watch(exec_root.places(), self.limits.scratch, stopper);
+        let until = deadline::after(started, self.work.timeout);
+        let exit = tree.wait_for_end_watched(Some(until), &mut || watched.look())?;
+        drop(watched);
         let took = started.elapsed();
         let root = match tree.take_overlay_directories().pop() {
             Some(merged) => merged,
-            None => exec_root.open_own()?,
+            None => own,
         };
         Ok((Ended::Exited(exit, took), root))
     }
@@ -276,16 +354,21 @@ impl Run<'_> {
             stdout,
             stderr: Some(stderr),
             network: settings.network,
-            limits: ResourceLimits::default(),
+            limits: self.limits.resources(),
         };
         if self.own_binary.is_some() {
-            self.show_own_binary(namespaces, exec_root, &mut spec);
+            self.show_own_binary(namespaces, exec_root, &mut spec)?;
         }
         Ok(spec)
     }
 
     /// The one case in which more than Command says is set up; see [`own_binary`].
-    fn show_own_binary(&self, namespaces: bool, exec_root: &ExecRoot, spec: &mut Spec) {
+    fn show_own_binary(
+        &self,
+        namespaces: bool,
+        exec_root: &ExecRoot,
+        spec: &mut Spec,
+    ) -> Result<(), ExecuteError> {
         let OwnBinarySettings { executable, loader, cross_compiler, trusted, visible_host_paths, .. } =
             &self.executor.settings.own_binary;
         if namespaces {
@@ -311,18 +394,26 @@ impl Run<'_> {
         }
         let cache_inside = match &self.step_cache {
             Some(cache) if namespaces => {
-                let (host, inside) = (cache.directory().to_owned(), wheel_action::CACHE_INSIDE.into());
-                spec.binds.push(Bind { host, inside, writable: true });
-                PathBuf::from(wheel_action::CACHE_INSIDE)
+                let inside = PathBuf::from(wheel_action::CACHE_INSIDE);
+                let host = cache.directory().to_owned();
+                spec.binds.push(Bind { host: host.clone(), inside: inside.clone(), writable: true });
+                // What a build makes is its action's, and counts as such.
+                let work = exec_root
+                    .make_work()
+                    .and_then(|work| fs_err::create_dir_all(host.join(WORK)).map(|()| work));
+                let work = work.map_err(ExecuteError::io("make a place for builds"))?;
+                spec.binds.push(Bind { host: work, inside: inside.join(WORK), writable: true });
+                inside
             }
             Some(cache) => cache.directory().to_owned(),
             None if namespaces => wheel_action::PRIVATE_CACHE_INSIDE.into(),
-            None => exec_root.directory().join("cache"),
+            None => exec_root.own_cache(),
         };
         spec.env.entry(CACHE_VARIABLE.into()).or_insert(cache_inside.into());
+        Ok(())
     }
 
-    fn describe(&self, ended: &Ended) -> Executed {
+    fn describe(&self, ended: &Ended, exceeded: Option<Exceeded>) -> Executed {
         let (exit_code, timed_out, message) = match ended {
             Ended::NotStarted(problem, code) => (*code, false, problem.clone()),
             Ended::Exited(exit, took) => {
@@ -331,6 +422,7 @@ impl Run<'_> {
                     Outcome::Signal(signal) => 128 + signal,
                 };
                 let message = match exit.outcome {
+                    _ if exceeded.is_some() => exceeded.as_ref().map(Exceeded::to_string).unwrap_or_default(),
                     _ if exit.timed_out => format!(
                         "the command and all it had started were killed after {:.1} s: {}",
                         took.as_secs_f64(),
@@ -339,7 +431,7 @@ impl Run<'_> {
                     Outcome::Signal(signal) => format!("signal {signal} ended the command"),
                     Outcome::Code(_) => String::new(),
                 };
-                (code, exit.timed_out, message)
+                (code, exit.timed_out && exceeded.is_none(), message)
             }
         };
         let mut metadata = ExecutedActionMetadata::default();
@@ -349,7 +441,7 @@ impl Run<'_> {
         }
         let result =
             ActionResult { exit_code, execution_metadata: Some(metadata), ..ActionResult::default() };
-        Executed { result, timed_out, message }
+        Executed { result, timed_out, exceeded, message }
     }
 
     /// How long it might run, and who says so.

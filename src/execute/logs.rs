@@ -10,6 +10,7 @@ use bytes::Bytes;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 
+use super::quota::{Bound, Exceeded, Stopper};
 use super::work::{Observer, OutputStream};
 use crate::cas::{BlobStore, DiskStore, StoreError};
 use crate::digest::{Digest, DigestFunction, Hasher};
@@ -112,13 +113,33 @@ impl LogReader {
     }
 
     /// Reads until nobody can write any more, or until the command is known to be dead and what it wrote has been
-    /// read: somebody else may have got hold of the other end. Large logs go to files in `directory`.
+    /// read: somebody else may have got hold of the other end. Large logs go to files in `directory`. A command that
+    /// writes more than `limit` to both streams together is stopped, and what came before is kept; one whose logs cannot
+    /// be kept is stopped, too.
     pub fn read(
         self,
         observer: &dyn Observer,
         function: DigestFunction,
         directory: &Path,
+        limit: &Bound,
+        stopper: &Stopper,
     ) -> io::Result<[Log; 2]> {
+        let read = self.read_within(observer, function, directory, limit, stopper);
+        if read.is_err() {
+            stopper.stop();
+        }
+        read
+    }
+
+    fn read_within(
+        self,
+        observer: &dyn Observer,
+        function: DigestFunction,
+        directory: &Path,
+        limit: &Bound,
+        stopper: &Stopper,
+    ) -> io::Result<[Log; 2]> {
+        let mut left = limit.most;
         let mut logs = [Log::new(function), Log::new(function)];
         let places = [directory.join("stdout"), directory.join("stderr")];
         let mut open = [true; 2];
@@ -137,8 +158,15 @@ impl LogReader {
                     Ok(0) => open[index] = false,
                     Ok(count) => {
                         anything = true;
-                        observer.output(*stream, &buffer[..count]);
-                        logs[index].take(&buffer[..count], &places[index])?;
+                        let kept = usize::try_from(left).unwrap_or(usize::MAX).min(count);
+                        observer.output(*stream, &buffer[..kept]);
+                        logs[index].take(&buffer[..kept], &places[index])?;
+                        left -= kept as u64;
+                        if kept < count {
+                            let did = "has written too much to standard output and standard error";
+                            stopper.exceed(Exceeded::new(limit, did));
+                            return Ok(logs);
+                        }
                     }
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => anything = true,

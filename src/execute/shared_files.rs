@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::error::ExecuteError;
 use super::input::{InputLimits, InputReader, TreeLimits, TreeUse, Trees};
+use super::quota::Disk;
 use crate::cas::DiskStore;
 use crate::scratch::space::ScratchSpace;
 
@@ -19,6 +20,7 @@ pub struct SharedFiles {
     pub(super) reader: InputReader,
     pub(super) trees: Trees,
     pub(super) scratch: Arc<ScratchSpace>,
+    pub(super) disk: Disk,
     pub(super) staged: StagedEntries,
 }
 
@@ -46,12 +48,13 @@ impl SharedFiles {
     pub fn open(store: Arc<DiskStore>, inputs: InputLimits, trees: TreeLimits) -> Result<Self, ExecuteError> {
         let space = |base: &Path| {
             let made = ScratchSpace::create(base, SCRATCH_PREFIX);
-            made.map(Arc::new).map_err(ExecuteError::io(format!("make room in {base:?}")))
+            made.map(Arc::new).map_err(ExecuteError::io_at("make room in", base))
         };
         let scratch = space(&store.work_directory())?;
         let trees = Trees::new(Arc::clone(&store), space(&store.trees_directory())?, trees);
         let reader = InputReader::new(Arc::clone(&store), inputs);
-        Ok(Self { reader, trees, scratch, staged: StagedEntries::default(), store })
+        let disk = Disk::new(store.work_directory(), Arc::clone(&store));
+        Ok(Self { reader, trees, scratch, disk, staged: StagedEntries::default(), store })
     }
 
     /// How input roots came about so far: those that were there, those put on top of others, those made in full.

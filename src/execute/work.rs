@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::error::ExecuteError;
+use super::quota::Exceeded;
 use super::stage_times::{Moment, Stage, StageTimes};
 use crate::cancellation::Cancellation;
 use crate::digest::Digest;
@@ -56,6 +57,9 @@ pub struct Executed {
     pub result: ActionResult,
     /// The command was killed because its time was over.
     pub timed_out: bool,
+    /// The command was killed for having taken more than it may have, or its outputs are more than that and were not
+    /// kept.
+    pub exceeded: Option<Exceeded>,
     /// For the person who waits (REAPI `ExecuteResponse.message`); may be empty.
     pub message: String,
 }
@@ -64,7 +68,7 @@ impl Executed {
     /// Whether the result may be given to others: it ran to its end and exited with 0. (Whether the action
     /// wants to be cached is another question.)
     pub fn is_cacheable(&self) -> bool {
-        !self.timed_out && self.result.exit_code == 0
+        !self.timed_out && self.exceeded.is_none() && self.result.exit_code == 0
     }
 }
 

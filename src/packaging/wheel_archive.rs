@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use fs_err::File;
+use fs_err::os::unix::fs::OpenOptionsExt;
+use fs_err::{File, OpenOptions};
 use zip::result::ZipError;
 use zip::{CompressionMethod, ZipArchive};
 
@@ -17,11 +18,14 @@ use super::entry_points::{EntryPointScript, InvalidEntryPoint, parse_scripts};
 use super::wheel_metadata::{Record, WheelMetadata, WheelMetadataError};
 use super::wheel_name::{InvalidWheelName, WheelFileName};
 use crate::digest::Sha256;
+use crate::patience::Patience;
 
 /// Most members a wheel may have. The largest wheels on PyPI have some 30,000.
 const MAX_MEMBERS: usize = 100_000;
 /// Most bytes the members may have together, unpacked.
 const MAX_UNPACKED_BYTES: u64 = 16 << 30;
+/// Most bytes of the file itself, holes included: more than its members may have, which are rarely larger packed.
+const MAX_WHEEL_BYTES: u64 = 17 << 30;
 /// Most bytes that are read to find the zip's own directory, which is held in memory.
 const MAX_DIRECTORY_BYTES: u64 = 16 << 20;
 /// Most bytes of WHEEL, METADATA and entry_points.txt.
@@ -30,9 +34,9 @@ const MAX_METADATA_BYTES: u64 = 4 << 20;
 const MAX_RECORD_BYTES: u64 = 32 << 20;
 
 /// An opened wheel whose names, limits and metadata have been checked.
-pub struct WheelArchive {
+pub struct WheelArchive<'p> {
     path: PathBuf,
-    zip: ZipArchive<BudgetReader>,
+    zip: ZipArchive<BudgetReader<'p>>,
     /// The parsed file name.
     pub file_name: WheelFileName,
     /// SHA-256 of the file.
@@ -157,24 +161,47 @@ fn list_or_none(found: &[String]) -> String {
     if found.is_empty() { "no .dist-info directory".to_owned() } else { found.join(" and ") }
 }
 
-impl WheelArchive {
+impl WheelArchive<'static> {
     /// Opens the wheel at `path`, hashes it, and reads and checks its directory and metadata.
     pub fn open(path: &Path) -> Result<Self, WheelArchiveError> {
+        WheelArchive::open_patiently(path, Patience::endless())
+    }
+}
+
+impl<'p> WheelArchive<'p> {
+    /// As [`WheelArchive::open`], of a file that may have been made to keep us busy. Reading it, also later, is an error once
+    /// `patience` is over.
+    pub fn open_patiently(path: &Path, patience: Patience<'p>) -> Result<Self, WheelArchiveError> {
         let text = path
             .file_name()
             .and_then(|name| name.to_str())
             .ok_or_else(|| WheelArchiveError::NoFileName(path.to_owned()))?;
         let file_name: WheelFileName = text.parse()?;
-        let mut file = File::open(path)?;
-        let (sha256, size_bytes) = Sha256::of_reader(&mut file)?;
+        // Opening a named pipe would wait for somebody to write to it.
+        let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+        let mut file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+        let found = file.metadata()?;
+        let wheel_too_large = |reason: String| WheelArchiveError::TooLarge { wheel: text.to_owned(), reason };
+        if !found.is_file() {
+            return Err(wheel_too_large("it is no regular file, and has no size".into()));
+        }
+        if found.len() > MAX_WHEEL_BYTES {
+            let reason = format!("it has {} bytes, more than {MAX_WHEEL_BYTES}", found.len());
+            return Err(wheel_too_large(reason));
+        }
+        let (sha256, size_bytes) = Sha256::of_reader(patience.read((&mut file).take(found.len() + 1)))?;
+        if size_bytes > found.len() {
+            return Err(wheel_too_large("it grows while it is read".into()));
+        }
         file.seek(SeekFrom::Start(0))?;
 
         let unsound =
             |error: ZipError| WheelArchiveError::Zip { wheel: text.to_owned(), reason: error.to_string() };
         let budget = Arc::new(AtomicU64::new(MAX_DIRECTORY_BYTES));
-        let reader = BudgetReader { inner: BufReader::new(file), budget: budget.clone() };
+        let reader = BudgetReader { inner: BufReader::new(file), budget: budget.clone(), patience };
         let mut zip = ZipArchive::new(reader).map_err(unsound)?;
         budget.store(u64::MAX, Ordering::Relaxed);
+        check_number(text, zip.len())?;
         // Local headers that differ from the directory, and overlapping members, mean that two
         // readers would see two different wheels.
         zip.validate_header_consistency().map_err(unsound)?;
@@ -260,9 +287,6 @@ pub fn split_data_member(name: &str) -> Option<(&str, &str)> {
 
 fn check_limits(wheel: &str, members: &[WheelMember]) -> Result<(), WheelArchiveError> {
     let too_large = |reason: String| Err(WheelArchiveError::TooLarge { wheel: wheel.to_owned(), reason });
-    if members.len() > MAX_MEMBERS {
-        return too_large(format!("it has {} members, more than {MAX_MEMBERS}", members.len()));
-    }
     let unpacked = members.iter().fold(0u64, |sum, member| sum.saturating_add(member.size));
     if unpacked > MAX_UNPACKED_BYTES {
         return too_large(format!(
@@ -272,7 +296,19 @@ fn check_limits(wheel: &str, members: &[WheelMember]) -> Result<(), WheelArchive
     Ok(())
 }
 
-fn list_members(wheel: &str, zip: &ZipArchive<BudgetReader>) -> Result<Vec<WheelMember>, WheelArchiveError> {
+/// Directories included, before anything is done for each of them.
+fn check_number(wheel: &str, members: usize) -> Result<(), WheelArchiveError> {
+    if members > MAX_MEMBERS {
+        let reason = format!("it has {members} members, more than {MAX_MEMBERS}");
+        return Err(WheelArchiveError::TooLarge { wheel: wheel.to_owned(), reason });
+    }
+    Ok(())
+}
+
+fn list_members(
+    wheel: &str,
+    zip: &ZipArchive<BudgetReader<'_>>,
+) -> Result<Vec<WheelMember>, WheelArchiveError> {
     let mut members = Vec::with_capacity(zip.len());
     let mut seen = HashSet::with_capacity(zip.len());
     for index in 0..zip.len() {
@@ -350,14 +386,14 @@ fn find_dist_info(wheel: &str, members: &[WheelMember]) -> Result<String, WheelA
 }
 
 /// A wheel of which only the members are known yet.
-struct RawArchive<'a> {
+struct RawArchive<'a, 'p> {
     wheel: &'a str,
-    zip: ZipArchive<BudgetReader>,
+    zip: ZipArchive<BudgetReader<'p>>,
     members: &'a [WheelMember],
     dist_info: &'a str,
 }
 
-impl RawArchive<'_> {
+impl RawArchive<'_, '_> {
     fn required(&mut self, name: &str, limit: u64) -> Result<Vec<u8>, WheelArchiveError> {
         self.optional(name, limit)?.ok_or_else(|| WheelArchiveError::Missing {
             wheel: self.wheel.to_owned(),
@@ -411,13 +447,16 @@ impl<R: Read> Read for ExactReader<R> {
 
 /// Yields no more bytes than the budget has left. The zip crate keeps all of an archive's directory in
 /// memory; this bounds how large a directory a hostile file can make it read.
-struct BudgetReader {
+/// And none once patience is over.
+struct BudgetReader<'p> {
     inner: BufReader<File>,
     budget: Arc<AtomicU64>,
+    patience: Patience<'p>,
 }
 
-impl Read for BudgetReader {
+impl Read for BudgetReader<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        self.patience.check().map_err(std::io::Error::other)?;
         let count = self.inner.read(buffer)?;
         let left = self.budget.load(Ordering::Relaxed);
         let left = left.checked_sub(count as u64).ok_or_else(|| {
@@ -428,7 +467,7 @@ impl Read for BudgetReader {
     }
 }
 
-impl Seek for BudgetReader {
+impl Seek for BudgetReader<'_> {
     fn seek(&mut self, position: SeekFrom) -> std::io::Result<u64> {
         self.inner.seek(position)
     }

@@ -7,24 +7,21 @@ use std::collections::HashMap;
 use std::fmt;
 
 use super::pool::Pool;
+use crate::execute::{is_limit, platform_properties};
 use crate::platform::{Arch, canonical_property_name};
-use crate::reapi::{Action, Command, Platform};
+use crate::reapi::{Action, Command};
 
 /// What an action asks of its worker, as it was written.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Requirements(Vec<(String, String)>);
 
 impl Requirements {
-    /// Those of the action, or of the command if the action names none (REAPI: servers should prefer those of
-    /// the action; buck2 and Pants set those of the command only).
+    /// Those of the action, or of the command if the action names none. What only limits the action is not asked of
+    /// its worker.
     pub fn of(action: &Action, command: &Command) -> Self {
-        let is_asked = |platform: &&Platform| !platform.properties.is_empty();
-        // `Command.platform` is deprecated, and in use.
-        #[allow(deprecated)]
-        let of_command = command.platform.as_ref();
-        let platform = action.platform.as_ref().filter(is_asked).or(of_command);
-        let properties = platform.map(|platform| platform.properties.as_slice()).unwrap_or_default();
-        Self(properties.iter().map(|property| (property.name.clone(), property.value.clone())).collect())
+        let properties = platform_properties(action, command).iter();
+        let properties = properties.filter(|property| !is_limit(&property.name));
+        Self(properties.map(|property| (property.name.clone(), property.value.clone())).collect())
     }
 }
 
@@ -156,6 +153,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::reapi::Platform;
     use crate::reapi::platform::Property;
 
     fn properties(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
@@ -210,6 +208,10 @@ mod tests {
         #[allow(deprecated)]
         let command = Command { platform: Some(platform("command")), ..Default::default() };
         let mut action = Action { platform: Some(platform("action")), ..Default::default() };
+        assert_eq!(Requirements::of(&action, &command).to_string(), "action=1");
+        let limits = ["Scratch", "output", "log", "memory", "pids"]
+            .map(|name| Property { name: name.to_owned(), value: "1GiB".to_owned() });
+        action.platform.as_mut().unwrap().properties.extend(limits);
         assert_eq!(Requirements::of(&action, &command).to_string(), "action=1");
         action.platform = Some(Platform::default());
         assert_eq!(Requirements::of(&action, &command).to_string(), "command=1");

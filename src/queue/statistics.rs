@@ -46,6 +46,8 @@ pub struct Outcomes {
     /// Ran and exited with something else.
     pub exited_nonzero_total: u64,
     pub timed_out_total: u64,
+    /// Killed, or without outputs, for having taken more than they may have.
+    pub exceeded_total: u64,
     /// Could not be run: inputs missing, an invalid action, a fault of the host.
     pub not_run_total: u64,
     /// Cancelled by a client, or when the server stopped.
@@ -77,6 +79,7 @@ impl Statistics {
         let counter = match outcome {
             Outcome::Cached(_) => &mut outcomes.cached_total,
             Outcome::Executed(executed) if executed.timed_out => &mut outcomes.timed_out_total,
+            Outcome::Executed(executed) if executed.exceeded.is_some() => &mut outcomes.exceeded_total,
             Outcome::Executed(executed) if executed.result.exit_code == 0 => &mut outcomes.succeeded_total,
             Outcome::Executed(_) => &mut outcomes.exited_nonzero_total,
             Outcome::Failed(_) => &mut outcomes.not_run_total,

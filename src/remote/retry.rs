@@ -4,6 +4,7 @@ use std::error::Error;
 use std::time::{Duration, Instant};
 
 use tonic::{Code, Status};
+use tonic_types::StatusExt;
 
 use crate::deadline;
 
@@ -45,7 +46,9 @@ impl Backoff {
 /// Whether the same call may well succeed a moment later.
 pub fn is_transient(status: &Status) -> bool {
     match status.code() {
-        Code::Unavailable | Code::Aborted | Code::ResourceExhausted => true,
+        // Not what has a limit of its own, which it will exceed again.
+        Code::ResourceExhausted => status.get_details_quota_failure().is_none(),
+        Code::Unavailable | Code::Aborted => true,
         // A connection that breaks below a call.
         Code::Unknown | Code::Internal | Code::Cancelled => {
             status.source().is_some() && !status.message().contains("certificate")
@@ -90,5 +93,9 @@ mod tests {
         for status in [Status::internal("bug"), Status::permission_denied("no"), Status::not_found("x")] {
             assert!(!is_transient(&status));
         }
+        let full = Status::resource_exhausted("the queue is full");
+        assert!(is_transient(&full));
+        let details = tonic_types::ErrorDetails::with_quota_failure_violation("scratch", "too much");
+        assert!(!is_transient(&Status::with_error_details(Code::ResourceExhausted, "too much", details)));
     }
 }

@@ -11,8 +11,6 @@ pub struct ResourceLimits {
     pub memory: Option<u64>,
     /// Processes and threads. At most a quarter of what this machine can have if `None`.
     pub processes: Option<u64>,
-    /// Bytes of one file; what would make it larger fails with EFBIG. No limit if `None`.
-    pub file: Option<u64>,
 }
 
 /// A limit that a command met, so that it was killed.
@@ -42,7 +40,7 @@ impl ResourceLimits {
     pub(super) fn or_of_this_machine(self) -> Self {
         let memory = self.memory.or_else(|| Some(memory_of_this_machine()? / 4 * 3));
         let processes = self.processes.or_else(|| Some(processes_of_this_machine()? / 4));
-        Self { memory, processes, ..self }
+        Self { memory, processes }
     }
 
     /// How much memory each of a command's directories in memory may take, as long as nothing is known of the command:
@@ -76,7 +74,7 @@ mod tests {
         let limits = ResourceLimits::default().or_of_this_machine();
         assert!(limits.memory.is_some_and(|bytes| bytes > 64 << 20), "{limits:?}");
         assert!(limits.processes.is_some_and(|most| most > 100), "{limits:?}");
-        let said = ResourceLimits { memory: Some(1), processes: Some(2), file: Some(3) };
+        let said = ResourceLimits { memory: Some(1), processes: Some(2) };
         assert_eq!(said.or_of_this_machine(), said);
     }
 

@@ -118,8 +118,6 @@ pub enum SetUpStep {
     SetStream { stream: StandardStream },
     #[error("forbid core files")]
     ForbidCoreFiles,
-    #[error("limit the size of files")]
-    LimitFiles,
     #[error("forbid new privileges")]
     ForbidNewPrivileges,
     #[error("drop capabilities")]

@@ -153,7 +153,21 @@ impl ProcessTree {
     /// # Errors
     /// Those of [`ProcessTree::wait`].
     pub fn wait_for_end(&mut self, deadline: Option<Instant>) -> Result<Exit, SandboxError> {
+        self.wait_for_end_watched(deadline, &mut || TICK)
+    }
+
+    /// As [`ProcessTree::wait_for_end`], and looks at what the tree does meanwhile: `look` is called before each wait, and
+    /// says how long that may be. It must not take long, and may kill the tree with a [`Killer`].
+    ///
+    /// # Errors
+    /// Those of [`ProcessTree::wait`].
+    pub fn wait_for_end_watched(
+        &mut self,
+        deadline: Option<Instant>,
+        look: &mut dyn FnMut() -> Duration,
+    ) -> Result<Exit, SandboxError> {
         loop {
+            let pause = look().min(TICK);
             if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
                 self.control.kill(true);
             }
@@ -166,7 +180,7 @@ impl ProcessTree {
                 }
                 _ => TICK,
             };
-            match self.reports.next(&self.control.socket, Some(until_deadline.min(TICK))) {
+            match self.reports.next(&self.control.socket, Some(until_deadline.min(pause))) {
                 Ok(Received::Report(Report::Finished {
                     outcome,
                     killed,

@@ -5,14 +5,16 @@
 //! Knows nothing of indexes, of who asked, or of what is done with the wheel.
 
 use std::collections::BTreeMap;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use pep508_rs::Requirement;
 
 use super::backend::cross_compiler::CrossCompiler;
 use super::backend::environment::{EnvironmentPlan, FIXED_DIRECTORY};
-use super::backend::hooks::{BackendCall, BackendRun, Conversation, SCRIPT, log_lines};
+use super::backend::hooks::{BackendCall, BackendRun, Conversation, SCRIPT};
+use super::backend::kept_log::log_lines;
 use super::backend::used_compiler::used_compiler;
 use super::backend::vendored_crates::configure_cargo;
 use super::diagnosis::{diagnose_refusal, failed_compilation};
@@ -33,6 +35,7 @@ use crate::archive::SourceTree;
 use crate::cancellation::Cancellation;
 use crate::contract::{Expect, Failure, FailureClass, IsolationReport, Report, SandboxMode, UsedRequirement};
 use crate::packaging::interpreter::Interpreter;
+use crate::patience::Patience;
 use crate::sandbox::{
     Bind, Isolation, NetworkIsolation, OwnExecutable, PreparedSandbox, ProcessTree, Sandbox,
 };
@@ -140,6 +143,9 @@ impl Layout {
 /// The workspaces of builds: what has this name and a lock that nobody holds is removed, also from a directory of the
 /// user's.
 const WORKSPACE: &str = "crosswheel-build-";
+
+/// How long it may take to verify a wheel, and to put it into its place. The largest there are take a minute.
+const VERIFYING: Duration = Duration::from_secs(15 * 60);
 
 struct Step<'a> {
     request: &'a WheelRequest,
@@ -362,8 +368,12 @@ impl Step<'_> {
             native,
         };
         let directory = environment.layout.host.join(Layout::OUT);
-        let verified = verify(&directory, &built.reported_name, &expected)
-            .map_err(|refused| diagnose_refusal(refused, &built.log))?;
+        let patience = Patience::of(VERIFYING, self.cancellation);
+        let verified = verify(&directory, &built.reported_name, &expected, patience);
+        if verified.is_err() {
+            self.cancellation.check()?;
+        }
+        let verified = verified.map_err(|refused| diagnose_refusal(refused, &built.log))?;
         // Not every sdist says before it is built.
         let version = &verified.file_name.version;
         request.promise.check_project(Some(&verified.name), Some(version)).map_err(Failure::from)?;
@@ -373,14 +383,17 @@ impl Step<'_> {
 
     /// Puts the wheel under its own name, whole or not at all.
     fn publish(&mut self, verified: &VerifiedWheel) -> Result<(), StepError> {
-        self.cancellation.check()?;
-        fs_err::File::open(&verified.path)
-            .and_then(|mut wheel| {
+        let patience = Patience::of(VERIFYING, self.cancellation);
+        let published = fs_err::File::open(&verified.path)
+            .and_then(|wheel| {
+                let mut wheel = patience.read(wheel.take(verified.size_bytes));
                 fs_err::create_dir_all(&self.request.out)?;
                 let place = self.request.out.join(verified.file_name.to_string());
                 file::write_from(&place, &mut wheel, FileAccess::Mode(0o644))
             })
-            .map_err(host("write the wheel"))?;
+            .map_err(host("write the wheel"));
+        self.cancellation.check()?;
+        published?;
         self.stopwatch.lap("publish");
         Ok(())
     }

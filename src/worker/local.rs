@@ -87,7 +87,7 @@ impl Worker {
             Err(panic) => {
                 let (action, worker, panic) = (&work.action_digest, &work.worker, text_of(&*panic));
                 tracing::error!(%action, worker, panic, "an action made its worker panic");
-                Outcome::WorkerFailed(format!("its worker panicked: {panic}"))
+                Outcome::WorkerFailed("its worker panicked".to_owned())
             }
         }
     }

@@ -163,8 +163,23 @@ impl Quota {
         Ok(reservation)
     }
 
-    /// Evicts down to the low water mark if the high one is passed. For the background.
+    /// Bytes that are to stay free on the disk.
+    pub fn min_free(&self) -> u64 {
+        self.min_free
+    }
+
+    /// Evicts down to the low water mark if the high one is passed, and what it takes to leave as much free as is to stay
+    /// free. For the background.
     pub fn tidy(&self, files: &Files) -> Result<(), StoreError> {
+        if let Ok(status) = rustix::fs::fstatvfs(&files.root) {
+            let available = status.f_bavail.saturating_mul(status.f_frsize);
+            let short = self.min_free.saturating_sub(available);
+            if short > 0 {
+                let _one_at_a_time = self.evicting.lock();
+                self.evict(files, Goal { disk: true, ..Goal::as_far_as_may_be(short) })?;
+                *self.free.lock() = FreeSpace { asked: None, left: 0 };
+            }
+        }
         let Some(limits) = self.limits else { return Ok(()) };
         if self.used(files) > limits.high {
             let _one_at_a_time = self.evicting.lock();
@@ -271,7 +286,8 @@ impl Quota {
                 self.min_free
             ),
         };
-        StoreError::NoRoom { digest: *digest, reason }
+        let passes = matches!(shortage, Shortage::Store { .. } | Shortage::Disk { .. });
+        StoreError::NoRoom { digest: *digest, reason, passes }
     }
 
     /// Removes what was used least recently until as much is free as is wanted, if so much may go; nothing if not even

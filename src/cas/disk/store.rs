@@ -145,6 +145,16 @@ impl DiskStore {
         Ok(self.usage())
     }
 
+    /// Bytes that are to stay free on the disk, whoever writes to it.
+    pub fn min_free_bytes(&self) -> u64 {
+        self.core.quota.min_free()
+    }
+
+    /// Has blobs evicted in the background, as far as may be, until as much is free as is to stay free.
+    pub fn make_room(&self) {
+        self.core.quota.upkeep.notify();
+    }
+
     /// How much is in the store.
     pub fn usage(&self) -> StoreUsage {
         let Core { files, quota, .. } = &*self.core;

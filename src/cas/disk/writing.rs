@@ -207,6 +207,7 @@ pub(super) fn write_failed(digest: &Digest, error: std::io::Error) -> StoreError
         Some(Errno::NOSPC | Errno::DQUOT) => StoreError::NoRoom {
             digest: *digest,
             reason: format!("{error}; make room on the disk, or limit the store (max-bytes)"),
+            passes: true,
         },
         _ => io(&format!("write blob {digest}"), error),
     }

@@ -12,7 +12,9 @@ use crate::remote::describe;
 pub(super) fn refused(doing: &str, digest: &Digest, status: &Status) -> StoreError {
     match status.code() {
         Code::NotFound => StoreError::NotFound(*digest),
-        Code::ResourceExhausted => StoreError::NoRoom { digest: *digest, reason: message(status) },
+        Code::ResourceExhausted => {
+            StoreError::NoRoom { digest: *digest, reason: message(status), passes: true }
+        }
         _ => failed(doing, status),
     }
 }

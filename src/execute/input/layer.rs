@@ -83,7 +83,7 @@ pub fn write_difference(
 /// Makes a whiteout: overlayfs takes a device that cannot exist for the absence of what is below.
 fn hide(place: &Path) -> Result<(), ExecuteError> {
     rustix::fs::mknodat(CWD, place, FileType::CharacterDevice, Mode::empty(), 0)
-        .map_err(|error| ExecuteError::io(format!("hide {place:?}"))(error.into()))
+        .map_err(|error| ExecuteError::io_at("hide an input", place)(error.into()))
 }
 
 impl<'a> Layer<'a> {

@@ -299,7 +299,7 @@ impl Trees {
         }
         let identity = identity(&layer).ok_or_else(|| {
             let gone = std::io::Error::from(std::io::ErrorKind::NotFound);
-            ExecuteError::io(format!("look at the input tree {layer:?}"))(gone)
+            ExecuteError::io_at("look at the input tree", &layer)(gone)
         })?;
         self.made_entries.fetch_add(entries, Ordering::Relaxed);
         let (root, space) = (Arc::clone(root), Arc::clone(&self.space));

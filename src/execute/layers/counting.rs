@@ -20,6 +20,8 @@ pub struct ExecuteCounters {
     /// Exited otherwise.
     pub failed: AtomicU64,
     pub timed_out: AtomicU64,
+    /// Killed for having taken more than they may have.
+    pub exceeded: AtomicU64,
     pub cancelled: AtomicU64,
     /// Not run for want of inputs.
     pub missing_inputs: AtomicU64,
@@ -62,6 +64,8 @@ impl<E> Counted<E> {
         let counters = &self.counters;
         let outcome = match ended {
             Ok(executed) if executed.timed_out => &counters.timed_out,
+            Ok(executed) if executed.exceeded.is_some() => &counters.exceeded,
+            Err(ExecuteError::Exceeded(_)) => &counters.exceeded,
             Ok(executed) if executed.result.exit_code == 0 => &counters.succeeded,
             Ok(_) => &counters.failed,
             Err(ExecuteError::Cancelled) => &counters.cancelled,

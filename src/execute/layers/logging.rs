@@ -41,6 +41,7 @@ impl<E: Execute> Execute for Logged<E> {
                     invocation,
                     exit_code = executed.result.exit_code,
                     timed_out = executed.timed_out,
+                    exceeded = executed.exceeded.as_ref().map(|exceeded| exceeded.limit),
                     milliseconds,
                     peak_memory_bytes = usage.peak_memory_bytes,
                     processor_milliseconds = usage.processor_time().as_secs_f64() * 1000.0,

@@ -1,11 +1,8 @@
 //! Finds outputs, puts them into the store and describes them. Knows nothing of how the command ran.
 
+use super::collecting::Collecting;
 use super::find::Finding;
-use super::left::LeftExecRoot;
 use super::{describe, digest};
-use crate::cancellation::Cancellation;
-use crate::cas::DiskStore;
-use crate::digest::DigestFunction;
 use crate::execute::command::Command;
 use crate::execute::error::ExecuteError;
 use crate::reapi::{ActionResult, symlink_absolute_path_strategy};
@@ -22,18 +19,17 @@ pub const ABSOLUTE_SYMLINKS: symlink_absolute_path_strategy::Value =
 ///
 /// # Errors
 /// [`ExecuteError::Refused`] for an output that is not what the client asked for or cannot be told in the API's
-/// terms (a socket, a name that is not Unicode), [`ExecuteError::Cancelled`], and what goes wrong with files and
+/// terms (a socket, a name that is not Unicode), [`ExecuteError::Exceeded`] for outputs that are too much,
+/// [`ExecuteError::Cancelled`], and what goes wrong with files and
 /// the store.
 pub(crate) fn collect(
     command: &Command,
-    left: &LeftExecRoot<'_>,
-    store: &DiskStore,
-    function: DigestFunction,
+    collecting: &Collecting<'_>,
     lenient: bool,
-    cancellation: &Cancellation,
     result: &mut ActionResult,
 ) -> Result<Vec<String>, ExecuteError> {
-    let mut finding = Finding::new(left, command.output_properties);
+    let Collecting { store, function, .. } = *collecting;
+    let mut finding = Finding::new(collecting, command.output_properties);
     let mut found = Vec::new();
     let mut notes = Vec::new();
     let mut absent = Vec::new();
@@ -42,13 +38,24 @@ pub(crate) fn collect(
             Ok(Some(node)) => found.push((output, node)),
             Ok(None) => absent.push(format!("`{}`", output.name)),
             Err(ExecuteError::Refused(problem)) if lenient => notes.push(problem),
+            Err(ExecuteError::Exceeded(exceeded)) if lenient => {
+                notes.push(format!("no outputs were kept: {exceeded}"));
+                return Ok(notes);
+            }
             Err(error) => return Err(error),
         }
     }
     if !absent.is_empty() {
         notes.push(format!("the command did not make {}", enumerate(&absent)));
     }
-    let digests = digest::store_files(&finding.files, left, store, function, cancellation)?;
+    let digests = match digest::store_files(&finding.files, collecting) {
+        Ok(digests) => digests,
+        Err(problem @ (ExecuteError::Refused(_) | ExecuteError::Exceeded(_))) if lenient => {
+            notes.push(format!("no outputs were kept: {problem}"));
+            return Ok(notes);
+        }
+        Err(error) => return Err(error),
+    };
     describe::describe(command, &found, &digests, store, function, result)?;
     Ok(notes)
 }

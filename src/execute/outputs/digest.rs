@@ -9,18 +9,19 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use parking_lot::Mutex;
-use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, fstat, openat2};
+use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, fstat, openat2};
 use rustix::io::Errno;
 
-use super::failure::io_error;
+use super::collecting::Collecting;
+use super::failure::{cannot, cannot_read};
 use super::found::FoundFile;
 use super::left::LeftExecRoot;
-use crate::cancellation::Cancellation;
 use crate::cas::{BlobStore, DiskStore, StoreError};
 use crate::digest::{Digest, DigestFunction};
 use crate::execute::error::ExecuteError;
 use crate::execute::input::Entry;
 use crate::execute::path::ExecPath;
+use crate::execute::quota::Effort;
 
 /// Bytes that are worth another thread.
 const PER_THREAD: u64 = 2 << 20;
@@ -34,20 +35,18 @@ const INSIDE: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_MAGICL
 /// Puts all files into the store; returns their digests in order.
 pub(super) fn store_files(
     files: &[FoundFile],
-    left: &LeftExecRoot<'_>,
-    store: &DiskStore,
-    function: DigestFunction,
-    cancellation: &Cancellation,
+    collecting: &Collecting<'_>,
 ) -> Result<Vec<Digest>, ExecuteError> {
+    let Collecting { left, store, function, effort, .. } = *collecting;
     if files.is_empty() {
         return Ok(Vec::new());
     }
     let own =
         rustix::fs::openat(CWD, left.own, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
-            .map_err(io_error(format!("open {:?}", left.own)))?;
+            .map_err(|errno| ExecuteError::io_at("open the exec root", left.own)(errno.into()))?;
     // One that lies behind a symlink may be one of the others, and has to be there still.
     let adopts = left.closed_off && !files.iter().any(|file| file.through_symlink);
-    let storing = Storing { left, own, store, function, cancellation, adopts };
+    let storing = Storing { left, own, store, function, effort, adopts };
     let bytes: u64 = files.iter().map(|file| file.size_bytes).fold(0, u64::saturating_add);
     let worth = usize::try_from(bytes / PER_THREAD).unwrap_or(usize::MAX).saturating_add(1);
     // Asking for the processors there are reads half a dozen files.
@@ -90,20 +89,20 @@ struct Storing<'a> {
     own: OwnedFd,
     store: &'a DiskStore,
     function: DigestFunction,
-    cancellation: &'a Cancellation,
+    effort: Effort<'a>,
     /// Files may become blobs themselves.
     adopts: bool,
 }
 
 impl Storing<'_> {
     fn file(&self, file: &FoundFile) -> Result<Digest, ExecuteError> {
-        self.cancellation.check().map_err(|_| ExecuteError::Cancelled)?;
+        self.effort.check()?;
         let open = openat2(self.own.as_fd(), &file.path, READ, Mode::empty(), STRAIGHT);
         match open {
             Ok(opened) => self.own_file(file, opened),
             Err(Errno::ACCESS) if self.make_readable(file) => {
                 let opened = openat2(self.own.as_fd(), &file.path, READ, Mode::empty(), STRAIGHT)
-                    .map_err(io_error(format!("open the output {:?}", file.path)))?;
+                    .map_err(cannot("open the output", file.path.display()))?;
                 self.own_file(file, opened)
             }
             // Not there, or behind a symlink.
@@ -120,7 +119,7 @@ impl Storing<'_> {
     /// A file that the command has made or changed. If nothing else refers to it, and nobody can have it open for
     /// writing, it becomes the blob. The bytes of a copy are hashed as they are written.
     fn own_file(&self, file: &FoundFile, opened: OwnedFd) -> Result<Digest, ExecuteError> {
-        let stat = fstat(&opened).map_err(io_error(format!("look at the output {:?}", file.path)))?;
+        let stat = fstat(&opened).map_err(cannot("look at the output", file.path.display()))?;
         let mut opened = File::from(opened);
         let digest = self.digest(file, &mut opened)?;
         if digest.size_bytes == 0 {
@@ -148,7 +147,7 @@ impl Storing<'_> {
             return Ok(digest);
         }
         let opened = openat2(self.left.root.as_fd(), &file.path, READ, Mode::empty(), INSIDE)
-            .map_err(io_error(format!("open the output {:?}", file.path)))?;
+            .map_err(cannot("open the output", file.path.display()))?;
         let mut opened = File::from(opened);
         let digest = self.digest(file, &mut opened)?;
         self.copy(file, &mut opened, &digest)
@@ -166,33 +165,49 @@ impl Storing<'_> {
     }
 
     fn digest(&self, file: &FoundFile, opened: &mut File) -> Result<Digest, ExecuteError> {
+        // It may have become something else, or longer, if anybody is left who can do that.
+        let stat = fstat(&*opened).map_err(cannot("look at the output", file.path.display()))?;
+        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+            return Err(changed(file, "it is no regular file any more"));
+        }
         let mut hasher = self.function.hasher();
         let mut buffer = vec![0; usize::try_from(file.size_bytes).unwrap_or(usize::MAX).clamp(1, 256 << 10)];
         loop {
             match opened.read(&mut buffer) {
                 Ok(0) => return Ok(hasher.finish()),
-                Ok(count) => hasher.update(&buffer[..count]),
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                Err(error) => {
-                    return Err(ExecuteError::io(format!("read the output {:?}", file.path))(error));
+                Ok(count) => {
+                    hasher.update(&buffer[..count]);
+                    if hasher.size_bytes() > file.size_bytes {
+                        return Err(changed(file, "it has grown"));
+                    }
                 }
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(cannot_read("read the output", file.path.display())(error)),
             }
-            self.cancellation.check().map_err(|_| ExecuteError::Cancelled)?;
+            self.effort.check()?;
         }
     }
 
     fn copy(&self, file: &FoundFile, opened: &mut File, digest: &Digest) -> Result<Digest, ExecuteError> {
         use std::io::Seek;
-        opened.rewind().map_err(ExecuteError::io(format!("read the output {:?} again", file.path)))?;
-        match self.store.write_from(digest, opened) {
+        opened.rewind().map_err(cannot_read("read again the output", file.path.display()))?;
+        let written = self.store.write_from(digest, &mut self.effort.read(opened));
+        if written.is_err() {
+            self.effort.check()?;
+        }
+        match written {
             Ok(()) => Ok(*digest),
-            Err(error @ StoreError::Mismatch { .. }) => Err(ExecuteError::Refused(format!(
-                "the output {:?} was changed by somebody after the command had ended: {error}",
-                file.path
-            ))),
+            Err(StoreError::Mismatch { .. }) => Err(changed(file, "it has other bytes")),
             Err(error) => Err(error.into()),
         }
     }
+}
+
+fn changed(file: &FoundFile, how: &str) -> ExecuteError {
+    let path = file.path.display();
+    ExecuteError::Refused(format!(
+        "the output `{path}` was changed by somebody after the command had ended: {how}"
+    ))
 }
 
 /// Extended attributes would stay with the blob. Those of a file changed in place are overlayfs's notes; labels

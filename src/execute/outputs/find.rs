@@ -10,12 +10,15 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
-use super::failure::{io_error, refused};
+use super::budget::Budget;
+use super::collecting::Collecting;
+use super::failure::{cannot, refused};
 use super::found::{FoundDirectory, FoundFile, FoundOutput, LinkTarget, NodeProperties, OutputNode};
 use super::left::LeftExecRoot;
 use crate::execute::command::{Output, OutputKind, OutputProperties};
 use crate::execute::error::ExecuteError;
 use crate::execute::path::LONGEST;
+use crate::execute::quota::Effort;
 use crate::reapi;
 use crate::reapi::protobuf;
 
@@ -30,6 +33,8 @@ const DEEPEST: usize = 512;
 pub(super) struct Finding<'a> {
     left: &'a LeftExecRoot<'a>,
     properties: OutputProperties,
+    budget: Budget,
+    effort: Effort<'a>,
     pub files: Vec<FoundFile>,
     /// Their numbers by path: an output may lie in another, and a file can be moved into the store but once.
     numbers: HashMap<PathBuf, usize>,
@@ -65,12 +70,21 @@ impl Place<'_> {
 }
 
 impl<'a> Finding<'a> {
-    pub fn new(left: &'a LeftExecRoot<'a>, properties: OutputProperties) -> Self {
-        Self { left, properties, files: Vec::new(), numbers: HashMap::new() }
+    pub fn new(collecting: &Collecting<'a>, properties: OutputProperties) -> Self {
+        let Collecting { left, limit, most_entries, effort, .. } = *collecting;
+        Self {
+            left,
+            properties,
+            budget: Budget::new(limit, most_entries),
+            effort,
+            files: Vec::new(),
+            numbers: HashMap::new(),
+        }
     }
 
     /// What is at an output path; none if nothing is.
     pub fn output(&mut self, output: &Output) -> Result<Option<FoundOutput>, ExecuteError> {
+        self.effort.check()?;
         let path = output.path.as_relative();
         let root = self.left.root.as_fd();
         let found = match openat2(root, path, LOOK, Mode::empty(), INSIDE) {
@@ -82,9 +96,9 @@ impl<'a> Finding<'a> {
             Err(Errno::LOOP) => {
                 return Err(refused(output, "lies behind symlinks that lead nowhere or in circles"));
             }
-            Err(error) => return Err(io_error(format!("open the output `{}`", output.name))(error)),
+            Err(error) => return Err(cannot("open the output", &output.name)(error)),
         };
-        let stat = fstat(&found).map_err(io_error(format!("look at the output `{}`", output.name)))?;
+        let stat = fstat(&found).map_err(cannot("look at the output", &output.name))?;
         let straight = ResolveFlags::NO_SYMLINKS.union(INSIDE);
         // A symlink at the end is not followed here either, but would be an error.
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
@@ -96,10 +110,10 @@ impl<'a> Finding<'a> {
         let file_type = FileType::from_raw_mode(stat.st_mode);
         check_kind(output, file_type)?;
         let node = match file_type {
-            FileType::RegularFile => self.file(&place, &stat),
+            FileType::RegularFile => self.file(&place, &stat)?,
             FileType::Symlink => {
-                let target = readlinkat(&found, "", Vec::new())
-                    .map_err(io_error(format!("read the symlink `{}`", output.name)))?;
+                let target =
+                    readlinkat(&found, "", Vec::new()).map_err(cannot("read the symlink", &output.name))?;
                 let followed = openat2(root, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), INSIDE);
                 let directory = followed
                     .and_then(fstat)
@@ -116,25 +130,31 @@ impl<'a> Finding<'a> {
         Ok(Some(node))
     }
 
-    fn file<D>(&mut self, place: &Place<'_>, stat: &Stat) -> OutputNode<D> {
-        let file = *self.numbers.entry(place.path.clone()).or_insert_with(|| {
-            self.files.push(FoundFile {
-                path: place.path.clone(),
-                size_bytes: u64::try_from(stat.st_size).unwrap_or(0),
-                through_symlink: place.through_symlink,
-            });
-            self.files.len() - 1
-        });
-        OutputNode::File { file, executable: stat.st_mode & 0o111 != 0, properties: self.properties(stat) }
+    fn file<D>(&mut self, place: &Place<'_>, stat: &Stat) -> Result<OutputNode<D>, ExecuteError> {
+        self.budget.entry(place.path.as_os_str().len())?;
+        let file = match self.numbers.get(&place.path) {
+            Some(known) => *known,
+            None => {
+                let size_bytes = u64::try_from(stat.st_size).unwrap_or(0);
+                self.budget.file(size_bytes)?;
+                let (path, through_symlink) = (place.path.clone(), place.through_symlink);
+                self.files.push(FoundFile { path, size_bytes, through_symlink });
+                self.numbers.insert(place.path.clone(), self.files.len() - 1);
+                self.files.len() - 1
+            }
+        };
+        let executable = stat.st_mode & 0o111 != 0;
+        Ok(OutputNode::File { file, executable, properties: self.properties(stat) })
     }
 
     fn symlink<D>(
-        &self,
+        &mut self,
         place: &Place<'_>,
         target: Vec<u8>,
         leads_to: LinkTarget,
         stat: &Stat,
     ) -> Result<OutputNode<D>, ExecuteError> {
+        self.budget.entry(place.path.as_os_str().len() + target.len())?;
         let target = String::from_utf8(target).map_err(|error| {
             let target = String::from_utf8_lossy(error.as_bytes()).into_owned();
             refused(
@@ -148,6 +168,7 @@ impl<'a> Finding<'a> {
     /// The directory at `place` and all below it. Only one is open at a time, however deep they are.
     fn directories(&mut self, place: Place<'_>, stat: &Stat) -> Result<Vec<FoundDirectory>, ExecuteError> {
         let new = |properties| FoundDirectory { entries: Vec::new(), properties };
+        self.budget.entry(place.path.as_os_str().len())?;
         let mut found = vec![new(self.properties(stat))];
         let mut to_list = vec![(0, place)];
         while let Some((directory, place)) = to_list.pop() {
@@ -157,12 +178,14 @@ impl<'a> Finding<'a> {
             let listed = openat2(self.left.root, &place.path, LIST, Mode::empty(), INSIDE)
                 .map_err(|error| cannot_list(&place, error))?;
             let mut entries = Vec::new();
-            for name in names(&listed).map_err(|error| cannot_list(&place, error))? {
+            for name in self.names(&place, &listed)? {
+                self.effort.check()?;
                 let (name, below) = place.below(name)?;
                 let stat = statat(&listed, &name, AtFlags::SYMLINK_NOFOLLOW)
                     .map_err(|error| cannot_list(&place, error))?;
                 let node = match FileType::from_raw_mode(stat.st_mode) {
                     FileType::Directory => {
+                        self.budget.entry(below.path.as_os_str().len())?;
                         found.push(new(self.properties(&stat)));
                         to_list.push((found.len() - 1, below));
                         OutputNode::Directory(found.len() - 1)
@@ -176,6 +199,28 @@ impl<'a> Finding<'a> {
         Ok(found)
     }
 
+    /// Sorted: what is made of them must not depend on a file system's order.
+    fn names(&self, place: &Place<'_>, directory: &OwnedFd) -> Result<Vec<Vec<u8>>, ExecuteError> {
+        let mut buffer = [MaybeUninit::uninit(); 16 << 10];
+        let mut listing = RawDir::new(directory, &mut buffer);
+        let mut names = Vec::new();
+        while let Some(entry) = listing.next() {
+            self.effort.check()?;
+            let entry = entry.map_err(|error| cannot_list(place, error))?;
+            let name = entry.file_name().to_bytes();
+            if matches!(name, b"." | b"..") {
+                continue;
+            }
+            names.push(name.to_owned());
+            if names.len() as u64 > self.budget.names_left() {
+                // One more than there may be is enough to be told of.
+                break;
+            }
+        }
+        names.sort_unstable();
+        Ok(names)
+    }
+
     /// What is no directory.
     fn entry(
         &mut self,
@@ -186,7 +231,7 @@ impl<'a> Finding<'a> {
         stat: &Stat,
     ) -> Result<OutputNode<usize>, ExecuteError> {
         match file_type {
-            FileType::RegularFile => Ok(self.file(place, stat)),
+            FileType::RegularFile => self.file(place, stat),
             FileType::Symlink => {
                 let target =
                     readlinkat(listed, name, Vec::new()).map_err(|error| cannot_list(place, error))?;
@@ -228,24 +273,8 @@ fn cannot_list(place: &Place<'_>, error: Errno) -> ExecuteError {
         Errno::ACCESS | Errno::PERM => {
             refused(place.output, format!("has a directory {:?} that nobody may read", place.path))
         }
-        _ => io_error(format!("read the output directory {:?}", place.path))(error),
+        _ => cannot("read the output directory", place.path.display())(error),
     }
-}
-
-/// Sorted: what is made of them must not depend on a file system's order.
-fn names(directory: &OwnedFd) -> rustix::io::Result<Vec<Vec<u8>>> {
-    let mut buffer = [MaybeUninit::uninit(); 16 << 10];
-    let mut listing = RawDir::new(directory, &mut buffer);
-    let mut names = Vec::new();
-    while let Some(entry) = listing.next() {
-        let entry = entry?;
-        let name = entry.file_name().to_bytes();
-        if !matches!(name, b"." | b"..") {
-            names.push(name.to_owned());
-        }
-    }
-    names.sort_unstable();
-    Ok(names)
 }
 
 fn name_of(file_type: FileType) -> &'static str {

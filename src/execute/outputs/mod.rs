@@ -5,7 +5,9 @@
 //! symlink among outputs is reported and never followed. In the middle of a path it is followed as long as it
 //! stays inside.
 
+mod budget;
 mod collect;
+mod collecting;
 mod describe;
 mod digest;
 mod failure;
@@ -14,6 +16,7 @@ mod found;
 mod left;
 
 pub(super) use collect::collect;
+pub(super) use collecting::Collecting;
 pub(super) use left::LeftExecRoot;
 
 pub use collect::ABSOLUTE_SYMLINKS;

@@ -33,8 +33,6 @@ pub(super) struct Start {
     argv: Strings,
     env: Strings,
     working_directory: CString,
-    /// Most bytes of a file.
-    file_bytes: Option<u64>,
 }
 
 impl Start {
@@ -59,8 +57,7 @@ impl Start {
         let argv = command.argv.into_iter().map(|argument| c_string(argument.0));
         let argv = Strings::new(argv.collect::<Result<_, _>>()?);
         let working_directory = c_string(command.working_directory.0)?;
-        let file_bytes = command.limits.file;
-        Ok(Self { realm, program, candidates, argv, env, working_directory, file_bytes })
+        Ok(Self { realm, program, candidates, argv, env, working_directory })
     }
 
     /// Becomes the command; returns only if that fails. `supervisor` is the process that made this one, as that
@@ -88,12 +85,6 @@ impl Start {
         dup2_stderr(stderr).step(SetUpStep::SetStream { stream: StandardStream::Error })?;
         let none = Rlimit { current: Some(0), ..getrlimit(Resource::Core) };
         setrlimit(Resource::Core, none).step(SetUpStep::ForbidCoreFiles)?;
-        if let Some(bytes) = self.file_bytes {
-            // Never more than we may have ourselves, which the kernel would refuse.
-            let ours = getrlimit(Resource::Fsize).maximum.map_or(bytes, |most| most.min(bytes));
-            let limit = Rlimit { current: Some(ours), maximum: Some(ours) };
-            setrlimit(Resource::Fsize, limit).step(SetUpStep::LimitFiles)?;
-        }
         set_no_new_privs(true).step(SetUpStep::ForbidNewPrivileges)?;
         if self.realm == Realm::PidNamespace {
             system::drop_capabilities().step(SetUpStep::DropCapabilities)?;

@@ -47,9 +47,12 @@ impl Asked {
         blobs: Arc<dyn BlobStore>,
         request_metadata: Option<RequestMetadata>,
     ) -> Result<Submission, Status> {
-        tokio::task::spawn_blocking(move || self.fetch_blocking(&*blobs, request_metadata))
-            .await
-            .map_err(|error| Status::internal(format!("cannot read the action: {error}")))?
+        tokio::task::spawn_blocking(move || self.fetch_blocking(&*blobs, request_metadata)).await.map_err(
+            |error| {
+                tracing::error!(%error, "reading an action failed");
+                Status::internal("cannot read the action; the log of the server says why")
+            },
+        )?
     }
 
     fn fetch_blocking(

@@ -253,7 +253,7 @@ fn executors(
     let has_own_roots = proven.iter().any(|proven| proven.root.directory().is_some());
     let loader =
         if has_own_roots { OwnLoader::of(own_executable).map_err(HostError::OwnLoader)? } else { None };
-    for ProvenPool { pool, root, cross_compiler, .. } in proven {
+    for ProvenPool { pool, root, cross_compiler, limits, .. } in proven {
         let own_binary = OwnBinarySettings {
             executable: own_executable.to_owned(),
             loader: loader.clone(),
@@ -269,7 +269,8 @@ fn executors(
                 _ => Vec::new(),
             },
         };
-        let local = LocalSettings { root: root.clone(), network: settings.network, own_binary };
+        let local =
+            LocalSettings { root: root.clone(), network: settings.network, limits: *limits, own_binary };
         let local = LocalExecutor::new(Arc::clone(&files), Arc::clone(spawner), local);
         let counters = Arc::new(ExecuteCounters::default());
         let measured = metrics.measure(executor(local, Arc::clone(&counters)), &pool.name);

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::error::HostError;
 use super::trial;
 use crate::emulation::{EmulationHost, EmulationSupport};
-use crate::execute::CrossCompiler;
+use crate::execute::{ActionLimits, CrossCompiler};
 use crate::platform::Arch;
 use crate::queue::{Pool, arch_of};
 use crate::rootfs::RootfsPlatform;
@@ -18,6 +18,8 @@ use crate::server::settings::{CrossCc, PoolSettings};
 pub(crate) struct ProvenPool {
     pub pool: Pool,
     pub root: RootFileSystem,
+    /// What each of its actions may take of the disk.
+    pub limits: ActionLimits,
     /// The program that runs its programs, where the processor does not.
     pub emulator: Option<String>,
     /// For actions that run crosswheel.
@@ -63,7 +65,13 @@ impl ProvenPool {
             timeouts: None,
             name,
         };
-        Ok(Self { pool, root: emulation.root, emulator: emulation.emulator, cross_compiler })
+        Ok(Self {
+            pool,
+            root: emulation.root,
+            limits: settings.limits(),
+            emulator: emulation.emulator,
+            cross_compiler,
+        })
     }
 }
 

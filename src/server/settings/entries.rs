@@ -92,7 +92,8 @@ pub static ENTRIES: &[Entry] = &[
         name: "pool",
         value: "POOL",
         help: "Workers of one platform: NAME[=ROOTFS][,slots=N][,preference=N][,host-directory=DIR...]\
-               [,cross-cc=on|off|PROGRAM][,PROPERTY=VALUE...]; may be repeated [default: native, with one slot per core]",
+               [,cross-cc=on|off|PROGRAM][,scratch=SIZE][,output=SIZE][,log=SIZE][,memory=SIZE][,pids=N][,collect-timeout=TIME]\
+               [,PROPERTY=VALUE...]; may be repeated [default: native, with one slot per core]",
         example: "wheels,slots=3,preference=1,Pool=wheels",
         separator: Some(';'),
     },

@@ -15,6 +15,7 @@ use super::value;
 use crate::contract::SandboxMode;
 use crate::server::storage::settings::MAX_BATCH_BYTES;
 use crate::server::transport::listener::Address;
+use crate::size::{size, size_text};
 
 const GIBIBYTE: u64 = 1 << 30;
 const MINUTE: Duration = Duration::from_secs(60);
@@ -117,7 +118,7 @@ impl Settings {
                 .one("low-water-mark", value::percent)?
                 .unwrap_or_else(|| 85.min(high_water_mark)),
             min_free_bytes: reader
-                .one("min-free-bytes", value::size)?
+                .one("min-free-bytes", size)?
                 .unwrap_or_else(|| disk.map_or(GIBIBYTE, |bytes| bytes / 50).min(2 * GIBIBYTE)),
             keep_after_use: reader.one("keep-after-use", value::duration)?.unwrap_or(10 * MINUTE),
             fsync: reader.one("fsync", value::switch)?.unwrap_or(false),
@@ -268,9 +269,9 @@ fn disk_bytes(place: &Path) -> Option<u64> {
 }
 
 fn batch_bytes(text: &str) -> Result<u64, String> {
-    match value::size(text)? {
+    match size(text)? {
         bytes @ 1..=MOST_BATCH_BYTES => Ok(bytes),
-        _ => Err(format!("`{text}` is not between 1 byte and {}", value::size_text(MOST_BATCH_BYTES))),
+        _ => Err(format!("`{text}` is not between 1 byte and {}", size_text(MOST_BATCH_BYTES))),
     }
 }
 

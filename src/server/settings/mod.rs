@@ -16,4 +16,3 @@ pub use host_settings::{Embedding, LogFormat, Settings};
 pub use layers::Layers;
 pub use origin::Origin;
 pub use pool::{CrossCc, PoolSettings};
-pub use value::about;

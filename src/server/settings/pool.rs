@@ -1,8 +1,11 @@
 //! Pools as they are written: in one line on the command line, as a table in the file.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::value;
+use crate::execute::ActionLimits;
+use crate::size::{size, size_text};
 
 /// Workers of one platform, as an operator asks for them.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -19,6 +22,18 @@ pub struct PoolSettings {
     pub slots: Option<usize>,
     /// Those with the highest preference are used first; if `None`, 0, and -1 where everything is emulated.
     pub preference: Option<i32>,
+    /// Bytes that each of its actions may take on the disk; those of [`ActionLimits`] if `None`, here and below.
+    pub scratch: Option<u64>,
+    /// Bytes that its outputs may have.
+    pub output: Option<u64>,
+    /// Bytes that it may write to standard output and standard error.
+    pub log: Option<u64>,
+    /// Bytes of memory that it may have.
+    pub memory: Option<u64>,
+    /// Processes and threads that it may have.
+    pub pids: Option<u64>,
+    /// How long its outputs may be collected.
+    pub collect_timeout: Option<Duration>,
     /// What it offers, besides what can be found out. One that is given here replaces what was found out under
     /// that name; several values for a name are all offered.
     pub properties: Vec<(String, String)>,
@@ -35,6 +50,7 @@ pub enum CrossCc {
 
 impl PoolSettings {
     /// Reads `NAME[=ROOTFS][,slots=N][,preference=N][,host-directory=DIR...][,cross-cc=on|off|PROGRAM]
+    /// [,scratch=SIZE][,output=SIZE][,log=SIZE][,memory=SIZE][,pids=N][,collect-timeout=TIME]
     /// [,PROPERTY=VALUE...]`. Paths are relative to `base`.
     pub fn parse(text: &str, base: &Path) -> Result<Self, String> {
         let mut parts = text.split(',').map(str::trim);
@@ -53,6 +69,12 @@ impl PoolSettings {
                 }
                 "preference" => pool.preference = Some(preference(text)?),
                 "cross-cc" => pool.cross_cc = cross_cc(text, base)?,
+                "scratch" => pool.scratch = Some(limit(key, text)?),
+                "output" => pool.output = Some(limit(key, text)?),
+                "log" => pool.log = Some(limit(key, text)?),
+                "memory" => pool.memory = Some(limit(key, text)?),
+                "pids" => pool.pids = Some(processes(text)?),
+                "collect-timeout" => pool.collect_timeout = Some(time(text)?),
                 "host-directory" => pool.host_directories.push(path(text, base, "a host directory")?),
                 _ => pool.properties.push((key.to_owned(), text.to_owned())),
             }
@@ -61,7 +83,8 @@ impl PoolSettings {
     }
 
     /// Reads a `[[pool]]` table: `name`, `root`, `host-directories`, `cross-cc` (a boolean or a string),
-    /// `slots`, `preference` and `properties`, a table of strings or arrays of strings. Paths are relative to `base`.
+    /// `slots`, `preference`, `scratch`, `output`, `log`, `memory`, `pids`, `collect-timeout` and `properties`, a table of strings or arrays
+    /// of strings. Paths are relative to `base`.
     pub fn from_table(table: &toml::Table, base: &Path) -> Result<Self, String> {
         let mut pool = Self::default();
         for (key, value) in table {
@@ -85,6 +108,12 @@ impl PoolSettings {
                     pool.slots = Some(count.ok_or_else(|| format!("slots: `{value}` is no number above 0"))?);
                 }
                 "preference" => pool.preference = Some(preference(&value.to_string())?),
+                "scratch" => pool.scratch = Some(limit(key, &plain(value))?),
+                "output" => pool.output = Some(limit(key, &plain(value))?),
+                "log" => pool.log = Some(limit(key, &plain(value))?),
+                "memory" => pool.memory = Some(limit(key, &plain(value))?),
+                "pids" => pool.pids = Some(processes(&plain(value))?),
+                "collect-timeout" => pool.collect_timeout = Some(time(&plain(value))?),
                 "properties" => {
                     let properties = value.as_table().ok_or("properties: must be a table")?;
                     for (name, value) in properties {
@@ -94,8 +123,21 @@ impl PoolSettings {
                     }
                 }
                 _ => {
-                    let known =
-                        ["name", "root", "host-directories", "cross-cc", "slots", "preference", "properties"];
+                    let known = [
+                        "name",
+                        "root",
+                        "host-directories",
+                        "cross-cc",
+                        "slots",
+                        "preference",
+                        "scratch",
+                        "output",
+                        "log",
+                        "memory",
+                        "pids",
+                        "collect-timeout",
+                        "properties",
+                    ];
                     return Err(super::error::unknown_key(key, known.into_iter()));
                 }
             }
@@ -128,6 +170,19 @@ impl PoolSettings {
         if let Some(preference) = self.preference {
             table.insert("preference".into(), i64::from(preference).into());
         }
+        for (key, limit) in
+            [("scratch", self.scratch), ("output", self.output), ("log", self.log), ("memory", self.memory)]
+        {
+            if let Some(bytes) = limit {
+                table.insert(key.into(), size_text(bytes).into());
+            }
+        }
+        if let Some(most) = self.pids {
+            table.insert("pids".into(), i64::try_from(most).unwrap_or(i64::MAX).into());
+        }
+        if let Some(time) = self.collect_timeout {
+            table.insert("collect-timeout".into(), value::duration_text(time).into());
+        }
         let mut properties = toml::Table::new();
         for (name, value) in &self.properties {
             let values = properties.entry(name.clone()).or_insert_with(|| toml::Value::Array(Vec::new()));
@@ -139,6 +194,20 @@ impl PoolSettings {
             table.insert("properties".into(), properties.into());
         }
         table
+    }
+
+    /// What each of its actions may take of this machine.
+    pub fn limits(&self) -> ActionLimits {
+        let default = ActionLimits::default();
+        ActionLimits {
+            scratch: self.scratch.unwrap_or(default.scratch),
+            output: self.output.unwrap_or(default.output),
+            log: self.log.unwrap_or(default.log),
+            memory: self.memory,
+            pids: self.pids,
+            collect_timeout: self.collect_timeout.unwrap_or(default.collect_timeout),
+            ..default
+        }
     }
 
     fn check(self) -> Result<Self, String> {
@@ -186,6 +255,24 @@ fn preference(text: &str) -> Result<i32, String> {
     text.parse().map_err(|_| format!("preference: `{text}` is no whole number"))
 }
 
+fn limit(key: &str, text: &str) -> Result<u64, String> {
+    size(text).map_err(|problem| format!("{key}: {problem}"))
+}
+
+fn processes(text: &str) -> Result<u64, String> {
+    let count = text.trim().parse().ok().filter(|count| *count > 0);
+    count.ok_or_else(|| format!("pids: `{text}` is no number above 0"))
+}
+
+fn time(text: &str) -> Result<Duration, String> {
+    value::duration(text).map_err(|problem| format!("collect-timeout: {problem}"))
+}
+
+/// A string, or whatever else there is, as it is written.
+fn plain(value: &toml::Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
 fn string<'a>(key: &str, value: &'a toml::Value) -> Result<&'a str, String> {
     value.as_str().ok_or_else(|| format!("{key}: `{value}` is no string"))
 }
@@ -206,7 +293,7 @@ mod tests {
     #[test]
     fn a_line_and_a_table_say_the_same() {
         let line = PoolSettings::parse(
-            "arm=roots/arm64,cross-cc=tools/gcc,slots=3,preference=-1,Arch=arm64,python=3.11,python=3.12",
+            "arm=roots/arm64,cross-cc=tools/gcc,slots=3,preference=-1,scratch=2GiB,log=4096,memory=8GiB,pids=500,collect-timeout=5m,Arch=arm64,python=3.11,python=3.12",
             Path::new("/base"),
         );
         let table = r#"
@@ -215,6 +302,11 @@ mod tests {
             cross-cc = "tools/gcc"
             slots = 3
             preference = -1
+            scratch = "2GiB"
+            memory = "8GiB"
+            pids = 500
+            log = 4096
+            collect-timeout = "5m"
             properties = { Arch = "arm64", python = ["3.11", "3.12"] }
         "#;
         let table = PoolSettings::from_table(&table.parse().unwrap(), Path::new("/base"));
@@ -250,6 +342,10 @@ mod tests {
             ("a,slots", "KEY=VALUE"),
             ("a,slots=0", "slots: `0`"),
             ("a,preference=high", "preference: `high`"),
+            ("a,scratch=much", "scratch: `much` is no size"),
+            ("a,memory=much", "memory: `much` is no size"),
+            ("a,pids=0", "pids: `0` is no number above 0"),
+            ("a,collect-timeout=soon", "collect-timeout: `soon` is no duration"),
             ("a,Arch=", "without a name or a value"),
             ("a=/root,host-directory=/usr", "cannot have directories"),
             ("a,cross-cc=on", "no root file system of its own"),

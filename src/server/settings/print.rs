@@ -8,6 +8,7 @@ use super::entries::ENTRIES;
 use super::host_settings::{LogFormat, Settings};
 use super::origin::Origin;
 use super::value;
+use crate::size::size_text;
 
 impl Settings {
     /// The settings as TOML, from which the same settings can be read: with the place that each came from, if it is no
@@ -32,7 +33,7 @@ impl Settings {
 
 fn one(settings: &Settings, name: &str) -> Value {
     let percent = |percent: u8| Value::from(format!("{percent}%"));
-    let size = |bytes| Value::from(value::size_text(bytes));
+    let size = |bytes| Value::from(size_text(bytes));
     let duration = |duration| Value::from(value::duration_text(duration));
     match name {
         "listen" => Value::Array(settings.listen.iter().map(|address| address.to_string().into()).collect()),

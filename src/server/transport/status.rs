@@ -1,17 +1,21 @@
 //! What each error is on the wire: the one place where gRPC codes and `google.rpc` details are assigned.
 //! Knows nothing of how the errors came about.
 
+use std::io;
 use std::time::Duration;
 
 use prost::Message as _;
+use rustix::io::Errno;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
 use crate::cas::StoreError;
 use crate::digest::{Digest, InvalidBlobDigest};
-use crate::execute::{ExecuteError, MissingInput};
+use crate::execute::{Exceeded, ExecuteError, Executed, MissingInput};
 use crate::queue::{CancelReason, Outcome, Refusal};
 use crate::reapi::rpc;
+use crate::sandbox::{SandboxError, SetUpCause, SetUpFailure, SetUpStep};
+use crate::shortage::{Shortage, without_paths};
 
 /// A request whose `field`, a path like `digests[3].hash`, cannot be what it is.
 pub(crate) fn invalid(field: impl Into<String>, problem: impl Into<String>) -> Status {
@@ -126,8 +130,15 @@ impl From<&StoreError> for Status {
         let code = match error {
             StoreError::NotFound(_) => Code::NotFound,
             StoreError::Mismatch { .. } | StoreError::TooLarge { .. } => Code::InvalidArgument,
-            StoreError::NoRoom { .. } => Code::ResourceExhausted,
-            StoreError::Io { .. } => Code::Internal,
+            StoreError::NoRoom { passes: true, .. } => {
+                let details = ErrorDetails::with_retry_info(Some(RETRY_FULL_DISK));
+                return Self::with_error_details(Code::ResourceExhausted, error.to_string(), details);
+            }
+            StoreError::NoRoom { passes: false, .. } => Code::ResourceExhausted,
+            StoreError::Io { source, .. } => {
+                tracing::warn!(%error, "the store failed");
+                return of_io("use the files of the store", source);
+            }
             StoreError::Damaged(_) => Code::DataLoss,
             StoreError::InUse { .. } | StoreError::Remote { .. } => Code::Unavailable,
         };
@@ -143,9 +154,89 @@ impl From<&ExecuteError> for Status {
             ExecuteError::Refused(problem) => Self::failed_precondition(problem),
             ExecuteError::Cancelled => Self::cancelled("the action was cancelled"),
             ExecuteError::Store(error) => error.into(),
-            error @ (ExecuteError::Sandbox(_) | ExecuteError::Io { .. }) => Self::internal(error.to_string()),
+            ExecuteError::Exceeded(exceeded) => quota_exceeded(exceeded, exceeded.to_string()),
+            ExecuteError::Sandbox(error) => of_sandbox(error),
+            ExecuteError::Io { doing, place, source } => {
+                of_io(&format!("{doing}{}", place.for_clients()), source)
+            }
         }
     }
+}
+
+/// An error of the kernel's: something that passes, with the time after which to try again, or a fault. `doing` has no
+/// path of this machine in it, and nothing else here has one either: those are for its log.
+fn of_io(doing: &str, error: &io::Error) -> Status {
+    let text = format!("cannot {doing}: {}", without_paths(error));
+    match Shortage::of(error) {
+        Some(shortage) => short(shortage, &text),
+        None => Status::internal(text),
+    }
+}
+
+/// This machine has run out of something that it will have again.
+fn short(shortage: Shortage, text: &str) -> Status {
+    let (code, retry) = match shortage {
+        Shortage::Disk => (Code::ResourceExhausted, RETRY_FULL_DISK),
+        Shortage::Memory | Shortage::OpenFiles | Shortage::Processes => {
+            (Code::Unavailable, RETRY_BUSY_MACHINE)
+        }
+    };
+    let details = ErrorDetails::with_retry_info(Some(retry));
+    Status::with_error_details(code, format!("{text} ({shortage})"), details)
+}
+
+/// When to try again what failed for want of room, or of processes and the like.
+const RETRY_FULL_DISK: Duration = Duration::from_secs(30);
+const RETRY_BUSY_MACHINE: Duration = Duration::from_secs(5);
+
+fn of_sandbox(error: &SandboxError) -> Status {
+    match error {
+        SandboxError::Control { doing, source } => {
+            of_io(&format!("{doing} the sandbox of the action"), source)
+        }
+        SandboxError::StartInit { source, .. } => of_io("start the sandbox of the action", source),
+        SandboxError::SetUp(SetUpFailure { step, cause }) => {
+            let doing = match step {
+                SetUpStep::ChangeDirectory { .. } => {
+                    "change to the working directory of the command".to_owned()
+                }
+                _ => "set up the sandbox of the action".to_owned(),
+            };
+            match cause {
+                // What is there, or is not, comes from the input root.
+                SetUpCause::Errno(number)
+                    if matches!(step, SetUpStep::ChangeDirectory { .. })
+                        && matches!(
+                            Errno::from_raw_os_error(*number),
+                            Errno::NOENT | Errno::NOTDIR | Errno::ACCESS | Errno::LOOP
+                        ) =>
+                {
+                    let error = io::Error::from_raw_os_error(*number);
+                    Status::failed_precondition(format!("cannot {doing}: {error}"))
+                }
+                SetUpCause::Errno(number) => of_io(&doing, &io::Error::from_raw_os_error(*number)),
+                _ => Status::internal(format!("cannot {doing}; the log of the worker says why")),
+            }
+        }
+        SandboxError::Program { program, fault } => {
+            Status::internal(format!("cannot run {program:?}: {fault}"))
+        }
+        SandboxError::Unkillable { .. } => Status::internal(error.to_string()),
+        // Nothing of an action can: it was the kernel, short of memory, or somebody on the machine.
+        SandboxError::InitDied { .. } => Status::with_error_details(
+            Code::Unavailable,
+            "the sandbox of the action ended before it did, as if somebody had killed it; the log of the worker says \
+             more",
+            ErrorDetails::with_retry_info(Some(RETRY_BUSY_MACHINE)),
+        ),
+        _ => Status::internal("the action cannot have such a sandbox here; the log of the worker says why"),
+    }
+}
+
+/// An action that took more than it may have: trying again will not help, so nothing says when to.
+fn quota_exceeded(exceeded: &Exceeded, message: String) -> Status {
+    let details = ErrorDetails::with_quota_failure_violation(exceeded.limit, exceeded.to_string());
+    Status::with_error_details(Code::ResourceExhausted, message, details)
 }
 
 impl From<&Refusal> for Status {
@@ -192,6 +283,10 @@ pub(crate) fn of_outcome(outcome: &Outcome) -> Result<(), Status> {
             "{}; what it wrote until then is in the result",
             executed.message.lines().next().unwrap_or("the action's time was over")
         ))),
+        Outcome::Executed(Executed { exceeded: Some(exceeded), .. }) => {
+            let message = format!("{exceeded}; what it wrote until then is in the result");
+            Err(quota_exceeded(exceeded, message))
+        }
         Outcome::Cached(_) | Outcome::Executed(_) => Ok(()),
         Outcome::Failed(error) => Err(error.into()),
         Outcome::Refused(refusal) => Err(refusal.into()),
@@ -223,6 +318,7 @@ pub(crate) fn out_of_range(field: &str, problem: impl Into<String>) -> Status {
 #[cfg(test)]
 mod tests {
     use crate::digest::DigestFunction;
+    use crate::execute::Place;
 
     use super::*;
 
@@ -236,6 +332,42 @@ mod tests {
         assert_eq!(details.violations.len(), 2);
         assert_eq!(details.violations[0].r#type, "MISSING");
         assert_eq!(details.violations[0].subject, format!("blobs/{}/1", digest.hex()));
+    }
+
+    #[test]
+    fn a_shortage_says_when_to_try_again_and_no_error_tells_a_path_of_this_machine() {
+        let error = |errno: Errno| io::Error::from(errno);
+        for (number, code, retry) in [
+            (Errno::NOSPC, Code::ResourceExhausted, true),
+            (Errno::DQUOT, Code::ResourceExhausted, true),
+            (Errno::AGAIN, Code::Unavailable, true),
+            (Errno::MFILE, Code::Unavailable, true),
+            (Errno::NFILE, Code::Unavailable, true),
+            (Errno::NOMEM, Code::Unavailable, true),
+            (Errno::IO, Code::Internal, false),
+        ] {
+            let path = std::path::PathBuf::from("/secret/store");
+            let named = io::Error::new(error(number).kind(), error(number));
+            let of_execute = [
+                ExecuteError::Io { doing: "make it", place: Place::Ours(path), source: named },
+                ExecuteError::Store(StoreError::Io {
+                    doing: "adopt /secret/x".into(),
+                    source: error(number),
+                }),
+                SandboxError::StartInit { executable: "/secret/bin".into(), source: error(number) }.into(),
+                SandboxError::SetUp(SetUpFailure {
+                    step: SetUpStep::Open { path: std::ffi::OsStr::new("/secret").into() },
+                    cause: SetUpCause::from(number),
+                })
+                .into(),
+            ];
+            for error in of_execute {
+                let status = Status::from(&error);
+                assert_eq!(status.code(), code, "{status}");
+                assert_eq!(status.get_details_retry_info().is_some(), retry, "{status}");
+                assert!(!status.message().contains("secret"), "{status}");
+            }
+        }
     }
 
     /// Digests as long as they get.

@@ -7,13 +7,14 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::io::{self, BufReader, PipeReader, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufReader, PipeReader, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use super::kept_log::KeptLog;
 use super::message;
 use crate::cancellation::Cancellation;
 use crate::deadline;
@@ -231,7 +232,7 @@ fn converse(channel: UnixStream, settings: &[Vec<u8>], accept: impl FnOnce(&[Str
 }
 
 fn copy_log(mut log: PipeReader, kept: &Path, output: &mut (dyn Write + Send)) -> io::Result<()> {
-    let mut kept = fs_err::File::create(kept)?;
+    let mut kept = KeptLog::create(kept)?;
     let mut buffer = [0; 16 * 1024];
     let mut listening = true;
     loop {
@@ -241,21 +242,10 @@ fn copy_log(mut log: PipeReader, kept: &Path, output: &mut (dyn Write + Send)) -
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) => return Err(error),
         };
-        kept.write_all(&buffer[..count])?;
+        kept.add(&buffer[..count])?;
         // A reader that has gone away must not stop the build.
         listening = listening && output.write_all(&buffer[..count]).and_then(|()| output.flush()).is_ok();
     }
-}
-
-/// The lines of a kept log, invalid UTF-8 replaced; of a very long log, the end.
-pub fn log_lines(log: &Path) -> io::Result<Vec<String>> {
-    const MOST: u64 = 4 << 20;
-    let mut file = fs_err::File::open(log)?;
-    let length = file.metadata()?.len();
-    file.seek(SeekFrom::Start(length.saturating_sub(MOST)))?;
-    let mut bytes = Vec::new();
-    file.take(MOST).read_to_end(&mut bytes)?;
-    Ok(String::from_utf8_lossy(&bytes).lines().map(str::to_owned).collect())
 }
 
 #[cfg(test)]
@@ -289,13 +279,5 @@ mod tests {
         for answers in ["", "x\n", "5\nother", "5\nbuilt", "20\nrequires\0cython"] {
             assert!(matches!(talk_to(answers, true).0.conversation, Conversation::HungUp), "{answers}");
         }
-    }
-
-    #[test]
-    fn only_the_end_of_a_very_long_log_is_read() {
-        let log = tempfile::NamedTempFile::new().unwrap();
-        fs_err::write(log.path(), [vec![b'x'; 5 << 20], b"\nlast \xff\n".to_vec()].concat()).unwrap();
-        let lines = log_lines(log.path()).unwrap();
-        assert_eq!(lines.last().unwrap(), "last \u{fffd}");
     }
 }

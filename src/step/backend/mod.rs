@@ -4,6 +4,7 @@
 pub mod cross_compiler;
 pub mod environment;
 pub mod hooks;
+pub(super) mod kept_log;
 mod message;
 pub(super) mod used_compiler;
 pub(super) mod vendored_crates;

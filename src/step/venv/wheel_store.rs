@@ -143,7 +143,7 @@ impl WheelStore {
 
 /// One wheel on its way into a temporary directory.
 struct Unpacking<'a> {
-    archive: &'a mut WheelArchive,
+    archive: &'a mut WheelArchive<'static>,
     interpreter: &'a Interpreter,
     directory: &'a Path,
     helpers: &'a Helpers,

@@ -17,10 +17,13 @@ use crate::packaging::interpreter::Interpreter;
 use crate::packaging::tag::Tag;
 use crate::packaging::wheel_archive::{WheelArchive, WheelMember, split_data_member};
 use crate::packaging::wheel_name::WheelFileName;
+use crate::patience::Patience;
 use crate::platform::{Glibc, Target};
 
 /// Machine code up to this many bytes is examined in memory, more of it in a temporary file.
 const SPOOL_BYTES: usize = 4 << 20;
+/// Most bytes of one file of machine code. The largest on PyPI have less than two GiB.
+const MOST_CODE_BYTES: u64 = 4 << 30;
 
 /// What a built wheel must be to be handed on.
 pub struct ExpectedWheel<'a> {
@@ -78,18 +81,35 @@ pub struct VerifiedWheel {
 }
 
 /// Verifies the one wheel in `directory`, of which the backend's `build_wheel` (PEP 517) reported the
-/// file name `reported_name`.
+/// file name `reported_name`. Gives up once `patience` is over: the backend may have made what never ends.
 pub fn verify(
     directory: &Path,
     reported_name: &str,
     expected: &ExpectedWheel,
+    patience: Patience<'_>,
 ) -> Result<VerifiedWheel, WheelRefused> {
-    let path = the_only_wheel(directory, reported_name)?;
-    let mut archive = WheelArchive::open(&path)?;
+    let verified = verify_patiently(directory, reported_name, expected, patience);
+    match patience.check() {
+        // Whatever it says of the wheel comes from that.
+        Err(over) if verified.is_err() => {
+            Err(WheelRefused::GivenUp { wheel: reported_name.to_owned(), over })
+        }
+        _ => verified,
+    }
+}
+
+fn verify_patiently(
+    directory: &Path,
+    reported_name: &str,
+    expected: &ExpectedWheel,
+    patience: Patience<'_>,
+) -> Result<VerifiedWheel, WheelRefused> {
+    let path = the_only_wheel(directory, reported_name, patience)?;
+    let mut archive = WheelArchive::open_patiently(&path, patience)?;
     check_identity(&archive, expected)?;
     check_tags(&archive, expected)?;
     check_listed_files_exist(&archive)?;
-    let contents = check_members(&mut archive, expected)?;
+    let contents = check_members(&mut archive, expected, patience)?;
     check_purity(&archive, &contents, expected.native)?;
 
     let tags = archive.file_name.tags();
@@ -109,9 +129,20 @@ pub fn verify(
     })
 }
 
-fn the_only_wheel(directory: &Path, reported_name: &str) -> Result<PathBuf, WheelRefused> {
+/// As many of its other wheels are named to who has several.
+const MOST_FOUND: usize = 10;
+
+fn the_only_wheel(
+    directory: &Path,
+    reported_name: &str,
+    patience: Patience<'_>,
+) -> Result<PathBuf, WheelRefused> {
     let mut found = Vec::new();
     for entry in fs_err::read_dir(directory)? {
+        patience.check().map_err(io::Error::other)?;
+        if found.len() > MOST_FOUND {
+            break;
+        }
         let name = entry?.file_name().to_string_lossy().into_owned();
         if name.ends_with(".whl") {
             found.push(name);
@@ -242,9 +273,14 @@ struct Contents {
 }
 
 /// Reads every member once: compares it with RECORD, and examines it if it is machine code.
-fn check_members(archive: &mut WheelArchive, expected: &ExpectedWheel) -> Result<Contents, WheelRefused> {
+fn check_members(
+    archive: &mut WheelArchive,
+    expected: &ExpectedWheel,
+    patience: Patience<'_>,
+) -> Result<Contents, WheelRefused> {
     let mut contents = Contents::default();
     for member in archive.members.clone() {
+        patience.check().map_err(io::Error::other)?;
         let (digest, length, code) = read_member(archive, &member)?;
         if !archive.is_exempt_from_record(&member.name) {
             archive.record.check(&member.name, digest, length, true).map_err(|source| {
@@ -274,6 +310,10 @@ fn read_member(
         if !magic.starts_with(ELF_MAGIC) && magic != AR_MAGIC {
             io::copy(&mut reader, &mut io::sink())?;
             return Ok(None);
+        }
+        if member.size > MOST_CODE_BYTES {
+            let problem = format!("has {} bytes of machine code, more than {MOST_CODE_BYTES}", member.size);
+            return Err(io::Error::other(problem));
         }
         let mut code = tempfile::spooled_tempfile(SPOOL_BYTES);
         io::copy(&mut (&magic[..]).chain(&mut reader), &mut code)?;

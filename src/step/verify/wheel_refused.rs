@@ -7,6 +7,7 @@ use crate::contract::{Failure, FailureClass};
 use crate::packaging::elf::ElfError;
 use crate::packaging::wheel_archive::WheelArchiveError;
 use crate::packaging::wheel_metadata::RecordMismatch;
+use crate::patience::OutOfPatience;
 use crate::platform::{Glibc, LibcFamily, Target};
 
 /// Why a built wheel may not be handed on.
@@ -71,6 +72,14 @@ pub enum WheelRefused {
         reported: String,
         /// The wheel in the output directory.
         found: String,
+    },
+    /// It takes too long to look at it, or nobody wants it any more.
+    #[error("`{wheel}` was not verified: {over}")]
+    GivenUp {
+        /// File name of the wheel.
+        wheel: String,
+        /// Why.
+        over: OutOfPatience,
     },
     /// What the backend wrote is a link or a directory.
     #[error("`{wheel}` is not a regular file")]
@@ -224,6 +233,9 @@ impl WheelRefused {
             }
             Self::NotOneWheel { found } if found.is_empty() => {
                 "the backend reported success without a wheel; its log may say why"
+            }
+            Self::GivenUp { .. } => {
+                "it is larger than any wheel that can be installed; look at what the backend puts into it"
             }
             Self::NotOneWheel { .. } | Self::NotReported { .. } | Self::NotAFile { .. } => {
                 "this is a fault of the build backend or of an in-tree one; try another version of it"

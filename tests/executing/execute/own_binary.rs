@@ -6,11 +6,12 @@ use crosswheel::execute::own_binary::wheel_action::{CACHE_INSIDE, PRIVATE_CACHE_
 use crosswheel::reapi::Command;
 use crosswheel::reapi::command::EnvironmentVariable;
 
-use crosswheel::execute::TreeLimits;
+use crosswheel::execute::{ActionLimits, TreeLimits};
 use crosswheel::sandbox::RootFileSystem;
 
 use super::scene::{Node, Root, Scene};
 use crate::support::foreign_program::{EXIT_CODE, emulator, foreign_root, write_foreign_program};
+use crate::support::waiting::wait_until;
 
 /// By the contract of this very crosswheel.
 pub fn crosswheel(arguments: &[&str]) -> Command {
@@ -159,6 +160,10 @@ def build_wheel(directory, config_settings=None, metadata_directory=None):
 "#;
 
 pub fn sdist() -> Vec<u8> {
+    sdist_with(BACKEND)
+}
+
+fn sdist_with(backend: &str) -> Vec<u8> {
     let encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     let mut archive = tar::Builder::new(encoder);
     for (name, text) in [
@@ -167,7 +172,7 @@ pub fn sdist() -> Vec<u8> {
             "pyproject.toml",
             "[build-system]\nrequires = []\nbuild-backend = \"backend\"\nbackend-path = [\".\"]\n",
         ),
-        ("backend.py", BACKEND),
+        ("backend.py", backend),
     ] {
         let mut header = tar::Header::new_gnu();
         header.set_size(text.len() as u64);
@@ -178,10 +183,9 @@ pub fn sdist() -> Vec<u8> {
     archive.into_inner().unwrap().finish().unwrap()
 }
 
-#[test]
-fn a_wheel_is_built_with_the_shared_cache_which_its_backend_cannot_touch() {
-    let scene = Scene::new();
-    let sdist = Node::File { bytes: sdist(), executable: true, properties: None };
+/// An input root with an sdist that has this backend, and what builds it with the shared cache.
+fn building(backend: &str) -> (Root, Command) {
+    let sdist = Node::File { bytes: sdist_with(backend), executable: true, properties: None };
     let root = Root::default().node("in/demo-1.0.tar.gz", sdist);
     let mut command = crosswheel(&[
         "wheel",
@@ -194,6 +198,35 @@ fn a_wheel_is_built_with_the_shared_cache_which_its_backend_cannot_touch() {
     let path = EnvironmentVariable { name: "PATH".into(), value: "/usr/bin:/bin".into() };
     command.environment_variables.push(path);
     command.output_paths = vec!["build".into()];
+    (root, command)
+}
+
+/// It works in the cache that it shares with others, and what it writes there is its own all the same.
+#[test]
+fn a_backend_that_writes_without_end_is_killed_by_the_limit_of_its_action() {
+    let limits = ActionLimits { scratch: 8 << 20, ..ActionLimits::default() };
+    let scene = Scene::limited(SandboxMode::Required, limits);
+    let backend = "
+import time
+
+def build_wheel(directory, config_settings=None, metadata_directory=None):
+    while True:
+        open('flood', 'ab').write(bytes(1000000))
+        time.sleep(0.01)
+";
+    let (root, command) = building(backend);
+    let executed = scene.run(&root, command);
+    let exceeded = executed.exceeded.as_ref().unwrap_or_else(|| panic!("{executed:?}"));
+    assert_eq!(exceeded.limit, "scratch");
+    wait_until("what it had to be removed", || scene.scratch() == 0);
+    let left = fs_err::read_dir(scene.path().join("wheel-cache/work")).unwrap().count();
+    assert_eq!(left, 0);
+}
+
+#[test]
+fn a_wheel_is_built_with_the_shared_cache_which_its_backend_cannot_touch() {
+    let scene = Scene::new();
+    let (root, command) = building(BACKEND);
     for round in 0..2 {
         let executed = scene.run(&root, command.clone());
         assert_eq!(

@@ -11,8 +11,9 @@ use crosswheel::cas::{BlobStore, DiskStore, StoreSettings};
 use crosswheel::contract::SandboxMode;
 use crosswheel::digest::{Digest, DigestFunction};
 use crosswheel::execute::{
-    Execute, ExecuteCounters, ExecuteError, Executed, InputLimits, LocalExecutor, LocalSettings, Moment,
-    Observer, OutputStream, OwnBinarySettings, OwnLoader, SharedFiles, Stage, TreeLimits, Work, executor,
+    ActionLimits, Execute, ExecuteCounters, ExecuteError, Executed, InputLimits, LocalExecutor,
+    LocalSettings, Moment, Observer, OutputStream, OwnBinarySettings, OwnLoader, SharedFiles, Stage,
+    TreeLimits, Work, executor,
 };
 use crosswheel::reapi::command::EnvironmentVariable;
 use crosswheel::reapi::{
@@ -74,6 +75,20 @@ impl Scene {
         Self::build_in(visible_directory(), mode, limits, RootFileSystem::Host, false)
     }
 
+    /// With other limits of the pool.
+    pub fn limited(mode: SandboxMode, limits: ActionLimits) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let settings =
+            StoreSettings { directory: directory.path().join("store"), ..StoreSettings::default() };
+        Self::assemble(mode, TreeLimits::default(), RootFileSystem::Host, false, limits, directory, &settings)
+    }
+
+    /// With the store, and so everything that actions write, at another place.
+    pub fn at(mode: SandboxMode, limits: ActionLimits, settings: &StoreSettings) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        Self::assemble(mode, TreeLimits::default(), RootFileSystem::Host, false, limits, directory, settings)
+    }
+
     fn build(mode: SandboxMode, trees: TreeLimits, root: RootFileSystem, network: bool) -> Self {
         Self::build_in(tempfile::tempdir().unwrap(), mode, trees, root, network)
     }
@@ -87,8 +102,20 @@ impl Scene {
     ) -> Self {
         let settings =
             StoreSettings { directory: directory.path().join("store"), ..StoreSettings::default() };
-        let store = Arc::new(DiskStore::open(&settings).unwrap());
-        let hidden = [directory.path().join("store"), directory.path().to_owned()];
+        Self::assemble(mode, trees, root, network, ActionLimits::default(), directory, &settings)
+    }
+
+    fn assemble(
+        mode: SandboxMode,
+        trees: TreeLimits,
+        root: RootFileSystem,
+        network: bool,
+        limits: ActionLimits,
+        directory: TempDir,
+        settings: &StoreSettings,
+    ) -> Self {
+        let store = Arc::new(DiskStore::open(settings).unwrap());
+        let hidden = [settings.directory.clone(), directory.path().to_owned()];
         let spawner = Spawner::detect(mode, crosswheel().into(), &hidden)
             .unwrap_or_else(|error| panic!("this test needs a host that allows namespaces: {error}"));
         let spawner = Arc::new(spawner);
@@ -101,7 +128,7 @@ impl Scene {
             trusted: false,
             visible_host_paths: Vec::new(),
         };
-        let settings = LocalSettings { root, network, own_binary };
+        let settings = LocalSettings { root, network, limits, own_binary };
         let counters = Arc::new(ExecuteCounters::default());
         let local = LocalExecutor::new(Arc::clone(&files), spawner, settings);
         let executor = Box::new(executor(local, Arc::clone(&counters)));
@@ -378,4 +405,17 @@ impl Observer for Watcher {
             call();
         }
     }
+}
+
+/// Calls back when an action has reached a stage.
+pub struct OnStage(pub Stage, pub Box<dyn Fn() + Send + Sync>);
+
+impl Observer for OnStage {
+    fn stage(&self, stage: Stage, _: Moment) {
+        if stage == self.0 {
+            (self.1)();
+        }
+    }
+
+    fn output(&self, _: OutputStream, _: &[u8]) {}
 }

@@ -334,28 +334,6 @@ print('done')
     assert_eq!((exit.outcome, exit.met, &*output), (Outcome::Code(0), None, "done\n"));
 }
 
-#[test]
-fn a_file_can_be_no_larger_than_it_may() {
-    let directory = directory();
-    let program = "
-import errno, os
-def attempt(what):
-    try: what()
-    except OSError as error: print(errno.errorcode[error.errno])
-file = os.open('/crosswheel/file', os.O_CREAT | os.O_RDWR)
-attempt(lambda: os.truncate('/crosswheel/file', 8 << 40))
-attempt(lambda: os.pwrite(file, b'x', 8 << 40))
-attempt(lambda: os.posix_fallocate(file, 0, 100 << 20))
-os.truncate('/crosswheel/file', 1 << 20)
-print(os.stat('/crosswheel/file').st_size)
-";
-    let prepared = python(program, "").writable(directory.path(), "/crosswheel").with(|spec| {
-        spec.limits.file = Some(10 * MEGABYTE);
-    });
-    // The kernel also sends a signal, which Python does not die of.
-    assert_eq!(prepared.output(&full()), "EFBIG\nEFBIG\nEFBIG\n1048576\n");
-}
-
 /// Memory that no process has mapped is nobody's to measure but the kernel's.
 #[test]
 fn memory_in_files_without_a_name_is_ended_by_the_kernel_where_there_are_control_groups() {

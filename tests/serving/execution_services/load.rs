@@ -78,7 +78,7 @@ fn the_queue_alone_takes_and_yields_ten_thousand_actions() {
     let started = Instant::now();
     for _ in 0..ACTIONS {
         let result = ActionResult::default();
-        let executed = Executed { result, timed_out: false, message: String::new() };
+        let executed = Executed { result, timed_out: false, exceeded: None, message: String::new() };
         slots[0].take().unwrap().finish(Outcome::Executed(executed));
     }
     let ran = started.elapsed();

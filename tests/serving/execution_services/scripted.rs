@@ -6,7 +6,7 @@ use std::time::Duration;
 use crosswheel::cancellation::Cancellation;
 use crosswheel::digest::DigestFunction;
 use crosswheel::execute::{
-    Execute, ExecuteError, Executed, MissingInput, Moment, Observer, OutputStream, Stage, Work,
+    Execute, ExecuteError, Executed, MissingInput, Moment, Observer, OutputStream, Place, Stage, Work,
 };
 use crosswheel::reapi::ActionResult;
 use tokio::sync::mpsc::UnboundedSender;
@@ -72,8 +72,9 @@ impl Execute for Scripted {
                 problem: "is absolute".into(),
             }),
             "broken" => Err(ExecuteError::Io {
-                doing: "make a directory".into(),
-                source: std::io::Error::other("the disk is on fire"),
+                doing: "make a directory",
+                place: Place::Ours("/where/the/disk/is/on/fire".into()),
+                source: rustix::io::Errno::IO.into(),
             }),
             "time-out" => {
                 let message = "killed after 1 s: the limit\nand a note".into();
@@ -109,5 +110,5 @@ impl Scripted {
 
 fn exited(exit_code: i32) -> Executed {
     let result = ActionResult { exit_code, stdout_raw: b"said".to_vec(), ..Default::default() };
-    Executed { result, timed_out: false, message: String::new() }
+    Executed { result, timed_out: false, exceeded: None, message: String::new() }
 }

@@ -6,6 +6,7 @@ mod crashes;
 mod deep;
 mod emulated;
 mod life;
+mod limits;
 mod monitoring;
 mod reflection;
 mod settings;

@@ -6,6 +6,7 @@
 mod answers;
 mod deep;
 mod ends;
+mod floods;
 mod hooks;
 mod refusals;
 mod scene;

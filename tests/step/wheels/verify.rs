@@ -1,12 +1,18 @@
 //! Which built wheels are handed on, and which are refused with what explanation.
 
+use std::time::Duration;
+
+use crosswheel::cancellation::Cancellation;
 use crosswheel::contract::{Failure, FailureClass};
+use crosswheel::patience::{OutOfPatience, Patience};
 use crosswheel::platform::{Arch, Target};
 use crosswheel::step::verify::verified_wheel::{ExpectedWheel, NativeExpectation, VerifiedWheel, verify};
+use crosswheel::step::verify::wheel_refused::WheelRefused;
 
 use super::builder::{
     PYTHON, WheelBuilder, foreign_object, library_with_memcpy, native_tag, object_header, shared_library,
 };
+use crate::support::waiting::{in_time, pause, scope};
 
 const PURE: &str = "pkg-1.0-py3-none-any.whl";
 
@@ -25,7 +31,7 @@ fn verify_as(builder: &WheelBuilder, expected: &ExpectedWheel) -> Result<Verifie
     let directory = tempfile::tempdir().unwrap();
     let path = builder.write(directory.path());
     let name = path.file_name().unwrap().to_str().unwrap();
-    verify(directory.path(), name, expected).map_err(Failure::from)
+    verify(directory.path(), name, expected, Patience::endless()).map_err(Failure::from)
 }
 
 fn verified(builder: &WheelBuilder) -> VerifiedWheel {
@@ -72,11 +78,13 @@ fn a_native_wheel_is_handed_on_with_its_glibc_floor() {
 #[test]
 fn there_must_be_one_wheel_and_it_must_be_the_reported_one() {
     let directory = tempfile::tempdir().unwrap();
-    let refusal = |reported: &str| verify(directory.path(), reported, &expected()).unwrap_err().to_string();
+    let refusal = |reported: &str| {
+        verify(directory.path(), reported, &expected(), Patience::endless()).unwrap_err().to_string()
+    };
     assert_eq!(refusal(PURE), "the backend wrote no wheel; it must write exactly one");
     pure().write(directory.path());
     fs_err::write(directory.path().join("build.log"), "").unwrap();
-    assert!(verify(directory.path(), PURE, &expected()).is_ok());
+    assert!(verify(directory.path(), PURE, &expected(), Patience::endless()).is_ok());
     assert!(refusal("other-1.0-py3-none-any.whl").contains("says it wrote `other-1.0-py3-none-any.whl`"));
     assert!(refusal(&format!("./{PURE}")).contains("says it wrote"));
     WheelBuilder::new("pkg-1.1-py3-none-any.whl").write(directory.path());
@@ -89,7 +97,7 @@ fn a_link_instead_of_a_wheel_is_refused() {
     let elsewhere = tempfile::tempdir().unwrap();
     let path = pure().write(elsewhere.path());
     fs_err::os::unix::fs::symlink(path, directory.path().join(PURE)).unwrap();
-    let error = verify(directory.path(), PURE, &expected()).unwrap_err();
+    let error = verify(directory.path(), PURE, &expected(), Patience::endless()).unwrap_err();
     assert_eq!(error.to_string(), format!("`{PURE}` is not a regular file"));
 }
 
@@ -306,4 +314,64 @@ fn a_build_that_fell_back_to_a_pure_wheel_is_refused_where_native_code_is_requir
     let forbidden = ExpectedWheel { native: NativeExpectation::Forbidden, ..expected() };
     assert_refused_as(&with_code, &forbidden, "should be pure, but `pkg/_x.so` in it is machine code");
     assert!(verify_as(&pure(), &forbidden).is_ok());
+}
+
+/// As long as a wheel may be, which takes a while to be hashed.
+const HOLE: u64 = 17 << 30;
+
+fn hole(directory: &std::path::Path, length: u64) {
+    fs_err::File::create(directory.join(PURE)).unwrap().set_len(length).unwrap();
+}
+
+/// Hashing it would take hours.
+#[test]
+fn a_hole_of_eight_tebibytes_is_no_wheel() {
+    let directory = tempfile::tempdir().unwrap();
+    hole(directory.path(), 8 << 40);
+    let error = verify(directory.path(), PURE, &expected(), Patience::endless()).unwrap_err();
+    assert!(error.to_string().contains("refused for its size: it has 8796093022208 bytes"), "{error}");
+}
+
+#[test]
+fn who_gives_up_does_not_wait_for_a_wheel_to_be_hashed() {
+    let directory = tempfile::tempdir().unwrap();
+    hole(directory.path(), HOLE);
+    let cancellation = Cancellation::default();
+    let patience = Patience::of(Duration::MAX, &cancellation);
+    let error = scope("a cancelled verification", |scope| {
+        scope.spawn(|| {
+            pause(Duration::from_millis(200));
+            cancellation.cancel();
+        });
+        verify(directory.path(), PURE, &expected(), patience).unwrap_err()
+    });
+    assert!(matches!(error, WheelRefused::GivenUp { over: OutOfPatience::Cancelled, .. }), "{error}");
+    let late = Cancellation::default();
+    let late = Patience::of(Duration::from_millis(200), &late);
+    let error = verify(directory.path(), PURE, &expected(), late).unwrap_err();
+    assert!(matches!(error, WheelRefused::GivenUp { over: OutOfPatience::TooLate(_), .. }), "{error}");
+}
+
+#[test]
+fn a_flood_of_wheels_is_named_in_part() {
+    let directory = tempfile::tempdir().unwrap();
+    for number in 0..1000 {
+        fs_err::write(directory.path().join(format!("pkg-{number}-py3-none-any.whl")), "").unwrap();
+    }
+    let error = verify(directory.path(), PURE, &expected(), Patience::endless()).unwrap_err();
+    let WheelRefused::NotOneWheel { found } = &error else { panic!("{error}") };
+    assert!(found.len() < 20, "{error}");
+}
+
+#[test]
+fn a_named_pipe_is_no_wheel_and_nobody_waits_for_who_writes_to_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join(PURE);
+    rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, rustix::fs::Mode::RUSR, 0)
+        .unwrap();
+    let opened = in_time("a named pipe to be refused", || {
+        crosswheel::packaging::wheel_archive::WheelArchive::open(&path).err().unwrap()
+    });
+    assert!(opened.to_string().contains("no regular file"), "{opened}");
+    assert!(verify(directory.path(), PURE, &expected(), Patience::endless()).is_err());
 }

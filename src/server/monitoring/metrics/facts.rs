@@ -58,6 +58,7 @@ impl Collector for QueueFacts {
             ("succeeded", outcomes.succeeded_total),
             ("exited_nonzero", outcomes.exited_nonzero_total),
             ("timed_out", outcomes.timed_out_total),
+            ("exceeded", outcomes.exceeded_total),
             ("not_run", outcomes.not_run_total),
             ("cancelled", outcomes.cancelled_total),
             ("abandoned", outcomes.abandoned_total),
