@@ -17,6 +17,10 @@ mod files;
 mod index;
 mod layout;
 mod links;
+mod names;
+mod proof;
+mod proofs;
+mod quarantine;
 mod reading;
 mod results;
 mod settings;
@@ -32,6 +36,7 @@ pub use audit::{
     AgeClass, DamagedFile, FileTotals, LargeBlob, StoreStatistics, Verification, store_statistics,
     verify_store,
 };
+pub use eviction::UnfinishedUploads;
 pub use links::FileMode;
 pub use settings::StoreSettings;
 pub use store::{DiskStore, Pins, StoreUsage};

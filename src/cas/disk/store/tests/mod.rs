@@ -7,7 +7,6 @@ mod linking;
 mod model;
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use super::*;
 use crate::cas::disk::links::FileMode;
