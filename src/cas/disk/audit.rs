@@ -300,6 +300,24 @@ mod tests {
     }
 
     #[test]
+    fn what_is_no_file_is_found_and_removed_and_nobody_waits_for_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let digests = [b"fifo", b"link", b"tree"].map(|bytes| DigestFunction::Sha256.digest(bytes));
+        let places = digests.map(|digest| Key::blob(&digest).name().below(directory.path()));
+        places.iter().for_each(|place| fs_err::create_dir_all(place.parent().unwrap()).unwrap());
+        let mode = Mode::from_raw_mode(0o644);
+        rustix::fs::mknodat(rustix::fs::CWD, &places[0], rustix::fs::FileType::Fifo, mode, 0).unwrap();
+        std::os::unix::fs::symlink("/dev/zero", &places[1]).unwrap();
+        fs_err::create_dir_all(places[2].join("deep")).unwrap();
+        let found = verify_store(directory.path(), false, &|_, _| {}).unwrap();
+        assert_eq!(found.damaged.len(), 3);
+        let repaired = verify_store(directory.path(), true, &|_, _| {}).unwrap();
+        assert!(repaired.damaged.iter().all(|damaged| damaged.removed));
+        assert!(places.iter().all(|place| fs_err::symlink_metadata(place).is_err()));
+        assert_eq!(store_statistics(directory.path()).unwrap().blobs.files, 0);
+    }
+
+    #[test]
     fn statistics_add_up() {
         let directory = tempfile::tempdir().unwrap();
         let settings = StoreSettings { directory: directory.path().to_owned(), ..StoreSettings::default() };

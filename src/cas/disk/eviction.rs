@@ -139,6 +139,11 @@ impl Quota {
         (self.evicted_files.load(Relaxed), self.evicted_bytes.load(Relaxed))
     }
 
+    #[cfg(test)]
+    pub fn reserved(&self) -> u64 {
+        self.reserved.load(Relaxed)
+    }
+
     /// Makes room for a blob whose bytes are all here, evicting others if need be.
     pub fn reserve<R: Deref<Target = Self>>(
         quota: R,

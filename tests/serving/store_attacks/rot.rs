@@ -1,5 +1,7 @@
 //! A bit that flips on the disk while nobody looks.
 
+use std::time::Duration;
+
 use crosswheel::reapi::action_cache_client::ActionCacheClient;
 use crosswheel::reapi::{Action, Command, Digest, Directory, FileNode, GetActionResultRequest};
 use prost::Message;
@@ -7,6 +9,7 @@ use tonic::Code;
 
 use super::scene::{Scene, flip, place};
 use crate::support::client::{command, end};
+use crate::support::waiting::{eventually, pause};
 
 const SIZES: [usize; 3] = [1000, 100_000, 3_000_000];
 
@@ -57,6 +60,7 @@ async fn the_right_bytes_mend_a_flipped_bit_that_nobody_has_met() {
     }
 }
 
+/// An action, and what it is made of.
 async fn action(scene: &Scene, script: &str, input: &[u8], unrelated: &[u8]) -> (Digest, Command, Directory) {
     let mut files = Vec::new();
     for (name, bytes) in [("input", input), ("unrelated", unrelated)] {
@@ -145,10 +149,51 @@ async fn a_bit_that_flips_under_a_running_server_is_found_once_the_proof_is_old(
     let digest = scene.client.put(vec![5; 100_000]).await;
     assert!(scene.client.read(&digest).await == vec![5; 100_000]);
     flip(&scene.place(&digest), 50_000);
-    crate::support::waiting::eventually("the proof to be old", async || {
+    eventually("the proof to be old", async || {
         scene.read("blobs", &digest, 0).await.is_err_and(|refused| refused.code() == Code::NotFound)
     })
     .await;
     scene.client.put(vec![5; 100_000]).await;
     assert!(scene.client.read(&digest).await == vec![5; 100_000]);
+}
+
+/// The input root of the second action is that of the first, and is there.
+#[tokio::test]
+async fn an_input_root_that_is_kept_is_made_anew_once_its_proof_is_old() {
+    let scene = Scene::start(&["--reverify", "1s"]).await;
+    let (first, _, root) = action(&scene, "cat input > output", &[7; 5000], b"").await;
+    let (second, ..) = action(&scene, "cat input input > output", &[7; 5000], b"").await;
+    end(scene.client.start(&first).await.unwrap()).await;
+    flip(&scene.place(root.files[0].digest.as_ref().unwrap()), 99);
+    pause(Duration::from_millis(2100));
+    let (code, details) = scene.outcome(&second).await;
+    assert_eq!(code, Code::FailedPrecondition, "{details}");
+    scene.client.put(vec![7; 5000]).await;
+    let response = end(scene.client.start(&second).await.unwrap()).await;
+    let result = response.result.unwrap();
+    let output = scene.client.read(result.output_files[0].digest.as_ref().unwrap()).await;
+    assert!(output == [7; 10_000]);
+}
+
+#[tokio::test]
+async fn an_input_root_that_is_kept_is_not_used_once_a_blob_was_found_damaged() {
+    let scene = Scene::start(&[]).await;
+    let input = [7; 50_000];
+    let (first, _, root) = action(&scene, "cat input > output", &input, b"").await;
+    end(scene.client.start(&first).await.unwrap()).await;
+    let (second, ..) = action(&scene, "cat input input > output", &input, b"").await;
+    let digest = root.files[0].digest.clone().unwrap();
+    // Somebody writes to it, and a client notices.
+    pause(Duration::from_millis(50));
+    flip(&scene.place(&digest), 99);
+    let changed = fs_err::File::open(scene.place(&digest)).unwrap();
+    changed.file().set_modified(std::time::SystemTime::now()).unwrap();
+    assert_eq!(scene.read("blobs", &digest, 0).await.unwrap_err().code(), Code::NotFound);
+    let (code, details) = scene.outcome(&second).await;
+    assert_eq!(code, Code::FailedPrecondition, "{details}");
+    scene.client.put(input.to_vec()).await;
+    let response = end(scene.client.start(&second).await.unwrap()).await;
+    let result = response.result.unwrap();
+    let output = scene.client.read(result.output_files[0].digest.as_ref().unwrap()).await;
+    assert!(output == [input, input].concat());
 }

@@ -162,3 +162,34 @@ fn last_uses_survive_a_restart() {
     let modified = fs_err::metadata(scene.path(&linked)).unwrap().modified().unwrap();
     assert_eq!(modified, before, "actions would see that time change");
 }
+
+#[test]
+fn a_use_that_is_yet_to_come_tells_nothing() {
+    let scene = Scene::new();
+    let digests = [scene.add(b"both"), scene.add(b"modified"), scene.add(b"neither")];
+    let paths = digests.map(|digest| scene.path(&digest));
+    let now = std::time::SystemTime::now();
+    let day = std::time::Duration::from_secs(24 * 3600);
+    let scene = scene.reopened(|_| {
+        for (path, modified, accessed) in [
+            (&paths[0], now + 1000 * day, now + 2000 * day),
+            (&paths[1], now + 1000 * day, now - day),
+            (&paths[2], now - day, now - 2 * day),
+        ] {
+            let times = std::fs::FileTimes::new().set_modified(modified).set_accessed(accessed);
+            fs_err::File::open(path).unwrap().file().set_times(times).unwrap();
+        }
+    });
+    let files = &scene.store.core.files;
+    let age = |digest: &Digest| {
+        let table = files.table(&Key::blob(digest)).unwrap();
+        files.clock.now() - table.get(&digest.hash).unwrap().last_use()
+    };
+    assert!(age(&digests[0]) < 100);
+    assert!((86_390..86_500).contains(&age(&digests[1])));
+    assert!((86_390..86_500).contains(&age(&digests[2])));
+    // From then on, the file says when it was used.
+    let _scene = scene.reopened(|_| {
+        assert!(fs_err::metadata(&paths[0]).unwrap().modified().unwrap() < now + day);
+    });
+}

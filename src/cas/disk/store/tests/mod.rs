@@ -5,6 +5,7 @@ mod eviction;
 mod files;
 mod linking;
 mod model;
+mod proofs;
 
 use std::path::PathBuf;
 
