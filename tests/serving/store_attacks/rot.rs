@@ -11,6 +11,9 @@ use super::scene::{Scene, flip, place};
 use crate::support::client::{command, end};
 use crate::support::waiting::{eventually, pause};
 
+/// Enough in an input root for it to be kept.
+const KEPT: [u8; 500_000] = [1; 500_000];
+
 const SIZES: [usize; 3] = [1000, 100_000, 3_000_000];
 
 #[tokio::test]
@@ -161,8 +164,8 @@ async fn a_bit_that_flips_under_a_running_server_is_found_once_the_proof_is_old(
 #[tokio::test]
 async fn an_input_root_that_is_kept_is_made_anew_once_its_proof_is_old() {
     let scene = Scene::start(&["--reverify", "1s"]).await;
-    let (first, _, root) = action(&scene, "cat input > output", &[7; 5000], b"").await;
-    let (second, ..) = action(&scene, "cat input input > output", &[7; 5000], b"").await;
+    let (first, _, root) = action(&scene, "cat input > output", &[7; 5000], &KEPT).await;
+    let (second, ..) = action(&scene, "cat input input > output", &[7; 5000], &KEPT).await;
     end(scene.client.start(&first).await.unwrap()).await;
     flip(&scene.place(root.files[0].digest.as_ref().unwrap()), 99);
     pause(Duration::from_millis(2100));
@@ -179,9 +182,9 @@ async fn an_input_root_that_is_kept_is_made_anew_once_its_proof_is_old() {
 async fn an_input_root_that_is_kept_is_not_used_once_a_blob_was_found_damaged() {
     let scene = Scene::start(&[]).await;
     let input = [7; 50_000];
-    let (first, _, root) = action(&scene, "cat input > output", &input, b"").await;
+    let (first, _, root) = action(&scene, "cat input > output", &input, &KEPT).await;
     end(scene.client.start(&first).await.unwrap()).await;
-    let (second, ..) = action(&scene, "cat input input > output", &input, b"").await;
+    let (second, ..) = action(&scene, "cat input input > output", &input, &KEPT).await;
     let digest = root.files[0].digest.clone().unwrap();
     // Somebody writes to it, and a client notices.
     pause(Duration::from_millis(50));
