@@ -51,7 +51,7 @@ async fn uploads_whose_clients_are_gone_hold_no_room_that_others_need() {
 
 #[tokio::test]
 async fn an_upload_that_stalls_holds_no_room_that_others_need() {
-    let idle = ["--keep-after-use", "1h", "--upload-idle-timeout", "4s"];
+    let idle = ["--keep-after-use", "1h", "--upload-idle-timeout", "40s"];
     let scene = Scene::start(&[&SMALL_STORE[..], &idle].concat()).await;
     let held = scene.begin("blobs", &claim(0, 19 << 20), vec![0; 16 << 20], 16 << 20).await;
     for number in 0..6 {

@@ -134,6 +134,8 @@ impl ByteStreamService {
                 finished?;
                 return Ok(incoming.next_offset);
             }
+            // The time for which a disk kept us from asking for more is not the client's.
+            let asked = Instant::now();
             message = loop {
                 let patience = if incoming.batch_bytes == 0 {
                     self.sessions.idle_timeout().saturating_sub(last_bytes.elapsed())
@@ -153,7 +155,7 @@ impl ByteStreamService {
                             writing.write(incoming.take_batch()).await?.idle().await?;
                             return Err(Status::aborted("another stream goes on with this upload"));
                         }
-                        Interruption::Unwanted if self.sessions.has_stalled(last_bytes) => {
+                        Interruption::Unwanted if self.sessions.has_stalled(asked) => {
                             self.give_up(&lease, writing).await?;
                             return Err(stalled_upload(last_bytes.elapsed()));
                         }
