@@ -30,7 +30,7 @@ impl Collector for StoreFacts {
         show.counter("store_evicted_bytes", "Bytes of what was removed to make room", usage.evicted_bytes)?;
         show.counter(
             "store_damaged",
-            "Blobs and results that were found damaged, and put into quarantine",
+            "Blobs and results that were found damaged, and moved out of the way",
             usage.damaged,
         )?;
         show.counter("store_proofs", "Blobs that were hashed again before they were used", usage.proven)?;
