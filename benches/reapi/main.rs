@@ -10,6 +10,7 @@
 //! ```
 
 mod endpoint;
+mod first_reads;
 mod limits;
 mod load;
 mod rows;
@@ -72,7 +73,8 @@ fn main() -> anyhow::Result<()> {
         let own = PathBuf::from(env!("CARGO_BIN_EXE_crosswheel"));
         endpoints.push(Box::new(move || Endpoint::crosswheel("crosswheel", &own, &store)));
     }
-    if let Some(binary) = arguments.before {
+    let before = arguments.before;
+    if let Some(binary) = before.clone() {
         let store = scratch.path().join("before");
         endpoints.push(Box::new(move || Endpoint::crosswheel("before", &binary, &store)));
     }
@@ -83,10 +85,20 @@ fn main() -> anyhow::Result<()> {
     for given in arguments.endpoint {
         endpoints.push(Box::new(move || Endpoint::running(&given)));
     }
+    let mut restarted: Vec<(&str, PathBuf)> = Vec::new();
+    if !arguments.without_crosswheel {
+        restarted.push(("crosswheel", PathBuf::from(env!("CARGO_BIN_EXE_crosswheel"))));
+    }
+    restarted.extend(before.map(|binary| ("before", binary)));
     for start in endpoints {
         let endpoint = start()?;
         eprintln!("measuring {}", endpoint.name);
         runtime.block_on(rows::measure(&endpoint, &options, &mut table))?;
+    }
+    for (name, binary) in restarted {
+        let store = scratch.path().join("restarted").join(name);
+        fs_err::create_dir_all(&store)?;
+        runtime.block_on(first_reads::measure(name, &binary, &store, &options, &mut table))?;
     }
     table.print();
     Ok(())

@@ -33,6 +33,12 @@ pub struct Options {
     pub only: Vec<String>,
 }
 
+impl Options {
+    pub fn wants(&self, name: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|part| name.contains(part.as_str()))
+    }
+}
+
 /// Measures all rows against one server.
 pub async fn measure(endpoint: &Endpoint, options: &Options, table: &mut Table) -> anyhow::Result<()> {
     let mut connections = Vec::new();
@@ -96,7 +102,7 @@ impl Offered {
 
 impl Bench<'_> {
     fn wants(&self, name: &str) -> bool {
-        self.options.only.is_empty() || self.options.only.iter().any(|part| name.contains(part.as_str()))
+        self.options.wants(name)
     }
 
     /// Does `work` again and again, `at_a_time` of it at once, until the time is over. `work` gets a number of
@@ -459,12 +465,12 @@ impl Bench<'_> {
 }
 
 /// A number no earlier run has used.
-fn salt() -> u64 {
+pub fn salt() -> u64 {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     now.map_or(0, |now| now.as_nanos() as u64)
 }
 
-fn own_processor_time() -> Duration {
+pub fn own_processor_time() -> Duration {
     let used = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
     Duration::try_from(used).unwrap_or_default()
 }
@@ -509,7 +515,7 @@ async fn execute(connection: &Connection, blobs: &[Blob], action: &Digest) -> an
 }
 
 /// A write in messages of 256 KiB.
-async fn write_blob(
+pub async fn write_blob(
     connection: &Connection,
     blob: &Blob,
     wire: Bytes,
@@ -540,7 +546,7 @@ async fn write_blob(
 }
 
 /// Counts what comes; it was hashed when it was written.
-async fn read_blob(connection: &Connection, digest: &Digest, compressed: bool) -> anyhow::Result<()> {
+pub async fn read_blob(connection: &Connection, digest: &Digest, compressed: bool) -> anyhow::Result<()> {
     let kind = if compressed { "compressed-blobs/zstd" } else { "blobs" };
     let request =
         bytestream::ReadRequest { resource_name: format!("{kind}/{digest}"), read_offset: 0, read_limit: 0 };

@@ -109,7 +109,7 @@ pub fn split(
 /// # Errors
 /// [`StoreError::NotFound`] with a chunk that is missing, [`StoreError::Mismatch`] if the chunks are not the blob's.
 pub fn splice(store: &(impl BlobStore + ?Sized), blob: &Digest, chunks: &[Digest]) -> Result<(), StoreError> {
-    if store.find_missing(&[*blob])?.is_empty() {
+    if store.find_unsound(&[*blob])?.is_empty() {
         return Ok(());
     }
     let distinct: Vec<Digest> = chunks.iter().copied().collect::<HashSet<_>>().into_iter().collect();

@@ -56,7 +56,7 @@ impl FetchingStore {
         let mut failures: HashMap<Digest, StoreError> = HashMap::new();
         let mut pending: HashSet<Digest> = digests.iter().copied().collect();
         loop {
-            let mut missing = match self.local.find_missing(&pending.iter().copied().collect::<Vec<_>>()) {
+            let mut missing = match self.local.find_unsound(&pending.iter().copied().collect::<Vec<_>>()) {
                 Ok(missing) => missing,
                 Err(error) => return digests.iter().map(|_| Err(error.again())).collect(),
             };

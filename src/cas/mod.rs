@@ -16,7 +16,7 @@ pub use chunking::{Chunk, Chunking, chunks, splice, split};
 pub use complete::{BELIEVED_FOR, CompleteActionCache, CompleteResult, IncompleteResult};
 pub use disk::{
     AgeClass, DamagedFile, DiskStore, FileMode, FileTotals, LargeBlob, Pins, StoreSettings, StoreStatistics,
-    StoreUsage, Upload, Verification, store_statistics, verify_store,
+    StoreUsage, UnfinishedUploads, Upload, Verification, store_statistics, verify_store,
 };
 pub use error::StoreError;
 pub use fetching::FetchingStore;

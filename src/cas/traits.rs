@@ -11,10 +11,16 @@ use crate::reapi::ActionResult;
 
 /// A content-addressable store. All calls block; asynchronous callers use `spawn_blocking`.
 ///
-/// What is read has been verified: a blob has the size of its digest, and it was hashed when it was written.
+/// What is read has been verified: a blob has the size of its digest, and it was hashed when it was written, or since.
 pub trait BlobStore: Send + Sync {
     /// Those of `digests` that are not there. Counts as a use of those that are.
     fn find_missing(&self, digests: &[Digest]) -> Result<Vec<Digest>, StoreError>;
+
+    /// As [`find_missing`](Self::find_missing), and those whose bytes are not what they were, if the store can tell: for
+    /// whoever has the bytes, or is about to use them. This may read them all.
+    fn find_unsound(&self, digests: &[Digest]) -> Result<Vec<Digest>, StoreError> {
+        self.find_missing(digests)
+    }
 
     /// A whole blob in memory: for messages and small files.
     fn read(&self, digest: &Digest) -> Result<Bytes, StoreError>;

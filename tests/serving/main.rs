@@ -7,3 +7,4 @@ mod execution_services;
 mod serve;
 mod storage_services;
 mod store;
+mod store_attacks;

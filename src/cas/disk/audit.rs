@@ -2,20 +2,23 @@
 //! Knows nothing of how findings are shown.
 
 use std::fs::File;
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, openat, statat, unlinkat};
+use rustix::fs::{AtFlags, Dir, Mode, OFlags, openat, statat};
 use rustix::io::Errno;
 use serde::Serialize;
 
-use super::files::{hash_of, io};
+use super::files::io;
 use super::layout::{Key, Kind, Shard, TREES};
-use super::results;
+use super::proof::flaw;
+use super::proofs::is_file;
 use super::store::lock;
 use crate::cas::error::StoreError;
+use crate::scratch::removal::remove_at;
 
 /// What [`verify_store`] found.
 #[derive(Debug, Default, Serialize)]
@@ -99,13 +102,17 @@ pub fn verify_store(
     let work = || -> Result<(), StoreError> {
         while !stop.load(Relaxed) {
             let Some(shard) = shards.get(next.fetch_add(1, Relaxed)) else { break };
-            visit(directory, *shard, |parent, key, _| {
-                let (bytes, problem) = examine(parent, &key);
+            visit(directory, *shard, |parent, key, status| {
+                let (bytes, problem) = if is_file(status) {
+                    examine(parent, &key)
+                } else {
+                    (0, Some("it is no file".to_owned()))
+                };
                 let mut found = found.lock();
                 found.files += 1;
                 found.bytes += bytes;
                 if let Some(problem) = problem {
-                    let removed = repair && unlinkat(parent, file_name(&key), AtFlags::empty()).is_ok();
+                    let removed = repair && remove_at(parent.as_fd(), Path::new(&file_name(&key))).is_ok();
                     let file = key.name().as_str().to_owned();
                     found.damaged.push(DamagedFile { file, problem, removed });
                 }
@@ -139,6 +146,9 @@ pub fn store_statistics(directory: &Path) -> Result<StoreStatistics, StoreError>
     statistics.ages = limits.map(|within_seconds| AgeClass { within_seconds, files: 0, bytes: 0 }).collect();
     for shard in Shard::all() {
         visit(directory, shard, |_, key, status| {
+            if !is_file(status) {
+                return;
+            }
             let size = u64::try_from(status.st_size).unwrap_or(0);
             let totals = match key.kind {
                 Kind::Blob => &mut statistics.blobs,
@@ -181,7 +191,7 @@ fn exists(directory: &Path) -> Result<&Path, StoreError> {
     }
 }
 
-/// Calls `each` for the files of a directory of the layout, with the directory itself.
+/// Calls `each` for what has the name of a file of ours in a directory of the layout, with the directory itself.
 fn visit(
     store: &Path,
     shard: Shard,
@@ -199,11 +209,9 @@ fn visit(
         let entry = entry.map_err(failed)?;
         let Some(key) = shard.key(entry.file_name().to_bytes()) else { continue };
         match statat(&directory, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(status) if FileType::from_raw_mode(status.st_mode) == FileType::RegularFile => {
-                each(&directory, key, &status);
-            }
+            Ok(status) => each(&directory, key, &status),
             // Evicted meanwhile, if somebody uses the store.
-            Ok(_) | Err(Errno::NOENT) => {}
+            Err(Errno::NOENT) => {}
             Err(error) => return Err(failed(error)),
         }
     }
@@ -216,7 +224,7 @@ fn file_name(key: &Key) -> String {
 
 /// Bytes read, and what is wrong with a file.
 fn examine(directory: &rustix::fd::OwnedFd, key: &Key) -> (u64, Option<String>) {
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
     // Looking at it is no use of it; only owners may ask for that.
     let file = openat(directory, file_name(key), flags | OFlags::NOATIME, Mode::empty())
         .or_else(|_| openat(directory, file_name(key), flags, Mode::empty()));
@@ -225,20 +233,7 @@ fn examine(directory: &rustix::fd::OwnedFd, key: &Key) -> (u64, Option<String>) 
         Err(Errno::NOENT) => return (0, None),
         Err(error) => return (0, Some(format!("it cannot be opened: {error}"))),
     };
-    match key.kind {
-        Kind::Blob => match hash_of(&mut file, key.function.hasher()) {
-            Ok(actual) if actual.hash == key.hash => (actual.size_bytes, None),
-            Ok(actual) => (actual.size_bytes, Some(format!("its bytes have the digest {actual}"))),
-            Err(error) => (0, Some(error.to_string())),
-        },
-        Kind::Result => {
-            let mut bytes = Vec::new();
-            match std::io::Read::read_to_end(&mut file, &mut bytes) {
-                Ok(_) => (bytes.len() as u64, results::unseal(&bytes).err().map(str::to_owned)),
-                Err(error) => (0, Some(format!("it cannot be read: {error}"))),
-            }
-        }
-    }
+    flaw(&mut file, key)
 }
 
 #[cfg(test)]
@@ -302,6 +297,24 @@ mod tests {
         let repaired = verify_store(directory.path(), true, &|_, _| {}).unwrap();
         assert!(repaired.damaged.len() == 3 && repaired.damaged.iter().all(|damaged| damaged.removed));
         assert!(verify_store(directory.path(), false, &|_, _| {}).unwrap().damaged.is_empty());
+    }
+
+    #[test]
+    fn what_is_no_file_is_found_and_removed_and_nobody_waits_for_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let digests = [b"fifo", b"link", b"tree"].map(|bytes| DigestFunction::Sha256.digest(bytes));
+        let places = digests.map(|digest| Key::blob(&digest).name().below(directory.path()));
+        places.iter().for_each(|place| fs_err::create_dir_all(place.parent().unwrap()).unwrap());
+        let mode = Mode::from_raw_mode(0o644);
+        rustix::fs::mknodat(rustix::fs::CWD, &places[0], rustix::fs::FileType::Fifo, mode, 0).unwrap();
+        std::os::unix::fs::symlink("/dev/zero", &places[1]).unwrap();
+        fs_err::create_dir_all(places[2].join("deep")).unwrap();
+        let found = verify_store(directory.path(), false, &|_, _| {}).unwrap();
+        assert_eq!(found.damaged.len(), 3);
+        let repaired = verify_store(directory.path(), true, &|_, _| {}).unwrap();
+        assert!(repaired.damaged.iter().all(|damaged| damaged.removed));
+        assert!(places.iter().all(|place| fs_err::symlink_metadata(place).is_err()));
+        assert_eq!(store_statistics(directory.path()).unwrap().blobs.files, 0);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 use std::ffi::CStr;
 use std::ops::Deref;
+use std::sync::Weak;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
@@ -31,6 +32,7 @@ pub(super) struct Quota {
     free: Mutex<FreeSpace>,
     /// Held by whoever evicts: two at a time would evict twice as much.
     evicting: Mutex<()>,
+    lenders: Mutex<Vec<Weak<dyn UnfinishedUploads>>>,
     evicted_files: AtomicU64,
     evicted_bytes: AtomicU64,
     pub upkeep: UpkeepSignal,
@@ -50,11 +52,17 @@ struct FreeSpace {
     left: u64,
 }
 
-/// Quota for one file, until it is dropped: by then the file counts by itself.
+/// Quota for what is there of one file, until it is dropped: by then the file counts by itself.
 #[derive(Debug)]
 pub(super) struct Reservation<R: Deref<Target = Quota>> {
     quota: R,
     space: u64,
+}
+
+/// Who keeps uploads that nobody goes on with, for their clients to come back.
+pub trait UnfinishedUploads: std::fmt::Debug + Send + Sync {
+    /// Others need room: gives up such uploads until so many bytes are free, if there are as many.
+    fn give_back(&self, bytes: u64);
 }
 
 /// What stands in the way of a write.
@@ -119,6 +127,7 @@ impl Quota {
             reserved: AtomicU64::new(0),
             free: Mutex::new(FreeSpace { asked: None, left: 0 }),
             evicting: Mutex::new(()),
+            lenders: Mutex::default(),
             evicted_files: AtomicU64::new(0),
             evicted_bytes: AtomicU64::new(0),
             upkeep: UpkeepSignal::default(),
@@ -130,42 +139,113 @@ impl Quota {
         (self.evicted_files.load(Relaxed), self.evicted_bytes.load(Relaxed))
     }
 
-    /// Makes room for a blob, evicting others if need be. What could not be written if the store were empty is refused
-    /// before anything goes: the size is what a client claims.
+    #[cfg(test)]
+    pub fn reserved(&self) -> u64 {
+        self.reserved.load(Relaxed)
+    }
+
+    /// Makes room for a blob whose bytes are all here, evicting others if need be.
     pub fn reserve<R: Deref<Target = Self>>(
         quota: R,
         files: &Files,
         digest: &Digest,
     ) -> Result<Reservation<R>, StoreError> {
-        let space = space_of(digest.size_bytes);
-        if let Some(shortage) = quota.never_fits(files, space) {
-            return Err(quota.refusal(digest, &shortage));
-        }
-        let add = |reserved: u64| reserved.checked_add(space);
-        if quota.reserved.fetch_update(Relaxed, Relaxed, add).is_err() {
-            return Err(quota.refusal(digest, &Shortage::EmptyDisk { size: u64::MAX }));
-        }
-        let reservation = Reservation { quota, space };
-        let quota = &*reservation.quota;
-        if let Some(shortage) = quota.shortage(files, space) {
-            let _one_at_a_time = quota.evicting.lock();
-            if quota.shortage(files, space).is_some() {
-                quota.evict_for(files, space, &shortage)?;
-                *quota.free.lock() = FreeSpace { asked: None, left: 0 };
-            }
-            if let Some(shortage) = quota.shortage(files, space) {
-                return Err(quota.refusal(digest, &shortage));
-            }
-        }
-        if quota.limits.is_some_and(|limits| quota.used(files) > limits.high) {
-            quota.upkeep.notify();
-        }
+        quota.refuse_what_never_fits(files, digest)?;
+        let mut reservation = Reservation { quota, space: 0 };
+        reservation.grow(files, digest, digest.size_bytes)?;
         Ok(reservation)
     }
 
     /// Bytes that are to stay free on the disk.
     pub fn min_free(&self) -> u64 {
         self.min_free
+    }
+
+    /// Lets a blob begin to arrive. Its size is what a client claims, so nothing goes for it, and no room is taken
+    /// before its bytes come; but what is sure to find none is refused here, before anybody sends it.
+    pub fn admit<R: Deref<Target = Self>>(
+        quota: R,
+        files: &Files,
+        digest: &Digest,
+    ) -> Result<Reservation<R>, StoreError> {
+        quota.refuse_what_never_fits(files, digest)?;
+        if let Some(Limits { max, .. }) = quota.limits {
+            let used = quota.used(files);
+            let short = used.saturating_add(space_of(digest.size_bytes)).saturating_sub(max);
+            // Uploads that are not complete may yet give back what they have.
+            let beside = short.saturating_sub(quota.reserved.load(Relaxed));
+            if beside > 0 && quota.evictable(files, beside)? < beside {
+                return Err(quota.refusal(digest, &Shortage::Store { used, max }));
+            }
+        }
+        Ok(Reservation { quota, space: 0 })
+    }
+
+    /// `lender` is asked for room before blobs are evicted.
+    pub fn borrow_from(&self, lender: Weak<dyn UnfinishedUploads>) {
+        let mut lenders = self.lenders.lock();
+        lenders.retain(|known| known.strong_count() > 0);
+        lenders.push(lender);
+    }
+
+    fn refuse_what_never_fits(&self, files: &Files, digest: &Digest) -> Result<(), StoreError> {
+        match self.never_fits(files, space_of(digest.size_bytes)) {
+            Some(shortage) => Err(self.refusal(digest, &shortage)),
+            None => Ok(()),
+        }
+    }
+
+    /// Sees to it that `space`, which is reserved already, is there.
+    fn make_room(&self, files: &Files, digest: &Digest, space: u64) -> Result<(), StoreError> {
+        if self.shortage(files, space).is_some() {
+            let _one_at_a_time = self.evicting.lock();
+            if let Some(shortage) = self.shortage(files, space) {
+                // What nobody goes on with is worth less than any blob.
+                self.ask_for_room(self.goal(files, space, &shortage).least);
+                if let Some(shortage) = self.shortage(files, space) {
+                    self.evict(files, self.goal(files, space, &shortage))?;
+                    *self.free.lock() = FreeSpace { asked: None, left: 0 };
+                    if let Some(shortage) = self.shortage(files, space) {
+                        return Err(self.refusal(digest, &shortage));
+                    }
+                }
+            }
+        }
+        if self.limits.is_some_and(|limits| self.used(files) > limits.high) {
+            self.upkeep.notify();
+        }
+        Ok(())
+    }
+
+    fn ask_for_room(&self, bytes: u64) {
+        let lenders: Vec<_> = self.lenders.lock().iter().filter_map(Weak::upgrade).collect();
+        if lenders.is_empty() {
+            return;
+        }
+        lenders.iter().for_each(|lender| lender.give_back(bytes));
+        *self.free.lock() = FreeSpace { asked: None, left: 0 };
+    }
+
+    /// Bytes of space that may be evicted; no more are counted than `enough`.
+    fn evictable(&self, files: &Files, enough: u64) -> Result<u64, StoreError> {
+        let horizon = self.horizon(files);
+        let mut sum: u64 = 0;
+        for shard in Shard::all() {
+            if sum >= enough {
+                break;
+            }
+            let table = files.list(shard)?;
+            let old = table.iter().filter(|entry| entry.last_use() <= horizon);
+            let free = old.filter(|entry| !table.is_pinned(&entry.hash()));
+            sum = free.map(Entry::space).fold(sum, u64::saturating_add);
+        }
+        Ok(sum)
+    }
+
+    /// What was used later than this stays.
+    fn horizon(&self, files: &Files) -> u32 {
+        let keep = u32::try_from(self.keep_after_use.as_secs()).unwrap_or(u32::MAX);
+        files.clock.now().saturating_sub(keep)
     }
 
     /// Evicts down to the low water mark if the high one is passed, and what it takes to leave as much free as is to stay
@@ -183,6 +263,7 @@ impl Quota {
         let Some(limits) = self.limits else { return Ok(()) };
         if self.used(files) > limits.high {
             let _one_at_a_time = self.evicting.lock();
+            self.ask_for_room(self.used(files).saturating_sub(limits.low));
             self.evict(files, Goal::as_far_as_may_be(self.used(files).saturating_sub(limits.low)))?;
         }
         Ok(())
@@ -198,7 +279,8 @@ impl Quota {
     }
 
     fn used(&self, files: &Files) -> u64 {
-        files.index.space().saturating_add(self.reserved.load(Relaxed))
+        let files = files.index.space().saturating_add(files.quarantine.space());
+        files.saturating_add(self.reserved.load(Relaxed))
     }
 
     /// Whether `space` is more than there can ever be.
@@ -243,8 +325,8 @@ impl Quota {
         None
     }
 
-    fn evict_for(&self, files: &Files, space: u64, shortage: &Shortage) -> Result<(), StoreError> {
-        let goal = match shortage {
+    fn goal(&self, files: &Files, space: u64, shortage: &Shortage) -> Goal {
+        match shortage {
             Shortage::Store { max, .. } => {
                 let low = self.limits.map_or(0, |limits| limits.low);
                 let used = self.used(files);
@@ -257,9 +339,8 @@ impl Quota {
                 // Some more, so that not every write has to.
                 Goal { least: short, target: short.saturating_add(files.index.space() / 50), disk: true }
             }
-            Shortage::EmptyStore { .. } | Shortage::EmptyDisk { .. } => return Ok(()),
-        };
-        self.evict(files, goal)
+            Shortage::EmptyStore { .. } | Shortage::EmptyDisk { .. } => Goal::as_far_as_may_be(0),
+        }
     }
 
     fn refusal(&self, digest: &Digest, shortage: &Shortage) -> StoreError {
@@ -326,8 +407,7 @@ impl Quota {
 
     /// The last use of the newest file that has to go; none if nothing has to, or not enough may.
     fn newest_to_go(&self, files: &Files, goal: Goal) -> Result<Option<u32>, StoreError> {
-        let keep = u32::try_from(self.keep_after_use.as_secs()).unwrap_or(u32::MAX);
-        let horizon = files.clock.now().saturating_sub(keep);
+        let horizon = self.horizon(files);
         let mut candidates: Vec<Candidate> = Vec::new();
         for shard in Shard::all() {
             let table = files.list(shard)?;
@@ -402,6 +482,26 @@ impl Linked {
             freed += self.space;
         }
         freed
+    }
+}
+
+impl<R: Deref<Target = Quota>> Reservation<R> {
+    /// Takes room for the first `bytes` of a blob, which are here now.
+    pub fn grow(&mut self, files: &Files, digest: &Digest, bytes: u64) -> Result<(), StoreError> {
+        let more = space_of(bytes).saturating_sub(self.space);
+        if more == 0 {
+            return Ok(());
+        }
+        let add = |reserved: u64| reserved.checked_add(more);
+        if self.quota.reserved.fetch_update(Relaxed, Relaxed, add).is_err() {
+            return Err(self.quota.refusal(digest, &Shortage::EmptyDisk { size: u64::MAX }));
+        }
+        let made = self.quota.make_room(files, digest, more);
+        match made {
+            Ok(()) => self.space += more,
+            Err(_) => drop(self.quota.reserved.fetch_sub(more, Relaxed)),
+        }
+        made
     }
 }
 

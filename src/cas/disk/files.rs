@@ -10,15 +10,21 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 use parking_lot::{Mutex, RwLockReadGuard};
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RawDir, mkdirat, openat, renameat, statat, unlinkat};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RawDir, openat, renameat, statat, unlinkat};
 use rustix::io::Errno;
 
 use super::clock::Clock;
 use super::index::{Entry, Index, Inode, Table, TableMut};
 use super::layout::{Key, Kind, Name, Shard, TEMPORARY};
+use super::names::{make_directories, unlink};
+use super::proofs::{Presence, Proofs, is_damage};
+use super::quarantine::Quarantine;
+use super::settings::StoreSettings;
+use super::sweep;
 use super::watch::Watch;
 use crate::cas::error::StoreError;
 use crate::digest::{Digest, Hasher};
+use crate::scratch::removal::remove;
 
 /// Files larger than this are renamed away before they are deleted, as that takes long and would keep others
 /// from the table.
@@ -36,8 +42,10 @@ pub(super) struct Files {
     /// The umask would take something from the modes we want.
     pub umask_interferes: bool,
     next_temporary: AtomicU64,
-    /// Large files to be deleted by whoever is not in a hurry.
+    /// Large files, and what others left, to be deleted by whoever is not in a hurry.
     graves: Mutex<Vec<String>>,
+    pub proofs: Proofs,
+    pub quarantine: Quarantine,
 }
 
 /// A file that is being written. Dropped unpublished, it is removed.
@@ -51,11 +59,12 @@ pub(super) struct Temporary<F: Deref<Target = Files>> {
 
 impl Files {
     /// Of a directory that is ours and has a clean [`TEMPORARY`].
-    pub fn new(directory: PathBuf, root: OwnedFd) -> Result<Self, StoreError> {
+    pub fn new(settings: &StoreSettings, directory: PathBuf, root: OwnedFd) -> Result<Self, StoreError> {
         for number in 0..TEMPORARY_DIRECTORIES {
             make_directories(&root, &format!("{TEMPORARY}/{number:x}"))
                 .map_err(|error| io("make a directory for temporary files", error))?;
         }
+        let quarantine = Quarantine::open(&root, settings.max_bytes);
         let mut files = Self {
             watch: Watch::new(),
             directory,
@@ -65,6 +74,8 @@ impl Files {
             umask_interferes: false,
             next_temporary: AtomicU64::new(0),
             graves: Mutex::default(),
+            proofs: Proofs::new(settings.reverify),
+            quarantine,
         };
         let probe = Temporary::new(&files)?;
         let mode = rustix::fs::fstat(&probe.file).map_err(|error| io("look at a new file", error))?.st_mode;
@@ -90,57 +101,40 @@ impl Files {
 
     /// Whether the blob is there; counts as a use of it.
     pub fn has(&self, digest: &Digest, now: u32) -> Result<bool, StoreError> {
-        if digest.size_bytes == 0 {
-            return Ok(*digest == Digest::empty(digest.function));
-        }
-        let table = self.table(&Key::blob(digest))?;
-        let found = table.get(&digest.hash).filter(|entry| entry.size() == digest.size_bytes);
-        if let Some(entry) = found {
-            entry.touch(now);
-        }
-        Ok(found.is_some())
+        Ok(self.presence(digest, now)? != Presence::Missing)
     }
 
-    /// Opens the file of a blob that is not empty and that the index has.
+    /// Opens the file of a blob that is not empty, once its bytes are proven.
     pub fn open_blob(&self, digest: &Digest) -> Result<File, StoreError> {
-        let key = Key::blob(digest);
-        if !self.has(digest, self.clock.now())? {
-            self.settle_size(digest)?;
-            return Err(StoreError::NotFound(*digest));
-        }
-        match self.open(&key) {
-            Ok(file) => Ok(file),
-            Err(Errno::NOENT) => {
-                self.drop_if_gone(&key)?;
-                Err(StoreError::NotFound(*digest))
+        match self.presence(digest, self.clock.now())? {
+            Presence::Sound => {}
+            Presence::Doubtful => self.prove(digest)?,
+            Presence::Missing => {
+                self.settle_size(digest)?;
+                return Err(StoreError::NotFound(*digest));
             }
-            Err(error) => Err(io(&format!("open blob {digest}"), error)),
         }
+        self.open_blob_file(digest)
     }
 
-    /// Opens the file of `key` for reading.
-    pub fn open(&self, key: &Key) -> Result<File, Errno> {
-        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        openat(&self.root, key.name().as_c_str(), flags, Mode::empty()).map(File::from)
-    }
-
-    /// Someone asks for a blob by a hash we have, with a size that our file has not: either the size is wrong, or
-    /// our file is.
-    fn settle_size(&self, digest: &Digest) -> Result<(), StoreError> {
+    /// Opens the file of a blob that the index has. If there is something that is none, it goes.
+    pub fn open_blob_file(&self, digest: &Digest) -> Result<File, StoreError> {
         let key = Key::blob(digest);
-        let suspect = self.table(&key)?.get(&key.hash).is_some_and(|entry| !entry.is_proven());
-        if !suspect {
-            return Ok(());
+        match self.open(&key) {
+            Ok(file) => return Ok(file),
+            Err(Errno::NOENT) => self.drop_if_gone(&key)?,
+            Err(error) if is_damage(error) => {
+                self.condemn(&key, &format!("it cannot be opened: {error}"), |_| true)?;
+            }
+            Err(error) => return Err(io(&format!("open blob {digest}"), error)),
         }
-        let Ok(mut file) = self.open(&key) else { return self.drop_if_gone(&key) };
-        let actual = hash_of(&mut file, digest.function.hasher())?;
-        if actual.hash != key.hash {
-            return self.condemn(&key, &format!("its bytes are those of {actual}"));
-        }
-        if let Some(entry) = self.table_mut(&key)?.get_mut(&key.hash) {
-            entry.set_proven();
-        }
-        Ok(())
+        Err(StoreError::NotFound(*digest))
+    }
+
+    /// Opens the file of `key` for reading. Somebody may have put a FIFO there, which nobody must wait for.
+    pub fn open(&self, key: &Key) -> Result<File, Errno> {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        openat(&self.root, key.name().as_c_str(), flags, Mode::empty()).map(File::from)
     }
 
     /// Forgets a file that somebody else removed.
@@ -153,17 +147,6 @@ impl Files {
             tracing::debug!(file = key.name().as_str(), "a file of the store was removed by others");
         }
         Ok(())
-    }
-
-    /// Removes a file that is not what its name says.
-    pub fn condemn(&self, key: &Key, reason: &str) -> Result<(), StoreError> {
-        let mut table = self.table_mut(key)?;
-        tracing::warn!(file = key.name().as_str(), reason, "removed a damaged file of the store");
-        match table.remove(&key.hash) {
-            Some(entry) => self.delete(key, &entry),
-            None => unlink(&self.root, key.name().as_c_str()),
-        }
-        .map_err(|error| io(&format!("remove the damaged file {}", key.name().as_str()), error))
     }
 
     /// Deletes the files of an entry that has just been taken from its table, which is still locked. What is
@@ -198,6 +181,7 @@ impl Files {
         if key.kind == Kind::Blob
             && let Some(found) = table.get(&key.hash)
             && found.size() == entry.size()
+            && self.proofs.is_fresh(found, entry.last_use())
         {
             found.touch(entry.last_use());
             return Ok(());
@@ -205,9 +189,7 @@ impl Files {
         self.put_in_place(&temporary.name, key)
             .map_err(|error| io(&format!("store {}", key.name().as_str()), error))?;
         temporary.published = true;
-        if table.get(&key.hash).is_some_and(Entry::has_variant) {
-            let _ = unlink(&self.root, key.variant().as_c_str());
-        }
+        self.drop_variant(&mut table, key);
         table.insert(entry);
         also();
         Ok(())
@@ -243,6 +225,10 @@ impl Files {
                 self.make_shard(key.shard())?;
                 renameat(CWD, file, &self.root, name.as_c_str())
             }
+            Err(Errno::ISDIR) => {
+                self.set_aside(key)?;
+                renameat(CWD, file, &self.root, name.as_c_str())
+            }
             other => other,
         }
     }
@@ -254,8 +240,25 @@ impl Files {
                 self.make_shard(key.shard())?;
                 renameat(&self.root, temporary, &self.root, name.as_c_str())
             }
+            Err(Errno::ISDIR) => {
+                self.set_aside(key)?;
+                renameat(&self.root, temporary, &self.root, name.as_c_str())
+            }
             other => other,
         }
+    }
+
+    /// Moves what is no file, and nothing of ours, from the place of `key`, for [`Files::bury`] to delete.
+    pub fn set_aside(&self, key: &Key) -> Result<(), Errno> {
+        let name = key.name();
+        let aside = sweep::set_aside_one(&self.directory, &name.below(&self.directory));
+        let grave = aside.map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
+        tracing::warn!(
+            file = name.as_str(),
+            "moved something that is no file out of the way of one of the store"
+        );
+        self.graves.lock().push(grave);
+        Ok(())
     }
 
     fn rename_into(&self, temporary: &str, name: &Name) -> Result<(), Errno> {
@@ -322,17 +325,32 @@ impl Files {
             let _ = unlink(&self.root, key.name().as_c_str());
             return None;
         }
-        let used = status.st_mtime.max(status.st_atime);
-        let mut entry = Entry::new(key.hash, size, u32::try_from(used).unwrap_or(0));
+        let (used, is_certain) = self.last_use(status);
+        let mut entry = Entry::new(key.hash, size, used);
         entry.set_inode(inode_of(status));
+        if !is_certain {
+            // Whatever comes of it, the file does not say so.
+            entry.set_recorded_use(0);
+        }
         Some(entry)
+    }
+
+    /// When a file was last used according to its times, and whether they tell. A time that is yet to come tells nothing:
+    /// somebody has set it, or set a clock back. The other one has to do, and without that the file counts as used now, so
+    /// that whoever was told of it a moment ago, by the clock of that time, finds it; from then on it grows older as all do.
+    fn last_use(&self, status: &rustix::fs::Stat) -> (u32, bool) {
+        let times = [status.st_mtime, status.st_atime].map(|seconds| self.clock.of_file(seconds));
+        let used = times.into_iter().flatten().max();
+        (used.unwrap_or_else(|| self.clock.now()), times.iter().all(Option::is_some))
     }
 
     /// Deletes large files that were renamed away.
     pub fn bury(&self) {
         let graves = std::mem::take(&mut *self.graves.lock());
         for grave in graves {
-            let _ = unlinkat(&self.root, grave.as_str(), AtFlags::empty());
+            if let Err(error) = remove(self.directory.join(&grave)) {
+                tracing::warn!(%error, "cannot delete what is no longer of the store");
+            }
         }
     }
 
@@ -409,29 +427,6 @@ pub(super) fn hash_of(file: &mut impl Read, mut hasher: Hasher) -> Result<Digest
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
             Err(source) => return Err(StoreError::Io { doing: "read a file of the store".into(), source }),
         }
-    }
-}
-
-fn unlink(root: &OwnedFd, name: &std::ffi::CStr) -> Result<(), Errno> {
-    match unlinkat(root, name, AtFlags::empty()) {
-        Err(Errno::NOENT) => Ok(()),
-        other => other,
-    }
-}
-
-/// Makes a directory below `root` and those above it, where there is none.
-pub(super) fn make_directories(root: &OwnedFd, path: &str) -> Result<(), Errno> {
-    match mkdirat(root, path, Mode::from_raw_mode(0o755)) {
-        Ok(()) | Err(Errno::EXIST) => Ok(()),
-        Err(Errno::NOENT) => {
-            let (parent, _) = path.rsplit_once('/').ok_or(Errno::NOENT)?;
-            make_directories(root, parent)?;
-            match mkdirat(root, path, Mode::from_raw_mode(0o755)) {
-                Err(Errno::EXIST) => Ok(()),
-                other => other,
-            }
-        }
-        Err(error) => Err(error),
     }
 }
 

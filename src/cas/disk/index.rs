@@ -33,7 +33,7 @@ pub(super) enum Inode {
     Foreign,
 }
 
-/// A file of the store. 48 bytes, since there may be millions.
+/// A file of the store. 56 bytes, since there may be millions.
 #[derive(Debug)]
 pub(super) struct Entry {
     hash: [u8; 32],
@@ -43,18 +43,22 @@ pub(super) struct Entry {
     last_use: AtomicU32,
     /// The last use according to the times of the file.
     recorded_use: AtomicU32,
+    /// When its bytes were last seen to be those of its name; 0 if this process has not seen them.
+    proven_at: u32,
+    /// What its time of modification was then; 0 if nobody has looked.
+    stamp: AtomicU32,
 }
 
 const SIZE: u64 = (1 << 56) - 1;
 const INODE_SHIFT: u32 = 56;
 const INODE: u64 = 3 << INODE_SHIFT;
-const PROVEN: u64 = 1 << 58;
-const VARIANT: u64 = 1 << 59;
+const VARIANT: u64 = 1 << 58;
 
 impl Entry {
     pub fn new(hash: [u8; 32], size: u64, last_use: u32) -> Self {
         let (last_use, recorded_use) = (AtomicU32::new(last_use), AtomicU32::new(last_use));
-        Self { hash, packed: size & SIZE, last_use, recorded_use }
+        let stamp = AtomicU32::new(0);
+        Self { hash, packed: size & SIZE, last_use, recorded_use, proven_at: 0, stamp }
     }
 
     pub fn hash(&self) -> [u8; 32] {
@@ -108,13 +112,28 @@ impl Entry {
         self.packed = self.packed & !INODE | bits << INODE_SHIFT;
     }
 
-    /// Whether the file was hashed by this process, so that its size is the blob's beyond doubt.
-    pub fn is_proven(&self) -> bool {
-        self.packed & PROVEN != 0
+    /// When the file was last hashed by this process; 0 if it never was.
+    pub fn proven_at(&self) -> u32 {
+        self.proven_at
     }
 
-    pub fn set_proven(&mut self) {
-        self.packed |= PROVEN;
+    /// Its bytes are those of its name. What the file looks like is noted when somebody looks.
+    pub fn set_proven(&mut self, now: u32) {
+        self.proven_at = now.max(1);
+        self.set_stamp(0);
+    }
+
+    /// Whether its bytes are those of its name is not known any more.
+    pub fn doubt(&mut self) {
+        self.proven_at = 0;
+    }
+
+    pub fn stamp(&self) -> u32 {
+        self.stamp.load(Relaxed)
+    }
+
+    pub fn set_stamp(&self, stamp: u32) {
+        self.stamp.store(stamp, Relaxed);
     }
 
     /// Whether there is a second inode, with the other mode.
@@ -318,6 +337,15 @@ impl TableMut<'_> {
             added = space_of(entry.size());
         }
         self.total.space.fetch_add(added, Relaxed);
+    }
+
+    /// Notes that a blob has no second inode any more. `false` if it had none.
+    pub fn clear_variant(&mut self, hash: &[u8; 32]) -> bool {
+        let Some(entry) = self.get_mut(hash).filter(|entry| entry.has_variant()) else { return false };
+        entry.packed &= !VARIANT;
+        let space = space_of(entry.size());
+        self.total.space.fetch_sub(space, Relaxed);
+        true
     }
 
     pub fn pin(&mut self, hash: [u8; 32]) {

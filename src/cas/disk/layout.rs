@@ -7,6 +7,7 @@
 //! crosswheel.lock         locked by the process that uses the store
 //! tmp/crosswheel/0 … f    blobs being written; `tmp` itself may be Bazel's, too
 //! tmp/crosswheel-old-…    to be deleted in the background
+//! quarantine/cas-ab-abcd…  files that were found not to be what their names say
 //! variants/ab/abcd…       copies of blobs with the mode that the file in `cas` has not
 //! trees/ work/            of whoever runs actions
 //! ```
@@ -23,6 +24,7 @@ pub(super) const LOCK: &str = "crosswheel.lock";
 pub(super) const TEMPORARY: &str = "tmp/crosswheel";
 /// Start of the names in `tmp` of what is to be deleted.
 pub(super) const OLD: &str = "crosswheel-old-";
+pub(super) const QUARANTINE: &str = "quarantine";
 pub(super) const VARIANTS: &str = "variants";
 pub(super) const TREES: &str = "trees";
 pub(super) const WORK: &str = "work";

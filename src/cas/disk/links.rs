@@ -13,6 +13,8 @@ use rustix::io::Errno;
 use super::files::{EXECUTABLE, Files, PLAIN, Temporary, io};
 use super::index::Inode;
 use super::layout::Key;
+use super::proofs::{ATTEMPTS, Look};
+use super::reading::keeps_changing;
 use super::store::{Core, DiskStore};
 use super::writing::{in_parallel, write_failed};
 use crate::cas::error::StoreError;
@@ -125,41 +127,53 @@ impl Core {
         self.files.has(digest, 0)
     }
 
-    /// Sees to it that there is an inode with the mode, and says where.
+    /// Sees to it that there is an inode with the mode, and bytes that are proven, and says where.
     fn source(&self, digest: &Digest, mode: FileMode) -> Result<Source, StoreError> {
         let key = Key::blob(digest);
-        let now = self.files.clock.now();
-        let table = self.files.table(&key)?;
-        let entry = table.get(&key.hash).filter(|entry| entry.size() == digest.size_bytes);
-        let Some(entry) = entry else { return Err(StoreError::NotFound(*digest)) };
-        entry.touch(now);
-        let (inode, has_variant) = (entry.inode(), entry.has_variant());
-        drop(table);
-        match inode {
-            Inode::Free if self.choose_mode(digest, mode)? => Ok(Source::Own),
-            Inode::Free => self.source(digest, mode),
-            Inode::Foreign => {
-                self.renew(digest, mode, Inode::Foreign)?;
-                self.source(digest, mode)
+        let mut is_proven = false;
+        for _ in 0..2 * ATTEMPTS {
+            let now = self.files.clock.now();
+            let table = self.files.table(&key)?;
+            let entry = table.get(&key.hash).filter(|entry| entry.size() == digest.size_bytes);
+            let Some(entry) = entry else { return Err(StoreError::NotFound(*digest)) };
+            entry.touch(now);
+            // Proven by us is proven, however long it took.
+            is_proven = is_proven && entry.proven_at() != 0 || self.files.proofs.is_fresh(entry, now);
+            let (inode, has_variant) = (entry.inode(), entry.has_variant());
+            drop(table);
+            if !is_proven {
+                self.files.prove(digest)?;
+                is_proven = true;
+                continue;
             }
-            inode if inode == mode.inode() => {
-                self.check_size(digest)?;
-                Ok(Source::Own)
-            }
-            _ => {
-                if !has_variant {
-                    self.make_variant(digest, mode)?;
+            match inode {
+                Inode::Free if self.choose_mode(digest, mode)? => return Ok(Source::Own),
+                Inode::Free => {}
+                Inode::Foreign => self.renew(digest, mode, Inode::Foreign)?,
+                inode if inode == mode.inode() => {
+                    if self.is_unchanged(digest)? {
+                        return Ok(Source::Own);
+                    }
                 }
-                Ok(Source::Variant)
+                _ => {
+                    if !has_variant {
+                        self.make_variant(digest, mode)?;
+                    }
+                    return Ok(Source::Variant);
+                }
             }
         }
+        Err(keeps_changing(digest))
     }
 
-    /// A file that others made shorter meanwhile must not get into a tree.
-    fn check_size(&self, digest: &Digest) -> Result<(), StoreError> {
+    /// A file that others have changed meanwhile must not get into a tree. `false` if it has to be proven again.
+    fn is_unchanged(&self, digest: &Digest) -> Result<bool, StoreError> {
         match statat(&self.files.root, Key::blob(digest).name().as_c_str(), AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(status) if u64::try_from(status.st_size) == Ok(digest.size_bytes) => Ok(()),
-            Ok(_) => Err(self.wrong_size(digest)),
+            Ok(status) => match self.files.compare(digest, &status)? {
+                Look::Same => Ok(true),
+                Look::Changed => self.files.doubt(digest).map(|()| false),
+                Look::Wrong => Err(self.wrong_size(digest)),
+            },
             Err(Errno::NOENT) => {
                 self.files.drop_if_gone(&Key::blob(digest))?;
                 Err(StoreError::NotFound(*digest))
@@ -171,7 +185,9 @@ impl Core {
     /// Gives the file of a blob that nobody links to yet its mode for good. `false` if it has become another
     /// matter meanwhile.
     fn choose_mode(&self, digest: &Digest, mode: FileMode) -> Result<bool, StoreError> {
-        self.check_size(digest)?;
+        if !self.is_unchanged(digest)? {
+            return Ok(false);
+        }
         let key = Key::blob(digest);
         let mut table = self.files.table_mut(&key)?;
         let Some(entry) = table.get_mut(&key.hash) else { return Err(StoreError::NotFound(*digest)) };
@@ -203,6 +219,8 @@ impl Core {
         }
         self.files.replace(copy, &key).map_err(|error| io(&format!("copy blob {digest}"), error))?;
         entry.set_inode(mode.inode());
+        // We wrote it, of bytes that were proven.
+        entry.set_proven(self.files.clock.now());
         Ok(())
     }
 

@@ -5,10 +5,12 @@ use std::io::{Seek, SeekFrom};
 
 use bytes::Bytes;
 use rustix::buffer::spare_capacity;
+use rustix::fs::fstat;
 use rustix::io::Errno;
 
 use super::files::io;
 use super::layout::Key;
+use super::proofs::{ATTEMPTS, Look, Presence, Settled, WORTH_A_LOOK, is_damage};
 use super::store::{Core, DiskStore};
 use super::writing::in_parallel;
 use crate::cas::error::StoreError;
@@ -21,6 +23,11 @@ impl DiskStore {
     /// Whether a blob is there. Counts as a use of it.
     pub fn contains(&self, digest: &Digest) -> Result<bool, StoreError> {
         self.core.files.has(digest, self.core.files.clock.now())
+    }
+
+    /// Whether a blob is there and is known to be what it was, as far as can be said without a look at the disk.
+    pub fn is_proven(&self, digest: &Digest) -> Result<bool, StoreError> {
+        Ok(self.core.files.presence(digest, self.core.files.clock.now())? == Presence::Sound)
     }
 
     /// Opens a blob for reading at any offset. It stays readable when it is evicted meanwhile.
@@ -41,6 +48,27 @@ impl Core {
         Ok(missing)
     }
 
+    /// Those that are missing, and those that turn out to be broken. What is known to be sound costs nothing.
+    pub fn find_unsound(&self, digests: &[Digest]) -> Result<Vec<Digest>, StoreError> {
+        let now = self.files.clock.now();
+        let mut unsound = Vec::new();
+        let mut doubtful = Vec::new();
+        for digest in digests {
+            match self.files.presence(digest, now)? {
+                Presence::Sound => {}
+                Presence::Missing => unsound.push(*digest),
+                Presence::Doubtful => doubtful.push(*digest),
+            }
+        }
+        let proven = in_parallel(&doubtful, |digest| self.files.holds(digest));
+        for (digest, holds) in doubtful.into_iter().zip(proven) {
+            if !holds? {
+                unsound.push(digest);
+            }
+        }
+        Ok(unsound)
+    }
+
     pub fn read(&self, digest: &Digest) -> Result<Bytes, StoreError> {
         if digest.size_bytes == 0 {
             return if self.files.has(digest, 0)? {
@@ -51,18 +79,45 @@ impl Core {
         }
         let key = Key::blob(digest);
         let small = digest.size_bytes <= HOT_BLOB;
-        if small
-            && self.files.has(digest, self.files.clock.now())?
-            && let Some(bytes) = self.recent_blobs.get(&key)
-        {
+        let presence = self.files.presence(digest, self.files.clock.now())?;
+        if presence == Presence::Missing {
+            self.files.settle_size(digest)?;
+            return Err(StoreError::NotFound(*digest));
+        }
+        if small && let Some(bytes) = self.recent_blobs.get(&key) {
             return Ok(bytes);
         }
-        let file = self.files.open_blob(digest)?;
-        let bytes = self.read_whole(digest, &file)?;
+        let bytes = self.read_file(digest, presence == Presence::Sound)?;
         if small {
             self.recent_blobs.insert(key, bytes.clone(), bytes.len() + size_of::<(Key, Bytes)>());
         }
         Ok(bytes)
+    }
+
+    /// Reads the file of a blob, and hashes what it has if that is in doubt.
+    fn read_file(&self, digest: &Digest, mut is_sound: bool) -> Result<Bytes, StoreError> {
+        let key = Key::blob(digest);
+        for _ in 0..ATTEMPTS {
+            let file = self.files.open_blob_file(digest)?;
+            // A look costs nothing compared to reading it, unless it is small.
+            if is_sound && digest.size_bytes > WORTH_A_LOOK {
+                let status = fstat(&file).map_err(|error| io("look at a blob", error))?;
+                is_sound = self.files.compare(digest, &status)? == Look::Same;
+            }
+            if is_sound {
+                return self.read_whole(digest, &file);
+            }
+            let status = fstat(&file).map_err(|error| io("look at a blob", error))?;
+            let bytes = self.read_whole(digest, &file)?;
+            let actual = digest.function.digest(&bytes);
+            let flaw = (actual != *digest).then(|| format!("its bytes have the digest {actual}"));
+            match self.files.settle(&key, &status, flaw.as_deref())? {
+                Settled::Sound => return Ok(bytes),
+                Settled::Broken => break,
+                Settled::Replaced => {}
+            }
+        }
+        Err(StoreError::NotFound(*digest))
     }
 
     /// Reads one byte more than there should be, to see that there is none.
@@ -78,6 +133,11 @@ impl Core {
                 Ok(0) => break,
                 Ok(_) if bytes.len() > size => break,
                 Ok(_) | Err(Errno::INTR) => {}
+                Err(error) if is_damage(error) => {
+                    self.files
+                        .condemn(&Key::blob(digest), &format!("it cannot be read: {error}"), |_| true)?;
+                    return Err(StoreError::NotFound(*digest));
+                }
                 Err(error) => return Err(io(&format!("read blob {digest}"), error)),
             }
         }
@@ -96,12 +156,19 @@ impl Core {
             // As empty as a file can be, and always there.
             return fs_err::File::open("/dev/null").map_err(|error| io("open an empty file", error));
         }
-        let file = self.files.open_blob(digest)?;
-        let status = rustix::fs::fstat(&file).map_err(|error| io("look at a blob", error))?;
-        if u64::try_from(status.st_size) != Ok(digest.size_bytes) {
-            return Err(self.wrong_size(digest));
+        for _ in 0..ATTEMPTS {
+            let file = self.files.open_blob(digest)?;
+            let status = fstat(&file).map_err(|error| io("look at a blob", error))?;
+            match self.files.compare(digest, &status)? {
+                Look::Same => {
+                    let path = Key::blob(digest).name().below(&self.files.directory);
+                    return Ok(fs_err::File::from_parts(file, path));
+                }
+                Look::Changed => self.files.doubt(digest)?,
+                Look::Wrong => return Err(self.wrong_size(digest)),
+            }
         }
-        Ok(fs_err::File::from_parts(file, Key::blob(digest).name().below(&self.files.directory)))
+        Err(keeps_changing(digest))
     }
 
     pub fn open_at(&self, digest: &Digest, offset: u64) -> Result<fs_err::File, StoreError> {
@@ -114,9 +181,13 @@ impl Core {
 
     /// The file of a blob has become shorter or longer than it was: it goes, and is not served.
     pub fn wrong_size(&self, digest: &Digest) -> StoreError {
-        match self.files.condemn(&Key::blob(digest), "it has not the size of its blob any more") {
-            Ok(()) => StoreError::NotFound(*digest),
+        match self.files.condemn_wrong(digest) {
+            Ok(_) => StoreError::NotFound(*digest),
             Err(error) => error,
         }
     }
+}
+
+pub(super) fn keeps_changing(digest: &Digest) -> StoreError {
+    StoreError::Damaged(format!("somebody keeps writing to the file of blob {digest}"))
 }

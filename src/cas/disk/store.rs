@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 use bytes::Bytes;
 use rustix::fs::{FlockOperation, Mode, OFlags, flock};
@@ -66,6 +67,11 @@ pub struct StoreUsage {
     /// Files evicted since the start, and their bytes.
     pub evicted: u64,
     pub evicted_bytes: u64,
+    /// Files that were found not to be what they must be, since the start.
+    pub damaged: u64,
+    /// Blobs that were hashed before they were used, since the start, and their bytes.
+    pub proven: u64,
+    pub proven_bytes: u64,
     /// All directories have been listed.
     pub listed: bool,
 }
@@ -85,7 +91,7 @@ impl DiskStore {
         let root =
             rustix::fs::open(&directory, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
                 .map_err(|error| io("open the store", error))?;
-        let files = Arc::new(Files::new(directory, root)?);
+        let files = Arc::new(Files::new(settings, directory, root)?);
         let quota = Arc::new(Quota::new(settings));
         let upkeep = Upkeep::start(Arc::clone(&files), Arc::clone(&quota))?;
         let core = Core {
@@ -109,6 +115,17 @@ impl DiskStore {
     /// is opened: what an earlier process left is removed.
     pub fn work_directory(&self) -> PathBuf {
         self.core.files.directory.join(layout::WORK)
+    }
+
+    /// Counts the files that were found not to be what they must be. When it has changed, links to what was one of them
+    /// may be no good.
+    pub fn damage_count(&self) -> u64 {
+        self.core.files.proofs.damaged()
+    }
+
+    /// How long the bytes of a blob are taken to be what they were, if there is an end to it.
+    pub fn reverify(&self) -> Option<Duration> {
+        self.core.files.proofs.good_for()
     }
 
     /// Keeps `digests` until the pins are dropped.
@@ -160,6 +177,7 @@ impl DiskStore {
         let Core { files, quota, .. } = &*self.core;
         let (blobs, results) = (files.index.total(Kind::Blob), files.index.total(Kind::Result));
         let (evicted, evicted_bytes) = quota.evicted();
+        let (proven, proven_bytes) = files.proofs.proven();
         StoreUsage {
             blobs: blobs.files.load(Relaxed),
             blob_bytes: blobs.bytes.load(Relaxed),
@@ -168,6 +186,9 @@ impl DiskStore {
             disk_bytes: files.index.space(),
             evicted,
             evicted_bytes,
+            damaged: files.proofs.damaged(),
+            proven,
+            proven_bytes,
             listed: layout::Shard::all().all(|shard| files.index.is_loaded(shard)),
         }
     }
@@ -189,6 +210,10 @@ impl Drop for Pins {
 impl BlobStore for DiskStore {
     fn find_missing(&self, digests: &[Digest]) -> Result<Vec<Digest>, StoreError> {
         self.core.find_missing(digests)
+    }
+
+    fn find_unsound(&self, digests: &[Digest]) -> Result<Vec<Digest>, StoreError> {
+        self.core.find_unsound(digests)
     }
 
     fn read(&self, digest: &Digest) -> Result<Bytes, StoreError> {

@@ -41,9 +41,11 @@ fn is_empty(directory: &Path) -> std::io::Result<bool> {
     Ok(fs_err::read_dir(directory)?.next().is_none())
 }
 
-fn set_aside_one(store: &Path, path: &Path) -> std::io::Result<()> {
-    let aside = store.join("tmp").join(format!("{OLD}{}", uuid::Uuid::new_v4()));
-    match fs_err::rename(path, &aside) {
+/// Moves something away; its new name in the store is returned. What is gone already is no matter.
+pub(super) fn set_aside_one(store: &Path, path: &Path) -> std::io::Result<String> {
+    let name = format!("tmp/{OLD}{}", uuid::Uuid::new_v4());
+    let aside = store.join(&name);
+    let moved = match fs_err::rename(path, &aside) {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
         // Only directories that may be written to may move elsewhere.
         Err(error) if error.kind() == ErrorKind::PermissionDenied => {
@@ -51,7 +53,8 @@ fn set_aside_one(store: &Path, path: &Path) -> std::io::Result<()> {
             fs_err::rename(path, &aside)
         }
         other => other,
-    }
+    };
+    moved.map(|()| name)
 }
 
 /// Deletes what was set aside, as long as `stopped` says no. What cannot be deleted is left to the next start.

@@ -19,7 +19,7 @@ use crate::cas::error::StoreError;
 /// How often last uses are noted in the times of the files.
 const RECORD_EVERY: Duration = Duration::from_secs(3600);
 /// A time is not worth noting unless it differs by so many seconds.
-const RECORD_WORTH: u32 = 600;
+pub(super) const RECORD_WORTH: u32 = 600;
 
 /// The threads; they end with it.
 #[derive(Debug)]
@@ -111,13 +111,17 @@ fn record_uses(files: &Files) {
             .collect();
         drop(table);
         for (hash, time, inode) in used {
-            let time = Timespec { tv_sec: i64::from(time), tv_nsec: 0 };
+            let time = Timespec { tv_sec: files.clock.to_file(time), tv_nsec: 0 };
             let last_modification =
                 if inode == Inode::Free { time } else { Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT } };
             let key = Key { kind: shard.kind, function: shard.function, hash };
             let times = Timestamps { last_access: time, last_modification };
-            // A file that is gone, or somebody else's, keeps its times.
-            let _ = utimensat(&files.root, key.name().as_c_str(), &times, AtFlags::SYMLINK_NOFOLLOW);
+            if inode == Inode::Free {
+                files.set_times(&key, &times);
+            } else {
+                // A file that is gone, or somebody else's, keeps its times.
+                let _ = utimensat(&files.root, key.name().as_c_str(), &times, AtFlags::SYMLINK_NOFOLLOW);
+            }
         }
     }
 }

@@ -2,17 +2,19 @@
 
 use std::io::Read;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
-use rustix::fs::{CWD, Mode, chmodat};
+use rustix::fs::{AtFlags, CWD, Mode, Stat, Timespec, Timestamps, UTIME_NOW, chmodat, fstat, utimensat};
 use rustix::io::Errno;
 
-use super::eviction::{Quota, Reservation};
+use super::eviction::{Quota, Reservation, UnfinishedUploads};
 use super::files::{Files, PLAIN, Temporary, io};
 use super::index::Entry;
 use super::layout::Key;
+use super::proofs::{WORTH_A_LOOK, stamp};
 use super::store::{Core, DiskStore};
+use super::upkeep::RECORD_WORTH;
 use crate::cas::error::StoreError;
 use crate::digest::{Digest, Hasher};
 
@@ -27,25 +29,26 @@ pub struct Upload {
     expected: Digest,
     hasher: Hasher,
     temporary: Temporary<Arc<Files>>,
-    _reservation: Reservation<Arc<Quota>>,
+    /// Of what has come so far.
+    reservation: Reservation<Arc<Quota>>,
 }
 
 impl DiskStore {
-    /// Starts to write a blob in pieces.
+    /// Starts to write a blob in pieces. Each takes room when it comes, none before.
     ///
     /// # Errors
     /// [`StoreError::NoRoom`] if as much as the digest says cannot be made free.
     pub fn upload(&self, digest: &Digest) -> Result<Upload, StoreError> {
         let core = Arc::clone(&self.core);
-        let reservation = Quota::reserve(Arc::clone(&core.quota), &core.files, digest)?;
+        let reservation = Quota::admit(Arc::clone(&core.quota), &core.files, digest)?;
         let temporary = Temporary::new(Arc::clone(&core.files))?;
-        Ok(Upload {
-            core,
-            expected: *digest,
-            hasher: digest.function.hasher(),
-            temporary,
-            _reservation: reservation,
-        })
+        let hasher = digest.function.hasher();
+        Ok(Upload { core, expected: *digest, hasher, temporary, reservation })
+    }
+
+    /// From now on, whoever needs room asks `uploads` for it before blobs are evicted.
+    pub fn borrow_room_from(&self, uploads: Weak<dyn UnfinishedUploads>) {
+        self.core.quota.borrow_from(uploads);
     }
 
     /// Takes a file of this file system that nobody can write to any more and whose digest is known. The file is
@@ -68,7 +71,7 @@ impl Core {
         if actual != *digest {
             return Err(StoreError::Mismatch { expected: *digest, actual });
         }
-        if self.files.has(digest, self.files.clock.now())? {
+        if self.files.holds(digest)? {
             return Ok(());
         }
         let _reservation = Quota::reserve(&*self.quota, &self.files, digest)?;
@@ -85,8 +88,15 @@ impl Core {
         if self.fsync {
             temporary.file.sync_data().map_err(|error| write_failed(digest, error))?;
         }
-        let mut entry = Entry::new(digest.hash, digest.size_bytes, self.files.clock.now());
-        entry.set_proven();
+        let now = self.files.clock.now();
+        let mut entry = Entry::new(digest.hash, digest.size_bytes, now);
+        entry.set_proven(now);
+        // Of small ones, a system call would be a part of what it takes to store them: those are looked at later.
+        if digest.size_bytes > WORTH_A_LOOK
+            && let Ok(status) = fstat(&temporary.file)
+        {
+            entry.set_stamp(stamp(&status));
+        }
         self.files.publish(temporary, &Key::blob(digest), entry, || {})
     }
 
@@ -97,27 +107,47 @@ impl Core {
             let size_bytes = u64::try_from(status.st_size).unwrap_or(0);
             return Err(StoreError::Mismatch { expected: *digest, actual: Digest { size_bytes, ..*digest } });
         }
-        let now = self.files.clock.now();
         let there =
             || fs_err::remove_file(file).map_err(|error| io("remove a file that is in the store", error));
-        if self.files.has(digest, now)? {
+        if self.files.holds(digest)? {
             return there();
         }
         // It takes no more room than before, but what was not the store's is the store's now.
         let _reservation = Quota::reserve(&*self.quota, &self.files, digest)?;
         if Mode::from_raw_mode(status.st_mode) != PLAIN {
-            chmodat(CWD, file, PLAIN, rustix::fs::AtFlags::empty()).map_err(failed)?;
+            chmodat(CWD, file, PLAIN, AtFlags::empty()).map_err(failed)?;
+        }
+        let now = self.files.clock.now();
+        let keeps_time = self.keeps_time(&status);
+        if !keeps_time {
+            let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
+            let times = Timestamps { last_access: now, last_modification: now };
+            utimensat(CWD, file, &times, AtFlags::SYMLINK_NOFOLLOW).map_err(failed)?;
         }
         let key = Key::blob(digest);
         let mut table = self.files.table_mut(&key)?;
-        if table.get(&key.hash).is_some_and(|entry| entry.size() == digest.size_bytes) {
+        let found = table.get(&key.hash).filter(|entry| entry.size() == digest.size_bytes);
+        if found.is_some_and(|entry| self.files.proofs.is_fresh(entry, now)) {
             return there();
         }
         self.files.move_in(file, &key).map_err(failed)?;
+        self.files.drop_variant(&mut table, &key);
         let mut entry = Entry::new(digest.hash, digest.size_bytes, now);
-        entry.set_proven();
+        entry.set_proven(now);
+        if keeps_time {
+            entry.set_stamp(stamp(&status));
+        }
         table.insert(entry);
         Ok(())
+    }
+
+    /// Times in the store say when blobs were used, whatever those who made the file wanted them to say: the next start
+    /// goes by them. They are let be where they are not far off, as are those of almost all outputs.
+    fn keeps_time(&self, status: &Stat) -> bool {
+        let clock = &self.files.clock;
+        let earliest = clock.now().saturating_sub(RECORD_WORTH);
+        let plausible = |seconds| clock.of_file(seconds).is_some_and(|time| time >= earliest);
+        plausible(status.st_mtime) && plausible(status.st_atime)
     }
 }
 
@@ -130,13 +160,15 @@ impl Upload {
     /// Takes the next bytes.
     ///
     /// # Errors
-    /// [`StoreError::Mismatch`] as soon as there are more than the digest says.
+    /// [`StoreError::Mismatch`] as soon as there are more than the digest says, [`StoreError::NoRoom`] if there is
+    /// none for them.
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
         self.hasher.update(bytes);
         if self.hasher.size_bytes() > self.expected.size_bytes {
             let (expected, actual) = (self.expected, self.hasher.clone().finish());
             return Err(StoreError::Mismatch { expected, actual });
         }
+        self.reservation.grow(&self.core.files, &self.expected, self.hasher.size_bytes())?;
         self.temporary.write_all(bytes).map_err(|error| write_failed(&self.expected, error))
     }
 
@@ -157,7 +189,7 @@ impl DiskStore {
     /// As [`BlobStore::write_from`](crate::cas::traits::BlobStore::write_from). Of a blob that is there already, nothing is
     /// read from `source`.
     pub(super) fn write_stream(&self, digest: &Digest, source: &mut dyn Read) -> Result<(), StoreError> {
-        if self.contains(digest)? {
+        if self.core.files.holds(digest)? {
             return Ok(());
         }
         let mut upload = self.upload(digest)?;

@@ -6,6 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
+use std::time::Instant;
 
 use parking_lot::Mutex;
 
@@ -62,6 +63,9 @@ pub struct Tree {
     layer: PathBuf,
     base: Option<Arc<Tree>>,
     identity: (u64, u64, i64, i64),
+    /// What was known of damaged blobs before it was made, and when that was.
+    damage_count: u64,
+    made_at: Instant,
     _held: Held,
     space: Arc<ScratchSpace>,
 }
@@ -86,10 +90,18 @@ impl Tree {
         std::iter::once(self).chain(self.base.as_deref()).map(|tree| tree.layer.clone()).collect()
     }
 
-    /// Whether nobody has touched the top of it. Damage further below shows only to the action that meets it.
-    fn is_intact(&self) -> bool {
-        identity(&self.layer).is_some_and(|now| now == self.identity)
-            && self.base.as_ref().is_none_or(|base| base.is_intact())
+    /// Whether nobody has touched the top of it, and no blob was found damaged since it was made: its files may be links to
+    /// that. Damage of others further below shows only to the action that meets it.
+    fn is_intact(&self, store: &DiskStore) -> bool {
+        self.damage_count == store.damage_count()
+            && identity(&self.layer).is_some_and(|now| now == self.identity)
+            && self.base.as_ref().is_none_or(|base| base.is_intact(store))
+    }
+
+    /// Whether the blobs that it is made of have to be proven again: they are when it is made anew.
+    fn is_old(&self, store: &DiskStore) -> bool {
+        store.reverify().is_some_and(|reverify| self.made_at.elapsed() >= reverify)
+            || self.base.as_ref().is_some_and(|base| base.is_old(store))
     }
 }
 
@@ -202,17 +214,23 @@ impl Trees {
     pub fn is_damaged(&self, root: &InputDirectory) -> bool {
         let slot = self.slot(&root.digest);
         let tree = slot.lock().clone();
-        tree.is_some_and(|tree| !tree.is_intact())
+        tree.is_some_and(|tree| !tree.is_intact(&self.store))
     }
 
     fn find_or_make(&self, root: &Arc<InputDirectory>) -> Result<(Arc<Tree>, TreeUse), ExecuteError> {
         let slot = self.slot(&root.digest);
         let mut place = slot.lock();
         if let Some(tree) = place.as_ref() {
-            if tree.is_intact() {
+            let is_old = tree.is_old(&self.store);
+            if !is_old && tree.is_intact(&self.store) {
                 return Ok((Arc::clone(tree), TreeUse::Warm));
             }
-            tracing::warn!("the input tree {:?} was changed by somebody else and is made again", tree.layer);
+            if !is_old {
+                tracing::warn!(
+                    "the input tree {:?} was changed, or a blob was, and is made again",
+                    tree.layer
+                );
+            }
             self.forget_damaged(tree);
         }
         *place = None;
@@ -259,9 +277,9 @@ impl Trees {
                     blobs(entry, path, &mut needed);
                 }
             }
-            let bytes = needed.iter().map(|(digest, _)| digest.size_bytes).sum();
-            let held = Held::new(difference.cost, bytes, &self.sums);
-            let tree = self.make_layer(root, &needed, held, Some(Arc::clone(&base)), |place| {
+            let bytes = needed.iter().map(|(digest, _)| digest.size_bytes).fold(0, u64::saturating_add);
+            let size = (difference.cost, bytes);
+            let tree = self.make_layer(root, &needed, size, Some(Arc::clone(&base)), |place| {
                 layer::write_difference(&self.store, &difference, place)
             });
             match tree {
@@ -272,9 +290,9 @@ impl Trees {
             }
         }
         let needed = all_blobs(root);
-        let held = Held::new(root.totals.entries, root.totals.bytes, &self.sums);
+        let size = (root.totals.entries, root.totals.bytes);
         let tree =
-            self.make_layer(root, &needed, held, None, |place| layer::write_full(&self.store, root, place))?;
+            self.make_layer(root, &needed, size, None, |place| layer::write_full(&self.store, root, place))?;
         Ok((tree, TreeUse::Full))
     }
 
@@ -282,12 +300,14 @@ impl Trees {
         &self,
         root: &Arc<InputDirectory>,
         needed: &[(Digest, ExecPath)],
-        held: Held,
+        (entries, bytes): (u64, u64),
         base: Option<Arc<Tree>>,
         write: impl FnOnce(&Path) -> Result<(), ExecuteError>,
     ) -> Result<Arc<Tree>, ExecuteError> {
+        let (damage_count, made_at) = (self.store.damage_count(), Instant::now());
         let _pins = pin_files(&self.store, needed)?;
-        let entries = held.entries;
+        // Until here, sizes were what a client says: no tree goes for those.
+        let held = Held::new(entries, bytes, &self.sums);
         let unfinished = self.space.new_path();
         let layer = self.space.new_path();
         let made = write(&unfinished).and_then(|()| {
@@ -303,7 +323,7 @@ impl Trees {
         })?;
         self.made_entries.fetch_add(entries, Ordering::Relaxed);
         let (root, space) = (Arc::clone(root), Arc::clone(&self.space));
-        Ok(Arc::new(Tree { root, layer, base, identity, _held: held, space }))
+        Ok(Arc::new(Tree { root, layer, base, identity, damage_count, made_at, _held: held, space }))
     }
 
     /// The full tree that differs least from `root`, unless that is too much.
@@ -316,7 +336,8 @@ impl Trees {
             let budget =
                 best.as_ref().map_or(root.totals.entries / LARGEST_DIFFERENCE, |(_, best)| best.cost - 1);
             if let Some(difference) = Difference::between(&candidate.root, root, budget)
-                && candidate.is_intact()
+                && candidate.is_intact(&self.store)
+                && !candidate.is_old(&self.store)
             {
                 best = Some((candidate, difference));
             }

@@ -217,6 +217,7 @@ fn store_settings(settings: &Settings) -> StoreSettings {
         low_water_percent: settings.low_water_mark,
         min_free_bytes: settings.min_free_bytes,
         keep_after_use: settings.keep_after_use,
+        reverify: settings.reverify,
         fsync: settings.fsync,
     }
 }

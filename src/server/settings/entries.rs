@@ -82,6 +82,13 @@ pub static ENTRIES: &[Entry] = &[
         "1h",
     ),
     one(
+        "reverify",
+        "DURATION",
+        "Hash a blob again before it is used when its last proof is as old as this; what an earlier process wrote is \
+         hashed at its first use in any case. 0s: not again [default: 7days]",
+        "1day",
+    ),
+    one(
         "fsync",
         "on|off",
         "Write blobs through to the disk before they appear, so that not even a power failure costs any; slow \

@@ -43,6 +43,8 @@ pub struct Settings {
     pub min_free_bytes: u64,
     /// How long a blob is safe after it was used.
     pub keep_after_use: Duration,
+    /// How long a blob's bytes are taken to be what they were; zero for ever.
+    pub reverify: Duration,
     /// Whether blobs are written through to the disk.
     pub fsync: bool,
     /// Never empty; each has its number of slots.
@@ -121,6 +123,7 @@ impl Settings {
                 .one("min-free-bytes", size)?
                 .unwrap_or_else(|| disk.map_or(GIBIBYTE, |bytes| bytes / 50).min(2 * GIBIBYTE)),
             keep_after_use: reader.one("keep-after-use", value::duration)?.unwrap_or(10 * MINUTE),
+            reverify: reader.one("reverify", value::duration)?.unwrap_or(7 * 24 * HOUR),
             fsync: reader.one("fsync", value::switch)?.unwrap_or(false),
             pools: reader.pools()?,
             sandbox: reader

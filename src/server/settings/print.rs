@@ -47,6 +47,7 @@ fn one(settings: &Settings, name: &str) -> Value {
         "low-water-mark" => percent(settings.low_water_mark),
         "min-free-bytes" => size(settings.min_free_bytes),
         "keep-after-use" => duration(settings.keep_after_use),
+        "reverify" => duration(settings.reverify),
         "fsync" => settings.fsync.into(),
         "sandbox" => settings.sandbox.to_string().into(),
         "network" => settings.network.into(),

@@ -209,8 +209,9 @@ fn is_filled(path: &Path) -> bool {
     fs_err::metadata(path).is_ok_and(|metadata| metadata.len() > 0)
 }
 
-/// The time since its last use; none if that is in the future, or there is no such directory.
+/// The time since its last use; none if there is no such directory. A use that is yet to come is somebody's mistake, or that
+/// of a clock: nobody knows how old such a directory is, and it must not stay for ever.
 fn age(place: &Path) -> Option<Duration> {
     let used = fs_err::metadata(place).and_then(|metadata| metadata.modified()).ok()?;
-    SystemTime::now().duration_since(used).ok()
+    Some(SystemTime::now().duration_since(used).unwrap_or(Duration::MAX))
 }

@@ -135,6 +135,25 @@ fn what_nobody_used_for_two_weeks_goes_when_a_new_one_is_made_but_not_while_it_i
     drop(new);
 }
 
+/// Whoever set that time, or the clock of that day, nobody knows how old it is.
+#[test]
+fn an_environment_dated_into_the_future_does_not_stay_for_ever() {
+    let fixture = Fixture::new();
+    let [forgotten, used] = ["forgotten", "used"].map(|name| fixture.venv(&[fixture.wheel(name)]));
+    let path = forgotten.directory().to_owned();
+    drop(forgotten);
+    for place in [&path, used.directory()] {
+        let opened = fs_err::File::open(place).unwrap();
+        opened.file().set_modified(SystemTime::now() + 1000 * DAY).unwrap();
+    }
+    fixture.venv(&[]);
+    assert!(!path.exists());
+    assert!(used.directory().join("bin/python").exists());
+    fixture.venv(&[fixture.wheel("used")]);
+    let modified = fs_err::metadata(used.directory()).unwrap().modified().unwrap();
+    assert!(modified < SystemTime::now() + DAY, "a use sets it right");
+}
+
 #[test]
 fn using_an_environment_keeps_it() {
     let fixture = Fixture::new();

@@ -27,7 +27,14 @@ impl Collector for StoreFacts {
         show.gauge("store_results", "Action results in the store", usage.results)?;
         show.gauge("store_disk_bytes", "Bytes of disk that blobs and results take", usage.disk_bytes)?;
         show.counter("store_evictions", "Blobs and results removed to make room", usage.evicted)?;
-        show.counter("store_evicted_bytes", "Bytes of what was removed to make room", usage.evicted_bytes)
+        show.counter("store_evicted_bytes", "Bytes of what was removed to make room", usage.evicted_bytes)?;
+        show.counter(
+            "store_damaged",
+            "Blobs and results that were found damaged, and moved out of the way",
+            usage.damaged,
+        )?;
+        show.counter("store_proofs", "Blobs that were hashed again before they were used", usage.proven)?;
+        show.counter("store_proven_bytes", "Bytes of blobs that were hashed again", usage.proven_bytes)
     }
 }
 

@@ -86,6 +86,7 @@ fn what_is_printed_can_be_fed_back() {
         low-water-mark = "85%"
         min-free-bytes = "1000000"  # --min-free-bytes
         keep-after-use = "10m"
+        reverify = "7days"
         fsync = false
         sandbox = "auto"
         network = true  # network in …/config.toml

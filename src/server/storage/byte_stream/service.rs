@@ -1,7 +1,7 @@
 //! Blobs as streams of bytes, either way: the `google.bytestream.ByteStream` service as the Remote Execution API uses
 //! it. Knows nothing of how blobs are told from one another on the disk.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use tonic::Status;
 
@@ -25,12 +25,10 @@ pub struct ByteStreamService {
 impl ByteStreamService {
     /// The blobs in `store`.
     pub fn new(store: Arc<DiskStore>, settings: &StorageSettings) -> Self {
-        Self {
-            store,
-            sessions: Arc::new(UploadSessions::new(settings.idle_upload_timeout)),
-            max_blob_bytes: settings.max_blob_bytes,
-            logs: None,
-        }
+        let sessions = Arc::new(UploadSessions::new(settings.idle_upload_timeout));
+        let lender: Weak<UploadSessions> = Arc::downgrade(&sessions);
+        store.borrow_room_from(lender);
+        Self { store, sessions, max_blob_bytes: settings.max_blob_bytes, logs: None }
     }
 
     /// The same service, from which what running actions write can be read, too.

@@ -11,10 +11,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard, watch};
+use tokio::sync::{Mutex as AsyncMutex, Notify, OwnedMutexGuard, watch};
 
 use super::resource_name::UploadName;
-use crate::cas::{DiskStore, StoreError, Upload};
+use crate::cas::{DiskStore, StoreError, UnfinishedUploads, Upload};
 use crate::digest::Digest;
 
 /// All uploads that are not complete.
@@ -32,7 +32,10 @@ struct Session {
     committed_bytes: Arc<AtomicU64>,
     /// Counts the streams that have wanted this upload.
     owner: watch::Sender<u64>,
+    /// When bytes came last, or the last stream ended.
     last_used: Mutex<Instant>,
+    /// Told when others need the room, and no bytes come.
+    unwanted: Notify,
 }
 
 /// What has been written of a blob.
@@ -42,12 +45,24 @@ pub(crate) struct Progress {
     committed_bytes: Arc<AtomicU64>,
 }
 
+/// Why a stream should end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Interruption {
+    /// Another stream wants this upload.
+    Superseded,
+    /// Others need the room of an upload that seems to have stalled.
+    Unwanted,
+}
+
 /// The right to write to an upload.
 pub(crate) struct Lease {
     name: UploadName,
     session: Arc<Session>,
     owner: watch::Receiver<u64>,
 }
+
+/// In this part of the time for which an upload may be idle, it has stalled, and is given up if others need the room.
+const STALLED: u32 = 20;
 
 /// Most uploads that are kept while nobody writes to them; each holds a file open.
 const MAX_IDLE: usize = 256;
@@ -60,6 +75,11 @@ impl UploadSessions {
     /// How long an upload may go without bytes, whether its client is connected or not.
     pub(crate) fn idle_timeout(&self) -> Duration {
         self.idle_timeout
+    }
+
+    /// Whether an upload whose bytes came last at that time keeps room from others for nothing.
+    pub(crate) fn has_stalled(&self, last_bytes: Instant) -> bool {
+        last_bytes.elapsed() >= self.idle_timeout / STALLED
     }
 
     /// Takes an upload over, once the stream that had it before has let go.
@@ -126,6 +146,37 @@ impl UploadSessions {
     }
 }
 
+/// Those that no stream has are given up at once, the ones that were left longest ago first. Streams that have stalled are
+/// told, and let go of theirs when they hear of it.
+impl UnfinishedUploads for UploadSessions {
+    fn give_back(&self, bytes: u64) {
+        let mut sessions: Vec<(Instant, UploadName, Arc<Session>)> = self
+            .sessions
+            .lock()
+            .iter()
+            .filter(|(_, session)| session.committed_bytes.load(Ordering::Relaxed) > 0)
+            .map(|(name, session)| (*session.last_used.lock(), name.clone(), Arc::clone(session)))
+            .collect();
+        sessions.sort_by_key(|(last_used, ..)| *last_used);
+        let mut given: u64 = 0;
+        for (last_used, name, session) in sessions {
+            if given >= bytes {
+                return;
+            }
+            if let Ok(mut progress) = session.progress.try_lock() {
+                given = given.saturating_add(progress.committed_bytes());
+                progress.restart();
+                let mut sessions = self.sessions.lock();
+                if sessions.get(&name).is_some_and(|known| Arc::ptr_eq(known, &session)) {
+                    sessions.remove(&name);
+                }
+            } else if self.has_stalled(last_used) {
+                session.unwanted.notify_one();
+            }
+        }
+    }
+}
+
 impl Session {
     fn new() -> Self {
         let progress = Progress::default();
@@ -135,15 +186,26 @@ impl Session {
             committed_bytes,
             owner: watch::Sender::new(0),
             last_used: Mutex::new(Instant::now()),
+            unwanted: Notify::new(),
         }
     }
 }
 
 impl Lease {
-    /// Returns once another stream wants this upload.
-    pub(crate) async fn superseded(&mut self) {
-        // The session, and the sender in it, live as long as this.
-        let _ = self.owner.changed().await;
+    /// Returns once somebody wants the stream to end.
+    pub(crate) async fn interrupted(&mut self) -> Interruption {
+        tokio::select! {
+            // The session, and the sender in it, live as long as this.
+            _ = self.owner.changed() => Interruption::Superseded,
+            () = self.session.unwanted.notified() => Interruption::Unwanted,
+        }
+    }
+}
+
+impl Lease {
+    /// Bytes have come.
+    pub(crate) fn touch(&self) {
+        *self.session.last_used.lock() = Instant::now();
     }
 }
 

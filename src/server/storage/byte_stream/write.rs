@@ -15,9 +15,9 @@ use tonic::body::Body;
 
 use super::resource_name::{Compressor, UploadName};
 use super::service::ByteStreamService;
-use super::upload_sessions::{Lease, Progress};
+use super::upload_sessions::{Interruption, Lease, Progress};
 use super::write_stream::{WriteMessage, WriteStream};
-use crate::cas::{BlobStore, DiskStore, StoreError};
+use crate::cas::{BlobStore as _, DiskStore, StoreError};
 use crate::digest::Digest;
 use crate::reapi::bytestream::{QueryWriteStatusRequest, QueryWriteStatusResponse, WriteResponse};
 use crate::server::storage::zstandard::Decompression;
@@ -40,7 +40,7 @@ impl ByteStreamService {
         super::service::check_header(&headers, &first.resource_name)?;
         let name = upload_name(&first.resource_name)?;
         super::service::too_large(&name.digest, self.max_blob_bytes)?;
-        let committed_size = if self.is_present(&name.digest)? {
+        let committed_size = if self.is_sound(&name.digest).await? {
             already_there(&name)
         } else if first.finish_write && first.write_offset == 0 {
             self.write_at_once(&name, first).await?
@@ -106,6 +106,7 @@ impl ByteStreamService {
                     incoming.add(name, next)?;
                     if incoming.next_offset > before {
                         last_bytes = Instant::now();
+                        lease.touch();
                     }
                 }
                 // The client is gone or has enough for now: what came is kept.
@@ -115,7 +116,7 @@ impl ByteStreamService {
                 }
             }
             if incoming.batch_bytes >= BATCH || incoming.finished {
-                if self.is_present(&name.digest)? {
+                if self.store.is_proven(&name.digest)? {
                     // Somebody else was faster.
                     self.sessions.forget(&lease);
                     return Ok(already_there(name));
@@ -133,6 +134,8 @@ impl ByteStreamService {
                 finished?;
                 return Ok(incoming.next_offset);
             }
+            // The time for which a disk kept us from asking for more is not the client's.
+            let asked = Instant::now();
             message = loop {
                 let patience = if incoming.batch_bytes == 0 {
                     self.sessions.idle_timeout().saturating_sub(last_bytes.elapsed())
@@ -147,16 +150,21 @@ impl ByteStreamService {
                             return Err(broken);
                         }
                     },
-                    () = lease.superseded() => {
-                        writing.write(incoming.take_batch()).await?.idle().await?;
-                        return Err(Status::aborted("another stream goes on with this upload"));
+                    interruption = lease.interrupted() => match interruption {
+                        Interruption::Superseded => {
+                            writing.write(incoming.take_batch()).await?.idle().await?;
+                            return Err(Status::aborted("another stream goes on with this upload"));
+                        }
+                        Interruption::Unwanted if self.sessions.has_stalled(asked) => {
+                            self.give_up(&lease, writing).await?;
+                            return Err(stalled_upload(last_bytes.elapsed()));
+                        }
+                        Interruption::Unwanted => {}
                     },
                     () = tokio::time::sleep(patience) => {
                         if incoming.batch_bytes == 0 {
                             // Its room in the store is for others, so what was written is not kept.
-                            self.sessions.forget(&lease);
-                            let writer = writing.idle().await?;
-                            wire::blocking(move || { drop(writer); Ok(()) }).await?;
+                            self.give_up(&lease, writing).await?;
                             return Err(self.idle_upload());
                         }
                         writing = self.or_forget(&lease, writing.write(incoming.take_batch()).await)?;
@@ -169,7 +177,7 @@ impl ByteStreamService {
     pub(crate) async fn query_write_status(self, request: Bytes) -> Result<Bytes, Status> {
         let request: QueryWriteStatusRequest = wire::decode("QueryWriteStatusRequest", request)?;
         let name = upload_name(&request.resource_name)?;
-        let (committed_bytes, complete) = if self.is_present(&name.digest)? {
+        let (committed_bytes, complete) = if self.is_sound(&name.digest).await? {
             (name.digest.size_bytes, true)
         } else {
             // Of an upload that we know nothing of (any more) nothing is written: the client has to begin at 0,
@@ -180,12 +188,28 @@ impl ByteStreamService {
         Ok(response.encode_to_vec().into())
     }
 
-    /// A look at the index in memory, so it need not be done on another thread.
-    fn is_present(&self, digest: &Digest) -> Result<bool, Status> {
-        if digest.size_bytes == 0 {
-            return Ok(*digest == Digest::empty(digest.function));
+    /// Whether a blob need not be sent. Most are not there, or known to be what they were, and then that is a look at the
+    /// index in memory; others are read, as the bytes of a broken one must not be turned away.
+    async fn is_sound(&self, digest: &Digest) -> Result<bool, Status> {
+        if self.store.is_proven(digest)? {
+            return Ok(true);
         }
-        Ok(self.store.find_missing(&[*digest])?.is_empty())
+        if !self.store.contains(digest)? {
+            return Ok(false);
+        }
+        let (store, digest) = (Arc::clone(&self.store), *digest);
+        wire::blocking(move || Ok(store.find_unsound(&[digest])?.is_empty())).await
+    }
+
+    /// Forgets an upload, and what was written of it. That removes a file.
+    async fn give_up(&self, lease: &Lease, writing: Writing) -> Result<(), Status> {
+        self.sessions.forget(lease);
+        let mut writer = writing.idle().await?;
+        wire::blocking(move || {
+            writer.progress.restart();
+            Ok(())
+        })
+        .await
     }
 
     fn idle_upload(&self) -> Status {
@@ -203,6 +227,14 @@ impl ByteStreamService {
         }
         outcome
     }
+}
+
+/// Its client may start it again at once, and does.
+fn stalled_upload(stalled: Duration) -> Status {
+    let stalled = humantime::format_duration(Duration::from_secs(stalled.as_secs()));
+    Status::aborted(format!(
+        "no bytes came for {stalled}, and others needed the room in the store, so the upload was given up; start it again"
+    ))
 }
 
 fn upload_name(resource_name: &str) -> Result<UploadName, Status> {

@@ -21,6 +21,10 @@ use crate::reapi::{
 use crate::server::storage::byte_stream::too_large;
 use crate::server::transport::{status, wire};
 
+/// Chunks of one blob, which are in memory together, whatever size it claims: a terabyte in chunks of the recommended
+/// size.
+const MOST_CHUNKS: usize = 2 << 20;
+
 /// Digests in one message of a stream: 1.5 MB, well below what clients accept.
 const DIGESTS_PER_MESSAGE: usize = 20_000;
 
@@ -82,10 +86,6 @@ impl ContentAddressableStorageService {
         while let Some(next) = requests.message().await? {
             let next: RegisterChunkMappingRequest = wire::decode(NAME, next)?;
             add_chunks(blob.function, &next.chunk_digests, &mut chunks)?;
-            // Chunks are not empty, so a blob has no more chunks than bytes; nobody has to keep more in memory.
-            if chunks.len() as u64 > blob.size_bytes {
-                return Err(status::invalid("chunk_digests", "are more than the blob has bytes"));
-            }
         }
         let function = chunking_function(first.chunking_function);
         wire::blocking(move || self.chunks.splice(&*self.store, &blob, chunks, function)).await?;
@@ -103,6 +103,9 @@ fn add_chunks(
     digests: &[reapi::Digest],
     chunks: &mut Vec<Digest>,
 ) -> Result<(), Status> {
+    if chunks.len() + digests.len() > MOST_CHUNKS {
+        return Err(status::invalid("chunk_digests", format!("are more than {MOST_CHUNKS}")));
+    }
     for digest in digests {
         let chunk = Digest::from_message(function, digest).map_err(|problem| {
             status::invalid_digest(&format!("chunk_digests[{}]", chunks.len()), &problem)

@@ -72,7 +72,7 @@ impl ChunkMappings {
                 format!("have {total} bytes in all, the blob has {}", blob.size_bytes),
             ));
         }
-        if !store.find_missing(&[*blob])?.is_empty() {
+        if !store.find_unsound(&[*blob])?.is_empty() {
             splice(store, blob, &chunks)?;
             // Only now is it sure that these are its chunks.
             self.remember(*blob, Mapping { chunks, function });

@@ -157,6 +157,32 @@ fn nothing_goes_for_a_write_that_would_not_fit_even_then() {
     assert!(!scene.is_there(&used[0]));
 }
 
+#[test]
+fn an_upload_takes_room_for_bytes_that_have_come_and_for_no_others() {
+    let scene = small(10);
+    let digests: Vec<Digest> = (0..8_u8).map(|number| scene.add(&[number; 100])).collect();
+    scene.later(1000);
+    let claimed = Digest { size_bytes: 10 * 4096, ..DigestFunction::Sha256.digest(b"claimed") };
+    let reserved = || scene.store.core.quota.reserved();
+    let mut uploads: Vec<_> = (0..4).map(|_| scene.store.upload(&claimed).unwrap()).collect();
+    assert_eq!(reserved(), 0);
+    for upload in &mut uploads[..2] {
+        upload.write(b"a").unwrap();
+        upload.write(b"b").unwrap();
+    }
+    assert_eq!((reserved(), scene.store.usage().evicted), (2 * 4096, 0));
+    drop(uploads.pop());
+    uploads.swap_remove(0).write(&[0; 50_000]).unwrap_err();
+    assert_eq!(reserved(), 4096);
+    uploads[1].write(&[0; 4096]).unwrap();
+    assert_eq!(scene.store.usage().evicted, 0);
+    uploads[1].write(&[0; 4096]).unwrap();
+    assert!(scene.store.usage().evicted > 0, "these bytes are here");
+    drop(uploads);
+    assert_eq!(reserved(), 0);
+    assert!(digests.iter().any(|digest| scene.is_there(digest)));
+}
+
 /// Where the disk is short, what others link to frees nothing and is not counted as if it did.
 #[test]
 fn linked_files_are_no_candidates_when_the_disk_is_short() {

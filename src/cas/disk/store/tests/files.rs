@@ -11,6 +11,11 @@ fn set_length(path: &std::path::Path, length: u64) {
     file.set_len(length).unwrap();
 }
 
+fn set_times(path: &std::path::Path, time: std::time::SystemTime) {
+    let times = std::fs::FileTimes::new().set_modified(time).set_accessed(time);
+    fs_err::File::open(path).unwrap().file().set_times(times).unwrap();
+}
+
 #[test]
 fn a_file_of_the_wrong_length_is_never_served() {
     for length in [0, 5, 4000] {
@@ -137,19 +142,54 @@ fn leftovers_are_swept_and_finished_trees_stay() {
 fn last_uses_survive_a_restart() {
     let scene = Scene::new();
     let (old, used, linked) = (scene.add(b"old"), scene.add(b"used"), scene.add(b"linked"));
-    let modified = |digest: &Digest| fs_err::metadata(scene.path(digest)).unwrap().modified().unwrap();
     scene.store.link(&linked, FileMode::Plain, &scene.store.trees_directory().join("a")).unwrap();
+    let paths = [&old, &used, &linked].map(|digest| scene.path(digest));
+    let scene = scene.reopened(|_| {
+        let long_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(5000);
+        paths.iter().for_each(|path| set_times(path, long_ago));
+    });
+    let modified = |digest: &Digest| fs_err::metadata(scene.path(digest)).unwrap().modified().unwrap();
     let before = modified(&linked);
-    scene.later(5000);
-    assert!(scene.is_there(&used) && scene.is_there(&linked));
     let now = scene.store.core.files.clock.now();
+    assert!(scene.is_there(&used) && scene.is_there(&linked));
     let scene = scene.reopened(|_| {});
     let last_use = |digest: &Digest| {
         scene.store.core.files.table(&Key::blob(digest)).unwrap().get(&digest.hash).unwrap().last_use()
     };
-    assert!(last_use(&old) <= now - 5000);
-    assert!(last_use(&used) >= now);
-    assert!(last_use(&linked) >= now);
+    assert!(last_use(&old) <= now - 4990);
+    assert!(last_use(&used) + 1 >= now);
+    assert!(last_use(&linked) + 1 >= now);
     let modified = fs_err::metadata(scene.path(&linked)).unwrap().modified().unwrap();
     assert_eq!(modified, before, "actions would see that time change");
+}
+
+#[test]
+fn a_use_that_is_yet_to_come_tells_nothing() {
+    let scene = Scene::new();
+    let digests = [scene.add(b"both"), scene.add(b"modified"), scene.add(b"neither")];
+    let paths = digests.map(|digest| scene.path(&digest));
+    let now = std::time::SystemTime::now();
+    let day = std::time::Duration::from_secs(24 * 3600);
+    let scene = scene.reopened(|_| {
+        for (path, modified, accessed) in [
+            (&paths[0], now + 1000 * day, now + 2000 * day),
+            (&paths[1], now + 1000 * day, now - day),
+            (&paths[2], now - day, now - 2 * day),
+        ] {
+            let times = std::fs::FileTimes::new().set_modified(modified).set_accessed(accessed);
+            fs_err::File::open(path).unwrap().file().set_times(times).unwrap();
+        }
+    });
+    let files = &scene.store.core.files;
+    let age = |digest: &Digest| {
+        let table = files.table(&Key::blob(digest)).unwrap();
+        files.clock.now() - table.get(&digest.hash).unwrap().last_use()
+    };
+    assert!(age(&digests[0]) < 100);
+    assert!((86_390..86_500).contains(&age(&digests[1])));
+    assert!((86_390..86_500).contains(&age(&digests[2])));
+    // From then on, the file says when it was used.
+    let _scene = scene.reopened(|_| {
+        assert!(fs_err::metadata(&paths[0]).unwrap().modified().unwrap() < now + day);
+    });
 }

@@ -5,9 +5,9 @@ mod eviction;
 mod files;
 mod linking;
 mod model;
+mod proofs;
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use super::*;
 use crate::cas::disk::links::FileMode;
