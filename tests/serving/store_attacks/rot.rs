@@ -12,7 +12,7 @@ use crate::support::client::{command, end};
 use crate::support::waiting::{eventually, pause};
 
 /// Enough in an input root for it to be kept.
-const KEPT: [u8; 500_000] = [1; 500_000];
+static KEPT: [u8; 500_000] = [1; 500_000];
 
 const SIZES: [usize; 3] = [1000, 100_000, 3_000_000];
 
