@@ -32,6 +32,7 @@ mod path;
 mod resource_usage;
 mod shared_files;
 mod stage_times;
+mod stored;
 mod work;
 
 pub use cross_compiler::{CrossCompiler, CrossCompilerError};
@@ -47,4 +48,5 @@ pub use own_binary::wheel_action::OwnBinarySettings;
 pub use resource_usage::ResourceUsage;
 pub use shared_files::{InputEntries, SharedFiles};
 pub use stage_times::{Moment, Stage, StageStarts, StageTimes};
+pub use stored::{MAX_ACTION_BYTES, read_action, read_message};
 pub use work::{EXEC_ROOT, Execute, Executed, Observer, OutputStream, Work};

@@ -12,6 +12,7 @@ const FLOORS: [&[&str]; 6] = [
         "platform",
         "finding",
         "deadline",
+        "shares",
         "signals",
         "scratch",
         "cancellation",

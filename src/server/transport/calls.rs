@@ -16,18 +16,23 @@ use http_body::{Body, Frame, SizeHint};
 use tonic::{Code, Status};
 use tower::{Layer, Service};
 
+use super::peer::{InFlight, Peer, client_of};
+use super::request_body::RequestBody;
+use super::request_memory::RequestMemory;
+use super::shortage::later;
 use crate::server::monitoring::metrics::{CallMetrics, Direction};
 
 /// Wraps every service of a server.
 #[derive(Debug, Clone)]
 pub struct CallLayer {
     metrics: Arc<CallMetrics>,
+    memory: Arc<RequestMemory>,
 }
 
 impl CallLayer {
-    /// A layer that counts in `metrics`.
-    pub fn new(metrics: Arc<CallMetrics>) -> Self {
-        Self { metrics }
+    /// A layer that counts in `metrics`, around services whose requests together fit into `memory`.
+    pub(crate) fn new(metrics: Arc<CallMetrics>, memory: Arc<RequestMemory>) -> Self {
+        Self { metrics, memory }
     }
 }
 
@@ -35,7 +40,7 @@ impl<S> Layer<S> for CallLayer {
     type Service = CallService<S>;
 
     fn layer(&self, inner: S) -> CallService<S> {
-        CallService { inner, metrics: Arc::clone(&self.metrics) }
+        CallService { inner, metrics: Arc::clone(&self.metrics), memory: Arc::clone(&self.memory) }
     }
 }
 
@@ -44,6 +49,7 @@ impl<S> Layer<S> for CallLayer {
 pub struct CallService<S> {
     inner: S,
     metrics: Arc<CallMetrics>,
+    memory: Arc<RequestMemory>,
 }
 
 impl<S, B> Service<Request<tonic::body::Body>> for CallService<S>
@@ -62,14 +68,19 @@ where
     }
 
     fn call(&mut self, request: Request<tonic::body::Body>) -> Self::Future {
-        let call = Call::begin(Arc::clone(&self.metrics), request.uri().path());
+        let in_flight = request.extensions().get().map(Peer::begin_call);
+        let call = Call::begin(Arc::clone(&self.metrics), request.uri().path(), in_flight);
         let metrics = Arc::clone(&self.metrics);
         let method = call.method;
-        let request = request.map(|body| {
-            tonic::body::Body::new(Counted { body, metrics, method, direction: Direction::Received })
-        });
+        let held = self.memory.hold(client_of(request.extensions()));
+        let mut request =
+            request.map(|body| tonic::body::Body::new(RequestBody::new(body, metrics, method, held.clone())));
+        // Who decodes a request knows better than we how large it is.
+        request.extensions_mut().insert(held.clone());
         let answer = self.inner.call(request);
         async move {
+            // Until there is an answer, somebody has the request.
+            let _held = held;
             match AssertUnwindSafe(answer).catch_unwind().await {
                 Ok(Ok(response)) => Ok(call.follow(response)),
                 Ok(Err(error)) => {
@@ -94,13 +105,15 @@ struct Call {
     method: &'static str,
     started: Instant,
     ended: bool,
+    /// For the connection.
+    _in_flight: Option<InFlight>,
 }
 
 impl Call {
-    fn begin(metrics: Arc<CallMetrics>, path: &str) -> Self {
+    fn begin(metrics: Arc<CallMetrics>, path: &str, in_flight: Option<InFlight>) -> Self {
         let method = metrics.method(path);
         metrics.begin(method);
-        Self { metrics, method, started: Instant::now(), ended: false }
+        Self { metrics, method, started: Instant::now(), ended: false, _in_flight: in_flight }
     }
 
     fn end(mut self, code: Code) {
@@ -140,49 +153,21 @@ fn code_in(headers: &HeaderMap) -> Option<Code> {
     Some(Code::from_bytes(headers.get("grpc-status")?.as_bytes()))
 }
 
+/// How Tokio panics that has no thread for what blocks, and gets none.
+const NO_THREADS: &str = "OS can't spawn worker thread";
+
 fn bug(method: &str, panic: &(dyn Any + Send)) -> Status {
     let message = panic
         .downcast_ref::<&str>()
         .copied()
         .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
         .unwrap_or("no message");
+    if message.contains(NO_THREADS) {
+        tracing::error!(method, message, "a call could not be answered");
+        return later(Code::Unavailable, "this machine is short of threads; ask again later");
+    }
     tracing::error!(method, message, "a bug in crosswheel: please report it");
     Status::internal(format!("a bug in crosswheel, which its log says more about: {message}"))
-}
-
-/// The bytes of a request.
-#[derive(Debug)]
-struct Counted {
-    body: tonic::body::Body,
-    metrics: Arc<CallMetrics>,
-    method: &'static str,
-    direction: Direction,
-}
-
-impl Body for Counted {
-    type Data = Bytes;
-    type Error = Status;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        let polled = Pin::new(&mut self.body).poll_frame(context);
-        if let Poll::Ready(Some(Ok(frame))) = &polled
-            && let Some(data) = frame.data_ref()
-        {
-            self.metrics.bytes(self.method, self.direction, data.len());
-        }
-        polled
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
 }
 
 /// The bytes of an answer, and the status at its end.
@@ -242,6 +227,10 @@ mod tests {
 
     use super::*;
 
+    fn layer(metrics: &Arc<CallMetrics>) -> CallLayer {
+        CallLayer::new(Arc::clone(metrics), RequestMemory::new(1 << 20))
+    }
+
     /// What a service made of `answer` says to a call of `ByteStream.Read`.
     async fn answer(
         answer: impl Fn() -> Response<tonic::body::Body> + Clone + Send + 'static,
@@ -252,8 +241,7 @@ mod tests {
             async move { Ok::<_, std::convert::Infallible>(answer()) }
         });
         let request = Request::post("/google.bytestream.ByteStream/Read").body(tonic::body::Body::empty());
-        let response =
-            CallLayer::new(Arc::clone(&metrics)).layer(service).call(request.unwrap()).await.unwrap();
+        let response = layer(&metrics).layer(service).call(request.unwrap()).await.unwrap();
         let in_headers = code_in(response.headers());
         let body = response.into_body().collect().await.unwrap();
         let code = in_headers.or_else(|| body.trailers().and_then(code_in)).unwrap();
@@ -292,7 +280,7 @@ mod tests {
             Ok::<_, std::convert::Infallible>(Response::new(tonic::body::Body::new(Faulty)))
         });
         let request = Request::post("/google.bytestream.ByteStream/Read").body(tonic::body::Body::empty());
-        let response = CallLayer::new(Arc::clone(&metrics)).layer(service).call(request.unwrap()).await;
+        let response = layer(&metrics).layer(service).call(request.unwrap()).await;
         drop(response);
         assert_eq!(metrics.count("google.bytestream.ByteStream/Read", Code::Cancelled), 1);
     }

@@ -1,17 +1,16 @@
 //! What each error is on the wire: the one place where gRPC codes and `google.rpc` details are assigned.
 //! Knows nothing of how the errors came about.
 
-use std::time::Duration;
-
 use prost::Message as _;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
+use super::shortage::{later, shortage};
 use crate::cas::StoreError;
 use crate::digest::{Digest, InvalidBlobDigest};
 use crate::execute::{ExecuteError, MissingInput};
-use crate::queue::{CancelReason, Outcome, Refusal};
-use crate::reapi::rpc;
+use crate::queue::{CancelReason, Outcome, Refusal, Unheard};
+use crate::reapi::{DECODE_ERROR_PREFIX, rpc};
 
 /// A request whose `field`, a path like `digests[3].hash`, cannot be what it is.
 pub(crate) fn invalid(field: impl Into<String>, problem: impl Into<String>) -> Status {
@@ -27,9 +26,6 @@ pub(crate) fn malformed(message: &str, error: &prost::DecodeError) -> Status {
     let problem = text.strip_prefix(DECODE_ERROR_PREFIX).unwrap_or(&text);
     invalid(message, format!("is not a well-formed message: {problem}"))
 }
-
-/// How every [`prost::DecodeError`] begins when it is shown.
-pub(crate) const DECODE_ERROR_PREFIX: &str = "failed to decode Protobuf message: ";
 
 /// The digest in `field` of a request names no blob.
 pub(crate) fn invalid_digest(field: &str, problem: &InvalidBlobDigest) -> Status {
@@ -59,6 +55,10 @@ const VIOLATIONS_IN_MESSAGES: usize = 5_000;
 /// Most violations in a status that is sent as trailers, where the details are in base64: many clients take no more
 /// than 8 KiB of those.
 const VIOLATIONS_IN_TRAILERS: usize = 20;
+
+/// Most bytes of what else is sent as trailers and has something of the client's in it.
+const MESSAGE_BYTES: usize = 2 << 10;
+const SUBJECT_BYTES: usize = 128;
 
 /// Most bytes of the description of a violation, which has a path in it.
 const DESCRIPTION_BYTES: usize = 512;
@@ -92,17 +92,21 @@ fn missing_blobs<'a>(
     }
     let mut details = ErrorDetails::new();
     for (digest, role) in blobs.take(most) {
-        details.add_precondition_failure_violation("MISSING", subject(digest), shortened(role));
+        details.add_precondition_failure_violation(
+            "MISSING",
+            subject(digest),
+            shortened(role, DESCRIPTION_BYTES),
+        );
     }
     Status::with_error_details(Code::FailedPrecondition, message, details)
 }
 
 /// Both ends of a long description: what it is, and the file's own name.
-fn shortened(description: &str) -> String {
-    if description.len() <= DESCRIPTION_BYTES {
+fn shortened(description: &str, most: usize) -> String {
+    if description.len() <= most {
         return description.to_owned();
     }
-    let half = DESCRIPTION_BYTES / 2 - '…'.len_utf8();
+    let half = most / 2 - '…'.len_utf8();
     let start = &description[..description.floor_char_boundary(half)];
     let end = &description[description.ceil_char_boundary(description.len() - half)..];
     format!("{start}…{end}")
@@ -123,6 +127,9 @@ impl From<StoreError> for Status {
 
 impl From<&StoreError> for Status {
     fn from(error: &StoreError) -> Self {
+        if let Some(status) = shortage(error) {
+            return status;
+        }
         let code = match error {
             StoreError::NotFound(_) => Code::NotFound,
             StoreError::Mismatch { .. } | StoreError::TooLarge { .. } => Code::InvalidArgument,
@@ -143,7 +150,9 @@ impl From<&ExecuteError> for Status {
             ExecuteError::Refused(problem) => Self::failed_precondition(problem),
             ExecuteError::Cancelled => Self::cancelled("the action was cancelled"),
             ExecuteError::Store(error) => error.into(),
-            error @ (ExecuteError::Sandbox(_) | ExecuteError::Io { .. }) => Self::internal(error.to_string()),
+            error @ (ExecuteError::Sandbox(_) | ExecuteError::Io { .. }) => {
+                shortage(error).unwrap_or_else(|| Self::internal(error.to_string()))
+            }
         }
     }
 }
@@ -153,29 +162,36 @@ impl From<&Refusal> for Status {
         match refusal {
             Refusal::Unsatisfiable(unsatisfiable) => {
                 let mut details = ErrorDetails::new();
-                for (name, value) in unsatisfiable.decisive() {
+                for (name, value) in unsatisfiable.decisive().iter().take(VIOLATIONS_IN_TRAILERS) {
                     let why = "no pool offers this together with what else is asked for";
-                    details.add_precondition_failure_violation("PLATFORM", format!("{name}={value}"), why);
+                    let subject = shortened(&format!("{name}={value}"), SUBJECT_BYTES);
+                    details.add_precondition_failure_violation("PLATFORM", subject, why);
                 }
-                Self::with_error_details(Code::FailedPrecondition, refusal.to_string(), details)
+                let message = shortened(&refusal.to_string(), MESSAGE_BYTES);
+                Self::with_error_details(Code::FailedPrecondition, message, details)
             }
             Refusal::Timeout { .. } => invalid("action.timeout", refusal.to_string()),
-            Refusal::Full { .. } => {
-                let details = ErrorDetails::with_retry_info(Some(RETRY_FULL_QUEUE));
-                Self::with_error_details(Code::ResourceExhausted, refusal.to_string(), details)
+            Refusal::Full { .. } | Refusal::FullBytes { .. } | Refusal::Share { .. } => {
+                later(Code::ResourceExhausted, refusal.to_string())
             }
             Refusal::Closing => Self::unavailable(refusal.to_string()),
         }
     }
 }
 
-/// When to try again to get into a queue that is full.
-const RETRY_FULL_QUEUE: Duration = Duration::from_secs(5);
+impl From<Unheard> for Status {
+    fn from(unheard: Unheard) -> Self {
+        match unheard {
+            Unheard::Unknown => Self::not_found(unheard.to_string()),
+            Unheard::Crowded { .. } => later(Code::ResourceExhausted, unheard.to_string()),
+        }
+    }
+}
 
 impl From<CancelReason> for Status {
     fn from(reason: CancelReason) -> Self {
         let code = match reason {
-            CancelReason::Client | CancelReason::Abandoned(_) => Code::Cancelled,
+            CancelReason::Client | CancelReason::Abandoned(_) | CancelReason::MadeRoom => Code::Cancelled,
             // Not what anybody wanted: clients are to try again, which gets them to our successor.
             CancelReason::Closing => Code::Unavailable,
         };

@@ -61,8 +61,8 @@ fn the_queue_alone_takes_and_yields_ten_thousand_actions() {
         let submission = Submission {
             instance_name: String::new(),
             action_digest: DigestFunction::Sha256.digest(index.to_string().as_bytes()),
-            action: Action::default(),
-            command: command(),
+            client: "client".into(),
+            do_not_cache: false,
             requirements: vec![("OSFamily".to_owned(), "linux".to_owned())].into(),
             timeout: None,
             priority: 0,

@@ -13,6 +13,7 @@ use tonic::codec::{
 use tonic::server::{ClientStreamingService, Grpc, ServerStreamingService, UnaryService};
 use tonic::{Request, Response, Status};
 
+use crate::server::transport::request_memory::Held;
 use crate::server::transport::status;
 
 /// The largest request message that is read, in bytes. Batches may be much smaller (see
@@ -138,6 +139,12 @@ where
     type Future = Answer<Bytes>;
 
     fn call(&mut self, request: Request<Bytes>) -> Self::Future {
+        // A request that came compressed is larger by now.
+        let held =
+            request.extensions().get::<Held>().map_or(Ok(()), |held| held.grow_to(request.get_ref().len()));
+        if let Err(refusal) = held {
+            return Box::pin(std::future::ready(Err(refusal)));
+        }
         let answer = self.0.take().expect(ONCE)(request);
         Box::pin(async move { answer.await.map(Response::new) })
     }
