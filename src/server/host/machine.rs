@@ -41,14 +41,14 @@ use crate::server::storage::byte_stream::ByteStreamService;
 use crate::server::storage::content_addressable_storage::ContentAddressableStorageService;
 use crate::server::storage::settings::{CONNECTION_WINDOW, MAX_FRAME_BYTES, STREAM_WINDOW, StorageSettings};
 use crate::server::transport::address::{Address, ListenError};
-use crate::server::transport::calls::CallLayer;
+use crate::server::transport::budget::Budget;
+use crate::server::transport::calls::{Budgets, CallLayer};
 use crate::server::transport::door::{ConnectionLimits, Door};
 use crate::server::transport::listener::{Connections, Connector, Listener, Listening};
 use crate::server::transport::malformed::RefuseMalformed;
 use crate::server::transport::open_files;
 use crate::server::transport::patience::Patience;
 use crate::server::transport::reach::Exposure;
-use crate::server::transport::request_memory::RequestMemory;
 use crate::server::transport::wire::WireService as _;
 use crate::worker::local::LocalWorkers;
 
@@ -139,9 +139,9 @@ impl Host {
         let connections = Connections::new();
         let connector = connections.connector();
         let (stop, stopped) = oneshot::channel();
-        let memory = RequestMemory::new(usize::try_from(settings.max_request_bytes).unwrap_or(usize::MAX));
-        let server =
-            server().layer(CallLayer::new(Arc::clone(&metrics.calls), memory)).layer(RefuseMalformed);
+        let server = server()
+            .layer(CallLayer::new(Arc::clone(&metrics.calls), budgets(settings)))
+            .layer(RefuseMalformed);
         let serving =
             tokio::spawn(server.serve_with_incoming_shutdown(routes, connections.into_stream(), async {
                 // Whether it is said or the host is dropped is all the same.
@@ -259,6 +259,26 @@ fn connection_limits(settings: &Settings) -> ConnectionLimits {
             first_call: settings.first_call_timeout,
             idle: IDLE,
         },
+    }
+}
+
+fn budgets(settings: &Settings) -> Budgets {
+    let request_bytes = usize::try_from(settings.max_request_bytes).unwrap_or(usize::MAX);
+    // Whoever waits for an action has a call in flight.
+    let calls = settings.max_queued_actions.saturating_add(CONCURRENT_STREAMS as usize);
+    let transfers = open_files::transfers();
+    Budgets {
+        request_bytes: Budget::new(
+            request_bytes,
+            "the bytes of requests that are being received",
+            "max-request-bytes",
+        ),
+        calls: Budget::new(calls, "the calls in flight", "max-queued-actions and 16384 more"),
+        transfers: Budget::new(
+            transfers,
+            "the uploads and downloads in flight",
+            "half of the files that may be open",
+        ),
     }
 }
 

@@ -16,9 +16,9 @@ use http_body::{Body, Frame, SizeHint};
 use tonic::{Code, Status};
 use tower::{Layer, Service};
 
+use super::budget::{Budget, Held};
 use super::peer::{InFlight, Peer, client_of};
 use super::request_body::RequestBody;
-use super::request_memory::RequestMemory;
 use super::shortage::later;
 use crate::server::monitoring::metrics::{CallMetrics, Direction};
 
@@ -26,13 +26,24 @@ use crate::server::monitoring::metrics::{CallMetrics, Direction};
 #[derive(Debug, Clone)]
 pub struct CallLayer {
     metrics: Arc<CallMetrics>,
-    memory: Arc<RequestMemory>,
+    budgets: Budgets,
+}
+
+/// What all calls together may have.
+#[derive(Debug, Clone)]
+pub(crate) struct Budgets {
+    /// Bytes of requests that are being received.
+    pub request_bytes: Arc<Budget>,
+    /// Calls in flight.
+    pub calls: Arc<Budget>,
+    /// Of those, the ones that have a file open.
+    pub transfers: Arc<Budget>,
 }
 
 impl CallLayer {
-    /// A layer that counts in `metrics`, around services whose requests together fit into `memory`.
-    pub(crate) fn new(metrics: Arc<CallMetrics>, memory: Arc<RequestMemory>) -> Self {
-        Self { metrics, memory }
+    /// A layer that counts in `metrics`, around services whose calls together have no more than `budgets`.
+    pub(crate) fn new(metrics: Arc<CallMetrics>, budgets: Budgets) -> Self {
+        Self { metrics, budgets }
     }
 }
 
@@ -40,7 +51,7 @@ impl<S> Layer<S> for CallLayer {
     type Service = CallService<S>;
 
     fn layer(&self, inner: S) -> CallService<S> {
-        CallService { inner, metrics: Arc::clone(&self.metrics), memory: Arc::clone(&self.memory) }
+        CallService { inner, metrics: Arc::clone(&self.metrics), budgets: self.budgets.clone() }
     }
 }
 
@@ -49,7 +60,7 @@ impl<S> Layer<S> for CallLayer {
 pub struct CallService<S> {
     inner: S,
     metrics: Arc<CallMetrics>,
-    memory: Arc<RequestMemory>,
+    budgets: Budgets,
 }
 
 impl<S, B> Service<Request<tonic::body::Body>> for CallService<S>
@@ -68,11 +79,16 @@ where
     }
 
     fn call(&mut self, request: Request<tonic::body::Body>) -> Self::Future {
+        let client = client_of(request.extensions());
         let in_flight = request.extensions().get().map(Peer::begin_call);
-        let call = Call::begin(Arc::clone(&self.metrics), request.uri().path(), in_flight);
+        let mut call = Call::begin(Arc::clone(&self.metrics), request.uri().path(), in_flight);
+        if let Err(refusal) = self.budgets.take(&mut call, &client) {
+            call.end(refusal.code());
+            return std::future::ready(Ok(refusal.into_http())).boxed();
+        }
         let metrics = Arc::clone(&self.metrics);
         let method = call.method;
-        let held = self.memory.hold(client_of(request.extensions()));
+        let held = self.budgets.request_bytes.hold(client);
         let mut request =
             request.map(|body| tonic::body::Body::new(RequestBody::new(body, metrics, method, held.clone())));
         // Who decodes a request knows better than we how large it is.
@@ -98,6 +114,22 @@ where
     }
 }
 
+impl Budgets {
+    /// Gives a call what it takes from its first to its last byte.
+    fn take(&self, call: &mut Call, client: &Arc<str>) -> Result<(), Status> {
+        let transfers = TRANSFERS.contains(&call.method).then_some(&self.transfers);
+        for budget in std::iter::once(&self.calls).chain(transfers) {
+            let held = budget.hold(Arc::clone(client));
+            held.grow(1)?;
+            call.held.push(held);
+        }
+        Ok(())
+    }
+}
+
+/// Calls that keep a file open, for as long as the client likes.
+const TRANSFERS: [&str; 2] = ["google.bytestream.ByteStream/Write", "google.bytestream.ByteStream/Read"];
+
 /// One call, from its first to its last byte.
 #[derive(Debug)]
 struct Call {
@@ -105,6 +137,7 @@ struct Call {
     method: &'static str,
     started: Instant,
     ended: bool,
+    held: Vec<Held>,
     /// For the connection.
     _in_flight: Option<InFlight>,
 }
@@ -113,7 +146,14 @@ impl Call {
     fn begin(metrics: Arc<CallMetrics>, path: &str, in_flight: Option<InFlight>) -> Self {
         let method = metrics.method(path);
         metrics.begin(method);
-        Self { metrics, method, started: Instant::now(), ended: false, _in_flight: in_flight }
+        Self {
+            metrics,
+            method,
+            started: Instant::now(),
+            ended: false,
+            held: Vec::new(),
+            _in_flight: in_flight,
+        }
     }
 
     fn end(mut self, code: Code) {
@@ -228,7 +268,9 @@ mod tests {
     use super::*;
 
     fn layer(metrics: &Arc<CallMetrics>) -> CallLayer {
-        CallLayer::new(Arc::clone(metrics), RequestMemory::new(1 << 20))
+        let budget = || Budget::new(1 << 20, "things", "a setting");
+        let budgets = Budgets { request_bytes: budget(), calls: budget(), transfers: budget() };
+        CallLayer::new(Arc::clone(metrics), budgets)
     }
 
     /// What a service made of `answer` says to a call of `ByteStream.Read`.

@@ -22,10 +22,15 @@ pub(crate) fn raise_limit() {
     }
 }
 
-/// How many connections there may be if nobody says: a quarter of the descriptors, as the store and the actions need the
-/// others.
+/// How many connections there may be if nobody says: a quarter of the descriptors, half are for blobs on their
+/// way, and the last quarter is for what the store and the actions do.
 pub(crate) fn connections() -> usize {
     usize::try_from(reachable() / 4).unwrap_or(usize::MAX).clamp(1, MOST_CONNECTIONS)
+}
+
+/// How many blobs may be on their way, for which a file is open each: half of the descriptors.
+pub(crate) fn transfers() -> usize {
+    usize::try_from(reachable() / 2).unwrap_or(usize::MAX).max(1)
 }
 
 /// The limit once it is raised.

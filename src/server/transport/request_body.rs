@@ -11,7 +11,7 @@ use http_body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, Sleep};
 use tonic::Status;
 
-use super::request_memory::Held;
+use super::budget::Held;
 use crate::server::monitoring::metrics::{CallMetrics, Direction};
 
 /// How long a client may take for the next bytes in the middle of a message. Between messages it may take its time.

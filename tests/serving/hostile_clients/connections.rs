@@ -168,10 +168,28 @@ async fn pings_settings_and_empty_pieces_without_an_end_do_no_harm() {
     flood("empty pieces", first.chain((0..300_000).map(|_| frame(DATA, 0, 1, &[])))).await;
 }
 
-/// Sixteen thousand calls on each of a few connections, none of which is ever finished.
+/// A call that says nothing costs as much as one that waits.
 #[tokio::test]
-async fn calls_that_never_say_what_they_want_do_no_harm() {
+async fn calls_that_never_say_what_they_want_are_bounded_together() {
+    let directory = tempfile::tempdir().unwrap();
+    // And 16384 more, three quarters of which are for one client.
+    let server = Server::start(directory.path(), &["--max-queued-actions", "4"]);
     let call = headers("/build.bazel.remote.execution.v2.ContentAddressableStorage/FindMissingBlobs");
-    let frames = (0..16_000_u32).map(|number| frame(HEADERS, END_HEADERS, 2 * number + 1, &call));
-    flood("open calls", frames).await;
+    let calls = (0..8_000_u32).map(|number| frame(HEADERS, END_HEADERS, 2 * number + 1, &call));
+    let calls: Vec<u8> = std::iter::once(greeting()).chain(calls).flatten().collect();
+    let mut connections = Vec::new();
+    for _ in 0..2 {
+        let mut connection = connect(server.address(), [127, 0, 0, 2]).await;
+        write_all(&mut connection, &calls).await.unwrap();
+        connections.push(connection);
+    }
+    let method = "build.bazel.remote.execution.v2.ContentAddressableStorage/FindMissingBlobs";
+    let in_flight = format!("crosswheel_calls_in_flight{{method=\"{method}\"}} 12291\n");
+    let refused = format!("crosswheel_calls_total{{method=\"{method}\",code=\"RESOURCE_EXHAUSTED\"}} 3709\n");
+    let bounded = async || {
+        let (_, metrics) = server.get("/metrics");
+        metrics.contains(&in_flight) && metrics.contains(&refused)
+    };
+    eventually("calls to be refused", bounded).await;
+    assert!(is_served(&server.channel().await).await);
 }

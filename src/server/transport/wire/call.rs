@@ -13,7 +13,7 @@ use tonic::codec::{
 use tonic::server::{ClientStreamingService, Grpc, ServerStreamingService, UnaryService};
 use tonic::{Request, Response, Status};
 
-use crate::server::transport::request_memory::Held;
+use crate::server::transport::budget::Held;
 use crate::server::transport::status;
 
 /// The largest request message that is read, in bytes. Batches may be much smaller (see
