@@ -178,6 +178,12 @@ impl Operations {
         self.by_number.get(&number).is_some_and(|operation| operation.listeners > 0)
     }
 
+    /// Who began an operation.
+    pub(super) fn client_of(&self, number: OperationNumber) -> Option<Arc<str>> {
+        let operation = self.by_number.get(&number)?;
+        Some(Arc::clone(&operation.snapshot.borrow().identity.client))
+    }
+
     /// The first few of those that nobody waits for, those first that will be abandoned first.
     pub(super) fn first_unattended(&self, most: usize) -> impl Iterator<Item = OperationNumber> {
         self.unattended.iter().take(most).map(|(_, number)| *number)

@@ -170,7 +170,7 @@ impl State {
             return Err(Refusal::Closing);
         }
         while let Some(shortage) = self.operations.shortage(&submission) {
-            let is_room_made = matches!(shortage, Shortage::Total { .. }) && self.drop_unattended(now);
+            let is_room_made = self.drop_unattended(shortage, &submission.client, now);
             if !is_room_made {
                 return Err(match shortage {
                     Shortage::Total { limit } => Refusal::FullBytes { limit },
@@ -224,23 +224,27 @@ impl State {
     /// Makes sure that one more action of a client may wait.
     fn place_in_line(&mut self, client: &Arc<str>, now: Moment) -> Result<(), Refusal> {
         loop {
-            match self.queued.shortage(client, 1) {
-                None => return Ok(()),
-                Some(Shortage::Share { limit }) => {
-                    return Err(Refusal::Share { limit, of: "actions", setting: "max-queued-actions" });
-                }
-                Some(Shortage::Total { limit }) if !self.drop_unattended(now) => {
-                    return Err(Refusal::Full { limit });
-                }
-                Some(Shortage::Total { .. }) => {}
+            let Some(shortage) = self.queued.shortage(client, 1) else { return Ok(()) };
+            if !self.drop_unattended(shortage, client, now) {
+                return Err(match shortage {
+                    Shortage::Total { limit } => Refusal::Full { limit },
+                    Shortage::Share { limit } => {
+                        Refusal::Share { limit, of: "actions", setting: "max-queued-actions" }
+                    }
+                });
             }
         }
     }
 
-    /// Gives up an operation that waits and that nobody waits for; `false` if there is none at hand.
-    fn drop_unattended(&mut self, now: Moment) -> bool {
+    /// Gives up an operation that waits and that nobody waits for, to make room for another of `client`: one of its own
+    /// if it has its share. `false` if there is none at hand.
+    fn drop_unattended(&mut self, shortage: Shortage, client: &Arc<str>, now: Moment) -> bool {
+        let is_own_wanted = matches!(shortage, Shortage::Share { .. });
         // Among the first there may be some that run: those end by themselves.
         let found = self.operations.first_unattended(LOOKED_AT).find(|number| {
+            if is_own_wanted && self.operations.client_of(*number) != Some(Arc::clone(client)) {
+                return false;
+            }
             let Some(OperationPhase::Waiting(task)) = self.operations.phase(*number) else { return false };
             matches!(self.tasks.get(task), Some(Task { phase: TaskPhase::Queued { .. }, .. }))
         });

@@ -263,15 +263,15 @@ fn connection_limits(settings: &Settings) -> ConnectionLimits {
 }
 
 fn budgets(settings: &Settings) -> Budgets {
-    let request_bytes = usize::try_from(settings.max_request_bytes).unwrap_or(usize::MAX);
+    let call_bytes = usize::try_from(settings.max_call_bytes).unwrap_or(usize::MAX);
     // Whoever waits for an action has a call in flight.
     let calls = settings.max_queued_actions.saturating_add(CONCURRENT_STREAMS as usize);
     let transfers = open_files::transfers();
     Budgets {
-        request_bytes: Budget::new(
-            request_bytes,
-            "the bytes of requests that are being received",
-            "max-request-bytes",
+        call_bytes: Budget::new(
+            call_bytes,
+            "the bytes of requests that come in and of answers that wait",
+            "max-call-bytes",
         ),
         calls: Budget::new(calls, "the calls in flight", "max-queued-actions and 16384 more"),
         transfers: Budget::new(

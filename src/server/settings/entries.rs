@@ -82,10 +82,10 @@ pub static ENTRIES: &[Entry] = &[
         "10s",
     ),
     one(
-        "max-request-bytes",
+        "max-call-bytes",
         "SIZE",
-        "Refuse requests, for the time being, when those that are being received take so much memory \
-         [default: 512MiB]",
+        "Refuse calls, for the time being, when requests that are being received and answers that wait to be sent take \
+         so much memory [default: 512MiB]",
         "256MiB",
     ),
     one(

@@ -25,7 +25,7 @@ const HOUR: Duration = Duration::from_secs(60 * 60);
 const MOST_BATCH_BYTES: u64 = 48 << 20;
 
 /// The most that a request takes, and as much again.
-const LEAST_REQUEST_BYTES: u64 = 128 << 20;
+const LEAST_CALL_BYTES: u64 = 128 << 20;
 
 /// Everything that can be decided about a host.
 #[derive(Debug, Clone)]
@@ -40,8 +40,8 @@ pub struct Settings {
     pub max_connections_per_client: usize,
     /// How long a connection may be there without a call.
     pub first_call_timeout: Duration,
-    /// Bytes of memory that requests which are being received may take.
-    pub max_request_bytes: u64,
+    /// Bytes of memory that requests which are being received and answers which wait to be sent may take.
+    pub max_call_bytes: u64,
     /// The directory of the blobs and action results.
     pub store: PathBuf,
     /// Most bytes of blobs to keep; no limit if `None`.
@@ -131,7 +131,7 @@ impl Settings {
                 .one("max-connections-per-client", value::count)?
                 .unwrap_or_else(|| 256.min(max_connections - max_connections / 4)),
             first_call_timeout: reader.one("first-call-timeout", value::duration)?.unwrap_or(MINUTE),
-            max_request_bytes: reader.one("max-request-bytes", request_bytes)?.unwrap_or(512 << 20),
+            max_call_bytes: reader.one("max-call-bytes", call_bytes)?.unwrap_or(512 << 20),
             max_bytes: reader
                 .one("max-bytes", value::size_or("unlimited"))?
                 .unwrap_or(disk.map(|bytes| bytes / 2)),
@@ -299,10 +299,10 @@ fn batch_bytes(text: &str) -> Result<u64, String> {
 }
 
 /// One client gets three quarters, into which a whole request has to fit.
-fn request_bytes(text: &str) -> Result<u64, String> {
+fn call_bytes(text: &str) -> Result<u64, String> {
     match value::size(text)? {
-        bytes @ LEAST_REQUEST_BYTES.. => Ok(bytes),
-        _ => Err(format!("`{text}` is less than {}", value::size_text(LEAST_REQUEST_BYTES))),
+        bytes @ LEAST_CALL_BYTES.. => Ok(bytes),
+        _ => Err(format!("`{text}` is less than {}", value::size_text(LEAST_CALL_BYTES))),
     }
 }
 

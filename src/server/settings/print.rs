@@ -45,7 +45,7 @@ fn one(settings: &Settings, name: &str) -> Value {
         "max-connections" => count(settings.max_connections),
         "max-connections-per-client" => count(settings.max_connections_per_client),
         "first-call-timeout" => duration(settings.first_call_timeout),
-        "max-request-bytes" => size(settings.max_request_bytes),
+        "max-call-bytes" => size(settings.max_call_bytes),
         "store" => settings.store.display().to_string().into(),
         "max-bytes" => settings.max_bytes.map_or_else(|| "unlimited".into(), size),
         "high-water-mark" => percent(settings.high_water_mark),

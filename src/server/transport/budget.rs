@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 use tonic::{Code, Status};
@@ -25,6 +26,7 @@ struct Inner {
     budget: Arc<Budget>,
     client: Arc<str>,
     amount: Mutex<usize>,
+    is_of_answer: AtomicBool,
 }
 
 impl Budget {
@@ -35,7 +37,12 @@ impl Budget {
 
     /// Nothing yet, for a call of a client.
     pub(super) fn hold(self: &Arc<Self>, client: Arc<str>) -> Held {
-        Held(Arc::new(Inner { budget: Arc::clone(self), client, amount: Mutex::new(0) }))
+        Held(Arc::new(Inner {
+            budget: Arc::clone(self),
+            client,
+            amount: Mutex::new(0),
+            is_of_answer: AtomicBool::new(false),
+        }))
     }
 }
 
@@ -67,6 +74,27 @@ impl Held {
     pub(crate) fn grow_to(&self, amount: usize) -> Result<(), Status> {
         let has = *self.0.amount.lock();
         if amount > has { self.grow(amount - has) } else { Ok(()) }
+    }
+
+    /// Has as much as the answer takes, instead of what the request took, until the answer has been sent.
+    ///
+    /// # Errors
+    /// As [`Held::grow`].
+    pub(crate) fn answer(&self, amount: usize) -> Result<(), Status> {
+        self.0.is_of_answer.store(true, Ordering::Relaxed);
+        let has = *self.0.amount.lock();
+        if amount > has {
+            return self.grow(amount - has);
+        }
+        self.shrink(has - amount);
+        Ok(())
+    }
+
+    /// There is an answer: what is held for the request goes back.
+    pub(super) fn answered(&self) {
+        if !self.0.is_of_answer.load(Ordering::Relaxed) {
+            self.shrink(usize::MAX);
+        }
     }
 
     /// Gives some back.

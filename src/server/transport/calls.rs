@@ -32,8 +32,8 @@ pub struct CallLayer {
 /// What all calls together may have.
 #[derive(Debug, Clone)]
 pub(crate) struct Budgets {
-    /// Bytes of requests that are being received.
-    pub request_bytes: Arc<Budget>,
+    /// Bytes of requests that are being received and of answers that wait to be sent.
+    pub call_bytes: Arc<Budget>,
     /// Calls in flight.
     pub calls: Arc<Budget>,
     /// Of those, the ones that have a file open.
@@ -88,17 +88,19 @@ where
         }
         let metrics = Arc::clone(&self.metrics);
         let method = call.method;
-        let held = self.budgets.request_bytes.hold(client);
+        let held = self.budgets.call_bytes.hold(client);
         let mut request =
             request.map(|body| tonic::body::Body::new(RequestBody::new(body, metrics, method, held.clone())));
         // Who decodes a request knows better than we how large it is.
         request.extensions_mut().insert(held.clone());
         let answer = self.inner.call(request);
         async move {
-            // Until there is an answer, somebody has the request.
-            let _held = held;
             match AssertUnwindSafe(answer).catch_unwind().await {
-                Ok(Ok(response)) => Ok(call.follow(response)),
+                Ok(Ok(response)) => {
+                    held.answered();
+                    call.held.push(held);
+                    Ok(call.follow(response))
+                }
                 Ok(Err(error)) => {
                     call.end(Code::Unknown);
                     Err(error)
@@ -269,7 +271,7 @@ mod tests {
 
     fn layer(metrics: &Arc<CallMetrics>) -> CallLayer {
         let budget = || Budget::new(1 << 20, "things", "a setting");
-        let budgets = Budgets { request_bytes: budget(), calls: budget(), transfers: budget() };
+        let budgets = Budgets { call_bytes: budget(), calls: budget(), transfers: budget() };
         CallLayer::new(Arc::clone(metrics), budgets)
     }
 

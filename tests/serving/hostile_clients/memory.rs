@@ -7,8 +7,8 @@ use crosswheel::reapi::longrunning::Operation;
 use crosswheel::reapi::longrunning::operations_client::OperationsClient;
 use crosswheel::reapi::longrunning::{CancelOperationRequest, ListOperationsRequest};
 use crosswheel::reapi::{
-    Action, BatchUpdateBlobsRequest, Command, Digest, Directory, ExecuteRequest, Platform, RequestMetadata,
-    WaitExecutionRequest, batch_update_blobs_request, platform,
+    Action, BatchReadBlobsRequest, BatchUpdateBlobsRequest, Command, Digest, Directory, ExecuteRequest,
+    Platform, RequestMetadata, WaitExecutionRequest, batch_update_blobs_request, platform,
 };
 use prost::Message;
 use tonic::metadata::MetadataValue;
@@ -16,6 +16,7 @@ use tonic::transport::Channel;
 use tonic::{Code, Request, Status, Streaming};
 use tonic_types::StatusExt;
 
+use super::raw;
 use crate::support::client::Client;
 use crate::support::server::Server;
 use crate::support::waiting::{eventually, within};
@@ -214,20 +215,20 @@ async fn an_instance_with_a_name_of_a_megabyte_is_refused() {
 #[tokio::test]
 async fn requests_that_are_never_finished_take_no_more_than_their_share() {
     let directory = tempfile::tempdir().unwrap();
-    let server = Server::start(directory.path(), &["--max-request-bytes", "128MiB"]);
+    let server = Server::start(directory.path(), &["--max-call-bytes", "128MiB"]);
     let client = Client::of(&server).await;
     let before = resident_mib(&server);
     let mut calls = Vec::new();
     for _ in 0..12 {
         let channel = server.channel().await;
-        calls.push(tokio::spawn(super::raw::unfinished_call(channel, 48 << 20, 40 << 20)));
+        calls.push(tokio::spawn(raw::unfinished_call(channel, 48 << 20, 40 << 20)));
     }
     let refused = async || calls.iter().filter(|call| call.is_finished()).count() >= 8;
     eventually("those without room to be refused", refused).await;
     for call in calls.iter_mut().filter(|call| call.is_finished()) {
         let refusal = call.await.unwrap();
         assert_eq!(refusal.code(), Code::ResourceExhausted, "{refusal}");
-        assert!(refusal.message().contains("max-request-bytes"), "{refusal}");
+        assert!(refusal.message().contains("max-call-bytes"), "{refusal}");
         assert!(refusal.get_details_retry_info().is_some(), "{refusal:?}");
     }
     let grown = resident_mib(&server).saturating_sub(before);
@@ -243,4 +244,44 @@ async fn requests_that_are_never_finished_take_no_more_than_their_share() {
         ContentAddressableStorageClient::new(client.channel.clone()).batch_update_blobs(request).await.is_ok()
     };
     eventually("others to be served", served).await;
+}
+
+/// Each batch is as large as a batch may be, and the client lets nothing of it through.
+#[tokio::test]
+async fn answers_that_nobody_reads_take_no_more_than_their_share() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = Server::start(directory.path(), &["--max-call-bytes", "128MiB"]);
+    let client = Client::of(&server).await;
+    let digest = client.put(vec![7; 3_900_000]).await;
+    let before = resident_mib(&server);
+    let request = BatchReadBlobsRequest { digests: vec![digest], ..Default::default() }.encode_to_vec();
+    let mut message = vec![0];
+    message.extend_from_slice(&u32::try_from(request.len()).unwrap().to_be_bytes());
+    message.extend_from_slice(&request);
+    let call = raw::headers("/build.bazel.remote.execution.v2.ContentAddressableStorage/BatchReadBlobs");
+    // An initial window of nothing.
+    let mut said = [raw::PREFACE, &raw::frame(raw::SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 0])].concat();
+    for number in 0..300 {
+        said.extend(raw::frame(raw::HEADERS, raw::END_HEADERS, 2 * number + 1, &call));
+        said.extend(raw::frame(raw::DATA, raw::END_STREAM, 2 * number + 1, &message));
+    }
+    let mut connection = raw::connect(server.address(), [127, 0, 0, 2]).await;
+    raw::write_all(&mut connection, &said).await.unwrap();
+    let method = "build.bazel.remote.execution.v2.ContentAddressableStorage/BatchReadBlobs";
+    let held = format!("crosswheel_calls_total{{method=\"{method}\",code=\"RESOURCE_EXHAUSTED\"}} ");
+    // All have an answer by now, or have been refused one.
+    eventually("most to be refused", async || {
+        let (_, metrics) = server.get("/metrics");
+        let refused = metrics.lines().find_map(|line| line.strip_prefix(&held));
+        refused.is_some_and(|count| count.parse::<usize>().unwrap() >= 270)
+    })
+    .await;
+    let grown = resident_mib(&server).saturating_sub(before);
+    println!("300 unread answers of 3.9 MB each: {grown} MiB");
+    assert!(grown < 400, "{grown} MiB for answers that nobody reads");
+    // Others get theirs.
+    assert_eq!(
+        client.read(&DigestFunction::Sha256.digest(&[7; 3_900_000]).to_message()).await.len(),
+        3_900_000
+    );
 }

@@ -85,7 +85,7 @@ fn what_is_printed_can_be_fed_back() {
         max-connections = 2000  # --max-connections
         max-connections-per-client = 256
         first-call-timeout = "1m"
-        max-request-bytes = "512MiB"
+        max-call-bytes = "512MiB"
         store = "/default/store"
         max-bytes = "10GiB"  # --max-bytes
         high-water-mark = "95%"
