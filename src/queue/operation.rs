@@ -33,7 +33,7 @@ pub struct Submission {
 }
 
 /// About what an operation takes without what its client says, with its places in all the tables.
-const OPERATION_BYTES: usize = 2 << 10;
+const OPERATION_BYTES: usize = 2_560;
 
 impl Submission {
     /// About how much memory it takes while it waits, in bytes.

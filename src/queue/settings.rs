@@ -29,7 +29,7 @@ impl Default for QueueSettings {
         Self {
             timeouts: Timeouts::default(),
             max_queued: 100_000,
-            max_bytes: 256 << 20,
+            max_bytes: 512 << 20,
             grace: minute,
             completed_operations: Retained { count: 10_000, size_bytes: 64 << 20, time: 10 * minute },
             ended_outputs: Retained { count: 1_000, size_bytes: 16 << 20, time: minute },

@@ -155,7 +155,7 @@ pub static ENTRIES: &[Entry] = &[
         "max-queue-bytes",
         "SIZE",
         "Refuse further actions when what is known of those that have not ended takes so much memory \
-         [default: 256MiB]",
+         [default: 512MiB]",
         "64MiB",
     ),
     one(

@@ -154,7 +154,7 @@ impl Settings {
                 .unwrap_or_else(|| HOUR.min(max_timeout)),
             max_timeout,
             max_queued_actions: reader.one("max-queued-actions", value::count)?.unwrap_or(100_000),
-            max_queue_bytes: reader.one("max-queue-bytes", value::size)?.unwrap_or(256 << 20),
+            max_queue_bytes: reader.one("max-queue-bytes", value::size)?.unwrap_or(512 << 20),
             unattended_grace: reader.one("unattended-grace", value::duration)?.unwrap_or(MINUTE),
             update_action_result: reader.one("update-action-result", value::switch)?.unwrap_or(false),
             max_batch_bytes: reader.one("max-batch-bytes", batch_bytes)?.unwrap_or(MAX_BATCH_BYTES),

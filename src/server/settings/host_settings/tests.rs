@@ -98,7 +98,7 @@ fn what_is_printed_can_be_fed_back() {
         default-timeout = "1m 30s"  # default-timeout in …/config.toml
         max-timeout = "1day"
         max-queued-actions = 100000
-        max-queue-bytes = "256MiB"
+        max-queue-bytes = "512MiB"
         unattended-grace = "1m"
         update-action-result = false
         max-batch-bytes = "4000000"
