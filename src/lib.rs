@@ -9,7 +9,7 @@
 //! | 3 | [`client`], [`queue`], [`worker`] |
 //! | 2 | [`execute`], [`starlark`], [`step`] |
 //! | 1 | [`archive`], [`cas`], [`packaging`], [`rootfs`], [`sandbox`] |
-//! | 0 | [`cancellation`], [`contract`], [`deadline`], [`digest`], [`emulation`], [`finding`], [`patience`], [`platform`], [`reapi`], [`remote`], [`scratch`], [`shortage`], [`signals`], [`size`] |
+//! | 0 | [`cancellation`], [`contract`], [`deadline`], [`digest`], [`emulation`], [`finding`], [`patience`], [`platform`], [`reapi`], [`remote`], [`scratch`], [`shares`], [`shortage`], [`signals`], [`size`] |
 
 // What is made for a while, or appears as a whole, is made by `scratch`.
 #![cfg_attr(not(test), warn(clippy::disallowed_types))]
@@ -40,6 +40,7 @@ pub mod sandbox;
 #[allow(clippy::disallowed_types)]
 pub mod scratch;
 pub mod server;
+pub mod shares;
 pub mod shortage;
 pub mod signals;
 pub mod size;

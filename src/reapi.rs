@@ -26,3 +26,6 @@ pub fn timestamp(at: std::time::SystemTime) -> protobuf::Timestamp {
     let at = prost_types::Timestamp::from(at);
     protobuf::Timestamp { seconds: at.seconds, nanos: at.nanos }
 }
+
+/// How every [`prost::DecodeError`] begins when it is shown.
+pub const DECODE_ERROR_PREFIX: &str = "failed to decode Protobuf message: ";

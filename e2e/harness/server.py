@@ -59,6 +59,8 @@ class Server:
             f"--listen=127.0.0.1:{self.port}",
             f"--http-listen=127.0.0.1:{self.http_port}",
             f"--store={self.store}",
+            # Clients that build on their own machine fill the cache with what they have built.
+            "--update-action-result=on",
             *self.flags,
         ]
         with open(self.log_path, "ab") as log:

@@ -49,7 +49,9 @@ impl StoreError {
             }
             Self::TooLarge { digest, what, limit } => Self::TooLarge { digest: *digest, what, limit: *limit },
             Self::Io { doing, source } => {
-                let source = io::Error::new(source.kind(), source.to_string());
+                // What the system said is what decides whether it is worth to try again.
+                let again = || io::Error::new(source.kind(), source.to_string());
+                let source = errno(source).map_or_else(again, io::Error::from_raw_os_error);
                 Self::Io { doing: doing.clone(), source }
             }
             Self::InUse { directory, holder } => {
@@ -61,4 +63,16 @@ impl StoreError {
             }
         }
     }
+}
+
+/// What the system said, whoever has wrapped it since.
+fn errno(error: &io::Error) -> Option<i32> {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        if let Some(errno) = error.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error) {
+            return Some(errno);
+        }
+        cause = error.source();
+    }
+    None
 }

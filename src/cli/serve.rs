@@ -1,6 +1,7 @@
 //! `crosswheel serve`: this machine as a remote execution endpoint.
 
 use std::io::{self, IsTerminal as _};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -13,7 +14,7 @@ use super::failure_text;
 use super::output::print;
 use crate::sandbox::OwnExecutable;
 use crate::server::settings::{ENTRIES, Entry, Layers, LogFormat, Settings, SettingsError};
-use crate::server::{Address, Host, HostError, HttpServer, Summary};
+use crate::server::{Address, Exposure, Host, HostError, HttpServer, ListenError, Summary, check_exposure};
 use crate::signals::{each_signal, exit_code};
 use crate::size::about;
 
@@ -33,7 +34,7 @@ pool is a table, too:
 
 Examples:
   crosswheel serve
-  crosswheel serve --listen 0.0.0.0:8980 --store /var/cache/crosswheel --max-bytes 200GiB
+  crosswheel serve --listen 0.0.0.0:8980 --insecure-public --store /var/cache/crosswheel --max-bytes 200GiB
   crosswheel serve --pool amd64,slots=2 --pool arm64=/srv/arm64-root,slots=1,cross-cc=on
   crosswheel serve --config /etc/crosswheel.toml --print-config
   crosswheel serve --listen 127.0.0.1:0 --http-listen off --json
@@ -69,7 +70,13 @@ impl Args for SettingArguments {
 fn flag(entry: &'static Entry) -> Arg {
     let action = if entry.separator.is_some() { ArgAction::Append } else { ArgAction::Set };
     let help = format!("{} [env: {}]", entry.help, entry.variable());
-    Arg::new(entry.name).long(entry.name).value_name(entry.value).help(help).action(action)
+    let argument = Arg::new(entry.name).long(entry.name).value_name(entry.value).help(help).action(action);
+    if entry.is_switch() {
+        // Who names a switch wants it on.
+        argument.num_args(0..=1).default_missing_value("on")
+    } else {
+        argument
+    }
 }
 
 impl FromArgMatches for SettingArguments {
@@ -99,10 +106,15 @@ pub fn run(arguments: ServeArguments) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     start_log(&settings);
+    let exposure = if settings.insecure_public { Exposure::Anywhere } else { Exposure::ThisMachine };
     let runtime = match Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => return failure_text::internal(json, &format!("cannot start threads: {error}")),
     };
+    let addresses = settings.listen.iter().chain(&settings.http_listen);
+    if let Err(refusal @ ListenError::Public { .. }) = runtime.block_on(check_exposure(addresses, exposure)) {
+        return failure_text::usage(json, &refusal.to_string());
+    }
     let ended = runtime.block_on(serve(&settings, json));
     // A thread that is still in the middle of something has nothing that anybody waits for.
     runtime.shutdown_background();
@@ -161,7 +173,12 @@ async fn serve(settings: &Settings, json: bool) -> Result<End, HostError> {
         Some(address) => Some(host.listen_http(address).await?),
         None => None,
     };
-    let start = Start { addresses, http: http.as_ref().map(HttpServer::address), summary: host.summary() };
+    let start = Start {
+        addresses,
+        http: http.as_ref().map(HttpServer::address),
+        summary: host.summary(),
+        update_action_result: settings.update_action_result,
+    };
     if json {
         failure_text::print_json(&start.to_json());
     } else {
@@ -185,6 +202,11 @@ struct Start<'a> {
     addresses: Vec<Address>,
     http: Option<&'a Address>,
     summary: &'a Summary,
+    update_action_result: bool,
+}
+
+fn is_loopback(address: &str) -> bool {
+    address.parse::<SocketAddr>().is_ok_and(|address| address.ip().to_canonical().is_loopback())
 }
 
 impl Start<'_> {
@@ -206,6 +228,7 @@ impl Start<'_> {
         serde_json::json!({
             "ready": true,
             "listen": self.addresses.iter().map(Address::to_string).collect::<Vec<_>>(),
+            "access": self.access(),
             "http": self.http.map(Address::to_string),
             "store": self.summary.store.display().to_string(),
             "pools": pools,
@@ -216,6 +239,23 @@ impl Start<'_> {
         })
     }
 
+    /// Who may do what, in one line.
+    fn access(&self) -> String {
+        let places: Vec<_> = self
+            .addresses
+            .iter()
+            .map(|address| match address {
+                Address::Tcp(address) if is_loopback(address) => {
+                    format!("any user here who reaches {address}")
+                }
+                Address::Tcp(address) => format!("anyone who reaches {address}"),
+                Address::Unix(path) => format!("whoever may write to {}", path.display()),
+            })
+            .collect();
+        let results = if self.update_action_result { "set action results" } else { "not set action results" };
+        format!("{} may execute actions, and {results}", places.join(", "))
+    }
+
     fn to_text(&self) -> String {
         let mut lines =
             vec![format!("crosswheel {} serves the Remote Execution API", env!("CARGO_PKG_VERSION"))];
@@ -223,6 +263,7 @@ impl Start<'_> {
         for address in &self.addresses {
             line("address", uri(address));
         }
+        line("access", self.access());
         match self.http {
             Some(Address::Tcp(address)) => line("metrics", format!("http://{address}/metrics")),
             Some(address) => line("metrics", address.to_string()),

@@ -33,6 +33,7 @@ mod quota;
 mod resource_usage;
 mod shared_files;
 mod stage_times;
+mod stored;
 mod work;
 
 pub use cross_compiler::{CrossCompiler, CrossCompilerError};
@@ -49,4 +50,5 @@ pub use quota::{ActionLimits, Exceeded, is_limit, platform_properties};
 pub use resource_usage::ResourceUsage;
 pub use shared_files::{InputEntries, SharedFiles};
 pub use stage_times::{Moment, Stage, StageStarts, StageTimes};
+pub use stored::{MAX_ACTION_BYTES, read_action, read_message};
 pub use work::{EXEC_ROOT, Execute, Executed, Observer, OutputStream, Work};

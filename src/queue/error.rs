@@ -20,12 +20,37 @@ pub enum Refusal {
     Timeout { asked: Duration, maximum: Duration },
 
     /// As many actions wait as may.
-    #[error("{limit} actions are queued, which is as many as may be; ask again later")]
+    #[error("{limit} actions are queued, which is as many as may be (max-queued-actions); ask again later")]
     Full { limit: usize },
+
+    /// What is known of operations takes as much memory as it may.
+    #[error(
+        "the actions that were asked for take {limit} bytes of memory, which is as much as they may \
+         (max-queue-bytes); ask again later"
+    )]
+    FullBytes { limit: usize },
+
+    /// The client has as much of the queue as one may have.
+    #[error(
+        "{limit} {of} of one client are queued, which are as many as one may have: three quarters of {setting}; \
+         ask again later"
+    )]
+    Share { limit: usize, of: &'static str, setting: &'static str },
 
     /// The server is about to stop.
     #[error("the server is stopping and takes no more actions")]
     Closing,
+}
+
+/// Why somebody cannot wait for an operation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Unheard {
+    #[error("there is no such operation, or it completed a while ago")]
+    Unknown,
+
+    /// Every listener costs memory, and is woken at every change.
+    #[error("{limit} wait for this operation already, which is as many as may; ask again later")]
+    Crowded { limit: usize },
 }
 
 /// Why there can be no queue.

@@ -6,11 +6,11 @@ use std::time::Duration;
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use super::error::{QueueError, Refusal};
+use super::error::{QueueError, Refusal, Unheard};
 use super::operation::{CancelReason, OperationName, Outcome, Snapshot, Submission};
 use super::operations::OperationNumber;
 use super::output::ActionOutput;
-use super::platform::{Offer, Shortfall, Unsatisfiable};
+use super::platform::{Offer, Requirements, Shortfall, Unsatisfiable};
 use super::pool::{Pool, Timeouts};
 use super::settings::QueueSettings;
 use super::shared::Shared;
@@ -70,10 +70,12 @@ impl Queue {
     ///
     /// # Errors
     /// What can never run here, and anything if the server is about to stop.
-    pub fn open(&self, submission: Submission) -> Result<(Subscription, CacheCheck), Refusal> {
-        let opened = self
-            .match_pools(&submission)
-            .and_then(|pools| self.shared.with(|state, _| state.open(submission, pools)));
+    pub fn open(&self, mut submission: Submission) -> Result<(Subscription, CacheCheck), Refusal> {
+        let matched = self.match_pools(&submission);
+        // They may be long, and nobody asks for them again.
+        submission.requirements = Requirements::default();
+        let opened =
+            matched.and_then(|pools| self.shared.with(|state, now| state.open(submission, pools, now)));
         match opened {
             Ok((number, receiver)) => Ok((
                 Subscription { shared: Arc::clone(&self.shared), number, receiver },
@@ -115,13 +117,16 @@ impl Queue {
         }
     }
 
-    /// Waits for an operation that somebody began.
-    pub fn subscribe(&self, name: &OperationName) -> Option<Subscription> {
+    /// Waits for an operation that somebody began. If nobody waited for it any more, its action goes back to its place.
+    ///
+    /// # Errors
+    /// [`Unheard`]
+    pub fn subscribe(&self, name: &OperationName) -> Result<Subscription, Unheard> {
         let (number, receiver) = self.shared.with(|state, _| {
-            let number = state.operations.find(name)?;
-            Some((number, state.operations.listen(number)?))
+            let number = state.operations.find(name).ok_or(Unheard::Unknown)?;
+            Ok((number, state.listen(number)?))
         })?;
-        Some(Subscription { shared: Arc::clone(&self.shared), number, receiver })
+        Ok(Subscription { shared: Arc::clone(&self.shared), number, receiver })
     }
 
     /// An operation as it is now. Asking keeps it alive for another grace period.
@@ -235,7 +240,7 @@ impl Subscription {
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        self.shared.with(|state, now| state.operations.leave(self.number, now));
+        self.shared.with(|state, now| state.leave(self.number, now));
     }
 }
 

@@ -16,7 +16,11 @@
 //! must not be cached are not merged.
 //!
 //! An action goes to the most preferred pool with an idle slot; if there is none, to the first slot that becomes
-//! free in any pool that satisfies it. Which of the waiting actions that slot takes is the business of `ready`.
+//! free in any pool that satisfies it. Which of the waiting actions that slot takes is the business of `ready`: the
+//! clients take turns, and what nobody waits for any more comes last, until somebody waits for it again.
+//!
+//! What waits is digests, not messages: a worker reads the action when it takes it. The memory of all operations has a
+//! bound, of which no client gets all.
 //!
 //! Everything lives in one structure (`state`) behind one lock (`shared`) rather than behind a channel: what happens
 //! under the lock is some map look-ups, a few microseconds, and never waits for anything, so that a message to a task
@@ -26,20 +30,23 @@ mod error;
 mod handle;
 mod operation;
 mod operations;
+mod order;
 mod output;
 mod platform;
 mod pool;
 mod ready;
 mod retention;
+mod rota;
 mod settings;
 mod shared;
 mod slot;
 mod state;
 mod statistics;
 
-pub use error::{QueueError, Refusal};
+pub use error::{QueueError, Refusal, Unheard};
 pub use handle::{CacheCheck, Queue, Subscription};
 pub use operation::{CancelReason, Identity, OperationName, Outcome, Progress, Snapshot, Stage, Submission};
+pub use order::Order;
 pub use output::{ActionOutput, OutputGone, OutputReader};
 pub use platform::{Requirements, Shortfall, Unsatisfiable, arch_of};
 pub use pool::{Pool, Timeouts};

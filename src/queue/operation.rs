@@ -9,16 +9,19 @@ use super::error::Refusal;
 use super::platform::Requirements;
 use crate::digest::Digest;
 use crate::execute::{ExecuteError, Executed, StageStarts};
-use crate::reapi::{Action, ActionResult, Command, RequestMetadata};
+use crate::reapi::{ActionResult, RequestMetadata};
 
-/// An action that a client wants to have executed, read and checked.
+/// An action that a client wants to have executed, read and checked. It is read again when it is run, so that what waits
+/// takes no more memory than its name.
 #[derive(Debug, Clone)]
 pub struct Submission {
     /// REAPI `instance_name`: actions of different instances are never merged.
     pub instance_name: String,
+    /// Who asked, as far as the transport knows: clients take turns, and see their own operations only.
+    pub client: Arc<str>,
     pub action_digest: Digest,
-    pub action: Action,
-    pub command: Command,
+    /// REAPI `Action.do_not_cache`.
+    pub do_not_cache: bool,
     /// What its worker must offer.
     pub requirements: Requirements,
     /// How long it may run; as long as the pool's default if `None`.
@@ -26,11 +29,24 @@ pub struct Submission {
     /// REAPI `ExecutionPolicy.priority`: lower runs earlier.
     pub priority: i32,
     /// Who asked: for logs, and so that the actions of one invocation do not keep out those of others.
-    pub request_metadata: Option<RequestMetadata>,
+    pub request_metadata: Option<Arc<RequestMetadata>>,
 }
 
-/// An operation's name. Whoever knows it can read and cancel the operation; it cannot be guessed, but it is no secret
-/// either, as `ListOperations` tells it to everybody who may call the server.
+/// About what an operation takes without what its client says, with its places in all the tables.
+const OPERATION_BYTES: usize = 2_560;
+
+impl Submission {
+    /// About how much memory it takes while it waits, in bytes.
+    pub(super) fn size_bytes(&self) -> usize {
+        use prost::Message;
+        let metadata = self.request_metadata.as_ref().map_or(0, |metadata| metadata.encoded_len());
+        // The instance is in the operation, in its task and in the key by which others find that.
+        OPERATION_BYTES + metadata + 3 * self.instance_name.len()
+    }
+}
+
+/// An operation's name, of 122 random bits. Whoever knows it can read and cancel the operation; `ListOperations` tells it
+/// only to the client that began it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OperationName {
     pub instance_name: String,
@@ -62,8 +78,10 @@ impl std::fmt::Display for OperationName {
 #[derive(Debug)]
 pub struct Identity {
     pub name: OperationName,
+    /// Who began it.
+    pub client: Arc<str>,
     pub action_digest: Digest,
-    pub request_metadata: Option<RequestMetadata>,
+    pub request_metadata: Option<Arc<RequestMetadata>>,
 }
 
 /// An operation at one moment.
@@ -126,6 +144,8 @@ pub enum CancelReason {
     Client,
     #[error("the operation was cancelled because nobody had waited for it for {}", humantime::format_duration(*.0))]
     Abandoned(Duration),
+    #[error("the operation was cancelled because nobody waited for it and the queue was full")]
+    MadeRoom,
     #[error("the operation was cancelled because the server is stopping")]
     Closing,
 }

@@ -9,11 +9,16 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use uuid::Uuid;
 
+use super::error::Unheard;
 use super::operation::{Identity, OperationName, Outcome, Progress, Snapshot, Stage, Submission};
 use super::ready::TaskNumber;
 use super::retention::{Retained, Retention};
 use crate::deadline;
 use crate::execute::Moment;
+use crate::shares::{Shares, Shortage};
+
+/// How many may wait for one operation. Clients that were cut off come back once, or a few times if they do not notice.
+const MOST_LISTENERS: usize = 64;
 
 /// Numbers that grow with every operation.
 pub(super) type OperationNumber = u64;
@@ -27,6 +32,8 @@ pub(super) struct Operations {
     /// Operations without listeners, by the time of their end.
     unattended: BTreeSet<(Instant, OperationNumber)>,
     completed: Retention<OperationNumber>,
+    /// Bytes of those that have not ended.
+    bytes: Shares,
 }
 
 #[derive(Debug)]
@@ -34,6 +41,7 @@ struct Operation {
     snapshot: watch::Sender<Snapshot>,
     phase: OperationPhase,
     listeners: usize,
+    size_bytes: usize,
     /// Its entry in `unattended`.
     ends_at: Option<Instant>,
 }
@@ -48,14 +56,20 @@ pub(super) enum OperationPhase {
 }
 
 impl Operations {
-    pub(super) fn new(grace: Duration, kept: Retained) -> Self {
+    pub(super) fn new(grace: Duration, kept: Retained, max_bytes: usize) -> Self {
         Self {
             grace,
             by_number: BTreeMap::new(),
             names: HashMap::new(),
             unattended: BTreeSet::new(),
             completed: Retention::new(kept),
+            bytes: Shares::new(max_bytes),
         }
+    }
+
+    /// Whether there is memory for one more.
+    pub(super) fn shortage(&self, submission: &Submission) -> Option<Shortage> {
+        self.bytes.shortage(&submission.client, submission.size_bytes())
     }
 
     /// Adds one, with one listener, whose action is looked for in the cache.
@@ -67,8 +81,11 @@ impl Operations {
     ) -> watch::Receiver<Snapshot> {
         let name = OperationName { instance_name: submission.instance_name.clone(), id: Uuid::new_v4() };
         self.names.insert(name.id, number);
+        let size_bytes = submission.size_bytes();
+        self.bytes.add(&submission.client, size_bytes);
         let identity = Identity {
             name,
+            client: Arc::clone(&submission.client),
             action_digest: submission.action_digest,
             request_metadata: submission.request_metadata.clone(),
         };
@@ -76,7 +93,7 @@ impl Operations {
             Snapshot { identity: Arc::new(identity), progress: Progress::default(), outcome: None };
         let (sender, receiver) = watch::channel(snapshot);
         let phase = OperationPhase::CacheCheck(Box::new(submission), pools);
-        let operation = Operation { snapshot: sender, phase, listeners: 1, ends_at: None };
+        let operation = Operation { snapshot: sender, phase, listeners: 1, size_bytes, ends_at: None };
         self.by_number.insert(number, operation);
         receiver
     }
@@ -109,15 +126,23 @@ impl Operations {
     }
 
     /// Tells those who wait for these operations where they are.
-    pub(super) fn publish(&self, numbers: &[OperationNumber], progress: &Progress) {
-        for operation in numbers.iter().filter_map(|number| self.by_number.get(number)) {
+    pub(super) fn publish<'a>(
+        &self,
+        numbers: impl IntoIterator<Item = &'a OperationNumber>,
+        progress: &Progress,
+    ) {
+        for operation in numbers.into_iter().filter_map(|number| self.by_number.get(number)) {
             operation.snapshot.send_modify(|snapshot| snapshot.progress = progress.clone());
         }
     }
 
     /// As [`Operations::publish`], for who asks: nobody is woken for it.
-    pub(super) fn note(&self, numbers: &[OperationNumber], progress: &Progress) {
-        for operation in numbers.iter().filter_map(|number| self.by_number.get(number)) {
+    pub(super) fn note<'a>(
+        &self,
+        numbers: impl IntoIterator<Item = &'a OperationNumber>,
+        progress: &Progress,
+    ) {
+        for operation in numbers.into_iter().filter_map(|number| self.by_number.get(number)) {
             operation.snapshot.send_if_modified(|snapshot| {
                 snapshot.progress = progress.clone();
                 false
@@ -136,15 +161,32 @@ impl Operations {
             snapshot.progress.stage = Stage::Completed;
             snapshot.outcome = Some(Arc::clone(outcome));
         });
-        self.completed.push(number, outcome.size_bytes(), now.monotonic);
+        self.bytes.remove(&operation.snapshot.borrow().identity.client, operation.size_bytes);
+        self.completed.push(number, outcome.size_bytes() + operation.size_bytes, now.monotonic);
         true
     }
 
-    /// The operation of a name: the instance must be its own, unless the name leaves it out.
+    /// The operation of a name, in the instance that the name says.
     pub(super) fn find(&self, name: &OperationName) -> Option<OperationNumber> {
         let number = *self.names.get(&name.id)?;
         let own = &self.by_number.get(&number)?.snapshot.borrow().identity.name.instance_name;
-        (name.instance_name.is_empty() || name.instance_name == *own).then_some(number)
+        (name.instance_name == *own).then_some(number)
+    }
+
+    /// Whether anybody waits for an operation.
+    pub(super) fn is_attended(&self, number: OperationNumber) -> bool {
+        self.by_number.get(&number).is_some_and(|operation| operation.listeners > 0)
+    }
+
+    /// Who began an operation.
+    pub(super) fn client_of(&self, number: OperationNumber) -> Option<Arc<str>> {
+        let operation = self.by_number.get(&number)?;
+        Some(Arc::clone(&operation.snapshot.borrow().identity.client))
+    }
+
+    /// The first few of those that nobody waits for, those first that will be abandoned first.
+    pub(super) fn first_unattended(&self, most: usize) -> impl Iterator<Item = OperationNumber> {
+        self.unattended.iter().take(most).map(|(_, number)| *number)
     }
 
     /// An operation as it is now. Whoever asks this counts as somebody who waits, for a grace period.
@@ -178,11 +220,14 @@ impl Operations {
     }
 
     /// Somebody waits for an operation.
-    pub(super) fn listen(&mut self, number: OperationNumber) -> Option<watch::Receiver<Snapshot>> {
+    pub(super) fn listen(&mut self, number: OperationNumber) -> Result<watch::Receiver<Snapshot>, Unheard> {
         self.attend(number);
-        let operation = self.by_number.get_mut(&number)?;
+        let operation = self.by_number.get_mut(&number).ok_or(Unheard::Unknown)?;
+        if operation.listeners >= MOST_LISTENERS {
+            return Err(Unheard::Crowded { limit: MOST_LISTENERS });
+        }
         operation.listeners += 1;
-        Some(operation.snapshot.subscribe())
+        Ok(operation.snapshot.subscribe())
     }
 
     /// Somebody has stopped to wait for an operation.
@@ -263,5 +308,9 @@ impl Operations {
             assert_eq!(operation.ends_at.is_some(), is_left, "those left alone end, and only those");
         }
         assert_eq!(self.names.len(), self.by_number.len());
+        let is_open = |operation: &&Operation| !matches!(operation.phase, OperationPhase::Completed);
+        let open = self.by_number.values().filter(is_open);
+        assert_eq!(self.bytes.total(), open.map(|operation| operation.size_bytes).sum::<usize>());
+        assert!(self.bytes.total() > 0 || self.bytes.is_empty());
     }
 }

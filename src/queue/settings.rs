@@ -12,6 +12,8 @@ pub struct QueueSettings {
     pub timeouts: Timeouts,
     /// How many actions may wait for a worker.
     pub max_queued: usize,
+    /// How much memory operations that have not ended may take, in bytes.
+    pub max_bytes: usize,
     /// How long an operation lives on while nobody waits for it. Clients that lost their connection come back
     /// within this time; Bazel does so within seconds.
     pub grace: Duration,
@@ -27,6 +29,7 @@ impl Default for QueueSettings {
         Self {
             timeouts: Timeouts::default(),
             max_queued: 100_000,
+            max_bytes: 512 << 20,
             grace: minute,
             completed_operations: Retained { count: 10_000, size_bytes: 64 << 20, time: 10 * minute },
             ended_outputs: Retained { count: 1_000, size_bytes: 16 << 20, time: minute },

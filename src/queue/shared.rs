@@ -58,7 +58,8 @@ impl Shared {
     /// Lets things expire until the queue is closed.
     pub(super) fn keep_deadlines(&self) {
         loop {
-            self.with(|state, now| state.expire(now));
+            // A little at a time, so that others get at the state in between.
+            while self.with(|state, now| state.expire(now)) {}
             let mut state = self.state.lock();
             if state.is_closing() {
                 return;

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use super::operation::Outcome;
+use super::order::Order;
 use super::output::ActionOutput;
 use super::pool::Pool;
 use super::ready::TaskNumber;
 use super::shared::Shared;
 use super::state::Assigned;
 use crate::cancellation::Cancellation;
-use crate::execute::{Moment, Observer, OutputStream, Stage, Work};
+use crate::execute::{Moment, Observer, OutputStream, Stage};
 
 /// Where one action at a time may run.
 #[derive(Debug)]
@@ -46,9 +47,9 @@ impl Slot {
             assigned = state.assigned(self.index);
         }
         drop(state);
-        let Assigned { task, work, cancellation, output } = assigned?;
+        let Assigned { task, order, cancellation, output } = assigned?;
         let shared = Arc::clone(&self.shared);
-        Some(Assignment { shared, task, work, cancellation, output, is_reported: false })
+        Some(Assignment { shared, task, order, cancellation, output, is_reported: false })
     }
 }
 
@@ -57,7 +58,7 @@ impl Slot {
 pub struct Assignment {
     shared: Arc<Shared>,
     task: TaskNumber,
-    work: Work,
+    order: Order,
     cancellation: Arc<Cancellation>,
     output: Arc<ActionOutput>,
     is_reported: bool,
@@ -65,8 +66,8 @@ pub struct Assignment {
 
 impl Assignment {
     /// What to run.
-    pub fn work(&self) -> &Work {
-        &self.work
+    pub fn order(&self) -> &Order {
+        &self.order
     }
 
     /// Says when nobody wants it any more.

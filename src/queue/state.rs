@@ -1,19 +1,21 @@
 //! What waits and what runs, and everything that can happen to it. Plain data that somebody else locks: no method here waits,
-//! calls out or takes longer than O(log n). Knows nothing of threads, clocks and clients.
+//! calls out or takes longer than O(log n), or
+//! than the operations of one task. Knows nothing of threads, clocks and clients.
 //!
 //! An *operation* is what one client asked for. A *task* is an action that waits or runs; merged operations share
 //! one. A task ends when its action does, or when the last of its operations is cancelled.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Instant;
 
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use super::error::Refusal;
+use super::error::{Refusal, Unheard};
 use super::operation::{CancelReason, Outcome, Progress, Snapshot, Stage, Submission};
 use super::operations::{OperationNumber, OperationPhase, Operations};
+use super::order::Order;
 use super::output::ActionOutput;
 use super::pool::Pool;
 use super::ready::{Place, ReadyQueue, TaskNumber};
@@ -22,7 +24,14 @@ use super::settings::QueueSettings;
 use super::statistics::{PoolStatistics, Statistics};
 use crate::cancellation::Cancellation;
 use crate::digest::Digest;
-use crate::execute::{Moment, Stage as RunStage, Work};
+use crate::execute::{Moment, Stage as RunStage};
+use crate::shares::{Shares, Shortage};
+
+/// How many operations that nobody waits for are given up before others get at the state.
+const EXPIRED_AT_ONCE: usize = 256;
+
+/// How many of them are looked at to find one that can be given up for another.
+const LOOKED_AT: usize = 64;
 
 /// What is to be done once the state is no longer locked.
 #[derive(Debug, Default)]
@@ -40,7 +49,8 @@ pub(super) struct State {
     slots: Vec<SlotState>,
     /// Tasks that wait, by the pools that can run them, in order of preference.
     ready: HashMap<Arc<[usize]>, ReadyQueue>,
-    queued: usize,
+    /// How many of them there are.
+    queued: Shares,
     turns: u64,
     last_number: u64,
     pub(super) operations: Operations,
@@ -84,7 +94,7 @@ struct SlotState {
 #[derive(Debug)]
 pub(super) struct Assigned {
     pub(super) task: TaskNumber,
-    pub(super) work: Work,
+    pub(super) order: Order,
     pub(super) cancellation: Arc<Cancellation>,
     pub(super) output: Arc<ActionOutput>,
 }
@@ -98,7 +108,9 @@ struct ActionKey {
 
 #[derive(Debug)]
 struct Task {
-    operations: Vec<OperationNumber>,
+    operations: BTreeSet<OperationNumber>,
+    /// How many of them somebody waits for.
+    attended: usize,
     key: Option<ActionKey>,
     progress: Progress,
     phase: TaskPhase,
@@ -128,10 +140,10 @@ impl State {
             slots: slots.collect(),
             pools: pool_states.collect(),
             ready: HashMap::new(),
-            queued: 0,
+            queued: Shares::new(settings.max_queued),
             turns: 0,
             last_number: 0,
-            operations: Operations::new(settings.grace, settings.completed_operations),
+            operations: Operations::new(settings.grace, settings.completed_operations, settings.max_bytes),
             tasks: HashMap::new(),
             in_flight: HashMap::new(),
             outputs: HashMap::new(),
@@ -152,9 +164,21 @@ impl State {
         &mut self,
         submission: Submission,
         pools: Arc<[usize]>,
+        now: Moment,
     ) -> Result<(OperationNumber, watch::Receiver<Snapshot>), Refusal> {
         if self.accepting != Accepting::All {
             return Err(Refusal::Closing);
+        }
+        while let Some(shortage) = self.operations.shortage(&submission) {
+            let is_room_made = self.drop_unattended(shortage, &submission.client, now);
+            if !is_room_made {
+                return Err(match shortage {
+                    Shortage::Total { limit } => Refusal::FullBytes { limit },
+                    Shortage::Share { limit } => {
+                        Refusal::Share { limit, of: "bytes", setting: "max-queue-bytes" }
+                    }
+                });
+            }
         }
         let number = self.next_number();
         self.statistics.operations_total += 1;
@@ -171,7 +195,7 @@ impl State {
     /// The action of an operation was not found in the cache: it joins an equal one, is begun, or waits.
     pub(super) fn enqueue(&mut self, number: OperationNumber, now: Moment) {
         let Some((submission, pools)) = self.operations.take_submission(number) else { return };
-        let key = (!submission.action.do_not_cache).then(|| ActionKey {
+        let key = (!submission.do_not_cache).then(|| ActionKey {
             instance_name: submission.instance_name.clone(),
             action_digest: submission.action_digest,
         });
@@ -180,8 +204,9 @@ impl State {
             return;
         }
         let idle = pools.iter().find_map(|pool| self.pools[*pool].idle.pop());
-        if idle.is_none() && self.queued >= self.settings.max_queued {
-            let refusal = Refusal::Full { limit: self.settings.max_queued };
+        if idle.is_none()
+            && let Err(refusal) = self.place_in_line(&submission.client, now)
+        {
             self.complete(number, &Arc::new(Outcome::Refused(refusal)), now);
             return;
         }
@@ -196,21 +221,96 @@ impl State {
         }
     }
 
+    /// Makes sure that one more action of a client may wait.
+    fn place_in_line(&mut self, client: &Arc<str>, now: Moment) -> Result<(), Refusal> {
+        loop {
+            let Some(shortage) = self.queued.shortage(client, 1) else { return Ok(()) };
+            if !self.drop_unattended(shortage, client, now) {
+                return Err(match shortage {
+                    Shortage::Total { limit } => Refusal::Full { limit },
+                    Shortage::Share { limit } => {
+                        Refusal::Share { limit, of: "actions", setting: "max-queued-actions" }
+                    }
+                });
+            }
+        }
+    }
+
+    /// Gives up an operation that waits and that nobody waits for, to make room for another of `client`: one of its own
+    /// if it has its share. `false` if there is none at hand.
+    fn drop_unattended(&mut self, shortage: Shortage, client: &Arc<str>, now: Moment) -> bool {
+        let is_own_wanted = matches!(shortage, Shortage::Share { .. });
+        // Among the first there may be some that run: those end by themselves.
+        let found = self.operations.first_unattended(LOOKED_AT).find(|number| {
+            if is_own_wanted && self.operations.client_of(*number) != Some(Arc::clone(client)) {
+                return false;
+            }
+            let Some(OperationPhase::Waiting(task)) = self.operations.phase(*number) else { return false };
+            matches!(self.tasks.get(task), Some(Task { phase: TaskPhase::Queued { .. }, .. }))
+        });
+        found.is_some_and(|number| self.cancel(number, CancelReason::MadeRoom, now))
+    }
+
     /// An equal action waits or runs already.
     fn join(&mut self, number: OperationNumber, task_number: TaskNumber, submission: &Submission) {
+        let is_attended = self.operations.is_attended(number);
         let task = self.tasks.get_mut(&task_number).expect("what is in flight is a task");
-        task.operations.push(number);
-        if let TaskPhase::Queued { place, pools, .. } = &mut task.phase
-            && submission.priority < place.priority
-            && let Some(ready) = self.ready.get_mut(pools)
-        {
-            ready.remove(place, task_number);
-            *place = place_of(submission);
-            ready.push(place, task_number, &mut self.turns);
-        }
+        task.operations.insert(number);
+        task.attended += usize::from(is_attended);
         self.operations.wait_for(number, task_number);
         self.operations.publish(&[number], &task.progress);
         self.statistics.merged_total += 1;
+        self.move_in_line(task_number, |place, queued| {
+            // Nobody is to wait behind all that somebody else wants, only because they want this, too.
+            let is_sooner = submission.priority == place.priority
+                && queued.of(&submission.client) < queued.of(&place.client);
+            if submission.priority < place.priority || is_sooner {
+                *place = place_of(submission);
+            }
+        });
+    }
+
+    /// Somebody waits for an operation.
+    pub(super) fn listen(&mut self, number: OperationNumber) -> Result<watch::Receiver<Snapshot>, Unheard> {
+        let was_attended = self.operations.is_attended(number);
+        let receiver = self.operations.listen(number)?;
+        if !was_attended
+            && let Some(OperationPhase::Waiting(task_number)) = self.operations.phase(number)
+            && let Some(task) = self.tasks.get_mut(task_number)
+        {
+            task.attended += 1;
+            self.move_in_line(*task_number, |_, _| {});
+        }
+        Ok(receiver)
+    }
+
+    /// Somebody has stopped to wait for an operation.
+    pub(super) fn leave(&mut self, number: OperationNumber, now: Moment) {
+        self.operations.leave(number, now);
+        if !self.operations.is_attended(number)
+            && let Some(OperationPhase::Waiting(task_number)) = self.operations.phase(number)
+            && let Some(task) = self.tasks.get_mut(task_number)
+        {
+            task.attended -= 1;
+            self.move_in_line(*task_number, |_, _| {});
+        }
+    }
+
+    /// Something about a task has changed: if it waits in line, it gets to where it belongs by now.
+    fn move_in_line(&mut self, task_number: TaskNumber, change: impl FnOnce(&mut Place, &Shares)) {
+        let Some(task) = self.tasks.get_mut(&task_number) else { return };
+        let TaskPhase::Queued { place, pools, .. } = &mut task.phase else { return };
+        let Some(ready) = self.ready.get_mut(pools) else { return };
+        let mut there = place.clone();
+        change(&mut there, &self.queued);
+        there.is_unattended = task.attended == 0;
+        if there != *place {
+            ready.remove(place, task_number);
+            self.queued.remove(&place.client, 1);
+            *place = there;
+            self.queued.add(&place.client, 1);
+            ready.push(place, task_number, &mut self.turns);
+        }
     }
 
     fn add_task(
@@ -232,9 +332,11 @@ impl State {
             pool: pools.first().map(|pool| Arc::clone(&self.pools[*pool].name)),
             ..Progress::default()
         };
-        let phase =
-            TaskPhase::Queued { place: place_of(&submission), submission, pools, since: now.monotonic };
-        self.tasks.insert(task_number, Task { operations: vec![number], key, progress, phase });
+        let attended = usize::from(self.operations.is_attended(number));
+        let place = Place { is_unattended: attended == 0, ..place_of(&submission) };
+        let phase = TaskPhase::Queued { place, submission, pools, since: now.monotonic };
+        let operations = BTreeSet::from([number]);
+        self.tasks.insert(task_number, Task { operations, attended, key, progress, phase });
         task_number
     }
 
@@ -243,7 +345,7 @@ impl State {
             return;
         };
         self.ready.entry(pools).or_default().push(place, task_number, &mut self.turns);
-        self.queued += 1;
+        self.queued.add(&place.client, 1);
         self.publish(task_number);
     }
 
@@ -260,7 +362,9 @@ impl State {
             self.pools[pool].idle.push(slot);
             return None;
         };
-        self.queued -= 1;
+        if let Some(Task { phase: TaskPhase::Queued { place, .. }, .. }) = self.tasks.get(&task) {
+            self.queued.remove(&place.client, 1);
+        }
         Some(self.start(task, slot, now))
     }
 
@@ -293,17 +397,15 @@ impl State {
         statistics.started_total += 1;
         statistics.waited_total += now.monotonic.saturating_duration_since(since);
         let timeouts = self.pools[pool].pool.timeouts.unwrap_or(self.settings.timeouts);
-        let work = Work {
+        let order = Order {
             instance_name: submission.instance_name,
             action_digest: submission.action_digest,
-            action: submission.action,
-            command: submission.command,
             timeout: submission.timeout.unwrap_or(timeouts.default),
             queued_at,
             worker: worker.as_ref().to_owned(),
-            request_metadata: submission.request_metadata,
+            request_metadata: submission.request_metadata.map(Arc::unwrap_or_clone),
         };
-        Assigned { task: task_number, work, cancellation, output: output.1 }
+        Assigned { task: task_number, order, cancellation, output: output.1 }
     }
 
     /// A running task has come to a new part of its execution.
@@ -343,8 +445,10 @@ impl State {
 
     fn leave_task(&mut self, number: OperationNumber, task_number: TaskNumber) {
         let Some(task) = self.tasks.get_mut(&task_number) else { return };
-        task.operations.retain(|other| *other != number);
+        task.operations.remove(&number);
+        task.attended -= usize::from(self.operations.is_attended(number));
         if !task.operations.is_empty() {
+            self.move_in_line(task_number, |_, _| {});
             return;
         }
         let key = task.key.take();
@@ -353,7 +457,7 @@ impl State {
                 if let Some(ready) = self.ready.get_mut(pools) {
                     ready.remove(place, task_number);
                 }
-                self.queued -= 1;
+                self.queued.remove(&place.client, 1);
                 self.tasks.remove(&task_number);
             }
             // It occupies its slot until its worker says that nothing of it is left.
@@ -389,12 +493,14 @@ impl State {
         self.outputs.get(&id).cloned()
     }
 
-    /// Cancels and forgets what is due.
-    pub(super) fn expire(&mut self, now: Moment) {
-        while let Some(number) = self.operations.first_abandoned(now) {
+    /// Cancels and forgets what is due, or some of it: `true` if there is more.
+    pub(super) fn expire(&mut self, now: Moment) -> bool {
+        for _ in 0..EXPIRED_AT_ONCE {
+            let Some(number) = self.operations.first_abandoned(now) else { break };
             self.cancel(number, CancelReason::Abandoned(self.settings.grace), now);
         }
         self.expire_retained(now);
+        self.operations.first_abandoned(now).is_some()
     }
 
     /// When something is to [`expire`](Self::expire) next.
@@ -440,7 +546,7 @@ impl State {
 
     pub(super) fn statistics(&self) -> Statistics {
         let mut statistics = self.statistics.clone();
-        statistics.queued = self.queued;
+        statistics.queued = self.queued.total();
         (statistics.operations, statistics.unattended) = self.operations.count();
         statistics
     }
@@ -459,7 +565,12 @@ fn place_of(submission: &Submission) -> Place {
             metadata.tool_invocation_id.as_str()
         }
     });
-    Place { priority: submission.priority, invocation: invocation.unwrap_or_default().into() }
+    Place {
+        is_unattended: false,
+        priority: submission.priority,
+        client: Arc::clone(&submission.client),
+        invocation: invocation.unwrap_or_default().into(),
+    }
 }
 
 #[cfg(test)]

@@ -83,7 +83,9 @@ impl Statistics {
             Outcome::Executed(executed) if executed.result.exit_code == 0 => &mut outcomes.succeeded_total,
             Outcome::Executed(_) => &mut outcomes.exited_nonzero_total,
             Outcome::Failed(_) => &mut outcomes.not_run_total,
-            Outcome::Cancelled(CancelReason::Abandoned(_)) => &mut outcomes.abandoned_total,
+            Outcome::Cancelled(CancelReason::Abandoned(_) | CancelReason::MadeRoom) => {
+                &mut outcomes.abandoned_total
+            }
             Outcome::Cancelled(_) => &mut outcomes.cancelled_total,
             Outcome::WorkerFailed(_) => &mut outcomes.worker_failed_total,
             Outcome::Refused(refusal) => return self.refusals.count(refusal),
@@ -97,7 +99,7 @@ impl Refusals {
         let counter = match refusal {
             Refusal::Unsatisfiable(_) => &mut self.unsatisfiable_total,
             Refusal::Timeout { .. } => &mut self.timeout_total,
-            Refusal::Full { .. } => &mut self.full_total,
+            Refusal::Full { .. } | Refusal::FullBytes { .. } | Refusal::Share { .. } => &mut self.full_total,
             Refusal::Closing => &mut self.closing_total,
         };
         *counter += 1;

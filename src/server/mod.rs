@@ -21,7 +21,9 @@ pub use storage::content_addressable_storage::ContentAddressableStorageService;
 pub use storage::settings::{
     CONNECTION_WINDOW, MAX_BATCH_BYTES, MAX_FRAME_BYTES, STREAM_WINDOW, StorageSettings,
 };
-pub use transport::listener::{Address, InvalidAddress, ListenError, Listening};
+pub use transport::address::{Address, InvalidAddress, ListenError};
+pub use transport::listener::Listening;
 pub use transport::malformed::{RefuseMalformed, RefusingMalformed};
+pub use transport::reach::{Exposure, check_exposure};
 pub use transport::request_metadata::{REQUEST_METADATA_HEADER, request_metadata};
 pub use transport::wire::{MAX_MESSAGE_BYTES, Served, WireService};

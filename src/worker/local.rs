@@ -11,8 +11,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use crate::cas::ActionCache;
-use crate::execute::{Execute, Executed, Work};
+use crate::cas::{ActionCache, BlobStore};
+use crate::execute::{Execute, Executed, Work, read_action};
 use crate::queue::{Assignment, Outcome, Pool, Queue, Slot};
 
 /// The workers of a queue. Dropping them closes the queue and waits until none of what they run is left.
@@ -23,8 +23,8 @@ pub struct LocalWorkers {
 }
 
 impl LocalWorkers {
-    /// Starts a worker for each slot. `execute` names what runs the actions of a pool; results that others may use
-    /// are put into `action_cache`.
+    /// Starts a worker for each slot. Actions are read from `blobs`; `execute` names what runs those of a pool; results
+    /// that others may use are put into `action_cache`.
     ///
     /// # Errors
     /// If there can be no more threads. Those that were started end.
@@ -32,12 +32,14 @@ impl LocalWorkers {
         queue: Arc<Queue>,
         slots: Vec<Slot>,
         execute: impl Fn(&Pool) -> Arc<dyn Execute>,
+        blobs: &Arc<dyn BlobStore>,
         action_cache: &Arc<dyn ActionCache>,
     ) -> io::Result<Self> {
         let mut workers = Self { queue, threads: Vec::with_capacity(slots.len()) };
         for slot in slots {
             let execute = execute(slot.pool());
-            let worker = Worker { slot, execute, action_cache: Arc::clone(action_cache) };
+            let (blobs, action_cache) = (Arc::clone(blobs), Arc::clone(action_cache));
+            let worker = Worker { slot, execute, blobs, action_cache };
             let name = worker.slot.name().to_owned();
             workers.threads.push(std::thread::Builder::new().name(name).spawn(move || worker.serve())?);
         }
@@ -63,6 +65,7 @@ impl Drop for LocalWorkers {
 struct Worker {
     slot: Slot,
     execute: Arc<dyn Execute>,
+    blobs: Arc<dyn BlobStore>,
     action_cache: Arc<dyn ActionCache>,
 }
 
@@ -75,17 +78,23 @@ impl Worker {
     }
 
     fn run(&self, assignment: &Assignment) -> Outcome {
-        let work = assignment.work();
+        let order = assignment.order();
         // The executor is shared, and must be fit for use after a panic in another thread anyway.
-        let run = AssertUnwindSafe(|| self.execute.execute(work, assignment, assignment.cancellation()));
+        let run = AssertUnwindSafe(|| {
+            // It was there when it was asked for; if it is gone by now, the client is told to bring it again.
+            let (action, command) = read_action(&*self.blobs, &order.action_digest)?;
+            let work = order.with(action, command);
+            let executed = self.execute.execute(&work, assignment, assignment.cancellation())?;
+            Ok((work, executed))
+        });
         match catch_unwind(run) {
-            Ok(Ok(executed)) => {
-                self.cache(work, &executed);
+            Ok(Ok((work, executed))) => {
+                self.cache(&work, &executed);
                 Outcome::Executed(executed)
             }
             Ok(Err(error)) => Outcome::Failed(error),
             Err(panic) => {
-                let (action, worker, panic) = (&work.action_digest, &work.worker, text_of(&*panic));
+                let (action, worker, panic) = (&order.action_digest, &order.worker, text_of(&*panic));
                 tracing::error!(%action, worker, panic, "an action made its worker panic");
                 Outcome::WorkerFailed("its worker panicked".to_owned())
             }

@@ -14,6 +14,7 @@ const FLOORS: [&[&str]; 6] = [
         "deadline",
         "size",
         "shortage",
+        "shares",
         "signals",
         "scratch",
         "cancellation",

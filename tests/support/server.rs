@@ -1,7 +1,7 @@
 //! A `crosswheel serve` of a test's own.
 
 use std::io::Write;
-use std::net::TcpStream;
+use std::net::{IpAddr, TcpStream};
 use std::path::Path;
 use std::process::{ChildStdout, Command, ExitStatus, Stdio};
 
@@ -59,7 +59,13 @@ impl Server {
     }
 
     pub async fn channel(&self) -> Channel {
+        self.channel_from(IpAddr::from([127, 0, 0, 1])).await
+    }
+
+    /// A connection from another address of this machine: to the server, that is another client.
+    pub async fn channel_from(&self, address: IpAddr) -> Channel {
         let endpoint = Channel::from_shared(format!("http://{}", self.address())).unwrap().timeout(DEADLINE);
+        let endpoint = endpoint.local_address(Some(address));
         within("a connection to the server", endpoint.connect()).await.unwrap()
     }
 
@@ -70,6 +76,11 @@ impl Server {
         let answer = Lines::of(&format!("the server, asked for {path}"), stream).rest();
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
         (head.lines().next().unwrap().to_owned(), body.to_owned())
+    }
+
+    /// The process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     pub fn signal(&self, signal: Signal) {

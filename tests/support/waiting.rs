@@ -91,6 +91,11 @@ pub fn pause(time: Duration) {
     thread::sleep(time);
 }
 
+/// As [`pause`], while the rest of the runtime goes on.
+pub async fn pause_here(time: Duration) {
+    tokio::time::sleep(time).await;
+}
+
 fn late(what: &str, deadline: Duration) -> String {
     format!("waited {deadline:?} for {what}, in vain")
 }

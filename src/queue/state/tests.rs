@@ -10,7 +10,7 @@ use crate::digest::DigestFunction;
 use crate::execute::ExecuteError;
 use crate::queue::platform::Requirements;
 use crate::queue::retention::Retained;
-use crate::reapi::{Action, ActionResult, Command};
+use crate::reapi::ActionResult;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -22,6 +22,7 @@ enum Event {
     NotFound(usize),
     Cancel(usize),
     Leave(usize),
+    Return(usize),
     Look(usize),
     Delete(usize),
     Take(usize),
@@ -41,6 +42,7 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
         4 => any_one.clone().prop_map(Event::NotFound),
         2 => any_one.clone().prop_map(Event::Cancel),
         2 => any_one.clone().prop_map(Event::Leave),
+        1 => any_one.clone().prop_map(Event::Return),
         1 => any_one.clone().prop_map(Event::Look),
         1 => any_one.clone().prop_map(Event::Delete),
         4 => any_one.clone().prop_map(Event::Take),
@@ -69,6 +71,7 @@ impl Play {
         let kept = Retained { count: 5, size_bytes: 1 << 20, time: 9 * SECOND };
         let settings = QueueSettings {
             max_queued: 6,
+            max_bytes: 60_000,
             grace: 3 * SECOND,
             completed_operations: kept,
             ended_outputs: kept,
@@ -102,7 +105,13 @@ impl Play {
             Event::Leave(index) => {
                 let number = operation(index);
                 if self.listening.remove(&number) {
-                    self.state.operations.leave(number, self.now);
+                    self.state.leave(number, self.now);
+                }
+            }
+            Event::Return(index) => {
+                let number = operation(index);
+                if !self.listening.contains(&number) && self.state.listen(number).is_ok() {
+                    self.listening.insert(number);
                 }
             }
             Event::Look(index) => {
@@ -121,7 +130,7 @@ impl Play {
             }
             Event::Pass(seconds) => {
                 self.now.monotonic += seconds as u32 * SECOND;
-                self.state.expire(self.now);
+                while self.state.expire(self.now) {}
             }
         }
         self.wake();
@@ -132,15 +141,15 @@ impl Play {
         let submission = Submission {
             instance_name: String::new(),
             action_digest: DigestFunction::Sha256.digest(&[action]),
-            action: Action { do_not_cache, ..Action::default() },
-            command: Command::default(),
+            client: ["one", "two", "three"][usize::from(action) % 3].into(),
+            do_not_cache,
             requirements: Requirements::default(),
             timeout: None,
             priority,
             request_metadata: None,
         };
         let pools: &[usize] = if action == 0 { &[0] } else { &[1, 0] };
-        let opened = self.state.open(submission, pools.into()).unwrap();
+        let Ok(opened) = self.state.open(submission, pools.into(), self.now) else { return };
         self.listening.insert(opened.0);
         self.opened.push(opened);
     }
@@ -172,7 +181,14 @@ impl Play {
         let state = &self.state;
         let queued =
             state.tasks.values().filter(|task| matches!(task.phase, TaskPhase::Queued { .. })).count();
-        assert_eq!(state.queued, queued);
+        assert_eq!(state.queued.total(), queued);
+        for task in state.tasks.values() {
+            let attended = task.operations.iter().filter(|number| self.listening.contains(number)).count();
+            assert_eq!(task.attended, attended);
+            if let TaskPhase::Queued { place, .. } = &task.phase {
+                assert_eq!(place.is_unattended, attended == 0, "what nobody waits for is behind the rest");
+            }
+        }
         assert_eq!(state.tasks.len() - queued, self.running.len());
         let executing: usize = state.statistics.pools.iter().map(|pool| pool.executing).sum();
         assert_eq!(executing, self.running.len());
@@ -202,7 +218,7 @@ proptest! {
             play.happen(&Event::NotFound(index));
         }
         let mut rounds = 0;
-        while !play.running.is_empty() || play.state.queued > 0 {
+        while !play.running.is_empty() || play.state.queued.total() > 0 {
             rounds += 1;
             prop_assert!(rounds < 10_000, "what runs and waits does not come to an end");
             play.happen(&Event::Finish(0));
@@ -214,9 +230,10 @@ proptest! {
             prop_assert!(receiver.borrow().outcome.is_some());
         }
         play.now.monotonic += 60 * SECOND;
-        play.state.expire(play.now);
+        while play.state.expire(play.now) {}
         let state = &play.state;
         prop_assert_eq!(state.operations.count(), (0, 0));
+        prop_assert!(state.queued.is_empty());
         prop_assert!(state.tasks.is_empty() && state.in_flight.is_empty() && state.outputs.is_empty());
         prop_assert_eq!(state.next_deadline(), None);
     }

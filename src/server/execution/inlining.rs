@@ -11,6 +11,10 @@ use crate::reapi::{ActionResult, ExecuteRequest};
 /// Most bytes of contents in one response, which must stay below the 4 MiB that clients take in one message.
 const MAX_INLINED_BYTES: usize = 2 << 20;
 
+/// Most bytes of the paths of files that a client wants inlined, which are held until the action has ended: what comes
+/// after is read by the client itself. The API leaves it to servers what they inline.
+const MAX_PATHS_BYTES: usize = 64 << 10;
+
 /// What a client wants inlined.
 #[derive(Clone)]
 pub(super) struct Inlining {
@@ -18,6 +22,7 @@ pub(super) struct Inlining {
     function: DigestFunction,
     stdout: bool,
     stderr: bool,
+    /// Sorted.
     files: Vec<String>,
 }
 
@@ -26,7 +31,17 @@ impl Inlining {
     pub(super) fn asked_for(request: ExecuteRequest, blobs: Arc<dyn BlobStore>) -> Option<Self> {
         let function = DigestFunction::from_wire(request.digest_function).ok()?;
         let (stdout, stderr) = (request.inline_stdout, request.inline_stderr);
-        let files = request.inline_output_files;
+        let mut room = MAX_PATHS_BYTES;
+        let mut fits = |path: &str| {
+            let left = room.checked_sub(size_of::<String>() + path.len());
+            room = left.unwrap_or(0);
+            left.is_some()
+        };
+        let mut files = request.inline_output_files;
+        let count = files.iter().take_while(|path| fits(path)).count();
+        files.truncate(count);
+        files.shrink_to_fit();
+        files.sort_unstable();
         (stdout || stderr || !files.is_empty()).then_some(Self { blobs, function, stdout, stderr, files })
     }
 
@@ -47,7 +62,7 @@ impl Inlining {
             self.contents(&mut result.stderr_raw, result.stderr_digest.as_ref(), &mut room);
         }
         for file in &mut result.output_files {
-            if self.files.contains(&file.path) {
+            if self.files.binary_search(&file.path).is_ok() {
                 self.contents(&mut file.contents, file.digest.as_ref(), &mut room);
             }
         }

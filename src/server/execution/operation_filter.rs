@@ -6,6 +6,9 @@
 use crate::queue::{Outcome, Snapshot, Stage};
 use crate::reapi::RequestMetadata;
 
+/// Most bytes of a filter: each of its terms is held against every operation there is.
+const MAX_FILTER_BYTES: usize = 4 << 10;
+
 /// Terms that must all hold.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct OperationFilter(Vec<Term>);
@@ -50,6 +53,9 @@ impl OperationFilter {
     /// # Errors
     /// What is wrong with it, in words.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        if text.len() > MAX_FILTER_BYTES {
+            return Err(format!("is longer than {MAX_FILTER_BYTES} bytes"));
+        }
         let mut terms = Vec::new();
         let mut rest = text.trim_start();
         while !rest.is_empty() {
@@ -99,7 +105,7 @@ fn shortened(text: &str) -> String {
 impl Term {
     fn holds(&self, snapshot: &Snapshot) -> bool {
         let progress = &snapshot.progress;
-        let metadata = snapshot.identity.request_metadata.as_ref();
+        let metadata = snapshot.identity.request_metadata.as_deref();
         let of_request = |get: fn(&RequestMetadata) -> &str| metadata.map(get).unwrap_or_default();
         match self.field {
             Field::Stage => self.matches(stage(progress.stage)),

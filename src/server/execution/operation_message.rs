@@ -59,7 +59,7 @@ fn stream(snapshot: &Snapshot, stream: OutputStream) -> String {
 /// Of an operation that has completed, the result says it better.
 fn partial_metadata(snapshot: &Snapshot, audience: Audience) -> Option<ExecutedActionMetadata> {
     let of_onlooker = (audience == Audience::Onlooker).then_some(&snapshot.identity.request_metadata);
-    let request_metadata = of_onlooker.and_then(Option::as_ref);
+    let request_metadata = of_onlooker.and_then(Option::as_deref);
     let progress = &snapshot.progress;
     if request_metadata.is_none() && (progress.queued_at.is_none() || progress.stage == Stage::Completed) {
         return None;

@@ -9,13 +9,14 @@ use tonic::{Request, Response, Status};
 
 use super::operation_filter::OperationFilter;
 use super::operation_message::{Audience, operation};
-use crate::queue::{OperationName, Queue, Snapshot};
+use crate::queue::{OperationName, Queue, Snapshot, Unheard};
 use crate::reapi::longrunning::operations_server::Operations;
 use crate::reapi::longrunning::{
     CancelOperationRequest, DeleteOperationRequest, GetOperationRequest, ListOperationsRequest,
     ListOperationsResponse, Operation, WaitOperationRequest,
 };
 use crate::reapi::protobuf::{self, Empty};
+use crate::server::transport::peer::client_of;
 use crate::server::transport::status;
 
 /// Operations on one page, if the client does not say, and at most.
@@ -40,7 +41,13 @@ impl OperationsService {
         Self { queue }
     }
 
-    fn page(&self, request: &ListOperationsRequest) -> Result<ListOperationsResponse, Status> {
+    /// The operations of one instance that `client` began: what others have begun is not theirs to see, and their names
+    /// are what it takes to cancel them.
+    async fn page(
+        &self,
+        request: &ListOperationsRequest,
+        client: &str,
+    ) -> Result<ListOperationsResponse, Status> {
         let most = match usize::try_from(request.page_size) {
             Ok(0) => DEFAULT_PAGE,
             Ok(size) => size.min(LARGEST_PAGE),
@@ -54,15 +61,15 @@ impl OperationsService {
         };
         let filter =
             OperationFilter::parse(&request.filter).map_err(|problem| status::invalid("filter", problem))?;
-        let parent = instance_of(&request.name);
+        let instance = instance_of(&request.name);
         let (mut page, mut size_bytes) = (ListOperationsResponse::default(), 0);
         loop {
             let chunk = self.queue.list(after, CHUNK);
             let is_last = chunk.len() < CHUNK;
             for (number, snapshot) in chunk {
-                let is_of_parent =
-                    parent.is_none_or(|instance| snapshot.identity.name.instance_name == instance);
-                if is_of_parent && filter.accepts(&snapshot) {
+                let identity = &snapshot.identity;
+                let is_theirs = identity.name.instance_name == instance && *identity.client == *client;
+                if is_theirs && filter.accepts(&snapshot) {
                     let message = operation(&snapshot, Audience::Onlooker, None);
                     size_bytes += message.encoded_len();
                     let is_full = page.operations.len() == most || size_bytes > PAGE_BYTES;
@@ -77,6 +84,8 @@ impl OperationsService {
             if is_last {
                 return Ok(page);
             }
+            // Others are to be answered, too, while somebody goes through a hundred thousand of them.
+            tokio::task::yield_now().await;
         }
     }
 }
@@ -87,11 +96,12 @@ impl Operations for OperationsService {
         &self,
         request: Request<ListOperationsRequest>,
     ) -> Result<Response<ListOperationsResponse>, Status> {
+        let client = client_of(request.extensions());
         let request = request.into_inner();
         if request.return_partial_success {
             return Err(Status::unimplemented("return_partial_success: there is only one collection here"));
         }
-        self.page(&request).map(Response::new)
+        self.page(&request, &client).await.map(Response::new)
     }
 
     async fn get_operation(
@@ -135,7 +145,10 @@ impl Operations for OperationsService {
             Some(timeout) => Some(wait_limit(timeout)?),
         };
         let name = named(&request.name)?;
-        let mut subscription = self.queue.subscribe(&name).ok_or_else(|| unknown(&request.name))?;
+        let mut subscription = self.queue.subscribe(&name).map_err(|unheard| match unheard {
+            Unheard::Unknown => unknown(&request.name),
+            crowded @ Unheard::Crowded { .. } => crowded.into(),
+        })?;
         let completed = async {
             while subscription.current().outcome.is_none() {
                 subscription.changed().await;
@@ -157,10 +170,9 @@ fn message(snapshot: &Snapshot) -> Operation {
     operation(snapshot, Audience::Onlooker, None)
 }
 
-/// The instance whose operations are to be listed; all if it says nothing.
-fn instance_of(parent: &str) -> Option<&str> {
-    let instance = parent.strip_suffix("operations").unwrap_or(parent).trim_end_matches('/');
-    (!instance.is_empty()).then_some(instance)
+/// The instance whose operations are to be listed; the one without a name if it says nothing.
+fn instance_of(parent: &str) -> &str {
+    parent.strip_suffix("operations").unwrap_or(parent).trim_end_matches('/')
 }
 
 fn named(name: &str) -> Result<OperationName, Status> {

@@ -6,14 +6,15 @@ use std::time::Duration;
 use futures_util::stream::BoxStream;
 use tonic::{Request, Response, Status};
 
-use super::admission::Asked;
+use super::admission::{Admission, Asked, Asker};
 use super::inlining::Inlining;
 use super::updates::updates;
 use crate::cas::{ActionCache, BlobStore};
-use crate::queue::{CacheCheck, OperationName, Queue};
+use crate::queue::{CacheCheck, OperationName, Queue, Unheard};
 use crate::reapi::execution_server::Execution;
 use crate::reapi::longrunning::Operation;
 use crate::reapi::{ExecuteRequest, WaitExecutionRequest};
+use crate::server::transport::peer::client_of;
 use crate::server::transport::request_metadata::request_metadata;
 
 /// How clients are kept informed.
@@ -35,6 +36,7 @@ impl Default for ExecutionSettings {
 pub struct ExecutionService {
     queue: Arc<Queue>,
     blobs: Arc<dyn BlobStore>,
+    admission: Admission,
     action_cache: Arc<dyn ActionCache>,
     settings: ExecutionSettings,
 }
@@ -48,7 +50,8 @@ impl ExecutionService {
         action_cache: Arc<dyn ActionCache>,
         settings: ExecutionSettings,
     ) -> Self {
-        Self { queue, blobs, action_cache, settings }
+        let admission = Admission::new(Arc::clone(&blobs));
+        Self { queue, blobs, admission, action_cache, settings }
     }
 
     fn look_up(&self, asked: &Asked, check: CacheCheck) {
@@ -77,11 +80,12 @@ impl Execution for ExecutionService {
         &self,
         request: Request<ExecuteRequest>,
     ) -> Result<Response<Self::ExecuteStream>, Status> {
-        let metadata = request_metadata(request.metadata())?;
+        let request_metadata = request_metadata(request.metadata())?;
+        let asker = Asker { client: client_of(request.extensions()), request_metadata };
         let request = request.into_inner();
         let asked = Asked::read(&request)?;
-        let submission = asked.clone().fetch(Arc::clone(&self.blobs), metadata).await?;
-        let is_cacheable = !submission.action.do_not_cache;
+        let submission = self.admission.read(asked.clone(), asker).await?;
+        let is_cacheable = !submission.do_not_cache;
         let (subscription, check) = self.queue.open(submission).map_err(|refusal| Status::from(&refusal))?;
         if is_cacheable && !request.skip_cache_lookup {
             self.look_up(&asked, check);
@@ -97,13 +101,14 @@ impl Execution for ExecutionService {
         request: Request<WaitExecutionRequest>,
     ) -> Result<Response<Self::WaitExecutionStream>, Status> {
         let name = request.into_inner().name;
-        let subscription = OperationName::parse(&name)
-            .and_then(|parsed| self.queue.subscribe(&parsed))
-            .ok_or_else(|| {
-                Status::not_found(format!(
+        let parsed = OperationName::parse(&name).ok_or(Unheard::Unknown);
+        let subscription =
+            parsed.and_then(|parsed| self.queue.subscribe(&parsed)).map_err(|unheard| match unheard {
+                Unheard::Unknown => Status::not_found(format!(
                     "there is no operation `{}`, or it completed a while ago; call Execute again",
                     name.chars().take(200).collect::<String>()
-                ))
+                )),
+                crowded @ Unheard::Crowded { .. } => crowded.into(),
             })?;
         Ok(Response::new(updates(subscription, self.settings.keepalive, None)))
     }

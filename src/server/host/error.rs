@@ -7,7 +7,7 @@ use crate::cas::StoreError;
 use crate::execute::{CrossCompilerError, ExecuteError};
 use crate::queue::QueueError;
 use crate::sandbox::SandboxError;
-use crate::server::transport::listener::ListenError;
+use crate::server::transport::address::ListenError;
 
 /// Why a host cannot start, or does not end well.
 #[derive(Debug, thiserror::Error)]

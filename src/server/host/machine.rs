@@ -40,10 +40,16 @@ use crate::server::storage::action_cache::ActionCacheService;
 use crate::server::storage::byte_stream::ByteStreamService;
 use crate::server::storage::content_addressable_storage::ContentAddressableStorageService;
 use crate::server::storage::settings::{CONNECTION_WINDOW, MAX_FRAME_BYTES, STREAM_WINDOW, StorageSettings};
-use crate::server::transport::calls::CallLayer;
-use crate::server::transport::listener::{Address, Connections, Connector, ListenError, Listener, Listening};
+use crate::server::transport::address::{Address, ListenError};
+use crate::server::transport::budget::Budget;
+use crate::server::transport::calls::{Budgets, CallLayer};
+use crate::server::transport::door::{ConnectionLimits, Door};
+use crate::server::transport::listener::{Connections, Connector, Listener, Listening};
 use crate::server::transport::malformed::RefuseMalformed;
-use crate::server::transport::wire::{MAX_MESSAGE_BYTES, WireService as _};
+use crate::server::transport::open_files;
+use crate::server::transport::patience::Patience;
+use crate::server::transport::reach::Exposure;
+use crate::server::transport::wire::WireService as _;
 use crate::worker::local::LocalWorkers;
 
 /// Calls of one client at a time. Each action it waits for is one.
@@ -61,6 +67,15 @@ const HEADERS: u32 = 256 << 10;
 const KEEPALIVE: Duration = Duration::from_secs(60);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// A client of HTTP/2 greets before it is asked anything.
+const GREETING: Duration = Duration::from_secs(10);
+
+/// Clients of gRPC close connections that they have not used for so long themselves.
+const IDLE: Duration = Duration::from_secs(30 * 60);
+
+/// Bytes of a request to execute something: the names of files to be inlined are most of it.
+const MAX_EXECUTE_BYTES: usize = 4 << 20;
+
 /// How long clients have, once no action runs any more, to fetch their answers.
 const FAREWELL: Duration = Duration::from_secs(2);
 
@@ -68,6 +83,8 @@ const FAREWELL: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub struct Host {
     connector: Connector,
+    door: Arc<Door>,
+    exposure: Exposure,
     readiness: Readiness,
     metrics: Arc<Metrics>,
     summary: Summary,
@@ -98,6 +115,7 @@ impl Host {
     /// # Errors
     /// [`HostError`] for what the settings want and this machine does not have.
     pub async fn start(settings: &Settings, own_executable: OwnExecutable) -> Result<Self, HostError> {
+        open_files::raise_limit();
         let store = Arc::new(DiskStore::open(&store_settings(settings))?);
         let hidden = hidden_from_actions(settings).map_err(|source| HostError::Io {
             doing: "make a directory for what is remembered between steps",
@@ -116,7 +134,8 @@ impl Host {
         let queue = Arc::new(queue);
         let action_cache: Arc<dyn ActionCache> = Arc::clone(&results) as _;
         let execute = |pool: &Pool| Arc::clone(&of_pools[&pool.name]);
-        let workers = LocalWorkers::start(Arc::clone(&queue), slots, execute, &action_cache)
+        let blobs: Arc<dyn BlobStore> = Arc::clone(&store) as _;
+        let workers = LocalWorkers::start(Arc::clone(&queue), slots, execute, &blobs, &action_cache)
             .map_err(|source| HostError::Io { doing: "start workers", source })?;
         metrics.watch(&store, &queue, &files, counters);
 
@@ -124,7 +143,9 @@ impl Host {
         let connections = Connections::new();
         let connector = connections.connector();
         let (stop, stopped) = oneshot::channel();
-        let server = server().layer(CallLayer::new(Arc::clone(&metrics.calls))).layer(RefuseMalformed);
+        let server = server()
+            .layer(CallLayer::new(Arc::clone(&metrics.calls), budgets(settings)))
+            .layer(RefuseMalformed);
         let serving =
             tokio::spawn(server.serve_with_incoming_shutdown(routes, connections.into_stream(), async {
                 // Whether it is said or the host is dropped is all the same.
@@ -138,7 +159,9 @@ impl Host {
             emulators: proven.into_iter().map(|proven| proven.emulator).collect(),
             isolation: spawner.isolation().clone(),
         };
-        Ok(Self { connector, readiness, metrics, summary, workers, store, stop, serving })
+        let door = Door::new(connection_limits(settings));
+        let exposure = if settings.insecure_public { Exposure::Anywhere } else { Exposure::ThisMachine };
+        Ok(Self { connector, door, exposure, readiness, metrics, summary, workers, store, stop, serving })
     }
 
     /// A channel to the services without a socket. It stays usable as long as the host runs.
@@ -153,7 +176,7 @@ impl Host {
     pub async fn listen(&self, addresses: &[Address]) -> Result<(Listening, Vec<Address>), ListenError> {
         let mut listeners = Vec::new();
         for address in addresses {
-            listeners.push(Listener::bind(address).await?);
+            listeners.push(Listener::bind(address, self.exposure, Arc::clone(&self.door)).await?);
         }
         let actual = listeners.iter().map(|listener| listener.address().clone()).collect();
         Ok((self.connector.listen(listeners), actual))
@@ -164,7 +187,7 @@ impl Host {
     /// # Errors
     /// If it cannot listen there.
     pub async fn listen_http(&self, address: &Address) -> Result<HttpServer, ListenError> {
-        HttpServer::start(address, Arc::clone(&self.metrics), self.readiness.clone()).await
+        HttpServer::start(address, self.exposure, Arc::clone(&self.metrics), self.readiness.clone()).await
     }
 
     /// Its blobs, for who shares the process.
@@ -226,8 +249,41 @@ fn queue_settings(settings: &Settings) -> QueueSettings {
     QueueSettings {
         timeouts: Timeouts { default: settings.default_timeout, maximum: settings.max_timeout },
         max_queued: settings.max_queued_actions,
+        max_bytes: usize::try_from(settings.max_queue_bytes).unwrap_or(usize::MAX),
         grace: settings.unattended_grace,
         ..QueueSettings::default()
+    }
+}
+
+fn connection_limits(settings: &Settings) -> ConnectionLimits {
+    ConnectionLimits {
+        total: settings.max_connections,
+        per_client: settings.max_connections_per_client,
+        patience: Patience::Calls {
+            greeting: GREETING.min(settings.first_call_timeout),
+            first_call: settings.first_call_timeout,
+            idle: IDLE,
+        },
+    }
+}
+
+fn budgets(settings: &Settings) -> Budgets {
+    let call_bytes = usize::try_from(settings.max_call_bytes).unwrap_or(usize::MAX);
+    // Whoever waits for an action has a call in flight.
+    let calls = settings.max_queued_actions.saturating_add(CONCURRENT_STREAMS as usize);
+    let transfers = open_files::transfers();
+    Budgets {
+        call_bytes: Budget::new(
+            call_bytes,
+            "the bytes of requests that come in and of answers that wait",
+            "max-call-bytes",
+        ),
+        calls: Budget::new(calls, "the calls in flight", "max-queued-actions and 16384 more"),
+        transfers: Budget::new(
+            transfers,
+            "the uploads and downloads in flight",
+            "half of the files that may be open",
+        ),
     }
 }
 
@@ -333,7 +389,7 @@ fn routes(
     let logs = LogStreams::new(Arc::clone(queue));
     services.add(ByteStreamService::new(Arc::clone(store), &storage).with_logs(logs).served());
     services.add(ActionCacheService::new(results, blobs, &storage).served());
-    services.add(ExecutionServer::new(execution).max_decoding_message_size(MAX_MESSAGE_BYTES));
+    services.add(ExecutionServer::new(execution).max_decoding_message_size(MAX_EXECUTE_BYTES));
     services.add(OperationsServer::new(OperationsService::new(Arc::clone(queue))));
     services.add_health_and_reflection()
 }

@@ -3,6 +3,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
@@ -13,7 +14,16 @@ use tokio::task::JoinHandle;
 
 use super::metrics::{CONTENT_TYPE, Metrics};
 use super::readiness::Readiness;
-use crate::server::transport::listener::{Address, Connection, ListenError, Listener};
+use crate::server::transport::address::{Address, ListenError};
+use crate::server::transport::connection::Connection;
+use crate::server::transport::door::{ConnectionLimits, Door};
+use crate::server::transport::listener::Listener;
+use crate::server::transport::patience::Patience;
+use crate::server::transport::reach::Exposure;
+
+/// Whoever reads metrics makes a new connection when the old one has ended, and does not need many.
+const LIMITS: ConnectionLimits =
+    ConnectionLimits { total: 64, per_client: 32, patience: Patience::Lifetime(Duration::from_secs(60)) };
 
 /// Answers until it is dropped.
 #[derive(Debug)]
@@ -35,10 +45,11 @@ impl HttpServer {
     /// [`ListenError`]
     pub(crate) async fn start(
         address: &Address,
+        exposure: Exposure,
         metrics: Arc<Metrics>,
         readiness: Readiness,
     ) -> Result<Self, ListenError> {
-        let listener = Listener::bind(address).await?;
+        let listener = Listener::bind(address, exposure, Door::new(LIMITS)).await?;
         let address = listener.address().clone();
         let routes = Router::new()
             .route("/metrics", get(show_metrics).with_state(metrics))

@@ -23,6 +23,11 @@ impl Entry {
         ENTRIES.iter().find(|entry| entry.name == name)
     }
 
+    /// Whether it is `on` or `off`.
+    pub fn is_switch(&self) -> bool {
+        self.value == "on|off"
+    }
+
     /// The environment variable.
     pub fn variable(&self) -> String {
         format!("CROSSWHEEL_{}", self.name.replace('-', "_").to_uppercase())
@@ -48,6 +53,40 @@ pub static ENTRIES: &[Entry] = &[
         "ADDRESS",
         "Serve /metrics, /healthz and /readyz here: HOST:PORT, unix:PATH, or `off` [default: 127.0.0.1:8981]",
         "off",
+    ),
+    one(
+        "insecure-public",
+        "on|off",
+        "Listen where other machines can reach it, too, although there is no authentication: whoever does may run \
+         programs here [default: off]",
+        "on",
+    ),
+    one(
+        "max-connections",
+        "NUMBER",
+        "Let further connections wait when there are so many [default: a quarter of the open files that there may be, \
+         at most 4096]",
+        "500",
+    ),
+    one(
+        "max-connections-per-client",
+        "NUMBER",
+        "Close further connections from one address, or of one user of this machine, when there are so many \
+         [default: 256, at most three quarters of max-connections]",
+        "100",
+    ),
+    one(
+        "first-call-timeout",
+        "DURATION",
+        "End a connection on which there was no call for so long after it was made [default: 1m]",
+        "10s",
+    ),
+    one(
+        "max-call-bytes",
+        "SIZE",
+        "Refuse calls, for the time being, when requests that are being received and answers that wait to be sent take \
+         so much memory [default: 512MiB]",
+        "256MiB",
     ),
     one(
         "store",
@@ -121,6 +160,13 @@ pub static ENTRIES: &[Entry] = &[
         "1000",
     ),
     one(
+        "max-queue-bytes",
+        "SIZE",
+        "Refuse further actions when what is known of those that have not ended takes so much memory \
+         [default: 512MiB]",
+        "64MiB",
+    ),
+    one(
         "unattended-grace",
         "DURATION",
         "Cancel an action when no client has waited for it for so long [default: 1m]",
@@ -129,8 +175,9 @@ pub static ENTRIES: &[Entry] = &[
     one(
         "update-action-result",
         "on|off",
-        "Let clients write to the action cache; our own workers always do [default: on]",
-        "off",
+        "Let clients write to the action cache, and so decide what others get from it; our own workers always do \
+         [default: off]",
+        "on",
     ),
     one(
         "max-batch-bytes",

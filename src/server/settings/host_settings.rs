@@ -14,7 +14,8 @@ use super::pool::PoolSettings;
 use super::value;
 use crate::contract::SandboxMode;
 use crate::server::storage::settings::MAX_BATCH_BYTES;
-use crate::server::transport::listener::Address;
+use crate::server::transport::address::Address;
+use crate::server::transport::open_files;
 use crate::size::{size, size_text};
 
 const GIBIBYTE: u64 = 1 << 30;
@@ -24,6 +25,9 @@ const HOUR: Duration = Duration::from_secs(60 * 60);
 /// What fits into the largest message we read, with room for digests.
 const MOST_BATCH_BYTES: u64 = 48 << 20;
 
+/// The most that a request takes, and as much again.
+const LEAST_CALL_BYTES: u64 = 128 << 20;
+
 /// Everything that can be decided about a host.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -31,6 +35,14 @@ pub struct Settings {
     pub listen: Vec<Address>,
     /// Where metrics and health are served over HTTP.
     pub http_listen: Option<Address>,
+    /// Whether other machines may reach it.
+    pub insecure_public: bool,
+    pub max_connections: usize,
+    pub max_connections_per_client: usize,
+    /// How long a connection may be there without a call.
+    pub first_call_timeout: Duration,
+    /// Bytes of memory that requests which are being received and answers which wait to be sent may take.
+    pub max_call_bytes: u64,
     /// The directory of the blobs and action results.
     pub store: PathBuf,
     /// Most bytes of blobs to keep; no limit if `None`.
@@ -56,6 +68,8 @@ pub struct Settings {
     pub default_timeout: Duration,
     pub max_timeout: Duration,
     pub max_queued_actions: usize,
+    /// Bytes of memory that operations which have not ended may take.
+    pub max_queue_bytes: u64,
     /// How long an action goes on that nobody waits for.
     pub unattended_grace: Duration,
     /// Whether clients may write to the action cache.
@@ -102,6 +116,8 @@ impl Settings {
         let disk = disk_bytes(&store);
         let high_water_mark = reader.one("high-water-mark", value::percent)?.unwrap_or(95);
         let max_timeout = reader.one("max-timeout", value::duration)?.unwrap_or(24 * HOUR);
+        let max_connections =
+            reader.one("max-connections", value::count)?.unwrap_or_else(open_files::connections);
         let settings = Self {
             listen: reader
                 .many("listen", |text| text.parse().map_err(display))?
@@ -112,6 +128,13 @@ impl Settings {
                     _ => text.parse().map(Some).map_err(display),
                 })?
                 .unwrap_or_else(|| Some(Address::Tcp("127.0.0.1:8981".into()))),
+            insecure_public: reader.one("insecure-public", value::switch)?.unwrap_or(false),
+            max_connections,
+            max_connections_per_client: reader
+                .one("max-connections-per-client", value::count)?
+                .unwrap_or_else(|| 256.min(max_connections - max_connections / 4)),
+            first_call_timeout: reader.one("first-call-timeout", value::duration)?.unwrap_or(MINUTE),
+            max_call_bytes: reader.one("max-call-bytes", call_bytes)?.unwrap_or(512 << 20),
             max_bytes: reader
                 .one("max-bytes", value::size_or("unlimited"))?
                 .unwrap_or(disk.map(|bytes| bytes / 2)),
@@ -135,8 +158,9 @@ impl Settings {
                 .unwrap_or_else(|| HOUR.min(max_timeout)),
             max_timeout,
             max_queued_actions: reader.one("max-queued-actions", value::count)?.unwrap_or(100_000),
+            max_queue_bytes: reader.one("max-queue-bytes", size)?.unwrap_or(512 << 20),
             unattended_grace: reader.one("unattended-grace", value::duration)?.unwrap_or(MINUTE),
-            update_action_result: reader.one("update-action-result", value::switch)?.unwrap_or(true),
+            update_action_result: reader.one("update-action-result", value::switch)?.unwrap_or(false),
             max_batch_bytes: reader.one("max-batch-bytes", batch_bytes)?.unwrap_or(MAX_BATCH_BYTES),
             upload_idle_timeout: reader.one("upload-idle-timeout", value::duration)?.unwrap_or(10 * MINUTE),
             shutdown_grace: reader.one("shutdown-grace", value::duration)?.unwrap_or(Duration::from_secs(30)),
@@ -275,6 +299,14 @@ fn batch_bytes(text: &str) -> Result<u64, String> {
     match size(text)? {
         bytes @ 1..=MOST_BATCH_BYTES => Ok(bytes),
         _ => Err(format!("`{text}` is not between 1 byte and {}", size_text(MOST_BATCH_BYTES))),
+    }
+}
+
+/// One client gets three quarters, into which a whole request has to fit.
+fn call_bytes(text: &str) -> Result<u64, String> {
+    match size(text)? {
+        bytes @ LEAST_CALL_BYTES.. => Ok(bytes),
+        _ => Err(format!("`{text}` is less than {}", size_text(LEAST_CALL_BYTES))),
     }
 }
 

@@ -34,6 +34,7 @@ impl Settings {
 fn one(settings: &Settings, name: &str) -> Value {
     let percent = |percent: u8| Value::from(format!("{percent}%"));
     let size = |bytes| Value::from(size_text(bytes));
+    let count = |count| Value::from(i64::try_from(count).unwrap_or(i64::MAX));
     let duration = |duration| Value::from(value::duration_text(duration));
     match name {
         "listen" => Value::Array(settings.listen.iter().map(|address| address.to_string().into()).collect()),
@@ -41,6 +42,11 @@ fn one(settings: &Settings, name: &str) -> Value {
             Some(address) => address.to_string().into(),
             None => "off".into(),
         },
+        "insecure-public" => settings.insecure_public.into(),
+        "max-connections" => count(settings.max_connections),
+        "max-connections-per-client" => count(settings.max_connections_per_client),
+        "first-call-timeout" => duration(settings.first_call_timeout),
+        "max-call-bytes" => size(settings.max_call_bytes),
         "store" => settings.store.display().to_string().into(),
         "max-bytes" => settings.max_bytes.map_or_else(|| "unlimited".into(), size),
         "high-water-mark" => percent(settings.high_water_mark),
@@ -53,7 +59,8 @@ fn one(settings: &Settings, name: &str) -> Value {
         "network" => settings.network.into(),
         "default-timeout" => duration(settings.default_timeout),
         "max-timeout" => duration(settings.max_timeout),
-        "max-queued-actions" => i64::try_from(settings.max_queued_actions).unwrap_or(i64::MAX).into(),
+        "max-queued-actions" => count(settings.max_queued_actions),
+        "max-queue-bytes" => size(settings.max_queue_bytes),
         "unattended-grace" => duration(settings.unattended_grace),
         "update-action-result" => settings.update_action_result.into(),
         "max-batch-bytes" => size(settings.max_batch_bytes),

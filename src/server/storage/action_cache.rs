@@ -1,5 +1,6 @@
 //! Results of actions: the REAPI `ActionCache` service. Knows nothing of how they came about.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -111,8 +112,9 @@ impl Inner {
     async fn update(self: Arc<Self>, request: Bytes) -> Result<Bytes, Status> {
         if !self.update_action_results {
             return Err(Status::permission_denied(
-                "this server accepts no action results from clients, only from its own workers; \
-                 run without uploading results (Bazel: --noremote_upload_local_results)",
+                "this server takes action results from its own workers only, not from clients, unless it is started \
+                 with update-action-result on; run without uploading results \
+                 (Bazel: --noremote_upload_local_results)",
             ));
         }
         let request: UpdateActionResultRequest = wire::decode("UpdateActionResultRequest", request)?;
@@ -198,7 +200,7 @@ struct GetRequest {
     action: Digest,
     inline_stdout: bool,
     inline_stderr: bool,
-    inline_output_files: Vec<String>,
+    inline_output_files: HashSet<String>,
 }
 
 impl GetRequest {
@@ -211,14 +213,16 @@ impl GetRequest {
             action: Digest::empty(DigestFunction::Sha256),
             inline_stdout: false,
             inline_stderr: false,
-            inline_output_files: Vec::new(),
+            inline_output_files: HashSet::new(),
         };
         let mut field = |tag, value: wire::Value<'_>| -> Result<(), Malformed> {
             match tag {
                 1 => read.instance_name = value.text()?.to_owned(),
                 3 => read.inline_stdout = value.number()? != 0,
                 4 => read.inline_stderr = value.number()? != 0,
-                5 => read.inline_output_files.push(value.text()?.to_owned()),
+                5 => {
+                    read.inline_output_files.insert(value.text()?.to_owned());
+                }
                 6 => function = value.int32()?,
                 _ => {}
             }

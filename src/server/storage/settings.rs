@@ -41,7 +41,7 @@ impl Default for StorageSettings {
             max_blob_bytes: None,
             max_batch_bytes: MAX_BATCH_BYTES,
             idle_upload_timeout: Duration::from_secs(10 * 60),
-            update_action_results: true,
+            update_action_results: false,
         }
     }
 }

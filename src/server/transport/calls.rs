@@ -16,18 +16,34 @@ use http_body::{Body, Frame, SizeHint};
 use tonic::{Code, Status};
 use tower::{Layer, Service};
 
+use super::budget::{Budget, Held};
+use super::peer::{InFlight, Peer, client_of};
+use super::request_body::RequestBody;
+use super::shortage::later;
 use crate::server::monitoring::metrics::{CallMetrics, Direction};
 
 /// Wraps every service of a server.
 #[derive(Debug, Clone)]
 pub struct CallLayer {
     metrics: Arc<CallMetrics>,
+    budgets: Budgets,
+}
+
+/// What all calls together may have.
+#[derive(Debug, Clone)]
+pub(crate) struct Budgets {
+    /// Bytes of requests that are being received and of answers that wait to be sent.
+    pub call_bytes: Arc<Budget>,
+    /// Calls in flight.
+    pub calls: Arc<Budget>,
+    /// Of those, the ones that have a file open.
+    pub transfers: Arc<Budget>,
 }
 
 impl CallLayer {
-    /// A layer that counts in `metrics`.
-    pub fn new(metrics: Arc<CallMetrics>) -> Self {
-        Self { metrics }
+    /// A layer that counts in `metrics`, around services whose calls together have no more than `budgets`.
+    pub(crate) fn new(metrics: Arc<CallMetrics>, budgets: Budgets) -> Self {
+        Self { metrics, budgets }
     }
 }
 
@@ -35,7 +51,7 @@ impl<S> Layer<S> for CallLayer {
     type Service = CallService<S>;
 
     fn layer(&self, inner: S) -> CallService<S> {
-        CallService { inner, metrics: Arc::clone(&self.metrics) }
+        CallService { inner, metrics: Arc::clone(&self.metrics), budgets: self.budgets.clone() }
     }
 }
 
@@ -44,6 +60,7 @@ impl<S> Layer<S> for CallLayer {
 pub struct CallService<S> {
     inner: S,
     metrics: Arc<CallMetrics>,
+    budgets: Budgets,
 }
 
 impl<S, B> Service<Request<tonic::body::Body>> for CallService<S>
@@ -62,16 +79,28 @@ where
     }
 
     fn call(&mut self, request: Request<tonic::body::Body>) -> Self::Future {
-        let call = Call::begin(Arc::clone(&self.metrics), request.uri().path());
+        let client = client_of(request.extensions());
+        let in_flight = request.extensions().get().map(Peer::begin_call);
+        let mut call = Call::begin(Arc::clone(&self.metrics), request.uri().path(), in_flight);
+        if let Err(refusal) = self.budgets.take(&mut call, &client) {
+            call.end(refusal.code());
+            return std::future::ready(Ok(refusal.into_http())).boxed();
+        }
         let metrics = Arc::clone(&self.metrics);
         let method = call.method;
-        let request = request.map(|body| {
-            tonic::body::Body::new(Counted { body, metrics, method, direction: Direction::Received })
-        });
+        let held = self.budgets.call_bytes.hold(client);
+        let mut request =
+            request.map(|body| tonic::body::Body::new(RequestBody::new(body, metrics, method, held.clone())));
+        // Who decodes a request knows better than we how large it is.
+        request.extensions_mut().insert(held.clone());
         let answer = self.inner.call(request);
         async move {
             match AssertUnwindSafe(answer).catch_unwind().await {
-                Ok(Ok(response)) => Ok(call.follow(response)),
+                Ok(Ok(response)) => {
+                    held.answered();
+                    call.held.push(held);
+                    Ok(call.follow(response))
+                }
                 Ok(Err(error)) => {
                     call.end(Code::Unknown);
                     Err(error)
@@ -87,6 +116,22 @@ where
     }
 }
 
+impl Budgets {
+    /// Gives a call what it takes from its first to its last byte.
+    fn take(&self, call: &mut Call, client: &Arc<str>) -> Result<(), Status> {
+        let transfers = TRANSFERS.contains(&call.method).then_some(&self.transfers);
+        for budget in std::iter::once(&self.calls).chain(transfers) {
+            let held = budget.hold(Arc::clone(client));
+            held.grow(1)?;
+            call.held.push(held);
+        }
+        Ok(())
+    }
+}
+
+/// Calls that keep a file open, for as long as the client likes.
+const TRANSFERS: [&str; 2] = ["google.bytestream.ByteStream/Write", "google.bytestream.ByteStream/Read"];
+
 /// One call, from its first to its last byte.
 #[derive(Debug)]
 struct Call {
@@ -94,13 +139,23 @@ struct Call {
     method: &'static str,
     started: Instant,
     ended: bool,
+    held: Vec<Held>,
+    /// For the connection.
+    _in_flight: Option<InFlight>,
 }
 
 impl Call {
-    fn begin(metrics: Arc<CallMetrics>, path: &str) -> Self {
+    fn begin(metrics: Arc<CallMetrics>, path: &str, in_flight: Option<InFlight>) -> Self {
         let method = metrics.method(path);
         metrics.begin(method);
-        Self { metrics, method, started: Instant::now(), ended: false }
+        Self {
+            metrics,
+            method,
+            started: Instant::now(),
+            ended: false,
+            held: Vec::new(),
+            _in_flight: in_flight,
+        }
     }
 
     fn end(mut self, code: Code) {
@@ -140,49 +195,21 @@ fn code_in(headers: &HeaderMap) -> Option<Code> {
     Some(Code::from_bytes(headers.get("grpc-status")?.as_bytes()))
 }
 
+/// How Tokio panics that has no thread for what blocks, and gets none.
+const NO_THREADS: &str = "OS can't spawn worker thread";
+
 fn bug(method: &str, panic: &(dyn Any + Send)) -> Status {
     let message = panic
         .downcast_ref::<&str>()
         .copied()
         .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
         .unwrap_or("no message");
+    if message.contains(NO_THREADS) {
+        tracing::error!(method, message, "a call could not be answered");
+        return later(Code::Unavailable, "this machine is short of threads; ask again later");
+    }
     tracing::error!(method, message, "a bug in crosswheel: please report it");
     Status::internal(format!("a bug in crosswheel, which its log says more about: {message}"))
-}
-
-/// The bytes of a request.
-#[derive(Debug)]
-struct Counted {
-    body: tonic::body::Body,
-    metrics: Arc<CallMetrics>,
-    method: &'static str,
-    direction: Direction,
-}
-
-impl Body for Counted {
-    type Data = Bytes;
-    type Error = Status;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        let polled = Pin::new(&mut self.body).poll_frame(context);
-        if let Poll::Ready(Some(Ok(frame))) = &polled
-            && let Some(data) = frame.data_ref()
-        {
-            self.metrics.bytes(self.method, self.direction, data.len());
-        }
-        polled
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
 }
 
 /// The bytes of an answer, and the status at its end.
@@ -242,6 +269,12 @@ mod tests {
 
     use super::*;
 
+    fn layer(metrics: &Arc<CallMetrics>) -> CallLayer {
+        let budget = || Budget::new(1 << 20, "things", "a setting");
+        let budgets = Budgets { call_bytes: budget(), calls: budget(), transfers: budget() };
+        CallLayer::new(Arc::clone(metrics), budgets)
+    }
+
     /// What a service made of `answer` says to a call of `ByteStream.Read`.
     async fn answer(
         answer: impl Fn() -> Response<tonic::body::Body> + Clone + Send + 'static,
@@ -252,8 +285,7 @@ mod tests {
             async move { Ok::<_, std::convert::Infallible>(answer()) }
         });
         let request = Request::post("/google.bytestream.ByteStream/Read").body(tonic::body::Body::empty());
-        let response =
-            CallLayer::new(Arc::clone(&metrics)).layer(service).call(request.unwrap()).await.unwrap();
+        let response = layer(&metrics).layer(service).call(request.unwrap()).await.unwrap();
         let in_headers = code_in(response.headers());
         let body = response.into_body().collect().await.unwrap();
         let code = in_headers.or_else(|| body.trailers().and_then(code_in)).unwrap();
@@ -292,7 +324,7 @@ mod tests {
             Ok::<_, std::convert::Infallible>(Response::new(tonic::body::Body::new(Faulty)))
         });
         let request = Request::post("/google.bytestream.ByteStream/Read").body(tonic::body::Body::empty());
-        let response = CallLayer::new(Arc::clone(&metrics)).layer(service).call(request.unwrap()).await;
+        let response = layer(&metrics).layer(service).call(request.unwrap()).await;
         drop(response);
         assert_eq!(metrics.count("google.bytestream.ByteStream/Read", Code::Cancelled), 1);
     }

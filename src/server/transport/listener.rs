@@ -1,22 +1,23 @@
 //! Where connections come from: TCP and Unix sockets, and this very process. Knows nothing of what is said on
-//! them.
+//! them, and of how long they live.
 
-use std::fmt;
 use std::io;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
-use std::pin::Pin;
-use std::str::FromStr;
-use std::task::{Context, Poll};
+use std::sync::Arc;
 use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
-use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use tonic::transport::server::Connected;
 use tonic::transport::{Channel, Endpoint};
+
+use super::address::{Address, ListenError};
+use super::connection::{self, Connection};
+use super::door::Door;
+use super::peer::Peer;
+use super::reach::{Exposure, resolve};
 
 /// Bytes under way between the two ends of a connection inside this process.
 const LOCAL_BUFFER: usize = 1 << 20;
@@ -27,64 +28,11 @@ const ACCEPTED: usize = 64;
 /// How long to leave a listener alone that cannot accept, as when there are no file descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Somewhere to listen: `HOST:PORT` (port 0 takes a free one) or `unix:PATH`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Address {
-    Tcp(String),
-    Unix(PathBuf),
-}
-
-/// A text that is no [`Address`].
-#[derive(Debug, thiserror::Error)]
-#[error(
-    "`{0}` is no address to listen on; give HOST:PORT such as 127.0.0.1:8980 or [::1]:8980, or unix:PATH"
-)]
-pub struct InvalidAddress(String);
-
-impl FromStr for Address {
-    type Err = InvalidAddress;
-
-    fn from_str(text: &str) -> Result<Self, InvalidAddress> {
-        let invalid = || InvalidAddress(text.to_owned());
-        if let Some(path) = text.strip_prefix("unix:") {
-            let path = path.strip_prefix("//").unwrap_or(path);
-            return if path.is_empty() { Err(invalid()) } else { Ok(Self::Unix(path.into())) };
-        }
-        let (host, port) = text.rsplit_once(':').ok_or_else(invalid)?;
-        let bracketed = host.starts_with('[') && host.ends_with(']');
-        if host.is_empty() || port.parse::<u16>().is_err() || (host.contains(':') && !bracketed) {
-            return Err(invalid());
-        }
-        Ok(Self::Tcp(text.to_owned()))
-    }
-}
-
-impl fmt::Display for Address {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Tcp(address) => formatter.write_str(address),
-            Self::Unix(path) => write!(formatter, "unix:{}", path.display()),
-        }
-    }
-}
-
-/// Why nobody can listen there.
-#[derive(Debug, thiserror::Error)]
-pub enum ListenError {
-    #[error("cannot listen on {address}: {source}")]
-    Bind { address: Address, source: io::Error },
-
-    #[error("cannot listen on {address}: another process does already; stop it, or listen somewhere else")]
-    InUse { address: Address },
-
-    #[error("cannot listen on unix:{}: there is something that is not a socket", .path.display())]
-    NotASocket { path: PathBuf },
-}
-
 /// A socket that takes connections.
 #[derive(Debug)]
-pub struct Listener {
+pub(crate) struct Listener {
     socket: Socket,
+    door: Arc<Door>,
     address: Address,
 }
 
@@ -106,26 +54,33 @@ impl Drop for SocketFile {
 }
 
 impl Listener {
-    /// Starts to listen. A Unix socket that nobody serves any more is replaced.
+    /// Starts to listen, and lets in those for whom there is room behind `door`. A Unix socket that nobody serves any
+    /// more is replaced.
     ///
     /// # Errors
     /// [`ListenError`], also if another process listens there.
-    pub async fn bind(address: &Address) -> Result<Self, ListenError> {
+    pub(crate) async fn bind(
+        address: &Address,
+        exposure: Exposure,
+        door: Arc<Door>,
+    ) -> Result<Self, ListenError> {
         let failed = |source: io::Error| match source.kind() {
             io::ErrorKind::AddrInUse => ListenError::InUse { address: address.clone() },
             _ => ListenError::Bind { address: address.clone(), source },
         };
         match address {
             Address::Tcp(text) => {
-                let listener = TcpListener::bind(text).await.map_err(failed)?;
+                let found = resolve(text, exposure).await?;
+                let listener = TcpListener::bind(&*found).await.map_err(failed)?;
                 let actual = listener.local_addr().map_err(failed)?;
-                Ok(Self { socket: Socket::Tcp(listener), address: Address::Tcp(actual.to_string()) })
+                let address = Address::Tcp(actual.to_string());
+                Ok(Self { socket: Socket::Tcp(listener), door, address })
             }
             Address::Unix(path) => {
                 make_room(path, address).await?;
                 let listener = UnixListener::bind(path).map_err(failed)?;
                 let socket = Socket::Unix { listener, _file: SocketFile(path.clone()) };
-                Ok(Self { socket, address: address.clone() })
+                Ok(Self { socket, door, address: address.clone() })
             }
         }
     }
@@ -135,12 +90,21 @@ impl Listener {
         &self.address
     }
 
-    /// The next connection. Whatever keeps one from being accepted is logged.
-    pub async fn next_connection(&self) -> Connection {
+    /// The next connection for which there is room. Whatever keeps one from being accepted is logged.
+    pub(crate) async fn next_connection(&self) -> Connection {
         loop {
+            let room = self.door.room().await;
             match self.accept().await {
-                Ok(connection) => return connection,
+                Ok((socket, peer)) => match self.door.enter(peer.client(), room) {
+                    Some(place) => {
+                        return Connection::accepted(socket, peer, self.door.patience(), place);
+                    }
+                    None => {
+                        tracing::debug!(%peer, "closing a connection: this client has as many as one may")
+                    }
+                },
                 Err(error) => {
+                    drop(room);
                     tracing::warn!(address = %self.address, %error, "cannot accept a connection");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
@@ -149,14 +113,18 @@ impl Listener {
     }
 
     /// What is sent on a connection goes out at once: small answers must not wait for more (`TCP_NODELAY`).
-    async fn accept(&self) -> io::Result<Connection> {
+    async fn accept(&self) -> io::Result<(connection::Socket, Peer)> {
         match &self.socket {
             Socket::Tcp(listener) => {
-                let (stream, _) = listener.accept().await?;
+                let (stream, address) = listener.accept().await?;
                 stream.set_nodelay(true)?;
-                Ok(Connection::Tcp(stream))
+                Ok((connection::Socket::Tcp(stream), Peer::at(Ok(address))))
             }
-            Socket::Unix { listener, .. } => Ok(Connection::Unix(listener.accept().await?.0)),
+            Socket::Unix { listener, .. } => {
+                let (stream, _) = listener.accept().await?;
+                let peer = Peer::user(stream.peer_cred());
+                Ok((connection::Socket::Unix(stream), peer))
+            }
         }
     }
 }
@@ -175,14 +143,14 @@ async fn make_room(path: &Path, address: &Address) -> Result<(), ListenError> {
 
 /// All connections that are to be served, wherever they come from.
 #[derive(Debug)]
-pub struct Connections {
+pub(crate) struct Connections {
     sender: mpsc::Sender<io::Result<Connection>>,
     receiver: mpsc::Receiver<io::Result<Connection>>,
 }
 
 /// Makes connections to the services of this process.
 #[derive(Debug, Clone)]
-pub struct Connector(mpsc::Sender<io::Result<Connection>>);
+pub(crate) struct Connector(mpsc::Sender<io::Result<Connection>>);
 
 /// Listens until it is dropped.
 #[derive(Debug)]
@@ -243,7 +211,7 @@ impl Connector {
                 async move {
                     let (ours, theirs) = tokio::io::duplex(LOCAL_BUFFER);
                     connector
-                        .send(Ok(Connection::Local(theirs)))
+                        .send(Ok(Connection::local(theirs)))
                         .await
                         .map_err(|_| io::Error::other("the host in this process has ended"))?;
                     Ok::<_, io::Error>(TokioIo::new(ours))
@@ -252,111 +220,28 @@ impl Connector {
     }
 }
 
-/// A connection to a client.
-#[derive(Debug)]
-pub enum Connection {
-    Tcp(TcpStream),
-    Unix(UnixStream),
-    Local(DuplexStream),
-}
-
-/// Whom a connection leads to, for logs: the address, `unix` or `in-process`.
-#[derive(Debug, Clone)]
-pub struct Peer(String);
-
-impl fmt::Display for Peer {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.0)
-    }
-}
-
-impl Connected for Connection {
-    type ConnectInfo = Peer;
-
-    fn connect_info(&self) -> Peer {
-        Peer(match self {
-            Self::Tcp(stream) => stream.peer_addr().map_or_else(|_| "gone".into(), |peer| peer.to_string()),
-            Self::Unix(_) => "unix".into(),
-            Self::Local(_) => "in-process".into(),
-        })
-    }
-}
-
-macro_rules! stream {
-    ($self:expr, $stream:ident => $call:expr) => {
-        match $self.get_mut() {
-            Connection::Tcp($stream) => $call,
-            Connection::Unix($stream) => $call,
-            Connection::Local($stream) => $call,
-        }
-    };
-}
-
-impl AsyncRead for Connection {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        stream!(self, stream => Pin::new(stream).poll_read(context, buffer))
-    }
-}
-
-impl AsyncWrite for Connection {
-    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        stream!(self, stream => Pin::new(stream).poll_write(context, bytes))
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        stream!(self, stream => Pin::new(stream).poll_flush(context))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        stream!(self, stream => Pin::new(stream).poll_shutdown(context))
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        stream!(self, stream => Pin::new(stream).poll_write_vectored(context, slices))
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        match self {
-            Self::Tcp(stream) => stream.is_write_vectored(),
-            Self::Unix(stream) => stream.is_write_vectored(),
-            Self::Local(stream) => stream.is_write_vectored(),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use tokio::net::TcpStream;
+
+    use super::super::door::ConnectionLimits;
+    use super::super::patience::Patience;
     use super::*;
     use crate::waiting::within;
 
-    #[test]
-    fn addresses_are_read_as_they_are_written() {
-        for text in ["127.0.0.1:8980", "[::1]:0", "localhost:80", "unix:/run/crosswheel.sock", "unix:socket"]
-        {
-            assert_eq!(text.parse::<Address>().unwrap().to_string(), text);
-        }
-        assert_eq!("unix:///run/a".parse::<Address>().unwrap(), Address::Unix("/run/a".into()));
-        for text in ["", "8980", ":8980", "localhost", "localhost:http", "::1:8980", "unix:", "a:65536"] {
-            let error = text.parse::<Address>().unwrap_err().to_string();
-            assert!(error.contains(&format!("`{text}`")), "{error}");
-        }
+    async fn bind(address: &Address) -> Result<Listener, ListenError> {
+        let patience = Patience::Lifetime(Duration::from_secs(60));
+        let door = Door::new(ConnectionLimits { total: 9, per_client: 9, patience });
+        Listener::bind(address, Exposure::ThisMachine, door).await
     }
 
     #[tokio::test]
     async fn answers_on_tcp_do_not_wait_for_more() {
-        let listener = Listener::bind(&Address::Tcp("127.0.0.1:0".into())).await.unwrap();
+        let listener = bind(&Address::Tcp("127.0.0.1:0".into())).await.unwrap();
         let Address::Tcp(address) = listener.address() else { panic!("{listener:?}") };
         let _client = TcpStream::connect(address).await.unwrap();
         let accepted = within("the connection", listener.accept()).await.unwrap();
-        let Connection::Tcp(stream) = accepted else { panic!("not TCP") };
+        let (connection::Socket::Tcp(stream), _) = accepted else { panic!("not TCP") };
         assert!(stream.nodelay().unwrap());
     }
 
@@ -367,14 +252,14 @@ mod tests {
         let address = Address::Unix(path.clone());
         // Dropping the plain listener leaves its file, as a killed process does.
         drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
-        let listener = Listener::bind(&address).await.unwrap();
-        let error = Listener::bind(&address).await.unwrap_err();
+        let listener = bind(&address).await.unwrap();
+        let error = bind(&address).await.unwrap_err();
         assert!(matches!(error, ListenError::InUse { .. }), "{error}");
         drop(listener);
         assert!(!path.exists());
 
         fs_err::write(&path, "precious").unwrap();
-        let error = Listener::bind(&address).await.unwrap_err();
+        let error = bind(&address).await.unwrap_err();
         assert!(matches!(error, ListenError::NotASocket { .. }), "{error}");
         assert_eq!(fs_err::read_to_string(&path).unwrap(), "precious");
     }

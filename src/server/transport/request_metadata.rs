@@ -10,7 +10,11 @@ use crate::reapi::RequestMetadata;
 /// The header that holds it.
 pub const REQUEST_METADATA_HEADER: &str = "build.bazel.remote.execution.v2.requestmetadata-bin";
 
-/// What a client says about the call with these headers; `None` if it says nothing.
+/// Most bytes of each text in it that is kept: it is held for each operation, and says whose they are. Invocations are
+/// UUIDs, and targets are paths.
+pub const KEPT_TEXT_BYTES: usize = 512;
+
+/// What a client says about the call with these headers, each text cut to [`KEPT_TEXT_BYTES`]; `None` if it says nothing.
 ///
 /// # Errors
 /// INVALID_ARGUMENT for a header that is no such message.
@@ -21,7 +25,36 @@ pub fn request_metadata(headers: &MetadataMap) -> Result<Option<RequestMetadata>
     let bytes = header
         .to_bytes()
         .map_err(|error| status::invalid(REQUEST_METADATA_HEADER, format!("is not base64: {error}")))?;
-    RequestMetadata::decode(bytes).map(Some).map_err(|error| status::malformed("RequestMetadata", &error))
+    let metadata = RequestMetadata::decode(bytes);
+    metadata.map(cut).map(Some).map_err(|error| status::malformed("RequestMetadata", &error))
+}
+
+fn cut(mut metadata: RequestMetadata) -> RequestMetadata {
+    let RequestMetadata {
+        tool_details,
+        action_id,
+        tool_invocation_id,
+        correlated_invocations_id,
+        action_mnemonic,
+        target_id,
+        configuration_id,
+    } = &mut metadata;
+    let tool = tool_details.iter_mut().flat_map(|tool| [&mut tool.tool_name, &mut tool.tool_version]);
+    let texts = [
+        action_id,
+        tool_invocation_id,
+        correlated_invocations_id,
+        action_mnemonic,
+        target_id,
+        configuration_id,
+    ];
+    for text in texts.into_iter().chain(tool) {
+        if text.len() > KEPT_TEXT_BYTES {
+            // A piece of its own: what is left of a large one cannot be used for the next large one.
+            *text = text[..text.floor_char_boundary(KEPT_TEXT_BYTES)].to_owned();
+        }
+    }
+    metadata
 }
 
 /// Writes down that a call was made, by whom and for what, if anybody wants to know (level `debug`).
@@ -63,6 +96,13 @@ mod tests {
         let said = RequestMetadata { action_mnemonic: "PySdistBuild".into(), ..Default::default() };
         assert_eq!(request_metadata(&headers(&said.encode_to_vec())).unwrap(), Some(said));
         assert_eq!(request_metadata(&MetadataMap::new()).unwrap(), None);
+    }
+
+    #[test]
+    fn long_texts_are_cut() {
+        let said = RequestMetadata { target_id: "ü".repeat(100_000), ..Default::default() };
+        let kept = request_metadata(&headers(&said.encode_to_vec())).unwrap().unwrap();
+        assert_eq!(kept.target_id, "ü".repeat(KEPT_TEXT_BYTES / 2));
     }
 
     #[test]

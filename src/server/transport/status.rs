@@ -2,20 +2,19 @@
 //! Knows nothing of how the errors came about.
 
 use std::io;
-use std::time::Duration;
 
 use prost::Message as _;
 use rustix::io::Errno;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
+use super::shortage::{RETRY_BUSY_MACHINE, RETRY_FULL_DISK, later, of_io};
 use crate::cas::StoreError;
 use crate::digest::{Digest, InvalidBlobDigest};
 use crate::execute::{Exceeded, ExecuteError, Executed, MissingInput};
-use crate::queue::{CancelReason, Outcome, Refusal};
-use crate::reapi::rpc;
+use crate::queue::{CancelReason, Outcome, Refusal, Unheard};
+use crate::reapi::{DECODE_ERROR_PREFIX, rpc};
 use crate::sandbox::{SandboxError, SetUpCause, SetUpFailure, SetUpStep};
-use crate::shortage::{Shortage, without_paths};
 
 /// A request whose `field`, a path like `digests[3].hash`, cannot be what it is.
 pub(crate) fn invalid(field: impl Into<String>, problem: impl Into<String>) -> Status {
@@ -31,9 +30,6 @@ pub(crate) fn malformed(message: &str, error: &prost::DecodeError) -> Status {
     let problem = text.strip_prefix(DECODE_ERROR_PREFIX).unwrap_or(&text);
     invalid(message, format!("is not a well-formed message: {problem}"))
 }
-
-/// How every [`prost::DecodeError`] begins when it is shown.
-pub(crate) const DECODE_ERROR_PREFIX: &str = "failed to decode Protobuf message: ";
 
 /// The digest in `field` of a request names no blob.
 pub(crate) fn invalid_digest(field: &str, problem: &InvalidBlobDigest) -> Status {
@@ -63,6 +59,10 @@ const VIOLATIONS_IN_MESSAGES: usize = 5_000;
 /// Most violations in a status that is sent as trailers, where the details are in base64: many clients take no more
 /// than 8 KiB of those.
 const VIOLATIONS_IN_TRAILERS: usize = 20;
+
+/// Most bytes of what else is sent as trailers and has something of the client's in it.
+const MESSAGE_BYTES: usize = 2 << 10;
+const SUBJECT_BYTES: usize = 128;
 
 /// Most bytes of the description of a violation, which has a path in it.
 const DESCRIPTION_BYTES: usize = 512;
@@ -96,17 +96,21 @@ fn missing_blobs<'a>(
     }
     let mut details = ErrorDetails::new();
     for (digest, role) in blobs.take(most) {
-        details.add_precondition_failure_violation("MISSING", subject(digest), shortened(role));
+        details.add_precondition_failure_violation(
+            "MISSING",
+            subject(digest),
+            shortened(role, DESCRIPTION_BYTES),
+        );
     }
     Status::with_error_details(Code::FailedPrecondition, message, details)
 }
 
 /// Both ends of a long description: what it is, and the file's own name.
-fn shortened(description: &str) -> String {
-    if description.len() <= DESCRIPTION_BYTES {
+fn shortened(description: &str, most: usize) -> String {
+    if description.len() <= most {
         return description.to_owned();
     }
-    let half = DESCRIPTION_BYTES / 2 - '…'.len_utf8();
+    let half = most / 2 - '…'.len_utf8();
     let start = &description[..description.floor_char_boundary(half)];
     let end = &description[description.ceil_char_boundary(description.len() - half)..];
     format!("{start}…{end}")
@@ -163,32 +167,6 @@ impl From<&ExecuteError> for Status {
     }
 }
 
-/// An error of the kernel's: something that passes, with the time after which to try again, or a fault. `doing` has no
-/// path of this machine in it, and nothing else here has one either: those are for its log.
-fn of_io(doing: &str, error: &io::Error) -> Status {
-    let text = format!("cannot {doing}: {}", without_paths(error));
-    match Shortage::of(error) {
-        Some(shortage) => short(shortage, &text),
-        None => Status::internal(text),
-    }
-}
-
-/// This machine has run out of something that it will have again.
-fn short(shortage: Shortage, text: &str) -> Status {
-    let (code, retry) = match shortage {
-        Shortage::Disk => (Code::ResourceExhausted, RETRY_FULL_DISK),
-        Shortage::Memory | Shortage::OpenFiles | Shortage::Processes => {
-            (Code::Unavailable, RETRY_BUSY_MACHINE)
-        }
-    };
-    let details = ErrorDetails::with_retry_info(Some(retry));
-    Status::with_error_details(code, format!("{text} ({shortage})"), details)
-}
-
-/// When to try again what failed for want of room, or of processes and the like.
-const RETRY_FULL_DISK: Duration = Duration::from_secs(30);
-const RETRY_BUSY_MACHINE: Duration = Duration::from_secs(5);
-
 fn of_sandbox(error: &SandboxError) -> Status {
     match error {
         SandboxError::Control { doing, source } => {
@@ -244,29 +222,36 @@ impl From<&Refusal> for Status {
         match refusal {
             Refusal::Unsatisfiable(unsatisfiable) => {
                 let mut details = ErrorDetails::new();
-                for (name, value) in unsatisfiable.decisive() {
+                for (name, value) in unsatisfiable.decisive().iter().take(VIOLATIONS_IN_TRAILERS) {
                     let why = "no pool offers this together with what else is asked for";
-                    details.add_precondition_failure_violation("PLATFORM", format!("{name}={value}"), why);
+                    let subject = shortened(&format!("{name}={value}"), SUBJECT_BYTES);
+                    details.add_precondition_failure_violation("PLATFORM", subject, why);
                 }
-                Self::with_error_details(Code::FailedPrecondition, refusal.to_string(), details)
+                let message = shortened(&refusal.to_string(), MESSAGE_BYTES);
+                Self::with_error_details(Code::FailedPrecondition, message, details)
             }
             Refusal::Timeout { .. } => invalid("action.timeout", refusal.to_string()),
-            Refusal::Full { .. } => {
-                let details = ErrorDetails::with_retry_info(Some(RETRY_FULL_QUEUE));
-                Self::with_error_details(Code::ResourceExhausted, refusal.to_string(), details)
+            Refusal::Full { .. } | Refusal::FullBytes { .. } | Refusal::Share { .. } => {
+                later(Code::ResourceExhausted, refusal.to_string())
             }
             Refusal::Closing => Self::unavailable(refusal.to_string()),
         }
     }
 }
 
-/// When to try again to get into a queue that is full.
-const RETRY_FULL_QUEUE: Duration = Duration::from_secs(5);
+impl From<Unheard> for Status {
+    fn from(unheard: Unheard) -> Self {
+        match unheard {
+            Unheard::Unknown => Self::not_found(unheard.to_string()),
+            Unheard::Crowded { .. } => later(Code::ResourceExhausted, unheard.to_string()),
+        }
+    }
+}
 
 impl From<CancelReason> for Status {
     fn from(reason: CancelReason) -> Self {
         let code = match reason {
-            CancelReason::Client | CancelReason::Abandoned(_) => Code::Cancelled,
+            CancelReason::Client | CancelReason::Abandoned(_) | CancelReason::MadeRoom => Code::Cancelled,
             // Not what anybody wanted: clients are to try again, which gets them to our successor.
             CancelReason::Closing => Code::Unavailable,
         };

@@ -50,7 +50,10 @@ async fn an_operation_that_is_not_there_is_not_found() {
     let name = update(&mut updates).await.name;
     let of_another = name.replace("main/", "other/");
     assert_eq!(scene.wait_execution(&of_another).await.err().unwrap().code(), Code::NotFound);
-    assert!(scene.wait_execution(name.strip_prefix("main/").unwrap()).await.is_ok());
+    // Not even without one: that is an instance of its own.
+    let without = scene.wait_execution(name.strip_prefix("main/").unwrap()).await;
+    assert_eq!(without.err().unwrap().code(), Code::NotFound);
+    assert!(scene.wait_execution(&name).await.is_ok());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,11 +1,12 @@
 //! Ten thousand actions at a time.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use crosswheel::digest::{Digest, DigestFunction};
 use crosswheel::execute::Executed;
 use crosswheel::queue::{Outcome, Queue, QueueSettings, Submission};
-use crosswheel::reapi::{Action, ActionResult, Command, Directory};
+use crosswheel::reapi::{Action, ActionResult, Command, Directory, RequestMetadata};
 use crosswheel::server::ExecutionSettings;
 use futures_util::{StreamExt, stream};
 use tokio::task::JoinSet;
@@ -58,16 +59,7 @@ fn the_queue_alone_takes_and_yields_ten_thousand_actions() {
     let started = Instant::now();
     let mut subscriptions = Vec::with_capacity(ACTIONS);
     for index in 0..ACTIONS {
-        let submission = Submission {
-            instance_name: String::new(),
-            action_digest: DigestFunction::Sha256.digest(index.to_string().as_bytes()),
-            action: Action::default(),
-            command: command(),
-            requirements: vec![("OSFamily".to_owned(), "linux".to_owned())].into(),
-            timeout: None,
-            priority: 0,
-            request_metadata: None,
-        };
+        let submission = submission("client", index);
         let (subscription, check) = queue.open(submission).unwrap();
         check.not_found();
         subscriptions.push(subscription);
@@ -86,6 +78,50 @@ fn the_queue_alone_takes_and_yields_ten_thousand_actions() {
         assert!(subscription.current().outcome.is_some());
     }
     println!("{ACTIONS} actions: queued in {queued:?}, {grown} KiB; taken and finished in {ran:?}");
+}
+
+/// A client that asks for thirty thousand and goes away, each an invocation of its own: the next one does not notice.
+#[test]
+fn thirty_thousand_actions_that_were_left_behind_come_after_one_that_is_waited_for() {
+    let (queue, mut slots) = Queue::new(vec![host_pool(1)], QueueSettings::default()).unwrap();
+    let mut left_behind = Vec::new();
+    for index in 0..3 * ACTIONS {
+        let metadata = RequestMetadata { tool_invocation_id: index.to_string(), ..Default::default() };
+        let submission = Submission {
+            request_metadata: Some(Arc::new(metadata)),
+            priority: i32::MIN,
+            ..submission("gone", index)
+        };
+        let (subscription, check) = queue.open(submission).unwrap();
+        check.not_found();
+        left_behind.push(subscription);
+    }
+    let started = Instant::now();
+    drop(left_behind);
+    let left = started.elapsed();
+    assert_eq!(queue.statistics().unattended, 3 * ACTIONS);
+    let wanted = submission("another", 3 * ACTIONS);
+    let digest = wanted.action_digest;
+    let started = Instant::now();
+    let (_subscription, check) = queue.open(wanted).unwrap();
+    check.not_found();
+    let assignment = slots[0].take().unwrap();
+    let waited = started.elapsed();
+    assert_eq!(assignment.order().action_digest, digest);
+    println!("{} actions left behind in {left:?}; the next one waited {waited:?}", 3 * ACTIONS);
+}
+
+fn submission(client: &str, index: usize) -> Submission {
+    Submission {
+        instance_name: String::new(),
+        client: client.into(),
+        action_digest: DigestFunction::Sha256.digest(index.to_string().as_bytes()),
+        do_not_cache: false,
+        requirements: vec![("OSFamily".to_owned(), "linux".to_owned())].into(),
+        timeout: None,
+        priority: 0,
+        request_metadata: None,
+    }
 }
 
 /// As long as those of a C compiler usually are.

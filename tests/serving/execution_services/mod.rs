@@ -9,6 +9,6 @@ mod merging;
 mod operations;
 mod order;
 mod refusals;
-mod scene;
+pub mod scene;
 mod scripted;
 mod streams;

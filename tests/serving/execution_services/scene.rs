@@ -111,7 +111,9 @@ impl Scene {
         let slots = std::mem::take(&mut self.waiting_slots);
         let cache: Arc<dyn ActionCache> = self.store.clone();
         let execute = Arc::clone(&self.execute);
-        let workers = LocalWorkers::start(self.queue.clone(), slots, |_| Arc::clone(&execute), &cache);
+        let blobs: Arc<dyn BlobStore> = self.store.clone();
+        let execute = |_: &Pool| Arc::clone(&execute);
+        let workers = LocalWorkers::start(self.queue.clone(), slots, execute, &blobs, &cache);
         self.workers = Some(workers.unwrap());
     }
 

@@ -65,7 +65,8 @@ fn with_json_errors_are_json_too() {
 fn the_help_names_every_setting_with_its_variable() {
     let help = output(&["--help"], &[]).split_whitespace().collect::<Vec<_>>().join(" ");
     for entry in crosswheel::server::settings::ENTRIES {
-        assert!(help.contains(&format!("--{} <{}>", entry.name, entry.value)), "{}", entry.name);
+        let value = if entry.is_switch() { "[<on|off>]" } else { &format!("<{}>", entry.value) };
+        assert!(help.contains(&format!("--{} {value}", entry.name)), "{}", entry.name);
         assert!(help.contains(&format!("[env: {}]", entry.variable())), "{}", entry.name);
     }
 }

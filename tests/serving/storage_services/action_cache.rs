@@ -223,7 +223,7 @@ async fn results_that_cannot_be_are_refused_by_field() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn updates_can_be_switched_off() {
-    let settings = StorageSettings { update_action_results: false, ..StorageSettings::default() };
+    let settings = StorageSettings::default();
     let endpoint = Endpoint::start_with(settings).await;
     let refusal =
         update(&endpoint, "a", ActionResult { exit_code: 0, ..Default::default() }).await.unwrap_err();

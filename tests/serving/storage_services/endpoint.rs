@@ -39,7 +39,7 @@ impl Drop for Endpoint {
 
 impl Endpoint {
     pub async fn start() -> Self {
-        Self::start_with(StorageSettings::default()).await
+        Self::start_with(StorageSettings { update_action_results: true, ..StorageSettings::default() }).await
     }
 
     pub async fn start_with(settings: StorageSettings) -> Self {

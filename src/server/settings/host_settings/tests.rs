@@ -68,6 +68,7 @@ fn what_is_printed_can_be_fed_back() {
     let settings = read(
         &[
             ("max-bytes", "10GiB"),
+            ("max-connections", "2000"),
             ("min-free-bytes", "1000000"),
             ("pool", "a=root,slots=2,python=3.11,python=3.12"),
         ],
@@ -80,6 +81,11 @@ fn what_is_printed_can_be_fed_back() {
     insta::assert_snapshot!(text, @r#"
         listen = ["[::1]:1", "unix:/run/a.sock"]  # CROSSWHEEL_LISTEN in the environment
         http-listen = "off"  # CROSSWHEEL_HTTP_LISTEN in the environment
+        insecure-public = false
+        max-connections = 2000  # --max-connections
+        max-connections-per-client = 256
+        first-call-timeout = "1m"
+        max-call-bytes = "512MiB"
         store = "/default/store"
         max-bytes = "10GiB"  # --max-bytes
         high-water-mark = "95%"
@@ -93,8 +99,9 @@ fn what_is_printed_can_be_fed_back() {
         default-timeout = "1m 30s"  # default-timeout in …/config.toml
         max-timeout = "1day"
         max-queued-actions = 100000
+        max-queue-bytes = "512MiB"
         unattended-grace = "1m"
-        update-action-result = true
+        update-action-result = false
         max-batch-bytes = "4000000"
         upload-idle-timeout = "10m"
         shutdown-grace = "30s"

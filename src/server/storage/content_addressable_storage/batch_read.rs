@@ -8,6 +8,7 @@ use crate::cas::BlobStore;
 use crate::digest::Digest;
 use crate::reapi::compressor;
 use crate::server::storage::zstandard;
+use crate::server::transport::budget::Held;
 use crate::server::transport::status;
 use crate::server::transport::wire;
 use crate::server::transport::wire::{Fields, Malformed, WireDigest};
@@ -23,7 +24,7 @@ struct Request {
 const COMPRESSIBLE: usize = 512;
 
 impl ContentAddressableStorageService {
-    pub(crate) async fn batch_read(self, request: Bytes) -> Result<Bytes, Status> {
+    pub(crate) async fn batch_read(self, request: Bytes, held: Option<Held>) -> Result<Bytes, Status> {
         let request = read(&request)?;
         let total: u64 = request
             .digests
@@ -40,6 +41,8 @@ impl ContentAddressableStorageService {
                 ),
             ));
         }
+        // Before it is there: many may be made at a time.
+        held.map_or(Ok(()), |held| held.answer(usize::try_from(total).unwrap_or(usize::MAX)))?;
         wire::blocking(move || Ok(response(&*self.store, request, total))).await
     }
 }

@@ -50,7 +50,13 @@ impl WireService for ContentAddressableStorageService {
             "BatchUpdateBlobs" => {
                 wire::unary(request, |request| self.batch_update(request.into_inner())).await
             }
-            "BatchReadBlobs" => wire::unary(request, |request| self.batch_read(request.into_inner())).await,
+            "BatchReadBlobs" => {
+                wire::unary(request, |request| {
+                    let held = wire::held(&request);
+                    self.batch_read(request.into_inner(), held)
+                })
+                .await
+            }
             "GetTree" => wire::server_streaming(request, |request| self.get_tree(request.into_inner())).await,
             "SplitBlob" => wire::unary(request, |request| self.split_blob(request.into_inner())).await,
             "GetChunkMapping" => {

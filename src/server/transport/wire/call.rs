@@ -13,6 +13,7 @@ use tonic::codec::{
 use tonic::server::{ClientStreamingService, Grpc, ServerStreamingService, UnaryService};
 use tonic::{Request, Response, Status};
 
+use crate::server::transport::budget::Held;
 use crate::server::transport::status;
 
 /// The largest request message that is read, in bytes. Batches may be much smaller (see
@@ -100,6 +101,11 @@ pub(crate) fn decode<M: prost::Message + Default>(name: &str, bytes: Bytes) -> R
     M::decode(bytes).map_err(|error| status::malformed(name, &error))
 }
 
+/// What a call has of the memory for all calls; nothing if nobody counts.
+pub(crate) fn held(request: &Request<Bytes>) -> Option<Held> {
+    request.extensions().get::<Held>().cloned()
+}
+
 /// Runs code that may wait for a disk or work for long on a thread made for that.
 pub(crate) async fn blocking<T, F>(work: F) -> Result<T, Status>
 where
@@ -138,8 +144,19 @@ where
     type Future = Answer<Bytes>;
 
     fn call(&mut self, request: Request<Bytes>) -> Self::Future {
+        let held = held(&request);
+        // A request that came compressed is larger by now.
+        let fits = held.as_ref().map_or(Ok(()), |held| held.grow_to(request.get_ref().len()));
+        if let Err(refusal) = fits {
+            return Box::pin(std::future::ready(Err(refusal)));
+        }
         let answer = self.0.take().expect(ONCE)(request);
-        Box::pin(async move { answer.await.map(Response::new) })
+        Box::pin(async move {
+            let answer = answer.await?;
+            // A client may take its time to read it, or not read it at all.
+            held.map_or(Ok(()), |held| held.answer(answer.len()))?;
+            Ok(Response::new(answer))
+        })
     }
 }
 

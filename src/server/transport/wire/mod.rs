@@ -12,8 +12,8 @@ mod service;
 
 pub use call::MAX_MESSAGE_BYTES;
 pub(crate) use call::{
-    Frame, HttpRequest, HttpResponse, blocking, client_streaming, decode, method, server_streaming, single,
-    single_request, streamed, unary, unimplemented,
+    Frame, HttpRequest, HttpResponse, blocking, client_streaming, decode, held, method, server_streaming,
+    single, single_request, streamed, unary, unimplemented,
 };
 pub(crate) use digests::{WireDigest, put_digest, request_function};
 pub(crate) use fields::{Fields, Malformed, Value, put_bytes, put_varint, put_varint_field, varint_length};
