@@ -12,7 +12,7 @@ use tracing_subscriber::EnvFilter;
 use super::exit_codes::Subcommand;
 use super::failure_text;
 use super::output::print;
-use crate::sandbox::OwnExecutable;
+use crate::sandbox::{KernelLimits, OwnExecutable};
 use crate::server::settings::{ENTRIES, Entry, Layers, LogFormat, Settings, SettingsError};
 use crate::server::{Address, Exposure, Host, HostError, HttpServer, ListenError, Summary, check_exposure};
 use crate::signals::{each_signal, exit_code};
@@ -235,6 +235,7 @@ impl Start<'_> {
             "sandbox": {
                 "namespaces": self.summary.isolation.namespaces,
                 "lost": self.summary.isolation.lost,
+                "limits": self.limits(),
             },
         })
     }
@@ -254,6 +255,20 @@ impl Start<'_> {
             .collect();
         let results = if self.update_action_result { "set action results" } else { "not set action results" };
         format!("{} may execute actions, and {results}", places.join(", "))
+    }
+
+    /// What holds the limits of actions that they could exceed faster than anybody measures.
+    fn limits(&self) -> &'static str {
+        match self.summary.isolation.kernel_limits {
+            KernelLimits { memory: true, processes: true } => "memory and processes: by control groups",
+            KernelLimits { memory: true, processes: false } => {
+                "memory: by control groups; processes: measured"
+            }
+            KernelLimits { memory: false, processes: true } => {
+                "memory: measured; processes: by control groups"
+            }
+            KernelLimits { memory: false, processes: false } => "memory and processes: measured",
+        }
     }
 
     fn to_text(&self) -> String {
@@ -289,6 +304,7 @@ impl Start<'_> {
         for lost in &isolation.lost {
             line("", format!("without {lost}"));
         }
+        line("limits", self.limits().into());
         if let Some(address) = self.addresses.first() {
             lines.push("\nFor Bazel, in .bazelrc:".into());
             lines.push(format!("  build --remote_executor={}", uri(address)));

@@ -6,6 +6,7 @@ mod elsewhere;
 mod generated;
 mod markdown;
 mod options;
+mod promises;
 mod report;
 #[path = "../building/run.rs"]
 #[allow(dead_code, reason = "other tests use the rest")]
