@@ -51,6 +51,8 @@ pub(super) struct ControlGroup {
     parts: Vec<(Parent, PathBuf)>,
     memory: Option<u64>,
     processes: Option<u64>,
+    /// As many kills as are known of.
+    kills: u64,
 }
 
 impl ControlGroups {
@@ -84,7 +86,7 @@ impl ControlGroups {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let name = format!("{PREFIX}{}-{number}", std::process::id());
-        let mut group = ControlGroup { parts: Vec::new(), memory: None, processes: None };
+        let mut group = ControlGroup { parts: Vec::new(), memory: None, processes: None, kills: 0 };
         for parent in &self.parents {
             let directory = parent.directory.join(&name);
             fs_err::create_dir(&directory)?;
@@ -129,8 +131,15 @@ impl ControlGroup {
         Ok(())
     }
 
-    /// How often the kernel has ended a process in it for want of memory.
-    pub(super) fn kills_for_memory(&self) -> u64 {
+    /// Whether the kernel has ended a process in it for want of memory since this was last asked.
+    pub(super) fn was_killed_for_memory(&mut self) -> bool {
+        let kills = self.count_kills();
+        let more = kills > self.kills;
+        self.kills = kills;
+        more
+    }
+
+    fn count_kills(&self) -> u64 {
         let kills = self.parts.iter().filter(|(parent, _)| parent.memory).map(|(parent, directory)| {
             let file = match parent.version {
                 Version::First => "memory.oom_control",

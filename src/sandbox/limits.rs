@@ -1,6 +1,7 @@
 //! How much of this machine a command may take. Knows nothing of how that is enforced.
 
 use std::fmt;
+use std::sync::LazyLock;
 
 use serde::{Deserialize, Serialize};
 
@@ -38,9 +39,13 @@ impl fmt::Display for MetLimit {
 impl ResourceLimits {
     /// With what holds on this machine where nothing else is said.
     pub(super) fn or_of_this_machine(self) -> Self {
-        let memory = self.memory.or_else(|| Some(memory_of_this_machine()? / 4 * 3));
-        let processes = self.processes.or_else(|| Some(processes_of_this_machine()? / 4));
-        Self { memory, processes }
+        // They do not change, and every command asks.
+        static OF_THIS_MACHINE: LazyLock<ResourceLimits> = LazyLock::new(|| ResourceLimits {
+            memory: memory_of_this_machine().map(|bytes| bytes / 4 * 3),
+            processes: processes_of_this_machine().map(|most| most / 4),
+        });
+        let Self { memory, processes } = *OF_THIS_MACHINE;
+        Self { memory: self.memory.or(memory), processes: self.processes.or(processes) }
     }
 
     /// How much memory each of a command's directories in memory may take, as long as nothing is known of the command:

@@ -30,8 +30,6 @@ pub struct ProcessTree {
     /// Where it goes back to.
     pool: Option<PoolSlot>,
     limits: ResourceLimits,
-    /// How often the kernel had killed for want of memory before the command started.
-    kills_before: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,20 +91,11 @@ impl ProcessTree {
     ) -> Result<Self, SandboxError> {
         let (socket, theirs) = UnixStream::pair()
             .map_err(|source| SandboxError::Control { doing: "make a control socket for", source })?;
-        let kills_before = zygote.kills_for_memory();
         // One that has ended closes the socket; why it did is a better error than "broken pipe".
         let sent = zygote.give(command, theirs, streams);
         let control = Arc::new(Control { socket, kill: OnceLock::new() });
         let (reports, limits) = (ReportReader::default(), command.limits);
-        let mut tree = Self {
-            control,
-            reports,
-            state: State::Running,
-            zygote: Some(zygote),
-            pool,
-            limits,
-            kills_before,
-        };
+        let mut tree = Self { control, reports, state: State::Running, zygote: Some(zygote), pool, limits };
         match tree.reports.next(&tree.control.socket, None) {
             Ok(Received::Report(Report::Running)) => Ok(tree),
             Ok(Received::Report(Report::SetUpFailed(failure))) => Err(tree.refused(failure.into())),
@@ -196,7 +185,7 @@ impl ProcessTree {
                         outcome,
                         timed_out: killed && because_of_deadline,
                         killed,
-                        met: met.or_else(|| self.killed_for_memory(outcome)),
+                        met: met.or_else(|| self.killed_for_memory(outcome, peak_memory_bytes)),
                         peak_memory_bytes,
                         user_time: Duration::from_micros(user_microseconds),
                         system_time: Duration::from_micros(system_microseconds),
@@ -212,7 +201,7 @@ impl ProcessTree {
     /// A supervisor has ended that has said nothing of its command: the kernel may have killed both for want of memory.
     fn end_without_report(&mut self) -> Result<Exit, SandboxError> {
         let outcome = Outcome::Signal(libc::SIGKILL);
-        let met = self.killed_for_memory(outcome);
+        let met = self.killed_for_memory(outcome, 0);
         let error = self.death(Ok(()));
         if met.is_none() {
             return Err(error);
@@ -229,10 +218,17 @@ impl ProcessTree {
     }
 
     /// The limit of memory, if it was the kernel that held it, and the command did not succeed all the same.
-    fn killed_for_memory(&self, outcome: Outcome) -> Option<MetLimit> {
-        let kills = self.zygote.as_ref().map_or(0, Zygote::kills_for_memory);
-        let killed = outcome != Outcome::Code(0) && kills > self.kills_before;
-        self.limits.memory.filter(|_| killed).map(MetLimit::Memory)
+    ///
+    /// Asking takes a moment, so it is not asked of one that succeeded with a fraction of what it may have: then nothing
+    /// of it can have been killed, and what is asked next is about the next one.
+    fn killed_for_memory(&mut self, outcome: Outcome, peak_bytes: u64) -> Option<MetLimit> {
+        let limit = self.limits.memory?;
+        let succeeded = outcome == Outcome::Code(0);
+        if succeeded && peak_bytes < limit / 8 {
+            return None;
+        }
+        let killed = self.zygote.as_mut().is_some_and(Zygote::was_killed_for_memory);
+        (killed && !succeeded).then_some(MetLimit::Memory(limit))
     }
 
     /// Nothing runs, and the supervisor has said why.

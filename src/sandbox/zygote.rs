@@ -136,9 +136,10 @@ impl Zygote {
         matches!(self.process.try_wait(), Ok(None))
     }
 
-    /// How often the kernel has killed one of its processes as their control group has too little memory.
-    pub(super) fn kills_for_memory(&self) -> u64 {
-        self.group.as_ref().map_or(0, ControlGroup::kills_for_memory)
+    /// Whether the kernel has killed one of its processes, since this was last asked, as their control group has too little
+    /// memory.
+    pub(super) fn was_killed_for_memory(&mut self) -> bool {
+        self.group.as_mut().is_some_and(ControlGroup::was_killed_for_memory)
     }
 
     /// Whether what its commands have looked up of the host is too old for another one: the kernel remembers that of the

@@ -3,8 +3,6 @@
 
 use rustix::process::{Pid, getpid};
 
-use super::census;
-
 /// As in proc_pid_oom_score_adj(5): up to 1000, which is the whole of the machine's memory.
 const ZYGOTE: i32 = 900;
 const COMMAND: i32 = 1000;
@@ -14,11 +12,13 @@ pub(super) fn offer_this_process() {
     raise("/proc/self/oom_score_adj", ZYGOTE);
 }
 
-/// Offers a command that has just been started, and all that will descend from it, before its supervisor.
-pub(super) fn offer_command(command: Pid) {
+/// Offers a command that has just been started, and all that will descend from it, before its supervisor, which is `own`
+/// in `/proc`.
+pub(super) fn offer_command(command: Pid, own: Pid) {
     // In a `/proc` of other namespaces the number would be somebody else's.
-    if census::own_pid().is_ok_and(|own| own == getpid()) {
-        raise(&format!("/proc/{}/oom_score_adj", command.as_raw_pid()), COMMAND);
+    if own == getpid() {
+        // There is no more to be raised, so nothing is lowered by it.
+        let _ = fs_err::write(format!("/proc/{}/oom_score_adj", command.as_raw_pid()), COMMAND.to_string());
     }
 }
 

@@ -30,14 +30,15 @@ pub(super) enum Realm {
 }
 
 /// Waits until `main` has ended, until it is to be killed, or until it takes more than `meter` allows; then kills what is left.
-/// All signals must be blocked.
+/// All signals must be blocked. `own_pid` is our number in `/proc`.
 pub(super) fn supervise(
     control: &UnixStream,
     main: Pid,
     realm: Realm,
     mut meter: Meter,
+    own_pid: Pid,
 ) -> io::Result<Report> {
-    let mut tree = Tree { main, realm, own_pid: census::own_pid()?, outcome: None };
+    let mut tree = Tree { main, realm, own_pid, outcome: None };
     let killed = tree.watch(control, &mut meter)?;
     tree.kill()?;
     let usage = ChildrenUsage::so_far()?;

@@ -121,7 +121,8 @@ impl Session<'_> {
             Err(refusal) => return self.report(&refusal),
         };
         drop(streams);
-        memory_shortage::offer_command(main);
+        let own_pid = census::own_pid()?;
+        memory_shortage::offer_command(main, own_pid);
         if realm == Realm::PidNamespace {
             system::drop_capabilities()?;
         }
@@ -130,8 +131,8 @@ impl Session<'_> {
         let directories: Vec<_> = overlays.iter().map(AsFd::as_fd).collect();
         message::send_report(&self.control, &Report::Running, &directories)?;
         drop(overlays);
-        let meter = Meter::new(census::own_pid()?, in_memory, limits);
-        let end = supervise::supervise(&self.control, main, realm, meter)?;
+        let meter = Meter::new(own_pid, in_memory, limits);
+        let end = supervise::supervise(&self.control, main, realm, meter, own_pid)?;
         self.report(&end)
     }
 
