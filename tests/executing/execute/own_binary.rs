@@ -155,7 +155,7 @@ def build_wheel(directory, config_settings=None, metadata_directory=None):
     record = "".join(f"{name},sha256={digest(text)},{len(text)}\n" for name, text in files.items())
     with zipfile.ZipFile(os.path.join(directory, name), "w") as wheel:
         for file, text in {**files, info + "RECORD": record + info + "RECORD,,\n"}.items():
-            wheel.writestr(file, text)
+            wheel.writestr(zipfile.ZipInfo(file, (1980, 1, 1, 0, 0, 0)), text)
     return name
 "#;
 
@@ -219,8 +219,10 @@ def build_wheel(directory, config_settings=None, metadata_directory=None):
     let exceeded = executed.exceeded.as_ref().unwrap_or_else(|| panic!("{executed:?}"));
     assert_eq!(exceeded.limit, "scratch");
     wait_until("what it had to be removed", || scene.scratch() == 0);
-    let left = fs_err::read_dir(scene.path().join("wheel-cache/work")).unwrap().count();
-    assert_eq!(left, 0);
+    let caches = fs_err::read_dir(scene.path().join("wheel-cache/instances")).unwrap();
+    let caches: Vec<_> = caches.map(|entry| entry.unwrap().path()).collect();
+    assert_eq!(caches.len(), 1);
+    assert_eq!(fs_err::read_dir(caches[0].join("work")).unwrap().count(), 0);
 }
 
 #[test]

@@ -9,6 +9,9 @@ use rustix::mount::MountFlags;
 
 use super::old_root::below_old_root;
 
+/// What the mounts of a sandbox of ours say that they are.
+pub(super) const OUR_SOURCE: &str = "crosswheel";
+
 /// A line of `/proc/self/mountinfo`.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Mounted {

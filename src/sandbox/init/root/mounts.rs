@@ -9,9 +9,8 @@ use rustix::mount::{
 };
 
 use super::mount_point::make_mount_point;
-use super::mount_table::mounted;
+use super::mount_table::{OUR_SOURCE, mounted};
 use super::old_root::below_old_root;
-use super::severed;
 use crate::sandbox::init::step::Step;
 use crate::sandbox::init::system;
 use crate::sandbox::set_up::{FileSystemType, SetUpFailure, SetUpStep};
@@ -42,7 +41,7 @@ pub(in crate::sandbox::init) fn make_private(path: &str) -> Result<(), SetUpFail
 pub(super) fn mount_tmpfs(path: impl AsRef<Path>, mode: u32, bytes: u64) -> Result<(), SetUpFailure> {
     let flags = MountFlags::NOSUID | MountFlags::NODEV;
     let options = format!("mode={mode:o},{}", tmpfs_bounds(bytes));
-    mount_new_of(severed::SOURCE, FileSystemType::Tmpfs, path.as_ref(), flags, &options)
+    mount_new_of(OUR_SOURCE, FileSystemType::Tmpfs, path.as_ref(), flags, &options)
 }
 
 /// Changes how much memory a [tmpfs](mount_tmpfs) may take.

@@ -9,10 +9,9 @@ use rustix::mount::{MountFlags, UnmountFlags, unmount};
 use rustix::process::chdir;
 
 use super::mount_point::make_mount_point;
-use super::mount_table::Mounted;
+use super::mount_table::{Mounted, OUR_SOURCE};
 use super::mounts::{mount_new_of, mount_tmpfs};
 use super::old_root::{OLD_ROOT, below_old_root};
-use super::severed;
 use crate::sandbox::init::step::Step;
 use crate::sandbox::message::OverlayMount;
 use crate::sandbox::set_up::{FileSystemType, SetUpFailure, SetUpStep};
@@ -48,7 +47,7 @@ pub(super) fn mount_severed(place: &Path, mounted: Option<&Mounted>) -> Result<(
     let lower = lower.each_ref().map(|layer| layer.as_raw_fd().to_string()).join(":");
     let no_programs = mounted.map_or(MountFlags::empty(), |mounted| mounted.flags & MountFlags::NOEXEC);
     let flags = MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV | no_programs;
-    mount_options(place, flags, severed::SOURCE, &format!("lowerdir={lower},userxattr"))
+    mount_options(place, flags, OUR_SOURCE, &format!("lowerdir={lower},userxattr"))
 }
 
 /// Mounts an overlay; returns its root.

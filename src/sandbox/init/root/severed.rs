@@ -9,15 +9,12 @@ use std::path::{Path, PathBuf};
 
 use super::host_mounts::HostMounts;
 use super::mount_point::make_mount_point;
-use super::mount_table::Mounted;
+use super::mount_table::{Mounted, OUR_SOURCE};
 use super::mounts::{Access, show};
 use super::old_root::below_old_root;
 use super::overlay::mount_severed;
 use crate::sandbox::init::step::Step;
 use crate::sandbox::set_up::{Loss, SetUpCause, SetUpFailure, SetUpStep};
-
-/// What the mounts of a sandbox of ours say that they are: what lies in them is severed already.
-pub(super) const SOURCE: &str = "crosswheel";
 
 /// Kinds of file systems in which nobody can have a socket.
 const WITHOUT_SOCKETS: [&str; 17] = [
@@ -118,8 +115,9 @@ impl<'a> Severing<'a> {
     }
 }
 
+/// What lies in mounts of ours is severed already.
 fn is_harmless(mounted: &Mounted) -> bool {
-    WITHOUT_SOCKETS.contains(&mounted.kind.as_str()) || mounted.source == OsStr::new(SOURCE)
+    WITHOUT_SOCKETS.contains(&mounted.kind.as_str()) || mounted.source == OsStr::new(OUR_SOURCE)
 }
 
 /// What is in a directory, unless it is too much.

@@ -13,9 +13,10 @@ use rustix::process::{chdir, pivot_root};
 
 use super::host_mounts::HostMounts;
 use super::mount_point::make_mount_point;
+use super::mount_table::OUR_SOURCE;
 use super::mounts::{Access, Depth, make_private, mount_tmpfs, protect, resize_tmpfs, show};
 use super::old_root::OLD_ROOT;
-use super::{base, hiding, overlay, severed, system_directories};
+use super::{base, hiding, overlay, system_directories};
 use crate::sandbox::init::step::Step;
 use crate::sandbox::message::{Command, Request};
 use crate::sandbox::set_up::{Loss, SetUpFailure, SetUpStep};
@@ -91,7 +92,7 @@ impl Template {
         let hidden: Vec<PathBuf> = request.hidden.iter().map(Text::to_path).collect();
         let covered = hiding::hide(&hidden, &request.root, &mounts)?;
         let root_of_host = mounts.at(Path::new("/"));
-        let in_a_sandbox = root_of_host.is_some_and(|root| root.source == *severed::SOURCE);
+        let in_a_sandbox = root_of_host.is_some_and(|root| root.source == *OUR_SOURCE);
         let settings = if privileged { system_directories::protect_settings_of_host()? } else { Vec::new() };
         let skeleton = skeleton().step(SetUpStep::ListNewRoot)?;
         let private_bytes = request.private_bytes;
