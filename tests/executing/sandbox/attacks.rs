@@ -126,10 +126,19 @@ fn unix_sockets_of_the_host_cannot_be_connected_to_wherever_they_are() {
         assert!(!output.contains("connected"), "{name}: {output}");
         assert!(output.contains("Connection refused"), "{name}: {output}");
     }
-    // In a pool that sees this directory alone, too.
-    let only = RootFileSystem::HostDirectories(vec!["/usr".into(), directory.path().to_owned()]);
-    let output = python(CONNECT, early.to_str().unwrap()).with(|spec| spec.root = only).output(&spawner);
-    assert!(!output.contains("connected"), "{output}");
+    // In a pool that sees a directory alone, too, be it by another name.
+    let link = directory.path().with_extension("link");
+    symlink(directory.path(), &link).unwrap();
+    fs_err::create_dir(directory.path().join("shown")).unwrap();
+    let _listener = UnixListener::bind(directory.path().join("shown/socket")).unwrap();
+    for shown in [directory.path().join("shown"), link.join("shown")] {
+        let root = RootFileSystem::HostDirectories(vec!["/usr".into(), shown.clone()]);
+        let path = shown.join("socket");
+        let prepared = python(CONNECT, path.to_str().unwrap()).with(|spec| spec.root = root);
+        let output = prepared.output(&spawner);
+        assert!(output.contains("Connection refused") && !output.contains("connected"), "{output}");
+    }
+    fs_err::remove_file(link).unwrap();
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::fs::FileType;
 use std::path::{Path, PathBuf};
 
 use super::host_mounts::HostMounts;
-use super::mounts::{Access, show};
+use super::mounts::{Access, show, show_again};
 use super::old_root::below_old_root;
 use super::severed::{Severing, copy_link};
 use crate::sandbox::init::step::Step;
@@ -31,13 +31,17 @@ pub(super) fn show_base(
         Root::Directory(root) => show_all(&root.to_path()).map(|()| Vec::new()),
         Root::HostDirectories(directories) => {
             let mut severing = Severing::new(mounts, refused);
-            for mount in directories {
-                let (host, inside) = (mount.host.to_path(), mount.inside.to_path());
-                if mount.directory && host == inside && !is_of_the_system(&host) {
-                    severing.show(&host)?;
-                } else {
-                    show(&host, &inside, mount.directory, Access::ReadOnly)?;
-                }
+            let severed = |mount: &&Mount| mount.directory && !is_of_the_system(&mount.host.to_path());
+            let own_name = |mount: &&Mount| mount.host == mount.inside;
+            for mount in directories.iter().filter(|mount| !severed(mount)) {
+                show(&mount.host.to_path(), &mount.inside.to_path(), mount.directory, Access::ReadOnly)?;
+            }
+            for mount in directories.iter().filter(severed).filter(own_name) {
+                severing.show(&mount.host.to_path())?;
+            }
+            // Each has its own name, too, under which it is severed by now.
+            for mount in directories.iter().filter(severed).filter(|mount| !own_name(mount)) {
+                show_again(&mount.host.to_path(), &mount.inside.to_path())?;
             }
             copy_links_into(directories).map(|()| severing.lost)
         }

@@ -97,6 +97,13 @@ pub(super) fn show(host: &Path, inside: &Path, directory: bool, access: Access) 
     protect(inside, access, Depth::AllBelow)
 }
 
+/// Mounts the directory `shown` of the new root at `inside`, too.
+pub(super) fn show_again(shown: &Path, inside: &Path) -> Result<(), SetUpFailure> {
+    make_mount_point(inside, true)
+        .step_with(|| SetUpStep::CreateMountPoint { inside: inside.into(), host: shown.into() })?;
+    bind(shown, inside)
+}
+
 /// Takes away from the mount at `path` what `access` does not include.
 pub(super) fn protect(path: &Path, access: Access, depth: Depth) -> Result<(), SetUpFailure> {
     let (attributes, flags) = match access {

@@ -16,25 +16,36 @@ use super::overlay::mount_severed;
 use crate::sandbox::init::step::Step;
 use crate::sandbox::set_up::{Loss, SetUpCause, SetUpFailure, SetUpStep};
 
-/// Kinds of file systems in which nobody can have a socket.
-const WITHOUT_SOCKETS: [&str; 17] = [
+/// Kinds of file systems in which nobody can have a socket that somebody else could reach.
+const WITHOUT_SOCKETS: [&str; 28] = [
+    "9p",
+    "autofs",
     "binfmt_misc",
     "bpf",
     "cgroup",
     "cgroup2",
     "configfs",
     "debugfs",
+    "devpts",
     "efivarfs",
     "erofs",
+    "exfat",
+    "fuseblk",
     "fusectl",
     "hugetlbfs",
     "iso9660",
     "mqueue",
+    "nsfs",
+    "ntfs3",
     "proc",
     "pstore",
+    "rpc_pipefs",
     "securityfs",
     "squashfs",
     "sysfs",
+    "tracefs",
+    "udf",
+    "vfat",
 ];
 
 /// Kinds that are asked nothing, and so cannot keep us waiting: overlays are made of these only.
