@@ -17,8 +17,8 @@ const SAMPLING_SHARE: u32 = 20;
 /// Samples a tree.
 pub(super) struct Meter {
     own_pid: Pid,
-    /// Directories that lie in memory.
-    in_memory: Vec<&'static str>,
+    /// A directory of the file system that has what of the tree's files lies in memory.
+    in_memory: Option<&'static str>,
     limits: ResourceLimits,
     page_bytes: u64,
     peak_bytes: u64,
@@ -27,8 +27,8 @@ pub(super) struct Meter {
 }
 
 impl Meter {
-    /// Measures what descends from `own_pid`, and what lies in the directories `in_memory`.
-    pub(super) fn new(own_pid: Pid, in_memory: Vec<&'static str>, limits: ResourceLimits) -> Self {
+    /// Measures what descends from `own_pid`, and what lies in the file system of the directory `in_memory`.
+    pub(super) fn new(own_pid: Pid, in_memory: Option<&'static str>, limits: ResourceLimits) -> Self {
         let page_bytes = rustix::param::page_size() as u64;
         let next_sample = Instant::now() + SAMPLING_INTERVAL;
         Self { own_pid, in_memory, limits, page_bytes, peak_bytes: 0, next_sample, met: None }
@@ -88,10 +88,7 @@ impl Meter {
 
     /// What the files take that lie in memory, and in no process's.
     fn bytes_in_files(&self) -> u64 {
-        let bytes = self.in_memory.iter().filter_map(|directory| {
-            let found = rustix::fs::statvfs(*directory).ok()?;
-            Some(found.f_blocks.saturating_sub(found.f_bfree) * found.f_frsize)
-        });
-        bytes.sum()
+        let found = self.in_memory.and_then(|directory| rustix::fs::statvfs(directory).ok());
+        found.map_or(0, |found| found.f_blocks.saturating_sub(found.f_bfree) * found.f_frsize)
     }
 }

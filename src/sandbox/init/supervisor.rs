@@ -126,8 +126,10 @@ impl Session<'_> {
         if realm == Realm::PidNamespace {
             system::drop_capabilities()?;
         }
-        let Finished { overlays, in_memory } =
-            finished.unwrap_or(Finished { overlays: vec![], in_memory: vec![] });
+        let (overlays, in_memory) = match finished {
+            Some(Finished { overlays, in_memory }) => (overlays, Some(in_memory)),
+            None => (Vec::new(), None),
+        };
         let directories: Vec<_> = overlays.iter().map(AsFd::as_fd).collect();
         message::send_report(&self.control, &Report::Running, &directories)?;
         drop(overlays);

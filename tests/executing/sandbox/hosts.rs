@@ -109,6 +109,8 @@ fn old_kernels_protect_the_host_as_well() {
         let mut writable: Vec<&str> = output.lines().collect();
         writable.retain(|mount| !mount.starts_with("/dev/"));
         writable.sort_unstable();
+        // One of the directories in memory covers what all of them are parts of.
+        writable.dedup();
         assert_eq!(writable, ["/crosswheel", "/proc", "/run", "/tmp", "/var/tmp"]);
 
         let plain = Sandbox::detect(SandboxMode::Off, CROSSWHEEL.into()).unwrap();

@@ -17,6 +17,7 @@ mod mount_table;
 mod mounts;
 mod old_root;
 mod overlay;
+mod private;
 mod severed;
 mod system_directories;
 mod template;

@@ -101,10 +101,3 @@ pub(super) fn mount_terminals() -> Option<Loss> {
     let flags = MountFlags::NOSUID | MountFlags::NOEXEC;
     mount_new(FileSystemType::Devpts, Path::new("/dev/pts"), flags, options).err().map(Loss::Terminals)
 }
-
-pub(super) const SHARED_MEMORY: &str = "/dev/shm";
-
-/// Shared memory that is the command's own, up to so many bytes.
-pub(super) fn mount_shared_memory(bytes: u64) -> Result<(), SetUpFailure> {
-    mount_tmpfs(SHARED_MEMORY, 0o1777, bytes)
-}

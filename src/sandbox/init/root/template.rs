@@ -14,13 +14,13 @@ use rustix::process::{chdir, pivot_root};
 use super::host_mounts::HostMounts;
 use super::mount_point::make_mount_point;
 use super::mount_table::OUR_SOURCE;
-use super::mounts::{Access, Depth, make_private, mount_tmpfs, protect, resize_tmpfs, show};
+use super::mounts::{Access, Depth, make_private, mount_tmpfs, protect, show};
 use super::old_root::OLD_ROOT;
+use super::private::PrivateDirectories;
 use super::{base, hiding, overlay, system_directories};
 use crate::sandbox::init::step::Step;
 use crate::sandbox::message::{Command, Request};
 use crate::sandbox::set_up::{Loss, SetUpFailure, SetUpStep};
-use crate::sandbox::spec::PRIVATE_DIRECTORIES;
 use crate::sandbox::text::Text;
 use crate::scratch::removal::remove;
 
@@ -38,7 +38,7 @@ pub(crate) struct Template {
     covered: Vec<PathBuf>,
     /// Whether what the host shows in `/proc` is a sandbox's own.
     in_a_sandbox: bool,
-    /// How much memory each of a command's own directories may take, unless it is to have less.
+    /// How much memory a command's own directories may take together, unless it is to have less.
     private_bytes: u64,
 }
 
@@ -47,16 +47,15 @@ pub(crate) struct Unfinished<'a> {
     template: &'a Template,
     /// What could not be had.
     pub lost: Vec<Loss>,
-    /// Directories in memory that are the command's own.
-    private: Vec<&'static str>,
+    private: PrivateDirectories,
 }
 
 /// A root as the command sees it.
 pub(crate) struct Finished {
     /// The roots of the command's overlays.
     pub overlays: Vec<OwnedFd>,
-    /// Its own directories in memory.
-    pub in_memory: Vec<&'static str>,
+    /// A directory of the file system that has its own directories in memory.
+    pub in_memory: &'static str,
 }
 
 /// Most memory that what is the same for every command may take: mount points, links and nothing else.
@@ -105,16 +104,7 @@ impl Template {
         // In a sandbox of ours nothing of the host is lost with it: there, the processes of that sandbox are seen.
         lost.extend(system_directories::mount_proc(&self.settings)?.filter(|_| !self.in_a_sandbox));
         lost.extend(system_directories::mount_terminals());
-        let mut private = Vec::new();
-        for directory in PRIVATE_DIRECTORIES {
-            // One that is missing, as /var/tmp may be in a small root, cannot be made; a link leads to another
-            // directory, which is private or protected itself.
-            if fs_err::symlink_metadata(directory).is_ok_and(|found| found.is_dir()) {
-                let mode = if directory == "/run" { 0o755 } else { 0o1777 };
-                mount_tmpfs(directory, mode, self.private_bytes)?;
-                private.push(directory);
-            }
-        }
+        let private = PrivateDirectories::mount(self.private_bytes)?;
         Ok(Unfinished { template: self, lost, private })
     }
 
@@ -160,7 +150,7 @@ fn skeleton() -> std::io::Result<Vec<(PathBuf, HashSet<OsString>)>> {
 
 impl Unfinished<'_> {
     /// Mounts what the command is to see, and closes the way back to the host.
-    pub(crate) fn finish(mut self, command: &Command) -> Result<Finished, SetUpFailure> {
+    pub(crate) fn finish(self, command: &Command) -> Result<Finished, SetUpFailure> {
         let overlays =
             command.overlays.iter().map(overlay::mount_overlay).collect::<Result<Vec<_>, SetUpFailure>>()?;
         let covers = self.uncover(command)?;
@@ -174,14 +164,11 @@ impl Unfinished<'_> {
         unmount(OLD_ROOT, UnmountFlags::DETACH).step(SetUpStep::DetachHostRoot)?;
         let most = command.limits.memory.map_or(self.template.private_bytes, |most| most.max(4096));
         if most < self.template.private_bytes {
-            for directory in &self.private {
-                resize_tmpfs(Path::new(directory), most)?;
-            }
+            self.private.resize(most)?;
         }
-        system_directories::mount_shared_memory(most.min(self.template.private_bytes))?;
-        self.private.push(system_directories::SHARED_MEMORY);
+        let in_memory = self.private.finish()?;
         protect(Path::new("/"), Access::ReadOnly, Depth::ThisOnly)?;
-        Ok(Finished { overlays, in_memory: self.private })
+        Ok(Finished { overlays, in_memory })
     }
 
     /// Makes room where something is to be seen in a place that is covered: for this command, another cover that can be
