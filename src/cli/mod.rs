@@ -8,6 +8,7 @@ mod executor;
 pub mod exit_codes;
 mod failure_text;
 mod generate;
+mod log_writer;
 mod output;
 mod remote;
 mod rootfs;

@@ -11,6 +11,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::exit_codes::Subcommand;
 use super::failure_text;
+use super::log_writer::LogWriter;
 use super::output::print;
 use crate::sandbox::{KernelLimits, OwnExecutable};
 use crate::server::settings::{ENTRIES, Entry, Layers, LogFormat, Settings, SettingsError};
@@ -144,10 +145,11 @@ fn settings(arguments: &ServeArguments) -> Result<Settings, String> {
 fn start_log(settings: &Settings) {
     // It was checked when it was read.
     let filter = EnvFilter::builder().parse_lossy(&settings.log_level);
+    let colours = io::stderr().is_terminal();
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_ansi(io::stderr().is_terminal())
-        .with_writer(io::stderr);
+        .with_ansi(colours)
+        .with_writer(move || LogWriter { colours });
     // Only fails if there is a log already.
     let _ = match settings.log_format {
         LogFormat::Text => log.try_init(),

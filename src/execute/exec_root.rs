@@ -147,8 +147,12 @@ impl ExecRoot {
 
     pub fn open_own(&self) -> Result<OwnedFd, ExecuteError> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        rustix::fs::openat(CWD, &self.own, flags, Mode::empty())
-            .map_err(|error| ExecuteError::io_at("open the exec root", &self.own)(io::Error::from(error)))
+        rustix::fs::openat(CWD, &self.own, flags, Mode::empty()).map_err(|error| match error {
+            rustix::io::Errno::ACCESS => ExecuteError::Refused(
+                "the input root closes itself to everybody (unix_mode of the root directory)".to_owned(),
+            ),
+            error => ExecuteError::io_at("open the exec root", &self.own)(io::Error::from(error)),
+        })
     }
 
     /// Ends the use of the directory that the command has left. Whoever removes the exec root closes it.

@@ -19,6 +19,9 @@ use crate::cancellation::Kill;
 /// How often [`ProcessTree::wait`] looks whether somebody has asked for a kill that takes too long.
 const TICK: Duration = Duration::from_millis(500);
 
+/// How long a supervisor may take to kill its tree before it is killed itself.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// A running command and all its descendants. Dropping it kills them and waits until they are dead.
 #[derive(Debug)]
 pub struct ProcessTree {
@@ -191,10 +194,18 @@ impl ProcessTree {
                         system_time: Duration::from_micros(system_microseconds),
                     });
                 }
-                Ok(Received::Nothing) => {}
+                Ok(Received::Nothing) => self.rouse(),
                 Ok(Received::Report(_) | Received::Closed) => return self.end_without_report(),
                 Err(source) => return Err(SandboxError::Control { doing: "hear from", source }),
             }
+        }
+    }
+
+    /// Without namespaces a command may stop its supervisor, so that this is deaf to a kill.
+    fn rouse(&self) {
+        let waited = self.control.kill.get().map(|kill| kill.at.elapsed()).unwrap_or_default();
+        if let Some(zygote) = self.zygote.as_ref().filter(|_| waited > TICK) {
+            zygote.rouse(waited > PATIENCE);
         }
     }
 

@@ -9,6 +9,8 @@ use std::os::unix::process::CommandExt;
 use std::process::{Child, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process_group};
+
 use super::control_group::{ControlGroup, ControlGroups};
 use super::error::SandboxError;
 use super::message::{self, Command, Report, Request};
@@ -208,6 +210,16 @@ impl Zygote {
             self.process.wait().map_err(|source| SandboxError::Control { doing: "wait for", source })?;
         self.ended = true;
         Ok(status)
+    }
+
+    /// Has it, and a supervisor of its own that somebody has stopped, go on; `at_once` ends both instead, and with the
+    /// supervisor its tree.
+    pub(super) fn rouse(&self, at_once: bool) {
+        let signal = if at_once { Signal::KILL } else { Signal::CONT };
+        // Both are in a group of their own; commands are in others.
+        if let Some(group) = Pid::from_raw(i32::try_from(self.process.id()).unwrap_or(0)) {
+            let _ = kill_process_group(group, signal);
+        }
     }
 
     /// Kills it, and with it all it started, at least where it has namespaces.

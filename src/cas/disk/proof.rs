@@ -144,6 +144,15 @@ impl Files {
         }
     }
 
+    /// Somebody has written to a file: its bytes have to be hashed before they are used, and links to it are no good.
+    pub fn doubt_written(&self, key: &Key) -> Result<(), StoreError> {
+        if let Some(entry) = self.table_mut(key)?.get_mut(&key.hash) {
+            entry.doubt();
+            self.proofs.count_written();
+        }
+        Ok(())
+    }
+
     /// The file of a blob does not look as it did: its bytes have to be hashed before they are used.
     pub fn doubt(&self, digest: &Digest) -> Result<(), StoreError> {
         if let Some(entry) = self.table_mut(&Key::blob(digest))?.get_mut(&digest.hash) {

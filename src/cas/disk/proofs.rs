@@ -51,6 +51,8 @@ pub(super) struct Proofs {
     done: Condvar,
     /// Files that were found not to be what they must be.
     damaged: AtomicU64,
+    /// How often somebody else has written to a file.
+    written: AtomicU64,
     /// Blobs that had to be hashed to be used, and their bytes.
     proven: AtomicU64,
     proven_bytes: AtomicU64,
@@ -74,6 +76,7 @@ impl Proofs {
             underway: Mutex::default(),
             done: Condvar::new(),
             damaged: AtomicU64::new(0),
+            written: AtomicU64::new(0),
             proven: AtomicU64::new(0),
             proven_bytes: AtomicU64::new(0),
         }
@@ -101,6 +104,16 @@ impl Proofs {
     /// A file was found not to be what it must be.
     pub fn count_damaged(&self) {
         self.damaged.fetch_add(1, Relaxed);
+    }
+
+    /// Somebody else has written to a file.
+    pub fn count_written(&self) {
+        self.written.fetch_add(1, Relaxed);
+    }
+
+    /// Changes when links to a file of the store may have become no good.
+    pub fn doubts(&self) -> u64 {
+        self.damaged() + self.written.load(Relaxed)
     }
 
     /// A blob was hashed.

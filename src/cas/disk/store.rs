@@ -117,10 +117,10 @@ impl DiskStore {
         self.core.files.directory.join(layout::WORK)
     }
 
-    /// Counts the files that were found not to be what they must be. When it has changed, links to what was one of them
-    /// may be no good.
+    /// Counts the files that were found not to be what they must be, or that others have written to. When it has changed,
+    /// links to what was one of them may be no good.
     pub fn damage_count(&self) -> u64 {
-        self.core.files.proofs.damaged()
+        self.core.files.proofs.doubts()
     }
 
     /// How long the bytes of a blob are taken to be what they were, if there is an end to it.

@@ -141,6 +141,11 @@ fn watch(files: &Files, stopped: &PipeReader) {
                 tracing::warn!(%error, "cannot look after a removed file");
             }
         }
+        Event::Written(key) => {
+            if let Err(error) = files.doubt_written(&key) {
+                tracing::warn!(%error, "cannot look after a file that somebody has written to");
+            }
+        }
         Event::Unknown(shard) => relist(shard),
         Event::Lost => Shard::all().for_each(relist),
     });

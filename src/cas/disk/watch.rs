@@ -1,4 +1,4 @@
-//! Notices when others remove files of the store, through inotify: whoever asks for a blob is told about one
+//! Notices when others remove files of the store or write to them, through inotify: whoever asks for a blob is told about one
 //! that an administrator or Bazel's own garbage collection has deleted, without a system call per question.
 //! Where there is no inotify, a lost file is noticed when it is opened. Knows nothing of what the files are.
 
@@ -27,6 +27,8 @@ pub(super) struct Watch {
 pub(super) enum Event {
     /// A file was removed, by us or by others.
     Removed(Key),
+    /// Somebody has written to a file, which we never do.
+    Written(Key),
     /// Anything may have happened in this directory.
     Unknown(Shard),
     /// Anything may have happened.
@@ -44,8 +46,11 @@ impl Watch {
     /// Watches a directory; again, if need be.
     pub fn add(&self, directory: &Path, shard: Shard) {
         let Some(inotify) = &self.inotify else { return };
-        let events =
-            WatchFlags::DELETE | WatchFlags::MOVED_FROM | WatchFlags::DELETE_SELF | WatchFlags::MOVE_SELF;
+        let events = WatchFlags::DELETE
+            | WatchFlags::MOVED_FROM
+            | WatchFlags::MODIFY
+            | WatchFlags::DELETE_SELF
+            | WatchFlags::MOVE_SELF;
         // Held across both, so that no event can come before we know of whom.
         let mut shards = self.shards.lock();
         match inotify::add_watch(inotify, directory, events | WatchFlags::ONLYDIR) {
@@ -97,6 +102,8 @@ impl Watch {
         if event.events().intersects(ReadFlags::DELETE_SELF | ReadFlags::MOVE_SELF) {
             return Some(Event::Unknown(shard));
         }
-        Some(Event::Removed(shard.key(event.file_name()?.to_bytes())?))
+        let key = shard.key(event.file_name()?.to_bytes())?;
+        let written = event.events().contains(ReadFlags::MODIFY);
+        Some(if written { Event::Written(key) } else { Event::Removed(key) })
     }
 }

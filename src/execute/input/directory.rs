@@ -56,6 +56,8 @@ pub struct Totals {
     pub entries: u64,
     pub bytes: u64,
     pub symlinks: u64,
+    /// Directories, itself included.
+    pub directories: u64,
     /// Levels of directories, itself included.
     pub depth: usize,
     /// Bytes of the longest path below it.
@@ -128,7 +130,7 @@ fn checked(name: String, field: &str, index: usize) -> Result<Box<str>, (String,
 
 impl Totals {
     fn of(entries: &[(Box<str>, Entry)]) -> Self {
-        let mut totals = Self { entries: 1, depth: 1, ..Self::default() };
+        let mut totals = Self { entries: 1, directories: 1, depth: 1, ..Self::default() };
         for (name, entry) in entries {
             let mut below = 0;
             match entry {
@@ -145,6 +147,7 @@ impl Totals {
                     totals.entries = totals.entries.saturating_add(own.entries);
                     totals.bytes = totals.bytes.saturating_add(own.bytes);
                     totals.symlinks = totals.symlinks.saturating_add(own.symlinks);
+                    totals.directories = totals.directories.saturating_add(own.directories);
                     totals.depth = totals.depth.max(own.depth.saturating_add(1));
                     below = own.longest_path.saturating_add(1);
                 }

@@ -290,7 +290,11 @@ impl Trees {
             }
         }
         let needed = all_blobs(root);
-        let size = (root.totals.entries, root.totals.bytes);
+        // Each directory takes a block of the disk, whatever is in it.
+        let size = (
+            root.totals.entries,
+            root.totals.directories.saturating_mul(4096).saturating_add(root.totals.bytes),
+        );
         let tree =
             self.make_layer(root, &needed, size, None, |place| layer::write_full(&self.store, root, place))?;
         Ok((tree, TreeUse::Full))

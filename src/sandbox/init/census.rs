@@ -40,7 +40,15 @@ pub(super) fn descendants(ancestor: Pid) -> io::Result<Vec<Process>> {
 /// The process with this number, if there is one.
 pub(super) fn find(pid: Pid) -> Option<Process> {
     let stat = fs_err::read(Path::new("/proc").join(pid.as_raw_pid().to_string()).join("stat")).ok()?;
-    parse(&stat)
+    let process = parse(&stat)?;
+    if process.resident_pages > 0 || process.threads < 2 {
+        return Some(process);
+    }
+    // The thread that it began with has ended, and only the others still have its memory.
+    let tasks = fs_err::read_dir(Path::new("/proc").join(pid.as_raw_pid().to_string()).join("task")).ok()?;
+    let pages = tasks.flatten().filter_map(|task| parse(&fs_err::read(task.path().join("stat")).ok()?));
+    let resident_pages = pages.map(|task| task.resident_pages).find(|pages| *pages > 0).unwrap_or(0);
+    Some(Process { resident_pages, ..process })
 }
 
 fn all() -> io::Result<Vec<Process>> {
@@ -90,7 +98,8 @@ fn parse(stat: &[u8]) -> Option<Process> {
         pid,
         parent,
         group,
-        zombie: matches!(state, "Z" | "X"),
+        // Its first thread may have ended before others.
+        zombie: matches!(state, "Z" | "X") && threads < 2,
         // The counter is kept per processor and may be off to the negative side for a moment.
         resident_pages: resident.try_into().unwrap_or(0),
         threads,
@@ -98,14 +107,16 @@ fn parse(stat: &[u8]) -> Option<Process> {
 }
 
 /// What a process has of memory, with each page that it shares counted in parts: none once it has ended. Nothing if that
-/// cannot be read, as of a process that forbids it.
+/// cannot be read, as of a process that forbids it, or whose first thread has ended before others.
 pub(super) fn proportional_bytes(pid: Pid) -> Option<u64> {
     let place = Path::new("/proc").join(pid.as_raw_pid().to_string()).join("smaps_rollup");
     let text = match fs_err::read_to_string(place) {
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return None,
         text => text.unwrap_or_default(),
     };
-    let Some(line) = text.lines().find_map(|line| line.strip_prefix("Pss:")) else { return Some(0) };
+    let Some(line) = text.lines().find_map(|line| line.strip_prefix("Pss:")) else {
+        return find(pid).is_none_or(|process| process.zombie).then_some(0);
+    };
     line.split_whitespace().next()?.parse::<u64>().ok()?.checked_mul(1024)
 }
 

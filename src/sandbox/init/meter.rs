@@ -11,8 +11,12 @@ use crate::sandbox::limits::{MetLimit, ResourceLimits};
 
 /// Shortest time between two samples.
 pub(super) const SAMPLING_INTERVAL: Duration = Duration::from_millis(20);
-/// Sampling takes at most one part in this many of a processor, however long the process table is.
+/// Sampling takes at most one part in this many of a processor, however long the process table is, ...
 const SAMPLING_SHARE: u32 = 20;
+/// ... but is done at least so often: who makes it take long gains nothing.
+const LONGEST_INTERVAL: Duration = Duration::from_millis(500);
+/// How long it may take to find out what is shared, which is asked for where it may save somebody.
+const LENIENCE: Duration = Duration::from_millis(200);
 
 /// Samples a tree.
 pub(super) struct Meter {
@@ -50,7 +54,8 @@ impl Meter {
         if start >= self.next_sample {
             self.sample()?;
             let end = Instant::now();
-            self.next_sample = end + SAMPLING_INTERVAL.max((end - start) * SAMPLING_SHARE);
+            self.next_sample =
+                end + ((end - start) * SAMPLING_SHARE).clamp(SAMPLING_INTERVAL, LONGEST_INTERVAL);
         }
         Ok(self.next_sample.saturating_duration_since(Instant::now()))
     }
@@ -58,7 +63,7 @@ impl Meter {
     fn sample(&mut self) -> io::Result<()> {
         let processes = census::descendants(self.own_pid)?;
         let pages: u64 = processes.iter().map(|process| process.resident_pages).sum();
-        let in_files = self.bytes_in_files();
+        let in_files = self.bytes_in_files() + self.bytes_in_segments();
         let bytes = pages * self.page_bytes + in_files;
         self.peak_bytes = self.peak_bytes.max(bytes);
         if let Some(most) = self.limits.processes
@@ -69,7 +74,7 @@ impl Meter {
         if let Some(most) = self.limits.memory
             && bytes > most
             // One after the other is asked, and what is shared with one that has just been made counts for both.
-            && (0..2).all(|_| self.without_counting_twice(&processes) + in_files > most)
+            && (0..2).all(|_| self.without_counting_twice(&processes, most) + in_files > most)
         {
             self.met = Some(MetLimit::Memory(most));
         }
@@ -78,12 +83,31 @@ impl Meter {
 
     /// The memory of these processes, with what they share counted once. It takes longer to find out, and is asked for
     /// only where it may save them.
-    fn without_counting_twice(&self, processes: &[Process]) -> u64 {
+    fn without_counting_twice(&self, processes: &[Process], most: u64) -> u64 {
+        let start = Instant::now();
         let bytes = processes.iter().map(|process| {
             let resident = process.resident_pages * self.page_bytes;
+            // To find out takes as long as there are pages, and whoever has that many more than it may shares them with
+            // itself.
+            if resident / 2 > most || start.elapsed() > LENIENCE {
+                return resident;
+            }
             census::proportional_bytes(process.pid).unwrap_or(resident)
         });
         bytes.sum()
+    }
+
+    /// What the tree has in shared memory of the older kind (System V), be it attached to a process or not.
+    fn bytes_in_segments(&self) -> u64 {
+        if self.in_memory.is_none() {
+            // It would be everybody's.
+            return 0;
+        }
+        let table = fs_err::read_to_string("/proc/sysvipc/shm").unwrap_or_default();
+        // proc_sysvipc_shm: the last two columns are bytes in memory and in swap.
+        let resident =
+            table.lines().skip(1).filter_map(|line| line.split_whitespace().nth_back(1)?.parse::<u64>().ok());
+        resident.sum()
     }
 
     /// What the files take that lie in memory, and in no process's.

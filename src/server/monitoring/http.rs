@@ -23,7 +23,7 @@ use crate::server::transport::reach::Exposure;
 
 /// Whoever reads metrics makes a new connection when the old one has ended, and does not need many.
 const LIMITS: ConnectionLimits =
-    ConnectionLimits { total: 64, per_client: 32, patience: Patience::Lifetime(Duration::from_secs(60)) };
+    ConnectionLimits { total: 64, per_client: 32, patience: Patience::Lifetime(Duration::from_secs(10)) };
 
 /// Answers until it is dropped.
 #[derive(Debug)]

@@ -199,7 +199,7 @@ fn of_sandbox(error: &SandboxError) -> Status {
         SandboxError::Program { program, fault } => {
             Status::internal(format!("cannot run {program:?}: {fault}"))
         }
-        SandboxError::Unkillable { .. } => Status::internal(error.to_string()),
+        SandboxError::Unkillable { .. } => later(Code::Unavailable, error.to_string()),
         // Nothing of an action can: it was the kernel, short of memory, or somebody on the machine.
         SandboxError::InitDied { .. } => Status::with_error_details(
             Code::Unavailable,

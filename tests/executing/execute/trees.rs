@@ -220,3 +220,22 @@ fn files_of_trees_are_the_blobs_themselves() {
     let blob = scene.path().join("store/cas").join(&hex[..2]).join(&hex);
     assert_eq!(fs_err::metadata(blob).unwrap().nlink(), 2);
 }
+
+/// Whoever may write to the store, an administrator with an editor, changes what actions read through links to it.
+#[test]
+fn an_input_that_somebody_has_written_to_is_not_what_an_action_reads() {
+    let scene = Scene::new();
+    let root = Root::of(&[("a", "right")]).large();
+    let cat = || sh("cat a", &[]);
+    assert_eq!(scene.stdout(&scene.run(&root, cat())), "right");
+    let place = scene.blob_path(Some(&crate::execute::scene::FUNCTION.digest(b"right").to_message()));
+    fs_err::set_permissions(&place, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
+    fs_err::write(&place, "wrong").unwrap();
+    // It takes a moment until that is noticed.
+    wait_until("the change to be noticed", || {
+        let work = scene.work(crate::execute::scene::digest_of(&root), cat());
+        scene.execute(&work).is_err()
+    });
+    // Sending it again mends it.
+    assert_eq!(scene.stdout(&scene.run(&root, cat())), "right");
+}

@@ -11,8 +11,9 @@ use crosswheel::contract::SandboxMode;
 use crosswheel::sandbox::{Bind, MetLimit, Outcome, RootFileSystem, Spawner};
 use tempfile::TempDir;
 
-use super::running::{CROSSWHEEL, again, again_as_nobody, full, plain, python, sh};
-use crate::support::waiting::InTime;
+use super::running::{CROSSWHEEL, again, again_as_nobody, again_as_nobody_after, full, plain, python, sh};
+use crate::support::processes::{processes_with, token};
+use crate::support::waiting::{InTime, in_time, wait_until};
 
 /// A directory of the host that is not below one of which commands have their own.
 fn directory() -> TempDir {
@@ -139,6 +140,29 @@ fn unix_sockets_of_the_host_cannot_be_connected_to_wherever_they_are() {
         assert!(output.contains("Connection refused") && !output.contains("connected"), "{output}");
     }
     fs_err::remove_file(link).unwrap();
+}
+
+/// Through a directory that cannot be read nobody can look for sockets, but whoever knows their names gets there.
+#[test]
+fn a_directory_that_can_be_entered_and_not_listed_does_not_lead_to_its_sockets() {
+    const CLOSED: &str = "CROSSWHEEL_TEST_CLOSED";
+    if let Some(closed) = std::env::var_os(CLOSED) {
+        for directory in [Path::new(&closed).to_owned(), Path::new(&closed).join("inner")] {
+            assert!(directory.read_dir().is_err());
+            let path = directory.join("socket");
+            let _listener = UnixListener::bind(&path).unwrap();
+            let output = python(CONNECT, path.to_str().unwrap()).output(&full());
+            let refused =
+                ["Connection refused", "Permission denied"].iter().any(|words| output.contains(words));
+            assert!(refused && !output.contains("connected"), "{output}");
+            // As far as it could be read, it still can.
+            let script = format!("cd {} && echo entered", directory.display());
+            assert_eq!(sh(&script).output(&full()), "entered\n");
+        }
+    }
+    again_as_nobody_after(&format!(
+        "mount -t tmpfs -o mode=733 none /mnt; mkdir -m 733 /mnt/inner; export {CLOSED}=/mnt"
+    ));
 }
 
 #[test]
@@ -304,6 +328,99 @@ time.sleep(1000)
         let (exit, output) = prepared.run(&sandbox);
         assert_eq!(exit.met, Some(MetLimit::Memory(200 * MEGABYTE)), "{output}");
     }
+}
+
+/// The kernel shows no memory of a process whose first thread has ended, and none of the others.
+#[test]
+fn memory_of_a_process_whose_first_thread_has_ended_counts() {
+    let program = "
+import ctypes, os, threading, time
+def take():
+    time.sleep(0.2)
+    held = []
+    while True:
+        held.append(bytearray(8 << 20))
+        time.sleep(0.005)
+threading.Thread(target=take).start()
+# Of the thread alone.
+ctypes.CDLL(None).syscall(93 if os.uname().machine == 'aarch64' else 60, 0)
+";
+    for sandbox in [full(), plain()] {
+        let prepared = python(program, "").with(|spec| spec.limits.memory = Some(200 * MEGABYTE));
+        let (exit, output) = prepared.run(&sandbox);
+        assert_eq!(exit.met, Some(MetLimit::Memory(200 * MEGABYTE)), "{exit:?} {output}");
+    }
+}
+
+#[test]
+fn memory_in_segments_that_nobody_has_attached_counts() {
+    let program = "
+import ctypes, time
+libc = ctypes.CDLL(None, use_errno=True)
+libc.shmat.restype = ctypes.c_void_p
+for _ in range(40):
+    segment = libc.shmget(0, 16 << 20, 0o1600)
+    address = libc.shmat(segment, None, 0)
+    ctypes.memset(address, 1, 16 << 20)
+    libc.shmdt(ctypes.c_void_p(address))
+    time.sleep(0.02)
+time.sleep(60)
+";
+    let prepared = python(program, "").with(|spec| spec.limits.memory = Some(200 * MEGABYTE));
+    let (exit, output) = prepared.run(&full());
+    assert_eq!(exit.met, Some(MetLimit::Memory(200 * MEGABYTE)), "{exit:?} {output}");
+}
+
+/// One piece of memory, mapped again and again, takes no more memory, but much time to be measured.
+#[test]
+fn who_makes_measuring_slow_is_measured_all_the_same() {
+    let program = "
+import mmap, os, time
+file = os.memfd_create('shared')
+os.truncate(file, 64 << 20)
+maps = []
+for _ in range(40):
+    maps.append(mmap.mmap(file, 64 << 20))
+    for at in range(0, 64 << 20, 4096): maps[-1][at] = 1
+for _ in range(400):
+    try:
+        if os.fork() == 0: time.sleep(60)
+    except OSError: pass
+time.sleep(60)
+";
+    let prepared = python(program, "").with(|spec| {
+        spec.limits.memory = Some(300 * MEGABYTE);
+        spec.limits.processes = Some(50);
+    });
+    let (exit, output) = prepared.run(&full());
+    assert!(exit.met.is_some(), "{exit:?} {output}");
+}
+
+/// Without namespaces, who watches over a command is a process like others of its user.
+#[test]
+fn a_supervisor_that_is_stopped_ends_its_tree_all_the_same() {
+    let program = "
+import os, signal, time
+parent = os.getppid()
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        print('ready', flush=True)
+        while True:
+            os.kill(parent, signal.SIGSTOP)
+            time.sleep(0.3)
+    os._exit(0)
+time.sleep(1000)
+";
+    let token = token();
+    let mut running = python(program, &token).start(&plain()).unwrap();
+    assert_eq!(running.line(), "ready");
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(1);
+    let ended =
+        in_time("the end of a tree whose supervisor is stopped", || running.tree.wait(Some(deadline)));
+    // Its supervisor had to be ended if it did not get to say so.
+    assert!(ended.as_ref().is_ok_and(|exit| exit.timed_out) || ended.is_err(), "{ended:?}");
+    wait_until("all of it to be gone", || processes_with(&token).is_empty());
 }
 
 #[test]

@@ -61,6 +61,11 @@ pub fn alone() -> bool {
 
 /// Runs this test again as an unprivileged user, if it is root who runs it.
 pub fn again_as_nobody() {
+    again_as_nobody_after("true");
+}
+
+/// As [`again_as_nobody`], in a mount namespace in which root has run a script before.
+pub fn again_as_nobody_after(script: &str) {
     if !rustix::process::geteuid().is_root() {
         return;
     }
@@ -71,7 +76,9 @@ pub fn again_as_nobody() {
     fs_err::copy(std::env::current_exe().unwrap(), &itself).unwrap();
     fs_err::copy(CROSSWHEEL, &crosswheel).unwrap();
     let test = again(&itself);
-    let output = Command::new("setpriv")
+    let script = format!("set -e; mount --make-rprivate /; {script}; exec \"$@\"");
+    let output = Command::new("unshare")
+        .args(["--mount", "sh", "-c", &script, "sh", "setpriv"])
         .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
         .arg(&itself)
         .args(test.get_args())

@@ -1,5 +1,6 @@
 //! A server on a small store, and what the attacks have in common.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -214,9 +215,12 @@ pub fn flip(file: &Path, at: usize) {
     bytes[at] ^= 1;
     fs_err::set_permissions(file, PermissionsExt::from_mode(0o644)).unwrap();
     let modified = fs_err::metadata(file).unwrap().modified().unwrap();
-    fs_err::write(file, bytes).unwrap();
-    // A disk that forgets tells nobody.
-    let opened = fs_err::OpenOptions::new().write(true).open(file).unwrap();
+    // A disk that forgets tells nobody: neither who watches the directory of the file, nor by its time.
+    let elsewhere = tempfile::tempdir().unwrap();
+    let link = elsewhere.path().join("link");
+    fs_err::hard_link(file, &link).unwrap();
+    let mut opened = fs_err::OpenOptions::new().write(true).open(&link).unwrap();
+    opened.write_all(&bytes).unwrap();
     opened.file().set_modified(modified).unwrap();
     fs_err::set_permissions(file, mode).unwrap();
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::host_mounts::HostMounts;
 use super::mounts::{Access, show, show_again};
 use super::old_root::below_old_root;
-use super::severed::{Severing, copy_link};
+use super::severed::{Severing, copy_link, show_file};
 use crate::sandbox::init::step::Step;
 use crate::sandbox::message::{Mount, Root};
 use crate::sandbox::set_up::{Loss, SetUpFailure, SetUpStep};
@@ -59,8 +59,10 @@ fn show_host(mut severing: Severing) -> Result<Vec<Loss>, SetUpFailure> {
             copy_link(&path, &path)?;
         } else if kind.is_dir() && !is_of_the_system(&path) && !severing.is_patched(&path) {
             severing.show(&path)?;
-        } else if kind.is_dir() || kind.is_file() {
-            show(&path, &path, kind.is_dir(), Access::ReadOnly)?;
+        } else if kind.is_dir() {
+            show(&path, &path, true, Access::ReadOnly)?;
+        } else if kind.is_file() {
+            show_file(&path)?;
         }
         // Sockets, pipes and devices there are none that a command could expect.
     }

@@ -33,9 +33,19 @@ impl HostMounts {
         })
     }
 
-    /// Whether something is mounted below `path`, that place itself excluded.
+    /// Whether something is mounted below `path`, that place itself excluded. What a later mount covers does not count.
     pub(super) fn has_any_below(&self, path: &Path) -> bool {
-        self.0.iter().any(|mounted| mounted.path != path && mounted.path.starts_with(path))
+        let Some(top) = self.at(path) else { return false };
+        let below = |mounted: &&Mounted| mounted.path != path && mounted.path.starts_with(path);
+        self.0.iter().filter(below).any(|mounted| self.is_on(mounted, top.id))
+    }
+
+    /// Whether `mounted` is mounted on the mount `id`, or on one that is.
+    fn is_on(&self, mounted: &Mounted, id: u32) -> bool {
+        let parent = |mounted: &&Mounted| self.0.iter().find(|other| other.id == mounted.parent);
+        // The table may have been read while it changed, and lead in circles.
+        let chain = std::iter::successors(Some(mounted), parent).take(self.0.len());
+        chain.skip(1).any(|above| above.id == id)
     }
 
     /// Every path at which the host shows what lies at `path`, or a part of it: that one first, and those at which the
@@ -67,7 +77,15 @@ mod tests {
     use super::*;
 
     fn mounts(of: &[(&str, &str, &str)]) -> HostMounts {
-        let mounted = of.iter().map(|(device, part, path)| Mounted {
+        // Each on the last that was mounted above it.
+        let parent = |index: usize| {
+            let above =
+                of[..index].iter().rposition(|(_, _, above)| Path::new(of[index].2).starts_with(above));
+            above.map_or(0, |above| above as u32 + 1)
+        };
+        let mounted = of.iter().enumerate().map(|(index, (device, part, path))| Mounted {
+            id: index as u32 + 1,
+            parent: parent(index),
             device: (*device).into(),
             part: part.into(),
             path: Path::new(OLD_ROOT).join(path.trim_start_matches('/')),
@@ -84,6 +102,18 @@ mod tests {
         assert_eq!(mounts.at(Path::new("/home/x")).unwrap().device, "8:3");
         assert_eq!(mounts.at(Path::new("/homes")).unwrap().device, "8:1");
         assert!(mounts.has_any_below(Path::new("/")) && !mounts.has_any_below(Path::new("/home")));
+    }
+
+    #[test]
+    fn what_a_later_mount_covers_is_not_there() {
+        let before = [("8:1", "/", "/"), ("8:2", "/", "/mnt/inner")];
+        assert!(mounts(&before).has_any_below(Path::new("/mnt")));
+        let mut covered = before.to_vec();
+        covered.push(("8:3", "/", "/mnt"));
+        assert!(!mounts(&covered).has_any_below(Path::new("/mnt")));
+        assert!(mounts(&covered).has_any_below(Path::new("/")));
+        covered.push(("8:4", "/", "/mnt/other"));
+        assert!(mounts(&covered).has_any_below(Path::new("/mnt")));
     }
 
     #[test]

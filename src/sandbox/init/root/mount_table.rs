@@ -15,6 +15,9 @@ pub(super) const OUR_SOURCE: &str = "crosswheel";
 /// A line of `/proc/self/mountinfo`.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Mounted {
+    pub id: u32,
+    /// The mount on which it is mounted.
+    pub parent: u32,
     /// Major and minor number of the file system.
     pub device: String,
     /// Which directory (or file) of the file system it is.
@@ -41,7 +44,9 @@ pub(super) fn mounted() -> io::Result<Vec<Mounted>> {
 impl Mounted {
     /// See proc_pid_mountinfo(5): after six fields some that are optional, and after `-` three more.
     fn parse(line: &[u8]) -> Option<Self> {
-        let mut fields = line.split(|byte| *byte == b' ').skip(2);
+        let mut fields = line.split(|byte| *byte == b' ');
+        let id = text(fields.next()?).parse().ok()?;
+        let parent = text(fields.next()?).parse().ok()?;
         let device = text(fields.next()?);
         let part = PathBuf::from(unescape(fields.next()?));
         let path = PathBuf::from(unescape(fields.next()?));
@@ -59,7 +64,7 @@ impl Mounted {
         let mut rest = fields.skip_while(|field| *field != b"-").skip(1);
         let kind = rest.next().map(text).unwrap_or_default();
         let source = rest.next().map(unescape).unwrap_or_default();
-        Some(Self { device, part, path, flags, kind, source })
+        Some(Self { id, parent, device, part, path, flags, kind, source })
     }
 }
 
@@ -105,6 +110,8 @@ mod tests {
             br"28 27 0:25 /a /mnt/with\040space\134 ro,nosuid,nodev,relatime shared:1 - tmpfs no\040ne rw,size=4k";
         let flags = MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV | MountFlags::RELATIME;
         let expected = Mounted {
+            id: 28,
+            parent: 27,
             device: "0:25".into(),
             part: "/a".into(),
             path: r"/mnt/with space\".into(),

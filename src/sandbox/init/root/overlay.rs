@@ -43,11 +43,14 @@ pub(super) fn attempt(place: &Path) -> Result<(), SetUpFailure> {
 /// `mounted` is the mount that it is in, whose ban on programs is kept.
 pub(super) fn mount_severed(place: &Path, mounted: Option<&Mounted>) -> Result<(), SetUpFailure> {
     // An overlay without an upper directory has at least two below. Nothing is in this one yet, or ever will be.
-    let lower = [open_host_directory(place)?, open_directory(Path::new(EMPTY))?];
+    // It need not be readable: many a directory may be entered and not listed.
+    let lower = [open_host(place, OFlags::PATH)?, open_directory(Path::new(EMPTY))?];
     let lower = lower.each_ref().map(|layer| layer.as_raw_fd().to_string()).join(":");
     let no_programs = mounted.map_or(MountFlags::empty(), |mounted| mounted.flags & MountFlags::NOEXEC);
     let flags = MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV | no_programs;
-    mount_options(place, flags, OUR_SOURCE, &format!("lowerdir={lower},userxattr"))
+    // Without `userxattr`: what the host's users write into attributes of their directories means nothing here, and
+    // nobody has to be able to read those.
+    mount_options(place, flags, OUR_SOURCE, &format!("lowerdir={lower}"))
 }
 
 /// Mounts an overlay; returns its root.
@@ -88,10 +91,14 @@ fn mount_options(inside: &Path, flags: MountFlags, source: &str, options: &str) 
 
 /// Opens a directory of the host as the host would, wherever absolute links lead.
 fn open_host_directory(path: &Path) -> Result<OwnedFd, SetUpFailure> {
+    open_host(path, OFlags::empty())
+}
+
+fn open_host(path: &Path, flags: OFlags) -> Result<OwnedFd, SetUpFailure> {
     let open = || -> rustix::io::Result<OwnedFd> {
         let root = rustix::fs::open(OLD_ROOT, DIRECTORY, Mode::empty())?;
         let relative = path.strip_prefix("/").unwrap_or(path);
-        rustix::fs::openat2(root, relative, DIRECTORY, Mode::empty(), ResolveFlags::IN_ROOT)
+        rustix::fs::openat2(root, relative, DIRECTORY | flags, Mode::empty(), ResolveFlags::IN_ROOT)
     };
     open().step_with(|| SetUpStep::OpenLayer { path: path.into() })
 }

@@ -7,10 +7,12 @@ use std::ffi::{OsStr, OsString};
 use std::fs::FileType;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::Access;
+
 use super::host_mounts::HostMounts;
 use super::mount_point::make_mount_point;
 use super::mount_table::{Mounted, OUR_SOURCE};
-use super::mounts::{Access, show};
+use super::mounts::{self, show};
 use super::old_root::below_old_root;
 use super::overlay::mount_severed;
 use crate::sandbox::init::step::Step;
@@ -80,13 +82,13 @@ impl<'a> Severing<'a> {
     /// Shows the host's directory `top` at the same place, with all that is mounted below it.
     pub(super) fn show(&mut self, top: &Path) -> Result<(), SetUpFailure> {
         if !self.possible {
-            return show(top, top, true, Access::ReadOnly);
+            return show(top, top, true, mounts::Access::ReadOnly);
         }
         let mut places = vec![top.to_owned()];
         while let Some(place) = places.pop() {
             let mounted = self.mounts.at(&place);
             if mounted.is_some_and(is_harmless) {
-                show(&place, &place, true, Access::ReadOnly)?;
+                show(&place, &place, true, mounts::Access::ReadOnly)?;
             } else if self.mounts.has_any_below(&place) {
                 // An overlay would show what the mounts below cover, so the kernel makes none of such a directory.
                 match entries(&place) {
@@ -116,9 +118,9 @@ impl<'a> Severing<'a> {
 
     /// As it is, with its sockets.
     fn show_whole(&mut self, place: &Path, cause: SetUpCause) -> Result<(), SetUpFailure> {
-        show(place, place, true, Access::ReadOnly)?;
+        show(place, place, true, mounts::Access::ReadOnly)?;
         // Of what this user may not enter there is nothing to connect to.
-        if cause != SetUpCause::Errno(libc::EACCES) {
+        if rustix::fs::access(below_old_root(place), Access::EXEC_OK).is_ok() {
             let step = SetUpStep::Sever { path: place.into() };
             self.lost.push(Loss::Severed(SetUpFailure { step, cause }));
         }
@@ -160,10 +162,30 @@ fn show_entries(
         } else if kind.is_symlink() {
             copy_link(&path, &path)?;
         } else if kind.is_file() {
-            show(&path, &path, false, Access::ReadOnly)?;
+            show_file(&path)?;
         }
     }
     Ok(())
+}
+
+/// Files up to this size are copied where they cannot be shown through an overlay.
+const SMALL: u64 = 64 << 10;
+
+/// Shows a file of the host beside what is mounted: small ones as copies, whose locks are nobody else's.
+pub(super) fn show_file(path: &Path) -> Result<(), SetUpFailure> {
+    let host = below_old_root(path);
+    let metadata = fs_err::symlink_metadata(&host).ok();
+    let small = metadata.filter(|metadata| metadata.is_file() && metadata.len() <= SMALL);
+    if let Some(metadata) = small
+        && let Ok(bytes) = fs_err::read(&host)
+    {
+        let write = || -> std::io::Result<()> {
+            fs_err::write(path, bytes)?;
+            fs_err::set_permissions(path, metadata.permissions())
+        };
+        return write().step_with(|| SetUpStep::Create { inside: path.into() });
+    }
+    show(path, path, false, mounts::Access::ReadOnly)
 }
 
 /// Makes a link like the host's at `host`.

@@ -4,12 +4,15 @@ use super::*;
 use crate::cas::disk::proofs::Settled;
 use crate::waiting::scope;
 
-/// Overwrites one byte of a file, and leaves its times as they are.
+/// Overwrites one byte of a file as a disk does that forgets: neither its times show it, nor whoever watches its directory.
 fn rot(path: &std::path::Path) {
     use std::os::unix::fs::{FileExt, PermissionsExt};
     let metadata = fs_err::metadata(path).unwrap();
     fs_err::set_permissions(path, PermissionsExt::from_mode(0o644)).unwrap();
-    let file = fs_err::OpenOptions::new().write(true).open(path).unwrap();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let link = elsewhere.path().join("link");
+    fs_err::hard_link(path, &link).unwrap();
+    let file = fs_err::OpenOptions::new().write(true).open(&link).unwrap();
     file.file().write_all_at(&[0xff], metadata.len() / 2).unwrap();
     file.file().set_modified(metadata.modified().unwrap()).unwrap();
     fs_err::set_permissions(path, metadata.permissions()).unwrap();
