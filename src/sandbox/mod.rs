@@ -33,8 +33,9 @@
 //! **With namespaces** (user, mount, pid, ipc, uts, net; root is not needed) the command sees the host's file
 //! system, or parts of it, or another one, read-only, its own writable directories at fixed paths, an empty `/tmp`, `/var/tmp` and `/run`, a
 //! `/proc` with its own processes only, a handful of devices, a loopback interface and nothing else. It runs
-//! as uid 1000 (which is the caller outside) without capabilities. What it does *not* prevent: reading
-//! whatever the caller can read, and connecting to unix sockets that lie outside `/run` and `/tmp`.
+//! as uid 1000 (which is the caller outside) without capabilities, and makes no sockets that know no namespaces. Directories
+//! that are not the system's are shown through overlays, so that sockets and locks in them are not the host's. What it does
+//! *not* prevent: reading whatever the caller can read.
 //!
 //! **Programs of another architecture** run in a root that names an emulator ([`RootFileSystem::Emulated`]): the
 //! zygote registers it with a binfmt_misc of its own. All that sets up a sandbox stays native.

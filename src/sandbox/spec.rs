@@ -37,7 +37,7 @@ pub struct Spec {
     /// binds whose two paths are the same are possible, and `writable: false` is not enforced.
     pub binds: Vec<Bind>,
     /// Absolute host paths that must stay visible, read-only and where they are, even below the directories
-    /// that are otherwise private (`/tmp`, `/var/tmp`, `/run`). Symlinks below them are not followed: name
+    /// that are otherwise private (`/tmp`, `/var/tmp`, `/run`) or hidden. Symlinks below them are not followed: name
     /// their targets too.
     pub visible_host_paths: Vec<PathBuf>,
     /// What the command reads; `/dev/null` if `None`.
