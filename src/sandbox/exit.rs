@@ -14,7 +14,7 @@ pub struct Exit {
     pub timed_out: bool,
     /// The command was killed by us, because of the deadline or by a [`Killer`](super::tree::Killer).
     pub killed: bool,
-    /// The limit for which it was killed, if it was for one.
+    /// The limit that it met, if it met one: it was killed for that, or has failed with its directories in memory full.
     pub met: Option<MetLimit>,
     /// Peak of the memory of the whole tree: the sum of its resident sets, sampled about every 20 ms, and
     /// never less than the largest process had, with what its directories in memory hold. Shared pages count once per

@@ -269,7 +269,7 @@ impl Sandbox {
             emulator,
             serial,
             hidden: self.hidden.iter().map(Text::from).collect(),
-            private_bytes: ResourceLimits::private_bytes(),
+            private_bytes: ResourceLimits::default().private_bytes(),
         })
     }
 

@@ -48,10 +48,11 @@ impl ResourceLimits {
         Self { memory: self.memory.or(memory), processes: self.processes.or(processes) }
     }
 
-    /// How much memory each of a command's directories in memory may take, as long as nothing is known of the command:
-    /// what the kernel would say, of all there is.
-    pub(super) fn private_bytes() -> u64 {
-        memory_of_this_machine().map_or(1 << 30, |bytes| bytes / 2)
+    /// How much memory a command's directories in memory may take together: a little more than the command may have, so that
+    /// it is its limit which ends a command that fills them.
+    pub(super) fn private_bytes(self) -> u64 {
+        const MORE: u64 = 1 << 20;
+        self.or_of_this_machine().memory.unwrap_or(1 << 30).max(MORE).saturating_add(MORE)
     }
 }
 

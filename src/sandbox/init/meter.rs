@@ -60,6 +60,15 @@ impl Meter {
         Ok(self.next_sample.saturating_duration_since(Instant::now()))
     }
 
+    /// Whether a command that has failed did so because its directories in memory were full, as they are as long as we are.
+    pub(super) fn look_for_full_directories(&mut self) {
+        if let Some(most) = self.limits.memory
+            && self.bytes_in_files() > most
+        {
+            self.met.get_or_insert(MetLimit::Memory(most));
+        }
+    }
+
     fn sample(&mut self) -> io::Result<()> {
         let processes = census::descendants(self.own_pid)?;
         let pages: u64 = processes.iter().map(|process| process.resident_pages).sum();

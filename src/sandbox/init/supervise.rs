@@ -40,6 +40,9 @@ pub(super) fn supervise(
 ) -> io::Result<Report> {
     let mut tree = Tree { main, realm, own_pid, outcome: None };
     let killed = tree.watch(control, &mut meter)?;
+    if tree.outcome != Some(Outcome::Code(0)) {
+        meter.look_for_full_directories();
+    }
     tree.kill()?;
     let usage = ChildrenUsage::so_far()?;
     Ok(Report::Finished {

@@ -162,7 +162,7 @@ impl Unfinished<'_> {
             protect(cover, Access::ReadOnly, Depth::ThisOnly)?;
         }
         unmount(OLD_ROOT, UnmountFlags::DETACH).step(SetUpStep::DetachHostRoot)?;
-        let most = command.limits.memory.map_or(self.template.private_bytes, |most| most.max(4096));
+        let most = command.limits.private_bytes();
         if most < self.template.private_bytes {
             self.private.resize(most)?;
         }
