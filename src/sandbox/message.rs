@@ -50,7 +50,7 @@ pub(super) struct Request {
     pub serial: bool,
     /// Directories of the host that no command may see, wherever they are; without links.
     pub hidden: Vec<Text>,
-    /// Most memory that each of a command's own directories in memory may take.
+    /// Most memory that a command's own directories in memory may take together, as long as it does not say less.
     pub private_bytes: u64,
 }
 
