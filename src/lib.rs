@@ -9,7 +9,7 @@
 //! | 3 | [`client`], [`queue`], [`worker`] |
 //! | 2 | [`execute`], [`starlark`], [`step`] |
 //! | 1 | [`archive`], [`cas`], [`packaging`], [`rootfs`], [`sandbox`] |
-//! | 0 | [`cancellation`], [`contract`], [`deadline`], [`digest`], [`emulation`], [`finding`], [`patience`], [`platform`], [`reapi`], [`remote`], [`scratch`], [`shares`], [`shortage`], [`signals`], [`size`] |
+//! | 0 | [`cancellation`], [`contract`], [`deadline`], [`digest`], [`emulation`], [`finding`], [`patience`], [`platform`], [`reapi`], [`remote`], [`scratch`], [`shares`], [`shortage`], [`signals`], [`size`], [`worker_protocols`] |
 
 // What is made for a while, or appears as a whole, is made by `scratch`.
 #![cfg_attr(not(test), warn(clippy::disallowed_types))]
@@ -47,6 +47,7 @@ pub mod size;
 pub mod starlark;
 pub mod step;
 pub mod worker;
+pub mod worker_protocols;
 
 /// What unit tests wait with, as those in `tests/` do.
 #[cfg(test)]

@@ -20,6 +20,7 @@ const FLOORS: [&[&str]; 6] = [
         "cancellation",
         "patience",
         "reapi",
+        "worker_protocols",
         "digest",
         "emulation",
         "contract",
