@@ -11,7 +11,7 @@ use crate::digest::{Digest, DigestFunction};
 use crate::execute::read_message;
 use crate::queue::{Requirements, Submission};
 use crate::reapi::{Action, Command, ExecuteRequest, Platform, RequestMetadata, protobuf};
-use crate::server::transport::status;
+use crate::status;
 
 /// Most bytes of the name of an instance: operations, results and streams all carry it.
 const MAX_INSTANCE_BYTES: usize = 1 << 10;
