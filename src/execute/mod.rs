@@ -34,6 +34,7 @@ mod resource_usage;
 mod shared_files;
 mod stage_times;
 mod stored;
+mod timeout;
 mod work;
 
 pub use cross_compiler::{CrossCompiler, CrossCompilerError};
@@ -51,4 +52,5 @@ pub use resource_usage::ResourceUsage;
 pub use shared_files::{InputEntries, SharedFiles};
 pub use stage_times::{Moment, Stage, StageStarts, StageTimes};
 pub use stored::{MAX_ACTION_BYTES, read_action, read_message};
+pub use timeout::action_timeout;
 pub use work::{EXEC_ROOT, Execute, Executed, Observer, OutputStream, Work};

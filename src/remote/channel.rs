@@ -22,6 +22,17 @@ const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 const STREAM_WINDOW: u32 = 4 << 20;
 const CONNECTION_WINDOW: u32 = 16 << 20;
 
+/// What connects to the socket at a path. Its type has no name.
+macro_rules! unix_socket {
+    ($path:expr) => {{
+        let path = $path.clone();
+        tower::service_fn(move |_| {
+            let path = path.clone();
+            async move { tokio::net::UnixStream::connect(path).await.map(TokioIo::new) }
+        })
+    }};
+}
+
 /// A connection to a server, with the headers of every request. Clones share it; it is made anew when it
 /// breaks.
 pub type RemoteChannel = InterceptedService<Channel, AddHeaders>;
@@ -66,29 +77,42 @@ fn hint(reason: &str) -> &'static str {
 /// # Errors
 /// [`ConnectError`]
 pub async fn connect(settings: &ConnectSettings) -> Result<RemoteChannel, ConnectError> {
-    let unreachable = |error: &dyn std::error::Error| ConnectError::Unreachable {
-        address: settings.address.clone(),
-        reason: describe(error),
-    };
+    let endpoint = endpoint_of(settings)?;
     let channel = match &settings.address {
-        Address::Plain(authority) => endpoint("http", authority).connect().await,
+        Address::Unix(path) => endpoint.connect_with_connector(unix_socket!(path)).await,
+        Address::Plain(_) | Address::Tls(_) => endpoint.connect().await,
+    };
+    let channel = channel.map_err(|error| unreachable(settings, &error))?;
+    Ok(InterceptedService::new(channel, AddHeaders::new(settings.headers.clone())))
+}
+
+/// Connects when it is used for the first time: for a server that need not be there yet. Needs a Tokio runtime.
+///
+/// # Errors
+/// [`ConnectError`] for certificates that cannot be used.
+pub fn connect_lazily(settings: &ConnectSettings) -> Result<RemoteChannel, ConnectError> {
+    let endpoint = endpoint_of(settings)?;
+    let channel = match &settings.address {
+        Address::Unix(path) => endpoint.connect_with_connector_lazy(unix_socket!(path)),
+        Address::Plain(_) | Address::Tls(_) => endpoint.connect_lazy(),
+    };
+    Ok(InterceptedService::new(channel, AddHeaders::new(settings.headers.clone())))
+}
+
+fn unreachable(settings: &ConnectSettings, error: &dyn std::error::Error) -> ConnectError {
+    ConnectError::Unreachable { address: settings.address.clone(), reason: describe(error) }
+}
+
+fn endpoint_of(settings: &ConnectSettings) -> Result<Endpoint, ConnectError> {
+    match &settings.address {
+        Address::Plain(authority) => Ok(endpoint("http", authority)),
         Address::Tls(authority) => {
             let tls = tls(settings.ca_file.as_deref())?;
-            let endpoint =
-                endpoint("https", authority).tls_config(tls).map_err(|error| unreachable(&error))?;
-            endpoint.connect().await
+            endpoint("https", authority).tls_config(tls).map_err(|error| unreachable(settings, &error))
         }
-        Address::Unix(path) => {
-            let path = path.clone();
-            let socket = tower::service_fn(move |_| {
-                let path = path.clone();
-                async move { tokio::net::UnixStream::connect(path).await.map(TokioIo::new) }
-            });
-            endpoint("http", "localhost:1").connect_with_connector(socket).await
-        }
-    };
-    let channel = channel.map_err(|error| unreachable(&error))?;
-    Ok(InterceptedService::new(channel, AddHeaders::new(settings.headers.clone())))
+        // Where it leads is the connector's business.
+        Address::Unix(_) => Ok(endpoint("http", "localhost:1")),
+    }
 }
 
 /// A connection within this process, without headers.

@@ -5,6 +5,8 @@ mod errors;
 mod response;
 mod shortage;
 
-pub(crate) use errors::{encoded_outcome, invalid, invalid_digest, malformed, missing_outputs, out_of_range};
+pub(crate) use errors::{
+    encoded_outcome, invalid, invalid_digest, malformed, missing_outputs, out_of_range, to_message,
+};
 pub(crate) use response::execute_response;
 pub(crate) use shortage::later;
