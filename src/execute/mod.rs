@@ -23,6 +23,7 @@ mod error;
 mod exec_root;
 mod executor;
 mod input;
+mod kept;
 mod layers;
 mod local;
 mod logs;
