@@ -31,6 +31,9 @@ use crate::worker_protocols::bots::{
 /// How long a call may take that waits for work: the server lets it wait for most of that, but no longer than for its
 /// own keepalive, and gives no work to who does not wait.
 const LONG_POLL: Duration = Duration::from_secs(60);
+/// How long the first call of a session may take: as short as the server gives work at all, so that it is known soon
+/// whether there is anybody.
+const HELLO: Duration = Duration::from_secs(5);
 /// How long other calls may take.
 const DEADLINE: Duration = Duration::from_secs(30);
 /// Where the server says which action a lease is for.
@@ -160,6 +163,7 @@ impl WorkSource for Bots {
             Report::Away { .. } if self.session.is_none() => return Ok(Order::Nothing),
             Report::Away { for_good: true } => (BotStatus::BotTerminating, None, DEADLINE),
             Report::Away { for_good: false } => (BotStatus::Unhealthy, None, DEADLINE),
+            Report::Free if self.session.is_none() => (BotStatus::Ok, None, HELLO),
             Report::Free => (BotStatus::Ok, None, LONG_POLL),
             Report::Busy { assignment, stage } => {
                 self.progress.note(&assignment.id, *stage);

@@ -47,6 +47,8 @@ pub struct Buildbarn {
     schedulers: Arc<Schedulers>,
     identity: BuildbarnIdentity,
     platform: Platform,
+    /// The scheduler has answered before.
+    is_known: bool,
     /// The scheduler knows that nothing is to come. It forgets the worker, if it hears no more of it.
     is_away: bool,
 }
@@ -59,7 +61,7 @@ impl Buildbarn {
         let mut properties: Vec<Property> = identity.properties.iter().map(property).collect();
         // Anything else is refused.
         properties.sort_by(|one, other| (&one.name, &one.value).cmp(&(&other.name, &other.value)));
-        Self { schedulers, identity, platform: Platform { properties }, is_away: false }
+        Self { schedulers, identity, platform: Platform { properties }, is_known: false, is_away: false }
     }
 
     async fn synchronize(
@@ -118,7 +120,8 @@ impl WorkSource for Buildbarn {
             Report::Quiet | Report::Stopped { .. } => return Ok(Order::Nothing),
             Report::Away { .. } if self.is_away => return Ok(Order::Nothing),
             Report::Away { .. } => (WorkerState::Idle(Empty {}), true),
-            Report::Free => (WorkerState::Idle(Empty {}), false),
+            // The first answer comes at once, so that it is known soon whether there is anybody.
+            Report::Free => (WorkerState::Idle(Empty {}), !self.is_known),
             Report::Busy { assignment, stage } => {
                 let state = match stage {
                     None => ExecutionState::Started(Empty {}),
@@ -136,6 +139,7 @@ impl WorkSource for Buildbarn {
         };
         self.is_away = false;
         let response = self.synchronize(state, prefers_idle).await?;
+        self.is_known = true;
         Ok(match response.desired_state.and_then(|desired| desired.worker_state) {
             Some(desired_state::WorkerState::Executing(desired)) => {
                 Order::Run(Box::new(self.assignment(desired)))

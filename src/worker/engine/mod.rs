@@ -20,4 +20,4 @@ pub use nativelink::NativeLinkIdentity;
 pub use runner::RunnerSettings;
 pub use schedulers::Schedulers;
 pub use slot::SlotView;
-pub use workers::{EngineWorkers, SlotHandle, SlotIdentity, SlotSpec};
+pub use workers::{EngineWorkers, SlotHandle, SlotIdentity, SlotSpec, WorkSwitch};

@@ -109,6 +109,8 @@ impl NativeLink {
     async fn wait(&mut self) -> Result<Order, SourceError> {
         if self.link.is_none() {
             self.link = Some(self.connect().await?);
+            // So that it is known that there is somebody.
+            return Ok(Order::Nothing);
         }
         loop {
             match self.hear(true).await? {

@@ -100,16 +100,9 @@ impl EngineWorkers {
         &self.slots
     }
 
-    /// Whether they take work.
-    pub fn take_work(&self, takes: bool) {
-        let wish = if takes { Wish::Work } else { Wish::Rest };
-        self.wanted.send_if_modified(|wanted| {
-            let changes = wanted.wish != Wish::Leave && wanted.wish != wish;
-            if changes {
-                wanted.wish = wish;
-            }
-            changes
-        });
+    /// What decides whether they take work, for whoever knows how this machine is.
+    pub fn switch(&self) -> WorkSwitch {
+        WorkSwitch(self.wanted.clone())
     }
 
     /// Takes no more work, and returns once what runs has ended and the scheduler knows. After `grace`, or when `kill` is
@@ -127,6 +120,24 @@ impl EngineWorkers {
         if tokio::time::timeout(GOODBYE, ended).await.is_err() {
             tracing::warn!("the scheduler could not be told how some actions ended");
         }
+    }
+}
+
+/// Decides whether slots take work.
+#[derive(Debug, Clone)]
+pub struct WorkSwitch(watch::Sender<Wanted>);
+
+impl WorkSwitch {
+    /// From now on they do, or do not; what runs goes on. Those that are to leave take none in any case.
+    pub fn take_work(&self, takes: bool) {
+        let wish = if takes { Wish::Work } else { Wish::Rest };
+        self.0.send_if_modified(|wanted| {
+            let changes = wanted.wish != Wish::Leave && wanted.wish != wish;
+            if changes {
+                wanted.wish = wish;
+            }
+            changes
+        });
     }
 }
 
