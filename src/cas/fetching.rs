@@ -229,7 +229,7 @@ impl FetchingStore {
             match self.fetch_large(&digest) {
                 Ok(()) => {}
                 Err(StoreError::NotFound(_)) => missing.push(digest),
-                Err(error) => return Err(error),
+                Err(error) => return Err(not_sent(error)),
             }
         } else if !wanted.is_empty() {
             let mut blobs = Vec::with_capacity(wanted.len());
@@ -237,7 +237,7 @@ impl FetchingStore {
                 match read {
                     Ok(bytes) => blobs.push((*digest, bytes)),
                     Err(StoreError::NotFound(_)) => missing.push(*digest),
-                    Err(error) => return Err(error),
+                    Err(error) => return Err(not_sent(error)),
                 }
             }
             self.local.write_many(&blobs).into_iter().collect::<Result<(), _>>()?;
@@ -261,6 +261,16 @@ impl FetchingStore {
             }
         }
     }
+}
+
+/// Bytes that are not those of their digest are the other store's failure, which may pass; ours is not damaged.
+fn not_sent(error: StoreError) -> StoreError {
+    let message = match error {
+        StoreError::Damaged(message) => message,
+        error @ StoreError::Mismatch { .. } => error.to_string(),
+        error => return error,
+    };
+    StoreError::Remote { doing: "send what it has".to_owned(), message, exhausted: false }
 }
 
 /// What was taken was ours, so neither is it missing nor has somebody else said what it is.

@@ -496,6 +496,11 @@ impl Run<'_> {
             stderr.say(&format!("crosswheel: {}\n", executed.message));
         }
         let result = &mut executed.result;
+        if kept.is_for_engine() {
+            // As good as any, should there be no room: a result without would not be taken by some.
+            let empty = Digest::empty(self.work.action_digest.function).to_message();
+            (result.stdout_digest, result.stderr_digest) = (Some(empty.clone()), Some(empty));
+        }
         let (inline, digest) = stdout.store(kept)?;
         (result.stdout_raw, result.stdout_digest) = (inline, digest.map(|digest| digest.to_message()));
         let (inline, digest) = stderr.store(kept)?;

@@ -47,6 +47,10 @@ pub struct State {
     pub answer_early: Option<usize>,
     /// The bytes of these are changed on their way out.
     pub corrupt: Vec<Digest>,
+    /// What `GetTree` answers, whatever is asked for. It is not there if there is none.
+    pub trees: Option<Vec<Directory>>,
+    /// Nothing is answered.
+    pub silent: bool,
     /// Everything is refused with it.
     pub refusal: Option<Status>,
 }
@@ -143,6 +147,10 @@ impl ContentAddressableStorage for TestServer {
         request: Request<FindMissingBlobsRequest>,
     ) -> Result<Response<FindMissingBlobsResponse>, Status> {
         self.enter("FindMissingBlobs")?;
+        let silent = self.state.lock().silent;
+        if silent {
+            std::future::pending::<()>().await;
+        }
         let request = request.into_inner();
         let state = self.state.lock();
         let missing = request
@@ -215,7 +223,12 @@ impl ContentAddressableStorage for TestServer {
     type GetTreeStream = Boxed<GetTreeResponse>;
 
     async fn get_tree(&self, _: Request<GetTreeRequest>) -> Result<Response<Self::GetTreeStream>, Status> {
-        Err(Status::unimplemented("not here"))
+        self.enter("GetTree")?;
+        let trees = self.state.lock().trees.clone().ok_or_else(|| Status::unimplemented("not here"))?;
+        let pages = trees.into_iter().map(|directory| {
+            Ok(GetTreeResponse { directories: vec![directory], next_page_token: String::new() })
+        });
+        Ok(Response::new(Box::pin(tokio_stream::iter(pages.collect::<Vec<_>>()))))
     }
 
     async fn split_blob(&self, _: Request<SplitBlobRequest>) -> Result<Response<SplitBlobResponse>, Status> {

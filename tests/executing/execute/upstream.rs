@@ -170,7 +170,7 @@ fn missing(executed: Result<Executed, ExecuteError>) -> Vec<String> {
 }
 
 #[test]
-fn a_cold_root_takes_few_calls_and_a_warm_one_none() {
+fn a_cold_root_takes_few_calls_and_none_the_second_time() {
     let engine = Engine::start();
     let scene = engine.scene();
     let mut root = many_files();
