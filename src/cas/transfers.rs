@@ -15,9 +15,9 @@ use crate::digest::Digest;
 
 /// Larger blobs are streams, straight from disk to disk.
 pub(super) const IN_MEMORY: u64 = 1 << 20;
-/// Bytes of a batch, which is in memory once or twice: as much as goes into one call where the server does not want less,
-/// with what a blob takes in a message besides its bytes.
-const BATCH_BYTES: u64 = (4 << 20) - (64 << 10);
+/// Bytes of a batch, which is in memory once or twice, with what a blob takes in a message besides its bytes: so much goes
+/// into one call of most servers, with room to spare below the 4 MiB of gRPC.
+const BATCH_BYTES: u64 = 3 << 20;
 const PER_BLOB: u64 = 160;
 /// Batches and streams of one call under way at a time: enough to have another in the air while one is written.
 const PER_CALL: usize = 4;

@@ -228,6 +228,7 @@ impl Run<'_> {
             (false, true) => Staging::Bind,
             (false, false) => Staging::OnTheHost,
         };
+        self.hang_up_when_cancelled();
         let exec_root =
             ExecRoot::prepare(&self.executor.files, staging, &self.command, &self.inputs, &self.source)?;
         self.observer.stage(Stage::Running, Moment::now());
@@ -286,12 +287,16 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Nobody is told of a result before the engine has all of it.
-    fn send(&self, kept: &Kept) -> Result<(), ExecuteError> {
-        if kept.is_for_engine() {
-            // The last that was to be ended by it is the command.
+    /// What was to be ended until now was a command, perhaps.
+    fn hang_up_when_cancelled(&self) {
+        if self.source.fetching.is_some() {
             self.cancellation.watch(self.hang_up.clone());
         }
+    }
+
+    /// Nobody is told of a result before the engine has all of it.
+    fn send(&self, kept: &Kept) -> Result<(), ExecuteError> {
+        self.hang_up_when_cancelled();
         kept.send().map_err(|error| self.source.failed(error))
     }
 

@@ -88,6 +88,8 @@ impl Source<'_> {
     /// Whether nothing is known of any of them: an input root that differs in a few from others is cheaper to be had one
     /// by one.
     fn is_cold(&self, directories: &[Digest]) -> Result<bool, ExecuteError> {
-        Ok(!directories.is_empty() && self.store.find_missing(directories)?.len() == directories.len())
+        // The empty one is everywhere.
+        let some: Vec<Digest> = directories.iter().copied().filter(|digest| digest.size_bytes > 0).collect();
+        Ok(!some.is_empty() && self.store.find_missing(&some)?.len() == some.len())
     }
 }

@@ -295,6 +295,8 @@ fn actions_and_commands_are_read_through_the_store_here() {
     let before = engine.calls();
     read().unwrap();
     assert_eq!(engine.calls().since(before), NONE);
+    // The empty input root is everywhere.
+    assert_eq!(other.execute(&work).unwrap().result.exit_code, 0);
 }
 
 /// All that a result names is in the engine's store.
@@ -447,6 +449,28 @@ fn whoever_cancels_need_not_wait_for_an_engine_that_does_not_answer() {
     }
     assert_eq!(scene.scratch(), 0);
     assert_eq!(scene.execute(&work).unwrap().result.exit_code, 0);
+}
+
+#[test]
+fn whoever_waits_for_what_another_fetches_can_be_cancelled_alone() {
+    let engine = Engine::start();
+    let scene = engine.scene();
+    let work = scene.work(engine.upload(&many_files(), &[]), sh("test -e large", &[]));
+    let [first, second] = [(); 2].map(|()| Cancellation::default());
+    scope("two actions of which one is cancelled", |scope| {
+        let start = |cancellation| {
+            let (scene, work) = (&scene, &work);
+            let stops = OnStage(Stage::FetchingInputs, engine.signals(Signal::STOP));
+            scope.spawn(move || scene.execute_watched(work, &stops, cancellation))
+        };
+        let running = start(&first);
+        let cancelled = start(&second);
+        pause(Duration::from_millis(300));
+        second.cancel();
+        assert!(matches!(cancelled.join().unwrap(), Err(ExecuteError::Cancelled)));
+        engine.signal(Signal::CONT);
+        assert_eq!(running.join().unwrap().unwrap().result.exit_code, 0);
+    });
 }
 
 #[test]

@@ -105,6 +105,16 @@ fn a_server_without_trees_is_asked_for_one_once() {
 }
 
 #[test]
+fn each_instance_is_asked_under_its_own_name() {
+    let scene = scene();
+    let digest = scene.has(b"blob");
+    for (instance, name) in [("", format!("blobs/{digest}")), ("a/b", format!("a/b/blobs/{digest}"))] {
+        drop(scene.upstream.of_instance(instance).open(&digest, 0).unwrap());
+        assert_eq!(scene.state().calls.pop().unwrap(), format!("Read {name} 0"));
+    }
+}
+
+#[test]
 fn what_is_there_already_is_not_sent() {
     let scene = scene();
     let there = scene.has(b"there");
