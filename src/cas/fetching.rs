@@ -32,11 +32,13 @@ pub struct FetchingStore {
 }
 
 /// Why blobs are not all on disk.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum Unpinned {
-    /// The remote store has not got these.
+    /// Neither store has these.
+    #[error("{} blobs are not in the store", .0.len())]
     Missing(Vec<Digest>),
-    Failed(StoreError),
+    #[error(transparent)]
+    Failed(#[from] StoreError),
 }
 
 /// Blobs that are on disk, and what became of the others.
@@ -288,12 +290,6 @@ fn not_taken(error: StoreError) -> StoreError {
     }
 }
 
-impl From<StoreError> for Unpinned {
-    fn from(error: StoreError) -> Self {
-        Self::Failed(error)
-    }
-}
-
 impl BlobStore for FetchingStore {
     /// What the remote store lacks, whether or not it is here: nobody else could get it from here.
     fn find_missing(&self, digests: &[Digest]) -> Result<Vec<Digest>, StoreError> {
@@ -448,6 +444,24 @@ mod tests {
         assert!(matches!(scene.fetching.read(&missing), Err(StoreError::NotFound(_))));
         scene.remote.write(&missing, "missing".into()).unwrap();
         assert_eq!(scene.fetching.read(&missing).unwrap(), &b"missing"[..], "a failure is not remembered");
+    }
+
+    #[test]
+    fn a_blob_that_was_damaged_here_is_fetched_again() {
+        let scene = scene();
+        let bytes = Bytes::from(vec![9; 100_000]);
+        let digest = DigestFunction::Sha256.digest(&bytes);
+        scene.fetching.write(&digest, bytes.clone()).unwrap();
+        let Scene { fetching, remote, _directories: directories } = scene;
+        drop(fetching);
+        let file = directories[0].path().join("cas").join(&digest.hex()[..2]).join(digest.hex());
+        fs_err::write(&file, vec![8; 100_000]).unwrap();
+        let directory = directories[0].path().to_owned();
+        let local = DiskStore::open(&StoreSettings { directory, ..StoreSettings::default() }).unwrap();
+        let remote = Arc::clone(&remote) as Arc<dyn BlobStore>;
+        let fetching = FetchingStore::new(local, remote, Transfers::default());
+        let _pins = fetching.pin(&[digest]).unwrap();
+        assert_eq!(fetching.local().read(&digest).unwrap(), bytes);
     }
 
     #[test]

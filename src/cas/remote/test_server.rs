@@ -51,6 +51,8 @@ pub struct State {
     pub trees: Option<Vec<Directory>>,
     /// Nothing is answered.
     pub silent: bool,
+    /// Batches of more are refused, though nothing says so before.
+    pub most_batch: Option<usize>,
     /// Everything is refused with it.
     pub refusal: Option<Status>,
 }
@@ -90,6 +92,13 @@ impl TestServer {
             return Err(Status::unavailable("try again"));
         }
         Ok(())
+    }
+
+    fn check_batch(&self, bytes: usize) -> Result<(), Status> {
+        match self.state.lock().most_batch {
+            Some(most) if bytes > most => Err(Status::invalid_argument(format!("more than {most} bytes"))),
+            _ => Ok(()),
+        }
     }
 
     /// What a blob's bytes look like on their way out.
@@ -167,6 +176,7 @@ impl ContentAddressableStorage for TestServer {
         self.enter("BatchUpdateBlobs")?;
         let request = request.into_inner();
         let sum = request.requests.iter().map(|blob| blob.data.len()).sum();
+        self.check_batch(sum)?;
         let responses = request.requests.into_iter().map(|blob| {
             let digest = digest(request.digest_function, blob.digest.as_ref());
             let status = self.blob_outcome();
@@ -195,6 +205,8 @@ impl ContentAddressableStorage for TestServer {
         let request = request.into_inner();
         let zstd = compressor::Value::Zstd as i32;
         let compress = request.acceptable_compressors.contains(&zstd);
+        let asked = request.digests.iter().map(|digest| digest.size_bytes);
+        self.check_batch(usize::try_from(asked.sum::<i64>()).unwrap())?;
         let responses = request.digests.into_iter().map(|message| {
             let mut status = self.blob_outcome();
             let mut data = Vec::new();

@@ -1,5 +1,6 @@
 //! What is kept here of a server that misbehaves.
 
+use bytes::Bytes;
 use prost::Message;
 use tokio::runtime::Runtime;
 
@@ -112,6 +113,34 @@ fn each_instance_is_asked_under_its_own_name() {
         drop(scene.upstream.of_instance(instance).open(&digest, 0).unwrap());
         assert_eq!(scene.state().calls.pop().unwrap(), format!("Read {name} 0"));
     }
+}
+
+/// As Buildbarn, whose limit is a matter of its configuration.
+#[test]
+fn a_server_that_names_no_limit_is_sent_and_asked_for_less_once_it_has_refused_more() {
+    let scene = scene();
+    scene.state().most_batch = Some(600_000);
+    let store = scene.upstream.store("");
+    let blobs: Vec<(Digest, Bytes)> = (0..40_u8)
+        .map(|number| vec![number; 50_000 + usize::from(number == 7) * 650_000])
+        .map(|bytes| (DigestFunction::Sha256.digest(&bytes), bytes.into()))
+        .collect();
+    let digests: Vec<Digest> = blobs.iter().map(|(digest, _)| *digest).collect();
+    store.write_many(&blobs).into_iter().for_each(Result::unwrap);
+    for (read, (_, bytes)) in store.read_many(&digests).into_iter().zip(&blobs) {
+        assert_eq!(read.unwrap(), bytes);
+    }
+    let before = scene.calls("BatchReadBlobs");
+    scene.upstream.store("another").read_many(&digests).into_iter().for_each(|read| drop(read.unwrap()));
+    let calls = scene.calls("BatchReadBlobs") - before;
+    assert!(calls <= 10, "{calls}");
+    assert_eq!(scene.calls("Write") / 2, 1, "the large one, and only that");
+
+    scene.state().refusal = Some(tonic::Status::invalid_argument("nothing pleases it"));
+    let before = scene.state().calls.len();
+    assert!(store.read_many(&digests[..6]).iter().all(Result::is_err));
+    let calls = scene.state().calls.len() - before;
+    assert!(calls <= 8, "{calls}");
 }
 
 #[test]
