@@ -68,7 +68,16 @@ fn text_of_a_worker() -> String {
     let place = Place::new();
     let server = Server::start(&place.path("server"), &["--log-level", "warn"]);
     let mut command = Command::new(env!("CARGO_BIN_EXE_crosswheel"));
-    command.args(["worker", "--json", "--engine", "buildgrid", "--log-level", "off", "--http-listen", "127.0.0.1:0"]);
+    command.args([
+        "worker",
+        "--json",
+        "--engine",
+        "buildgrid",
+        "--log-level",
+        "off",
+        "--http-listen",
+        "127.0.0.1:0",
+    ]);
     command.arg(format!("--scheduler=grpc://{}", server.address()));
     command.arg("--store").arg(place.path("worker"));
     Server::run(command).get("/metrics").1

@@ -104,7 +104,9 @@ fn of_worker() -> String {
         name => Some(format!("$ crosswheel worker {given} --{name} {}\n", quoted(entry))),
     };
     let flags: String = entries.iter().filter_map(flag).collect();
-    let flags = format!("{flags}$ crosswheel worker --config worker.toml --print-config\n$ crosswheel worker --config worker.toml --json\n");
+    let flags = format!(
+        "{flags}$ crosswheel worker --config worker.toml --print-config\n$ crosswheel worker --config worker.toml --json\n"
+    );
     [
         WORKER.to_owned(),
         rows,
