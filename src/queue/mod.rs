@@ -35,6 +35,7 @@ mod output;
 mod platform;
 mod pool;
 mod ready;
+mod remarks;
 mod retention;
 mod rota;
 mod settings;
