@@ -49,7 +49,7 @@ pub use handle::{CacheCheck, Queue, Subscription};
 pub use operation::{CancelReason, Identity, OperationName, Outcome, Progress, Snapshot, Stage, Submission};
 pub use order::Order;
 pub use output::{ActionOutput, OutputGone, OutputReader};
-pub use platform::{Requirements, Shortfall, Unsatisfiable, arch_of};
+pub use platform::{Requirements, Shortfall, Unsatisfiable, architectures};
 pub use pool::{Pool, Timeouts};
 pub use retention::Retained;
 pub use settings::QueueSettings;

@@ -10,7 +10,7 @@ use std::fmt;
 use super::pool::Pool;
 use super::remarks::is_remark;
 use crate::execute::{is_limit, platform_properties};
-use crate::platform::{Arch, canonical_property_name};
+use crate::platform::{NamedArch, canonical_property_name};
 use crate::reapi::{Action, Command};
 
 /// What an action asks of its worker, as it was written.
@@ -78,23 +78,18 @@ impl Offer {
 fn canonical_value(canonical_name: &str, value: &str) -> String {
     match canonical_name {
         "osfamily" => value.to_ascii_lowercase(),
-        "arch" => {
-            let value = value.to_ascii_lowercase();
-            match value.as_str() {
-                "x86-64" | "x86_64" => "amd64".to_owned(),
-                "arm-a64" | "aarch64" => "arm64".to_owned(),
-                _ => value,
-            }
-        }
+        "arch" => match NamedArch::of(value).and_then(NamedArch::ours) {
+            Some(arch) => arch.property().to_owned(),
+            None => value.to_ascii_lowercase(),
+        },
         _ => value.to_owned(),
     }
 }
 
-/// The architecture that `properties` name under either name, if it is one of ours.
-pub fn arch_of(properties: &[(String, String)]) -> Option<Arch> {
+/// What `properties` say of the architecture, under either name.
+pub fn architectures(properties: &[(String, String)]) -> impl Iterator<Item = &str> {
     let architectures = properties.iter().filter(|(name, _)| canonical_property_name(name) == "arch");
-    let mut parts = architectures.flat_map(|(_, value)| value.split(','));
-    parts.find_map(|part| Arch::from_property(&canonical_value("arch", part.trim())))
+    architectures.flat_map(|(_, value)| value.split(',')).map(str::trim)
 }
 
 /// Why no pool can ever run an action. Its text tells the person who asked what there is.
