@@ -14,8 +14,9 @@ const REMARKS: [&str; 5] = [
     "persistentWorkerKey",
     // Beside it, from the same file of Bazel: whether that process speaks JSON or protobuf.
     "persistentWorkerProtocol",
-    // Google's remote build execution took it for a part of the action's key and nothing else. Bazel's own CI sets it on
-    // all actions (`bazelci.py`, a hash of the machine's toolchains), as do others by `--remote_default_exec_properties`.
+    // Bazel's own CI sets it on all actions (`bazelci.py`: a hash of the machine's toolchains), and so do others by
+    // `--remote_default_exec_properties`: it makes another action of the same, so that no result is taken from
+    // another machine's cache.
     "cache-silo-key",
     // The same of reclient (`reproxy`), for all actions of one run.
     "cache-silo",
