@@ -48,15 +48,16 @@ def grpc_name(number):
 
 
 class Client:
-    """One connection to an engine's front end."""
+    """Connections to an engine's front end and its store, which may be the same."""
 
-    def __init__(self, address, instance=""):
-        self.address = address
+    def __init__(self, address, cas_address, instance=""):
         self.instance = instance
-        channel = grpc.insecure_channel(address, options=[*_LIMITS, *_CONNECTION])
-        self._channel = channel
-        self._cas = remote_execution_calls.ContentAddressableStorageStub(channel)
-        self._cache = remote_execution_calls.ActionCacheStub(channel)
+        channel, cas_channel = (
+            grpc.insecure_channel(one, options=[*_LIMITS, *_CONNECTION]) for one in (address, cas_address)
+        )
+        self._channels = channel, cas_channel
+        self._cas = remote_execution_calls.ContentAddressableStorageStub(cas_channel)
+        self._cache = remote_execution_calls.ActionCacheStub(cas_channel)
         self._execution = remote_execution_calls.ExecutionStub(channel)
         self._operations = operations_calls.OperationsStub(channel)
 
@@ -64,7 +65,8 @@ class Client:
         return self
 
     def __exit__(self, *_):
-        self._channel.close()
+        for channel in self._channels:
+            channel.close()
 
     # Blobs
 

@@ -32,8 +32,13 @@ class Engine:
         raise NotImplementedError
 
     @property
+    def cas_address(self):
+        """HOST:PORT of where they and the workers find blobs and the action cache."""
+        return self.address
+
+    @property
     def grpc_address(self):
-        """The same, as Bazel wants it."""
+        """`address`, as Bazel wants it."""
         return f"grpc://{self.address}"
 
     @property
@@ -43,8 +48,8 @@ class Engine:
 
     @property
     def cas_url(self):
-        """Where a worker finds blobs and the action cache."""
-        return f"http://{self.address}"
+        """`cas_address`, as a worker wants it."""
+        return f"http://{self.cas_address}"
 
     def start(self):
         raise NotImplementedError

@@ -15,7 +15,7 @@ remote_execution, remote_execution_calls = grpc.protos_and_services(
     "build/bazel/remote/execution/v2/remote_execution.proto"
 )
 operations, operations_calls = grpc.protos_and_services("google/longrunning/operations.proto")
-bytestream, bytestream_calls = grpc.protos_and_services("google/bytestream/bytestream.proto")
+empty = grpc.protos("google/protobuf/empty.proto")
 
 
 def load(directory, name):

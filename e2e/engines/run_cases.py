@@ -7,10 +7,11 @@ from engines.buildbarn.engine import Buildbarn
 from engines.buildgrid.engine import BuildGrid
 from engines.cases import CASES, NOT_IN_CI
 from engines.client import Client
+from engines.nativelink.engine import NativeLink
 from engines.runs import Runs
 from engines.worker import Worker
 
-_ENGINES = {engine.name: engine for engine in [BuildGrid, Buildbarn]}
+_ENGINES = {engine.name: engine for engine in [BuildGrid, Buildbarn, NativeLink]}
 
 # What the small actions ask for, in the words of the reference case.
 PLATFORM = {"Arch": "amd64", "OSFamily": "Linux"}
@@ -63,7 +64,7 @@ class Run:
         print(f"     {text}", flush=True)
 
     def client(self):
-        return Client(self.engine.address)
+        return Client(self.engine.address, self.engine.cas_address)
 
     def worker(self, name, pool="amd64", slots=1, **settings):
         """One of the platform that the small actions ask for, unless `pool` says more."""

@@ -26,7 +26,7 @@ def crossbuild(run):
     ):
         workers = {"amd64": native, "arm64": emulated}
         with run.check("crossbuild, cold: everything is built, remotely", needed=True):
-            cold = Spawns(succeeded(bazel.build(*EVERYTHING, server=run.engine)))
+            cold = Spawns(succeeded(_build(run, bazel)))
             expect_equal(cold.build.not_ran("remote"), [], "actions that were not run remotely")
             expect_equal(cold.mnemonics(), ACTIONS, "actions")
             run.note(f"crossbuild, cold: {len(cold.all)} actions in {cold.build.seconds:.1f} s")
@@ -50,11 +50,15 @@ def _warm(run, bazel, workers):
     with run.check("crossbuild, warm: everything comes from the cache, and nothing is executed"):
         before = _started(workers)
         bazel.clean()
-        warm = Spawns(succeeded(bazel.build(*EVERYTHING, server=run.engine)))
+        warm = Spawns(succeeded(_build(run, bazel)))
         expect_equal(warm.build.not_ran("remote cache hit"), [], "actions that did not come from the cache")
         expect_equal(warm.mnemonics(), ACTIONS, "actions")
         expect_equal(_started(workers), before, "actions started")
         run.note(f"crossbuild, warm: {len(warm.all)} hits in {warm.build.seconds:.1f} s")
+
+
+def _build(run, bazel):
+    return bazel.build(*EVERYTHING, server=run.engine, flags=[f"--remote_cache=grpc://{run.engine.cas_address}"])
 
 
 def _started(workers):

@@ -84,7 +84,8 @@ def waits(run, client, what, **platform):
         execution = client.execute(client.action("/bin/sleep", sleep, platform=platform))
         wait_until(lambda: execution.told(remote_execution.ExecutionStage.QUEUED), "the action to be queued")
         try:
-            expect(not _ends(execution), f"it ended: {execution.wait(0)}")
+            if _ends(execution):
+                raise Failed(f"it ended: {execution.wait()}")
             expect_equal(run.runs.count(sleep), 0, "runs")
         finally:
             if run.engine.cancels:
