@@ -4,6 +4,7 @@
 use std::fmt;
 
 use parking_lot::Mutex;
+use tokio_util::sync::CancellationToken;
 
 /// Ends something that runs, from any thread. Does nothing once it has ended.
 pub trait Kill: fmt::Debug + Send {
@@ -21,6 +22,28 @@ pub struct Cancellation {
 struct State {
     cancelled: bool,
     running: Option<Box<dyn Kill>>,
+}
+
+/// Ends calls that somebody waits for, on whatever thread or runtime. Clones are the same.
+#[derive(Debug, Clone, Default)]
+pub struct HangUp(CancellationToken);
+
+impl HangUp {
+    /// Whether nobody is to wait any more.
+    pub fn is_hung_up(&self) -> bool {
+        self.0.is_cancelled()
+    }
+
+    /// Waits for that.
+    pub async fn hung_up(&self) {
+        self.0.cancelled().await;
+    }
+}
+
+impl Kill for HangUp {
+    fn kill(&self) {
+        self.0.cancel();
+    }
 }
 
 /// What ran was ended from outside.

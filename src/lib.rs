@@ -6,7 +6,7 @@
 //! |---|---|
 //! | 5 | [`cli`] |
 //! | 4 | [`build`], [`doctor`], [`server`] |
-//! | 3 | [`client`], [`queue`], [`worker`] |
+//! | 3 | [`client`], [`queue`], [`status`], [`worker`] |
 //! | 2 | [`execute`], [`starlark`], [`step`] |
 //! | 1 | [`archive`], [`cas`], [`packaging`], [`rootfs`], [`sandbox`] |
 //! | 0 | [`cancellation`], [`contract`], [`deadline`], [`digest`], [`emulation`], [`finding`], [`patience`], [`platform`], [`reapi`], [`remote`], [`scratch`], [`shares`], [`shortage`], [`signals`], [`size`], [`worker_protocols`] |
@@ -45,6 +45,7 @@ pub mod shortage;
 pub mod signals;
 pub mod size;
 pub mod starlark;
+pub mod status;
 pub mod step;
 pub mod worker;
 pub mod worker_protocols;

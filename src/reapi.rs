@@ -27,5 +27,10 @@ pub fn timestamp(at: std::time::SystemTime) -> protobuf::Timestamp {
     protobuf::Timestamp { seconds: at.seconds, nanos: at.nanos }
 }
 
+/// The moment that a message has; none if no clock can say it.
+pub fn moment(at: protobuf::Timestamp) -> Option<std::time::SystemTime> {
+    prost_types::Timestamp { seconds: at.seconds, nanos: at.nanos }.try_into().ok()
+}
+
 /// How every [`prost::DecodeError`] begins when it is shown.
 pub const DECODE_ERROR_PREFIX: &str = "failed to decode Protobuf message: ";

@@ -33,9 +33,9 @@ pub enum StoreError {
     #[error("the store is damaged: {0}")]
     Damaged(String),
 
-    /// A remote store refused or could not be reached.
+    /// A remote store refused or could not be reached. `exhausted` says that it is short of something.
     #[error("the remote store failed to {doing}: {message}")]
-    Remote { doing: String, message: String },
+    Remote { doing: String, message: String, exhausted: bool },
 }
 
 impl StoreError {
@@ -58,8 +58,8 @@ impl StoreError {
                 Self::InUse { directory: directory.clone(), holder: holder.clone() }
             }
             Self::Damaged(what) => Self::Damaged(what.clone()),
-            Self::Remote { doing, message } => {
-                Self::Remote { doing: doing.clone(), message: message.clone() }
+            Self::Remote { doing, message, exhausted } => {
+                Self::Remote { doing: doing.clone(), message: message.clone(), exhausted: *exhausted }
             }
         }
     }

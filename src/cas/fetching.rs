@@ -1,154 +1,286 @@
-//! A store on disk in front of a remote one, as workers have it: what actions need is fetched once, and what they
-//! make goes to both. Knows nothing of actions.
+//! A store on disk in front of a remote one, as workers have it: what actions need is fetched once and kept as long as
+//! they need it, and what they make goes to both. Knows nothing of actions.
 
 use std::collections::{HashMap, HashSet};
 use std::io::{self, Read};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use parking_lot::{Condvar, Mutex};
 
-use super::disk::DiskStore;
+use super::disk::{DiskStore, Pins};
 use super::error::StoreError;
+use super::remote::read_failed;
 use super::traits::BlobStore;
+use super::transfers::{IN_MEMORY, Transfers, jobs, still_wanted};
+use crate::cancellation::HangUp;
 use crate::digest::Digest;
 
-/// Larger blobs are fetched as streams, straight onto the disk.
-const IN_MEMORY: u64 = 1 << 20;
-/// Bytes that are fetched into memory before they are written to disk.
-const BATCH_BYTES: u64 = 32 << 20;
+/// How often a blob may be gone between its arrival and the look at it, before the store is taken to be too small.
+const LOSSES: usize = 3;
+/// Blobs that are looked at before somebody asks whether that is still wanted: they may have to be hashed.
+const LOOKS: usize = 256;
+/// Bytes between two looks at who waits.
+const PIECE: usize = 256 << 10;
 
-/// A store on disk in front of another, which has the last word on what is there.
+/// A store on disk in front of another, which has the last word on what is there. Clones are the same.
 #[derive(Clone)]
 pub struct FetchingStore {
     local: DiskStore,
     remote: Arc<dyn BlobStore>,
-    flights: Arc<Flights>,
+    transfers: Transfers,
+    hang_up: HangUp,
 }
 
-/// Blobs on their way, so that nothing is fetched twice at a time.
-#[derive(Default)]
-struct Flights {
-    underway: Mutex<HashSet<Digest>>,
-    landed: Condvar,
+/// Why blobs are not all on disk.
+#[derive(Debug)]
+pub enum Unpinned {
+    /// The remote store has not got these.
+    Missing(Vec<Digest>),
+    Failed(StoreError),
 }
 
-/// Some of the blobs on their way; they have landed, or never will, when it is dropped.
-struct Flight<'a> {
-    flights: &'a Flights,
-    digests: Vec<Digest>,
+/// Blobs that are on disk, and what became of the others.
+struct Held {
+    pins: Pins,
+    failures: HashMap<Digest, StoreError>,
+}
+
+/// What came of one job.
+struct Landing {
+    pins: Pins,
+    missing: Vec<Digest>,
+    /// How many of its blobs were its own to fetch.
+    asked: usize,
 }
 
 impl FetchingStore {
-    /// `remote` seen through `local`.
-    pub fn new(local: DiskStore, remote: Arc<dyn BlobStore>) -> Self {
-        Self { local, remote, flights: Arc::default() }
+    /// `remote` seen through `local`. Whoever fetches into the same store shares `transfers`.
+    pub fn new(local: DiskStore, remote: Arc<dyn BlobStore>, transfers: Transfers) -> Self {
+        Self { local, remote, transfers, hang_up: HangUp::default() }
     }
 
-    /// The store on disk: to pin and link what was fetched.
+    /// As it is, but everything ends with an error as soon as nobody waits for it. What the remote store does is another
+    /// matter.
+    #[must_use]
+    pub fn until(self, hang_up: HangUp) -> Self {
+        Self { hang_up, ..self }
+    }
+
+    /// The store on disk: to link what was fetched.
     pub fn local(&self) -> &DiskStore {
         &self.local
     }
 
-    /// Sees to it that blobs are on disk, each with its own outcome, in the order given. Those that others are
-    /// fetching are waited for. Pin them next: as they have just been used, none goes before that.
-    pub fn fetch(&self, digests: &[Digest]) -> Vec<Result<(), StoreError>> {
-        let mut failures: HashMap<Digest, StoreError> = HashMap::new();
-        let mut pending: HashSet<Digest> = digests.iter().copied().collect();
-        loop {
-            let mut missing = match self.local.find_unsound(&pending.iter().copied().collect::<Vec<_>>()) {
-                Ok(missing) => missing,
-                Err(error) => return digests.iter().map(|_| Err(error.again())).collect(),
-            };
-            missing.retain(|digest| !failures.contains_key(digest));
-            if missing.is_empty() {
-                break;
-            }
-            match self.flights.take_off(&missing) {
-                Some(flight) => {
-                    // Some may have landed since we looked.
-                    let mine = self.local.find_missing(&flight.digests).unwrap_or(flight.digests.clone());
-                    for (digest, outcome) in mine.iter().zip(self.fetch_now(&mine)) {
-                        if let Err(error) = outcome {
-                            failures.insert(*digest, error);
-                        }
-                    }
-                }
-                None => self.flights.wait_for(&missing),
-            }
-            pending = missing.into_iter().collect();
-        }
-        let outcome = |digest: &Digest| failures.get(digest).map_or(Ok(()), |error| Err(error.again()));
-        digests.iter().map(outcome).collect()
+    /// Those of `digests` that the remote store has not got, whether or not they are here. Nobody else could get them
+    /// from here.
+    pub fn missing_upstream(&self, digests: &[Digest]) -> Result<Vec<Digest>, StoreError> {
+        self.remote.find_missing(digests)
     }
 
-    fn fetch_now(&self, digests: &[Digest]) -> Vec<Result<(), StoreError>> {
-        let mut outcomes: HashMap<Digest, Result<(), StoreError>> = HashMap::new();
-        let (small, large): (Vec<Digest>, Vec<Digest>) =
-            digests.iter().partition(|digest| digest.size_bytes <= IN_MEMORY);
-        for batch in batches(&small) {
-            let mut blobs = Vec::new();
-            for (digest, read) in batch.iter().zip(self.remote.read_many(batch)) {
+    /// Has blobs on disk, where they stay until the pins are dropped. Those that others are fetching are waited for.
+    ///
+    /// # Errors
+    /// [`Unpinned::Missing`] with all that are nowhere.
+    pub fn pin(&self, digests: &[Digest]) -> Result<Pins, Unpinned> {
+        match self.pin_present(digests)? {
+            (pins, missing) if missing.is_empty() => Ok(pins),
+            (_, missing) => Err(Unpinned::Missing(missing)),
+        }
+    }
+
+    /// As [`pin`](Self::pin), of those that are anywhere. Names the others.
+    ///
+    /// # Errors
+    /// Whatever keeps one from being fetched that may be there.
+    pub fn pin_present(&self, digests: &[Digest]) -> Result<(Pins, Vec<Digest>), StoreError> {
+        let Held { pins, failures } = self.hold(digests);
+        let mut missing = Vec::new();
+        for (digest, error) in failures {
+            match error {
+                StoreError::NotFound(_) => missing.push(digest),
+                error => return Err(error),
+            }
+        }
+        Ok((pins, missing))
+    }
+
+    /// Fetches the directories in and below `root` by one call, if the remote store has one for that. Perhaps not all.
+    ///
+    /// # Errors
+    /// Those of the store on disk.
+    pub fn fetch_directories(&self, root: &Digest) -> Result<(), StoreError> {
+        let mut take = |directories: Vec<(Digest, Bytes)>| {
+            still_wanted(&self.hang_up)?;
+            self.local.write_many(&directories).into_iter().collect()
+        };
+        self.remote.read_directories(root, &mut take).map(drop)
+    }
+
+    /// Puts blobs that are on disk into the remote store, where they are not there yet.
+    ///
+    /// # Errors
+    /// The first that is met.
+    pub fn send(&self, digests: &[Digest]) -> Result<(), StoreError> {
+        let missing = self.remote.find_missing(digests)?;
+        self.transfers.run(&jobs(&missing), &self.hang_up, |job| self.send_job(job)).map(drop)
+    }
+
+    fn send_job(&self, digests: &[Digest]) -> Result<(), StoreError> {
+        let gone = |error| match error {
+            StoreError::NotFound(digest) => {
+                StoreError::Damaged(format!("blob {digest} was to be sent, and is gone"))
+            }
+            error => error,
+        };
+        if let [digest] = digests
+            && digest.size_bytes > IN_MEMORY
+        {
+            let mut open = || {
+                let file = self.local.file(digest).map_err(gone).map_err(io::Error::other)?;
+                Ok(Box::new(file) as Box<dyn Read>)
+            };
+            return self.remote.write_reopening(digest, &mut open).map_err(not_taken);
+        }
+        let read = self.local.read_many(digests).into_iter().zip(digests);
+        let blobs = read.map(|(bytes, digest)| Ok((*digest, bytes.map_err(gone)?)));
+        let blobs: Vec<(Digest, Bytes)> = blobs.collect::<Result<_, StoreError>>()?;
+        self.remote.write_many(&blobs).into_iter().try_for_each(|written| written.map_err(not_taken))
+    }
+
+    fn hold(&self, digests: &[Digest]) -> Held {
+        let (none, _) = self.local.pin_present(&[]);
+        let mut held = Held { pins: none, failures: HashMap::new() };
+        let distinct: HashSet<Digest> = digests.iter().copied().collect();
+        let mut pending: Vec<Digest> = distinct.into_iter().collect();
+        let mut losses = 0;
+        while !pending.is_empty() {
+            let round = self.pin_sound(&mut held.pins, &pending).and_then(|mut absent| {
+                absent.retain(|digest| !held.failures.contains_key(digest));
+                pending = absent;
+                self.fetch(&pending, &mut held)
+            });
+            match round {
+                Ok(lost) if losses + usize::from(lost) <= LOSSES => losses += usize::from(lost),
+                Ok(_) => {
+                    let reason =
+                        "the store evicts what was just fetched; give it more room (max-bytes)".to_owned();
+                    let full = |digest: &Digest| StoreError::NoRoom {
+                        digest: *digest,
+                        reason: reason.clone(),
+                        passes: true,
+                    };
+                    held.failures.extend(pending.iter().map(|digest| (*digest, full(digest))));
+                    break;
+                }
+                Err(error) => {
+                    held.failures.extend(pending.iter().map(|digest| (*digest, error.again())));
+                    break;
+                }
+            }
+        }
+        held
+    }
+
+    /// Pins those that are here and are what they should be. Returns the others.
+    fn pin_sound(&self, pins: &mut Pins, digests: &[Digest]) -> Result<Vec<Digest>, StoreError> {
+        let mut absent = Vec::new();
+        for some in digests.chunks(LOOKS) {
+            still_wanted(&self.hang_up)?;
+            let unsound: HashSet<Digest> = self.local.find_unsound(some)?.into_iter().collect();
+            let sound: Vec<Digest> =
+                some.iter().copied().filter(|digest| !unsound.contains(digest)).collect();
+            let (pinned, gone) = self.local.pin_present(&sound);
+            pins.join(pinned);
+            absent.extend(unsound);
+            absent.extend(gone);
+        }
+        Ok(absent)
+    }
+
+    /// Fetches those that nobody else does, or waits for others. Returns whether any was gone when it had just come.
+    fn fetch(&self, digests: &[Digest], held: &mut Held) -> Result<bool, StoreError> {
+        if digests.is_empty() {
+            return Ok(false);
+        }
+        let landings = self.transfers.run(&jobs(digests), &self.hang_up, |job| self.fetch_job(job))?;
+        let mut asked = 0;
+        let mut settled = 0;
+        for Landing { pins, missing, asked: own } in landings {
+            asked += own;
+            settled += pins.len() + missing.len();
+            held.pins.join(pins);
+            held.failures.extend(missing.into_iter().map(|digest| (digest, StoreError::NotFound(digest))));
+        }
+        if asked == 0 {
+            self.transfers.wait_for(digests, &self.hang_up);
+            still_wanted(&self.hang_up)?;
+        }
+        Ok(settled < asked)
+    }
+
+    fn fetch_job(&self, digests: &[Digest]) -> Result<Landing, StoreError> {
+        let flight = self.transfers.take_off(digests);
+        // Some may have landed since we looked.
+        let (mut pins, wanted) = self.local.pin_present(&flight.digests);
+        let mut missing = Vec::new();
+        if let [digest] = wanted[..]
+            && digest.size_bytes > IN_MEMORY
+        {
+            match self.fetch_large(&digest) {
+                Ok(()) => {}
+                Err(StoreError::NotFound(_)) => missing.push(digest),
+                Err(error) => return Err(error),
+            }
+        } else if !wanted.is_empty() {
+            let mut blobs = Vec::with_capacity(wanted.len());
+            for (digest, read) in wanted.iter().zip(self.remote.read_many(&wanted)) {
                 match read {
                     Ok(bytes) => blobs.push((*digest, bytes)),
-                    Err(error) => {
-                        outcomes.insert(*digest, Err(error));
-                    }
+                    Err(StoreError::NotFound(_)) => missing.push(*digest),
+                    Err(error) => return Err(error),
                 }
             }
-            let written = self.local.write_many(&blobs);
-            outcomes.extend(blobs.into_iter().map(|(digest, _)| digest).zip(written));
+            self.local.write_many(&blobs).into_iter().collect::<Result<(), _>>()?;
         }
-        for digest in large {
-            let fetched =
-                self.remote.open(&digest, 0).and_then(|mut blob| self.local.write_from(&digest, &mut blob));
-            outcomes.insert(digest, fetched);
-        }
-        let outcome = |digest: &Digest| outcomes.remove(digest).unwrap_or(Err(StoreError::NotFound(*digest)));
-        digests.iter().map(outcome).collect()
-    }
-}
-
-fn batches(digests: &[Digest]) -> Vec<&[Digest]> {
-    let mut batches = Vec::new();
-    let (mut start, mut bytes) = (0, 0);
-    for (at, digest) in digests.iter().enumerate() {
-        if bytes + digest.size_bytes > BATCH_BYTES {
-            batches.push(&digests[start..at]);
-            (start, bytes) = (at, 0);
-        }
-        bytes += digest.size_bytes;
-    }
-    batches.push(&digests[start..]);
-    batches
-}
-
-impl Flights {
-    /// Those of `digests` that nobody else is fetching; nothing if there are none.
-    fn take_off(&self, digests: &[Digest]) -> Option<Flight<'_>> {
-        let mut underway = self.underway.lock();
-        let digests: Vec<Digest> =
-            digests.iter().copied().filter(|digest| underway.insert(*digest)).collect();
-        drop(underway);
-        if digests.is_empty() { None } else { Some(Flight { flights: self, digests }) }
+        // At once: whoever needs room next takes it from what nobody has pinned.
+        pins.join(self.local.pin_present(&wanted).0);
+        Ok(Landing { pins, missing, asked: flight.digests.len() })
     }
 
-    /// Waits until one of `digests` has landed.
-    fn wait_for(&self, digests: &[Digest]) {
-        let mut underway = self.underway.lock();
-        while digests.iter().all(|digest| underway.contains(digest)) {
-            self.landed.wait(&mut underway);
+    fn fetch_large(&self, digest: &Digest) -> Result<(), StoreError> {
+        let mut blob = self.remote.open(digest, 0)?;
+        let mut upload = self.local.upload(digest)?;
+        let mut buffer = vec![0; PIECE];
+        loop {
+            still_wanted(&self.hang_up)?;
+            match blob.read(&mut buffer) {
+                Ok(0) => return upload.finish(),
+                Ok(count) => upload.write(&buffer[..count])?,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(read_failed(digest, error)),
+            }
         }
     }
 }
 
-impl Drop for Flight<'_> {
-    fn drop(&mut self) {
-        let mut underway = self.flights.underway.lock();
-        for digest in &self.digests {
-            underway.remove(digest);
+/// What was taken was ours, so neither is it missing nor has somebody else said what it is.
+fn not_taken(error: StoreError) -> StoreError {
+    match error {
+        StoreError::NotFound(digest) => StoreError::Remote {
+            doing: format!("take blob {digest}"),
+            message: "it says that it is not there".to_owned(),
+            exhausted: false,
+        },
+        StoreError::Mismatch { expected, actual } => {
+            StoreError::Damaged(format!("what was to be sent for {expected} has the digest {actual}"))
         }
-        self.flights.landed.notify_all();
+        error => error,
+    }
+}
+
+impl From<StoreError> for Unpinned {
+    fn from(error: StoreError) -> Self {
+        Self::Failed(error)
     }
 }
 
@@ -163,15 +295,19 @@ impl BlobStore for FetchingStore {
     }
 
     fn read_many(&self, digests: &[Digest]) -> Vec<Result<Bytes, StoreError>> {
-        let fetched = self.fetch(digests);
-        let read = self.local.read_many(digests);
+        let held = self.hold(digests);
+        let read = self.local.read_many(digests).into_iter().zip(digests);
         // Why it could not be fetched says more than that it is not here.
-        fetched.into_iter().zip(read).map(|(fetched, read)| fetched.and(read)).collect()
+        read.map(|(read, digest)| held.failures.get(digest).map_or(read, |error| Err(error.again())))
+            .collect()
     }
 
     fn open(&self, digest: &Digest, offset: u64) -> Result<Box<dyn Read + Send>, StoreError> {
-        self.fetch(&[*digest]).into_iter().collect::<Result<(), _>>()?;
-        BlobStore::open(&self.local, digest, offset)
+        let held = self.hold(&[*digest]);
+        match held.failures.get(digest) {
+            Some(error) => Err(error.again()),
+            None => BlobStore::open(&self.local, digest, offset),
+        }
     }
 
     /// To both; a blob that only one of them took is an error.
@@ -246,7 +382,11 @@ mod tests {
             DiskStore::open(&StoreSettings { directory, ..StoreSettings::default() }).unwrap()
         };
         let remote = Arc::new(Counting { store: open(&directories[1]), read: AtomicUsize::new(0) });
-        let fetching = FetchingStore::new(open(&directories[0]), Arc::clone(&remote) as Arc<dyn BlobStore>);
+        let fetching = FetchingStore::new(
+            open(&directories[0]),
+            Arc::clone(&remote) as Arc<dyn BlobStore>,
+            Transfers::default(),
+        );
         Scene { fetching, remote, _directories: directories }
     }
 
@@ -268,7 +408,7 @@ mod tests {
                 scope.spawn(move || {
                     // Each wants another part first.
                     let from = thread * 30;
-                    scene.fetching.fetch(&digests[from..]).into_iter().for_each(Result::unwrap);
+                    drop(scene.fetching.pin(&digests[from..]).unwrap());
                     for (read, (_, bytes)) in scene.fetching.read_many(digests).into_iter().zip(blobs) {
                         assert_eq!(read.unwrap(), bytes);
                     }
@@ -287,11 +427,14 @@ mod tests {
         let missing = DigestFunction::Sha256.digest(b"missing");
         let large = DigestFunction::Sha256.digest(&vec![1; 2 << 20]);
         scene.remote.write(&there, "there".into()).unwrap();
-        let outcomes = scene.fetching.fetch(&[missing, there, large, missing]);
-        assert!(matches!(outcomes[0], Err(StoreError::NotFound(digest)) if digest == missing));
-        assert!(outcomes[1].is_ok());
-        assert!(matches!(outcomes[2], Err(StoreError::NotFound(digest)) if digest == large));
-        assert!(matches!(outcomes[3], Err(StoreError::NotFound(_))));
+        let Err(Unpinned::Missing(mut named)) = scene.fetching.pin(&[missing, there, large, missing]) else {
+            panic!("two are nowhere");
+        };
+        named.sort_unstable();
+        let mut expected = [missing, large];
+        expected.sort_unstable();
+        assert_eq!(named, expected);
+        assert_eq!(scene.fetching.local().find_missing(&[there]).unwrap(), []);
         assert!(matches!(scene.fetching.read(&missing), Err(StoreError::NotFound(_))));
         scene.remote.write(&missing, "missing".into()).unwrap();
         assert_eq!(scene.fetching.read(&missing).unwrap(), &b"missing"[..], "a failure is not remembered");

@@ -9,6 +9,8 @@ mod fetching;
 mod lru_cache;
 mod remote;
 mod traits;
+mod transfers;
+mod upstream;
 
 pub(crate) use lru_cache::LruCache;
 
@@ -19,6 +21,8 @@ pub use disk::{
     StoreUsage, UnfinishedUploads, Upload, Verification, store_statistics, verify_store,
 };
 pub use error::StoreError;
-pub use fetching::FetchingStore;
-pub use remote::RemoteStore;
+pub use fetching::{FetchingStore, Unpinned};
+pub use remote::{RemoteStore, RemoteUpstream};
 pub use traits::{ActionCache, BlobStore, MAX_DIRECTORY_BYTES, MAX_TREE_BYTES};
+pub use transfers::Transfers;
+pub use upstream::Upstream;

@@ -33,6 +33,19 @@ pub trait BlobStore: Send + Sync {
         self.read(at_most(digest, "Directory", MAX_DIRECTORY_BYTES)?)
     }
 
+    /// Gives to `take` encoded `Directory` messages of those in and below `root`, as the store gets hold of them, in any
+    /// order and perhaps not all. Returns false, without having given any, if it has no way to do that in one go.
+    ///
+    /// # Errors
+    /// Those of `take`. Of its own there are none: who asks for a directory by itself will learn why it cannot be had.
+    fn read_directories(
+        &self,
+        _root: &Digest,
+        _take: &mut dyn FnMut(Vec<(Digest, Bytes)>) -> Result<(), StoreError>,
+    ) -> Result<bool, StoreError> {
+        Ok(false)
+    }
+
     /// An encoded `Tree` in memory.
     ///
     /// # Errors

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-use super::{build, doctor, generate, rootfs, sandbox_init, sandbox_run, serve, store, wheel};
+use super::{build, doctor, generate, rootfs, sandbox_init, sandbox_run, serve, store, wheel, worker};
 
 /// Builds Python wheels from sdists, on a machine whose platform is the target's.
 #[derive(Parser)]
@@ -19,6 +19,7 @@ enum Command {
     Build(Box<build::BuildArguments>),
     Wheel(Box<wheel::WheelArguments>),
     Serve(Box<serve::ServeArguments>),
+    Worker(Box<worker::WorkerArguments>),
     Generate(generate::GenerateArguments),
     Doctor(doctor::DoctorArguments),
     Store(store::StoreArguments),
@@ -42,6 +43,7 @@ pub fn run() -> ExitCode {
         Command::Build(arguments) => build::run(*arguments),
         Command::Wheel(arguments) => wheel::run(*arguments),
         Command::Serve(arguments) => serve::run(*arguments),
+        Command::Worker(arguments) => worker::run(*arguments),
         Command::Generate(arguments) => generate::run(arguments),
         Command::Doctor(arguments) => doctor::run(arguments),
         Command::Store(arguments) => store::run(arguments),

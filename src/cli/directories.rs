@@ -24,13 +24,13 @@ pub fn cache_directory(given: Option<PathBuf>) -> Result<PathBuf, String> {
     std::path::absolute(&directory).map_err(|error| format!("cannot use {}: {error}", directory.display()))
 }
 
-/// The directory of the store on disk: as given, or `store` in the cache directory.
-pub fn store_directory(given: Option<PathBuf>) -> Result<PathBuf, String> {
+/// The directory of a store on disk: as given, or this one in the cache directory.
+pub fn store_directory(given: Option<PathBuf>, name: &str) -> Result<PathBuf, String> {
     match given {
         Some(directory) => std::path::absolute(&directory)
             .map_err(|error| format!("cannot use {}: {error}", directory.display())),
-        None => Ok(cache_directory(None)
-            .map_err(|message| message.replace("--cache-dir", "--store"))?
-            .join("store")),
+        None => {
+            Ok(cache_directory(None).map_err(|message| message.replace("--cache-dir", "--store"))?.join(name))
+        }
     }
 }

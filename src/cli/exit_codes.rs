@@ -20,6 +20,7 @@ pub(super) enum Subcommand {
     Build,
     Wheel,
     Serve,
+    Worker,
     Rootfs,
     Store,
     Generate,
@@ -63,13 +64,15 @@ fn ended_by(signal: i32) -> &'static str {
 }
 
 impl Subcommand {
-    const OTHERS: [Self; 5] = [Self::Serve, Self::Rootfs, Self::Store, Self::Generate, Self::Doctor];
+    const OTHERS: [Self; 6] =
+        [Self::Serve, Self::Worker, Self::Rootfs, Self::Store, Self::Generate, Self::Doctor];
 
     fn name(self) -> &'static str {
         match self {
             Self::Build => "build",
             Self::Wheel => "wheel",
             Self::Serve => "serve",
+            Self::Worker => "worker",
             Self::Rootfs => "rootfs",
             Self::Store => "store",
             Self::Generate => "generate",
@@ -84,7 +87,7 @@ impl Subcommand {
         match self {
             Self::Build => of_build(),
             Self::Wheel => of_wheel(),
-            Self::Serve => plain(&[
+            Self::Serve | Self::Worker => plain(&[
                 (SUCCESS, "after SIGTERM or Ctrl-C, once nothing runs any more"),
                 (FAILED, "this machine is at fault"),
                 (USAGE, "the settings make no sense"),

@@ -78,6 +78,7 @@ impl RemoteArguments {
                 address,
                 headers: headers.collect::<Result<_, String>>()?,
                 ca_file: self.remote_ca,
+                identity: None,
             },
             instance_name: self.remote_instance.unwrap_or_default(),
             patience: Duration::from_secs(self.remote_patience),

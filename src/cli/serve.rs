@@ -1,23 +1,19 @@
 //! `crosswheel serve`: this machine as a remote execution endpoint.
 
-use std::io::{self, IsTerminal as _};
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Arg, ArgAction, ArgMatches, Args, FromArgMatches};
+use clap::Args;
 use tokio::runtime::Runtime;
-use tracing_subscriber::EnvFilter;
 
 use super::exit_codes::Subcommand;
-use super::failure_text;
-use super::log_writer::LogWriter;
 use super::output::print;
-use crate::sandbox::{KernelLimits, OwnExecutable};
-use crate::server::settings::{ENTRIES, Entry, Layers, LogFormat, Settings, SettingsError};
+use super::setting_arguments::{ServerTable, SettingArguments};
+use super::{failure_text, host_summary, log};
+use crate::sandbox::OwnExecutable;
+use crate::server::settings::Settings;
 use crate::server::{Address, Exposure, Host, HostError, HttpServer, ListenError, Summary, check_exposure};
 use crate::signals::{each_signal, exit_code};
-use crate::size::about;
 
 /// Serve the Remote Execution API on this machine: cache, execution, and the workers.
 #[derive(Args)]
@@ -43,7 +39,7 @@ Examples:
 {}", Subcommand::Serve.help()))]
 pub struct ServeArguments {
     #[command(flatten)]
-    settings: SettingArguments,
+    settings: SettingArguments<ServerTable>,
     /// Read settings from this TOML file
     #[arg(long, value_name = "FILE", env = "CROSSWHEEL_CONFIG")]
     config: Option<PathBuf>,
@@ -53,46 +49,6 @@ pub struct ServeArguments {
     /// Once it serves, print one line of JSON that says where
     #[arg(long)]
     json: bool,
-}
-
-/// The flags of all settings, as they were given.
-struct SettingArguments(Vec<(&'static str, Vec<String>)>);
-
-impl Args for SettingArguments {
-    fn augment_args(command: clap::Command) -> clap::Command {
-        command.args(ENTRIES.iter().map(flag))
-    }
-
-    fn augment_args_for_update(command: clap::Command) -> clap::Command {
-        Self::augment_args(command)
-    }
-}
-
-fn flag(entry: &'static Entry) -> Arg {
-    let action = if entry.separator.is_some() { ArgAction::Append } else { ArgAction::Set };
-    let help = format!("{} [env: {}]", entry.help, entry.variable());
-    let argument = Arg::new(entry.name).long(entry.name).value_name(entry.value).help(help).action(action);
-    if entry.is_switch() {
-        // Who names a switch wants it on.
-        argument.num_args(0..=1).default_missing_value("on")
-    } else {
-        argument
-    }
-}
-
-impl FromArgMatches for SettingArguments {
-    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
-        let given = |entry: &'static Entry| {
-            let values = matches.get_many::<String>(entry.name)?;
-            Some((entry.name, values.cloned().collect()))
-        };
-        Ok(Self(ENTRIES.iter().filter_map(given).collect()))
-    }
-
-    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
-        *self = Self::from_arg_matches(matches)?;
-        Ok(())
-    }
 }
 
 /// Runs the subcommand.
@@ -106,7 +62,7 @@ pub fn run(arguments: ServeArguments) -> ExitCode {
         print(settings.to_toml().trim_end());
         return ExitCode::SUCCESS;
     }
-    start_log(&settings);
+    log::start(&settings);
     let exposure = if settings.insecure_public { Exposure::Anywhere } else { Exposure::ThisMachine };
     let runtime = match Runtime::new() {
         Ok(runtime) => runtime,
@@ -127,34 +83,8 @@ pub fn run(arguments: ServeArguments) -> ExitCode {
 }
 
 fn settings(arguments: &ServeArguments) -> Result<Settings, String> {
-    let here = std::env::current_dir().map_err(|error| format!("there is no working directory: {error}"))?;
-    let mut layers = Layers::new();
-    for (name, values) in &arguments.settings.0 {
-        layers.flag(name, values.clone(), &here);
-    }
-    let words = |error: SettingsError| error.to_string();
-    layers.environment(|name| std::env::var_os(name), &here).map_err(words)?;
-    if let Some(path) = &arguments.config {
-        layers.file(&here.join(path)).map_err(words)?;
-    }
-    let default_store =
-        if layers.get("store").is_some() { here } else { super::directories::store_directory(None)? };
-    Settings::resolve(&layers, &default_store).map_err(words)
-}
-
-fn start_log(settings: &Settings) {
-    // It was checked when it was read.
-    let filter = EnvFilter::builder().parse_lossy(&settings.log_level);
-    let colours = io::stderr().is_terminal();
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(colours)
-        .with_writer(move || LogWriter { colours });
-    // Only fails if there is a log already.
-    let _ = match settings.log_format {
-        LogFormat::Text => log.try_init(),
-        LogFormat::Json => log.json().flatten_event(true).try_init(),
-    };
+    let given = arguments.settings.layers(arguments.config.as_deref())?;
+    Settings::resolve(&given.layers, &given.default_store).map_err(|error| error.to_string())
 }
 
 /// How a server ended.
@@ -207,26 +137,9 @@ struct Start<'a> {
     update_action_result: bool,
 }
 
-fn is_loopback(address: &str) -> bool {
-    address.parse::<SocketAddr>().is_ok_and(|address| address.ip().to_canonical().is_loopback())
-}
-
 impl Start<'_> {
     fn to_json(&self) -> serde_json::Value {
-        let pools: Vec<_> = self
-            .summary
-            .pools
-            .iter()
-            .zip(&self.summary.emulators)
-            .map(|(pool, emulator)| {
-                let properties: Vec<_> = pool
-                    .properties
-                    .iter()
-                    .map(|(name, value)| serde_json::json!({ "name": name, "value": value }))
-                    .collect();
-                serde_json::json!({ "name": pool.name, "slots": pool.slots, "properties": properties, "emulator": emulator })
-            })
-            .collect();
+        let pools = host_summary::pools_json(self.summary, |pool| pool.properties.clone());
         serde_json::json!({
             "ready": true,
             "listen": self.addresses.iter().map(Address::to_string).collect::<Vec<_>>(),
@@ -234,11 +147,7 @@ impl Start<'_> {
             "http": self.http.map(Address::to_string),
             "store": self.summary.store.display().to_string(),
             "pools": pools,
-            "sandbox": {
-                "namespaces": self.summary.isolation.namespaces,
-                "lost": self.summary.isolation.lost,
-                "limits": self.limits(),
-            },
+            "sandbox": host_summary::sandbox_json(self.summary),
         })
     }
 
@@ -248,7 +157,7 @@ impl Start<'_> {
             .addresses
             .iter()
             .map(|address| match address {
-                Address::Tcp(address) if is_loopback(address) => {
+                Address::Tcp(address) if host_summary::is_loopback(address) => {
                     format!("any user here who reaches {address}")
                 }
                 Address::Tcp(address) => format!("anyone who reaches {address}"),
@@ -259,54 +168,16 @@ impl Start<'_> {
         format!("{} may execute actions, and {results}", places.join(", "))
     }
 
-    /// What holds the limits of actions that they could exceed faster than anybody measures.
-    fn limits(&self) -> &'static str {
-        match self.summary.isolation.kernel_limits {
-            KernelLimits { memory: true, processes: true } => "memory and processes: by control groups",
-            KernelLimits { memory: true, processes: false } => {
-                "memory: by control groups; processes: measured"
-            }
-            KernelLimits { memory: false, processes: true } => {
-                "memory: measured; processes: by control groups"
-            }
-            KernelLimits { memory: false, processes: false } => "memory and processes: measured",
-        }
-    }
-
     fn to_text(&self) -> String {
         let mut lines =
             vec![format!("crosswheel {} serves the Remote Execution API", env!("CARGO_PKG_VERSION"))];
-        let mut line = |name: &str, text: String| lines.push(format!("  {name:<8} {text}"));
+        let mut line = |name: &str, text: String| lines.push(host_summary::line(name, &text));
         for address in &self.addresses {
             line("address", uri(address));
         }
         line("access", self.access());
-        match self.http {
-            Some(Address::Tcp(address)) => line("metrics", format!("http://{address}/metrics")),
-            Some(address) => line("metrics", address.to_string()),
-            None => line("metrics", "off".into()),
-        }
-        let most = self
-            .summary
-            .max_bytes
-            .map_or_else(|| "no limit".into(), |bytes| format!("at most {}", about(bytes)));
-        line("store", format!("{} ({most})", self.summary.store.display()));
-        for (pool, emulator) in self.summary.pools.iter().zip(&self.summary.emulators) {
-            let properties: Vec<_> =
-                pool.properties.iter().map(|(name, value)| format!("{name}={value}")).collect();
-            let slots = if pool.slots == 1 { "slot" } else { "slots" };
-            let emulated =
-                emulator.as_ref().map(|emulator| format!(" (emulated by {emulator})")).unwrap_or_default();
-            let properties = properties.join(" ");
-            line("pool", format!("{}: {} {slots}; {properties}{emulated}", pool.name, pool.slots));
-        }
-        let isolation = &self.summary.isolation;
-        let level = if isolation.namespaces { "namespaces" } else { "none: actions see this host's files" };
-        line("sandbox", level.into());
-        for lost in &isolation.lost {
-            line("", format!("without {lost}"));
-        }
-        line("limits", self.limits().into());
+        lines.push(host_summary::metrics_line(self.http));
+        lines.extend(host_summary::lines(self.summary, |pool| pool.properties.clone()));
         if let Some(address) = self.addresses.first() {
             lines.push("\nFor Bazel, in .bazelrc:".into());
             lines.push(format!("  build --remote_executor={}", uri(address)));

@@ -55,7 +55,7 @@ enum StoreCommand {
 /// Runs the subcommand.
 pub fn run(arguments: StoreArguments) -> ExitCode {
     let json = arguments.json;
-    let directory = match super::directories::store_directory(arguments.store) {
+    let directory = match super::directories::store_directory(arguments.store, "store") {
         Ok(directory) => directory,
         Err(message) => return usage(json, &message),
     };

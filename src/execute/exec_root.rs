@@ -12,7 +12,7 @@ use rustix::fs::{CWD, Mode, OFlags};
 
 use super::command::{Command, Output};
 use super::error::ExecuteError;
-use super::input::{Entry, InputDirectory, Tree, write_copies};
+use super::input::{Entry, InputDirectory, Source, Tree, write_copies};
 use super::path::ExecPath;
 use super::shared_files::SharedFiles;
 use super::work::EXEC_ROOT;
@@ -67,10 +67,11 @@ impl ExecRoot {
         staging: Staging,
         command: &Command,
         inputs: &Arc<InputDirectory>,
+        source: &Source<'_>,
     ) -> Result<Self, ExecuteError> {
         let small = inputs.totals.entries <= SMALL_ENTRIES && inputs.totals.bytes <= SMALL_BYTES;
         let kind = match staging {
-            Staging::Overlay if !small => Kind::Overlay(files.trees.get(inputs)?),
+            Staging::Overlay if !small => Kind::Overlay(files.trees.get(inputs, source)?),
             Staging::Overlay | Staging::Bind => Kind::Bind,
             Staging::OnTheHost => Kind::OnTheHost,
         };
@@ -83,7 +84,7 @@ impl ExecRoot {
             exec_root.make_like(&exec_root.own, Some(&exec_root.inputs))?;
             make_directory(&exec_root.kernels())?;
         } else {
-            write_copies(&files.store, inputs, &exec_root.own)?;
+            write_copies(source, inputs, &exec_root.own)?;
             files.staged.copied.fetch_add(inputs.totals.entries, Ordering::Relaxed);
         }
         files.staged.total.fetch_add(inputs.totals.entries, Ordering::Relaxed);

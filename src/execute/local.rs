@@ -12,7 +12,8 @@ use rustix::io::Errno;
 use super::command::Command;
 use super::error::ExecuteError;
 use super::exec_root::{ExecRoot, Staging};
-use super::input::InputDirectory;
+use super::input::{InputDirectory, Source};
+use super::kept::Kept;
 use super::logs::{Log, LogReader};
 use super::outputs::{self, Collecting, LeftExecRoot};
 use super::own_binary::step_caches::{StepCache, StepCaches};
@@ -23,7 +24,7 @@ use super::resource_usage::{ResourceUsage, duration};
 use super::shared_files::SharedFiles;
 use super::stage_times::{Moment, Stage};
 use super::work::{Execute, Executed, Observer, Work};
-use crate::cancellation::Cancellation;
+use crate::cancellation::{Cancellation, HangUp};
 use crate::contract::{CACHE_VARIABLE, CROSS_CC_VARIABLE};
 use crate::deadline;
 use crate::digest::Digest;
@@ -79,7 +80,13 @@ impl Execute for LocalExecutor {
     ) -> Result<Executed, ExecuteError> {
         observer.stage(Stage::FetchingInputs, Moment::now());
         let command = Command::new(&work.command)?;
-        let inputs = self.inputs(work)?;
+        let hang_up = HangUp::default();
+        let fetching = self.files.fetching(&work.instance_name, &hang_up);
+        if fetching.is_some() {
+            cancellation.watch(hang_up.clone());
+        }
+        let source = Source { store: &self.files.store, fetching: fetching.as_ref(), cancellation };
+        let inputs = self.inputs(work, &source)?;
         let root =
             if self.spawner.isolation().namespaces { &self.settings.root } else { &RootFileSystem::Host };
         let view = View { root, hidden: self.spawner.hidden() };
@@ -91,6 +98,8 @@ impl Execute for LocalExecutor {
             work,
             observer,
             cancellation,
+            hang_up: &hang_up,
+            source,
             command,
             inputs,
             own_binary,
@@ -102,11 +111,11 @@ impl Execute for LocalExecutor {
 }
 
 impl LocalExecutor {
-    fn inputs(&self, work: &Work) -> Result<Arc<InputDirectory>, ExecuteError> {
+    fn inputs(&self, work: &Work, source: &Source<'_>) -> Result<Arc<InputDirectory>, ExecuteError> {
         let function = work.action_digest.function;
         let root = Digest::from_field(function, work.action.input_root_digest.as_ref())
             .map_err(|error| ExecuteError::invalid("action.input_root_digest", error.to_string()))?;
-        self.files.reader.read(&root)
+        self.files.reader.read(&root, source)
     }
 
     /// The cache that an action shares with others, if it runs crosswheel and may.
@@ -153,6 +162,9 @@ struct Run<'a> {
     work: &'a Work,
     observer: &'a dyn Observer,
     cancellation: &'a Cancellation,
+    /// Ends calls to an engine.
+    hang_up: &'a HangUp,
+    source: Source<'a>,
     command: Command,
     inputs: Arc<InputDirectory>,
     own_binary: Option<OwnBinary>,
@@ -216,24 +228,27 @@ impl Run<'_> {
             (false, true) => Staging::Bind,
             (false, false) => Staging::OnTheHost,
         };
-        let exec_root = ExecRoot::prepare(&self.executor.files, staging, &self.command, &self.inputs)?;
+        let exec_root =
+            ExecRoot::prepare(&self.executor.files, staging, &self.command, &self.inputs, &self.source)?;
         self.observer.stage(Stage::Running, Moment::now());
         let RanCommand { ended, root, logs, exceeded } = self.run_command(&exec_root)?;
         self.check_cancelled()?;
         self.observer.stage(Stage::UploadingOutputs, Moment::now());
         let exceeded = exceeded.or_else(|| ended.met().map(|met| self.limits.met(met)));
         let mut executed = self.describe(&ended, exceeded);
+        let kept = Kept::new(&self.executor.files.store, self.source.fetching.cloned());
         let [stdout, stderr] = logs;
-        let stored = self.store_logs(stdout, stderr, &mut executed);
+        let stored = self.store_logs(stdout, stderr, &kept, &mut executed);
         if executed.exceeded.is_some() {
             // Its outputs may be just what it has too much of, and there may be no room for its logs.
             let lost = stored.err().map(|_| "there was no room for what it wrote".to_owned());
             self.add_notes(lost.into_iter().collect(), &mut executed.message);
         } else {
             stored?;
-            self.collect(&exec_root, &root, &mut executed)?;
+            self.collect(&exec_root, &root, &kept, &mut executed)?;
         }
         exec_root.leave(root);
+        self.send(&kept)?;
         Ok(executed)
     }
 
@@ -242,6 +257,7 @@ impl Run<'_> {
         &self,
         exec_root: &ExecRoot,
         root: &OwnedFd,
+        kept: &Kept,
         executed: &mut Executed,
     ) -> Result<(), ExecuteError> {
         let left = LeftExecRoot {
@@ -252,7 +268,7 @@ impl Run<'_> {
         };
         let collecting = Collecting {
             left: &left,
-            store: &self.executor.files.store,
+            kept,
             function: self.work.action_digest.function,
             limit: self.limits.output,
             most_entries: self.limits.output_entries,
@@ -268,6 +284,15 @@ impl Run<'_> {
             Err(error) => return Err(error),
         }
         Ok(())
+    }
+
+    /// Nobody is told of a result before the engine has all of it.
+    fn send(&self, kept: &Kept) -> Result<(), ExecuteError> {
+        if kept.is_for_engine() {
+            // The last that was to be ended by it is the command.
+            self.cancellation.watch(self.hang_up.clone());
+        }
+        kept.send().map_err(|error| self.source.failed(error))
     }
 
     fn check_cancelled(&self) -> Result<(), ExecuteError> {
@@ -458,17 +483,22 @@ impl Run<'_> {
         }
     }
 
-    fn store_logs(&self, stdout: Log, mut stderr: Log, executed: &mut Executed) -> Result<(), ExecuteError> {
+    fn store_logs(
+        &self,
+        stdout: Log,
+        mut stderr: Log,
+        kept: &Kept,
+        executed: &mut Executed,
+    ) -> Result<(), ExecuteError> {
         // Some clients show nothing but this of an action that failed.
         if stderr.is_empty() && matches!(executed.result.exit_code, 126 | 127) && !executed.message.is_empty()
         {
             stderr.say(&format!("crosswheel: {}\n", executed.message));
         }
-        let store = &self.executor.files.store;
         let result = &mut executed.result;
-        let (inline, digest) = stdout.store(store)?;
+        let (inline, digest) = stdout.store(kept)?;
         (result.stdout_raw, result.stdout_digest) = (inline, digest.map(|digest| digest.to_message()));
-        let (inline, digest) = stderr.store(store)?;
+        let (inline, digest) = stderr.store(kept)?;
         (result.stderr_raw, result.stderr_digest) = (inline, digest.map(|digest| digest.to_message()));
         Ok(())
     }

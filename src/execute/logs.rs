@@ -10,9 +10,10 @@ use bytes::Bytes;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 
+use super::kept::Kept;
 use super::quota::{Bound, Exceeded, Stopper};
 use super::work::{Observer, OutputStream};
-use crate::cas::{BlobStore, DiskStore, StoreError};
+use crate::cas::{BlobStore, StoreError};
 use crate::digest::{Digest, DigestFunction, Hasher};
 
 /// Bytes of a stream that are in the result itself; the rest of the world reads the blob.
@@ -62,11 +63,12 @@ impl Log {
     }
 
     /// Puts it into the store. Returns what to put into the result: the bytes if they are few, and the digest if
-    /// there are any.
-    pub fn store(self, store: &DiskStore) -> Result<(Vec<u8>, Option<Digest>), StoreError> {
+    /// there are any, or if it is for an engine, as there are some that take no result without.
+    pub fn store(self, kept: &Kept) -> Result<(Vec<u8>, Option<Digest>), StoreError> {
+        let store = kept.store();
         let digest = self.hasher.finish();
         if digest.size_bytes == 0 {
-            return Ok((Vec::new(), None));
+            return Ok((Vec::new(), kept.is_for_engine().then_some(digest)));
         }
         match self.file {
             Some((file, place)) => {
@@ -74,11 +76,13 @@ impl Log {
                 if !store.find_missing(&[digest])?.is_empty() {
                     store.adopt(&digest, &place)?;
                 }
+                kept.keep(&digest)?;
                 Ok((Vec::new(), Some(digest)))
             }
             None => {
                 let inline = if self.memory.len() <= INLINE { self.memory.clone() } else { Vec::new() };
                 store.write(&digest, Bytes::from(self.memory))?;
+                kept.keep(&digest)?;
                 Ok((inline, Some(digest)))
             }
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
 use tonic::service::interceptor::InterceptedService;
-use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 
 use super::address::Address;
 use super::header::{AddHeaders, Header};
@@ -22,6 +22,17 @@ const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 const STREAM_WINDOW: u32 = 4 << 20;
 const CONNECTION_WINDOW: u32 = 16 << 20;
 
+/// What connects to the socket at a path. Its type has no name.
+macro_rules! unix_socket {
+    ($path:expr) => {{
+        let path = $path.clone();
+        tower::service_fn(move |_| {
+            let path = path.clone();
+            async move { tokio::net::UnixStream::connect(path).await.map(TokioIo::new) }
+        })
+    }};
+}
+
 /// A connection to a server, with the headers of every request. Clones share it; it is made anew when it
 /// breaks.
 pub type RemoteChannel = InterceptedService<Channel, AddHeaders>;
@@ -34,13 +45,26 @@ pub struct ConnectSettings {
     pub headers: Vec<Header>,
     /// PEM file of the authorities whose certificates count, for TLS; those of the system if `None`.
     pub ca_file: Option<PathBuf>,
+    /// Who we are, for TLS with servers that want to know.
+    pub identity: Option<ClientIdentity>,
+}
+
+/// A certificate of ours, and its key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientIdentity {
+    /// PEM file of the certificate, and of those that lead to its authority.
+    pub certificate_file: PathBuf,
+    /// PEM file of its private key.
+    pub key_file: PathBuf,
 }
 
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
-    #[error("cannot read the certificates of --remote-ca: {0}")]
-    ReadCa(#[source] std::io::Error),
+    #[error("cannot read certificates: {0}")]
+    ReadCertificates(#[source] std::io::Error),
+    #[error("cannot read the key of our certificate: {0}")]
+    ReadKey(#[source] std::io::Error),
     #[error("{0} holds no PEM certificate")]
     NoCertificate(PathBuf),
     #[error("cannot connect to {address}: {reason}{}", hint(.reason))]
@@ -53,7 +77,7 @@ fn hint(reason: &str) -> &'static str {
     if has("InvalidContentType") || has("corrupt message") {
         " (does it speak TLS? if not, write grpc:// instead of grpcs://)"
     } else if has("UnknownIssuer") {
-        " (give the authority that signed its certificate with --remote-ca)"
+        " (name the authority that signed its certificate: --remote-ca, of a worker --scheduler-ca and --cas-ca)"
     } else if has("refused") {
         " (is the server running, and is the port right?)"
     } else {
@@ -66,29 +90,42 @@ fn hint(reason: &str) -> &'static str {
 /// # Errors
 /// [`ConnectError`]
 pub async fn connect(settings: &ConnectSettings) -> Result<RemoteChannel, ConnectError> {
-    let unreachable = |error: &dyn std::error::Error| ConnectError::Unreachable {
-        address: settings.address.clone(),
-        reason: describe(error),
-    };
+    let endpoint = endpoint_of(settings)?;
     let channel = match &settings.address {
-        Address::Plain(authority) => endpoint("http", authority).connect().await,
-        Address::Tls(authority) => {
-            let tls = tls(settings.ca_file.as_deref())?;
-            let endpoint =
-                endpoint("https", authority).tls_config(tls).map_err(|error| unreachable(&error))?;
-            endpoint.connect().await
-        }
-        Address::Unix(path) => {
-            let path = path.clone();
-            let socket = tower::service_fn(move |_| {
-                let path = path.clone();
-                async move { tokio::net::UnixStream::connect(path).await.map(TokioIo::new) }
-            });
-            endpoint("http", "localhost:1").connect_with_connector(socket).await
-        }
+        Address::Unix(path) => endpoint.connect_with_connector(unix_socket!(path)).await,
+        Address::Plain(_) | Address::Tls(_) => endpoint.connect().await,
     };
-    let channel = channel.map_err(|error| unreachable(&error))?;
+    let channel = channel.map_err(|error| unreachable(settings, &error))?;
     Ok(InterceptedService::new(channel, AddHeaders::new(settings.headers.clone())))
+}
+
+/// Connects when it is used for the first time: for a server that need not be there yet. Needs a Tokio runtime.
+///
+/// # Errors
+/// [`ConnectError`] for certificates that cannot be used.
+pub fn connect_lazily(settings: &ConnectSettings) -> Result<RemoteChannel, ConnectError> {
+    let endpoint = endpoint_of(settings)?;
+    let channel = match &settings.address {
+        Address::Unix(path) => endpoint.connect_with_connector_lazy(unix_socket!(path)),
+        Address::Plain(_) | Address::Tls(_) => endpoint.connect_lazy(),
+    };
+    Ok(InterceptedService::new(channel, AddHeaders::new(settings.headers.clone())))
+}
+
+fn unreachable(settings: &ConnectSettings, error: &dyn std::error::Error) -> ConnectError {
+    ConnectError::Unreachable { address: settings.address.clone(), reason: describe(error) }
+}
+
+fn endpoint_of(settings: &ConnectSettings) -> Result<Endpoint, ConnectError> {
+    match &settings.address {
+        Address::Plain(authority) => Ok(endpoint("http", authority)),
+        Address::Tls(authority) => {
+            let tls = tls(settings)?;
+            endpoint("https", authority).tls_config(tls).map_err(|error| unreachable(settings, &error))
+        }
+        // Where it leads is the connector's business.
+        Address::Unix(_) => Ok(endpoint("http", "localhost:1")),
+    }
 }
 
 /// A connection within this process, without headers.
@@ -109,13 +146,22 @@ fn endpoint(scheme: &str, authority: &str) -> Endpoint {
         .expect("our name has only plain characters")
 }
 
-fn tls(ca_file: Option<&Path>) -> Result<ClientTlsConfig, ConnectError> {
-    let Some(path) = ca_file else { return Ok(ClientTlsConfig::new().with_native_roots()) };
-    let pem = fs_err::read(path).map_err(ConnectError::ReadCa)?;
+fn tls(settings: &ConnectSettings) -> Result<ClientTlsConfig, ConnectError> {
+    let tls = match &settings.ca_file {
+        None => ClientTlsConfig::new().with_native_roots(),
+        Some(path) => ClientTlsConfig::new().ca_certificate(Certificate::from_pem(certificates(path)?)),
+    };
+    let Some(ClientIdentity { certificate_file, key_file }) = &settings.identity else { return Ok(tls) };
+    let key = fs_err::read(key_file).map_err(ConnectError::ReadKey)?;
+    Ok(tls.identity(Identity::from_pem(certificates(certificate_file)?, key)))
+}
+
+fn certificates(path: &Path) -> Result<Vec<u8>, ConnectError> {
+    let pem = fs_err::read(path).map_err(ConnectError::ReadCertificates)?;
     if !pem.windows(27).any(|window| window == b"-----BEGIN CERTIFICATE-----") {
         return Err(ConnectError::NoCertificate(path.to_owned()));
     }
-    Ok(ClientTlsConfig::new().ca_certificate(Certificate::from_pem(pem)))
+    Ok(pem)
 }
 
 #[cfg(test)]
@@ -124,8 +170,12 @@ mod tests {
     use crate::waiting::within;
 
     async fn refusal(address: &str) -> String {
-        let settings =
-            ConnectSettings { address: address.parse().unwrap(), headers: Vec::new(), ca_file: None };
+        let settings = ConnectSettings {
+            address: address.parse().unwrap(),
+            headers: Vec::new(),
+            ca_file: None,
+            identity: None,
+        };
         within("a refusal", connect(&settings)).await.unwrap_err().to_string()
     }
 
@@ -165,6 +215,7 @@ mod tests {
             address: "grpcs://127.0.0.1:1".parse().unwrap(),
             headers: Vec::new(),
             ca_file: Some(file.path().to_owned()),
+            identity: None,
         };
         assert!(matches!(connect(&settings).await, Err(ConnectError::NoCertificate(_))));
     }

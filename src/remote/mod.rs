@@ -9,7 +9,9 @@ mod metadata;
 mod retry;
 
 pub use address::{Address, InvalidAddress};
-pub use channel::{ConnectError, ConnectSettings, RemoteChannel, connect, in_process};
+pub use channel::{
+    ClientIdentity, ConnectError, ConnectSettings, RemoteChannel, connect, connect_lazily, in_process,
+};
 pub use header::{AddHeaders, Header, InvalidHeader};
 pub use message_size::LARGEST_MESSAGE;
 pub use metadata::attach;

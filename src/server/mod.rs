@@ -13,7 +13,7 @@ pub use capabilities::{CapabilitiesService, CapabilitiesSettings};
 pub use execution::log_stream::LogStreams;
 pub use execution::operations::OperationsService;
 pub use execution::{ExecutionService, ExecutionSettings};
-pub use host::{Host, HostError, Summary};
+pub use host::{EngineWorker, Host, HostError, ProvenWorker, Summary};
 pub use monitoring::http::HttpServer;
 pub use storage::action_cache::ActionCacheService;
 pub use storage::byte_stream::ByteStreamService;

@@ -5,12 +5,12 @@
 //! woken by the queue directly; and it lives as long as the server, which matters as the kernel kills a child whose
 //! parent *thread* is gone (`PR_SET_PDEATHSIG`).
 
-use std::any::Any;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
+use super::panics::text_of;
 use crate::cas::{ActionCache, BlobStore};
 use crate::execute::{Execute, Executed, Work, read_action};
 use crate::queue::{Assignment, Outcome, Pool, Queue, Slot};
@@ -111,9 +111,4 @@ impl Worker {
             tracing::warn!(action = %work.action_digest, %error, "a result could not be put into the action cache");
         }
     }
-}
-
-fn text_of(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("without a message")
 }

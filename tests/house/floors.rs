@@ -28,7 +28,7 @@ const FLOORS: [&[&str]; 6] = [
     ],
     &["archive", "packaging", "cas", "rootfs", "sandbox"],
     &["step", "execute", "starlark"],
-    &["client", "queue", "worker"],
+    &["client", "queue", "status", "worker"],
     &["build", "doctor", "server"],
     &["cli"],
 ];

@@ -133,6 +133,12 @@ impl DiskStore {
     /// # Errors
     /// Those that are not there; then none is pinned.
     pub fn pin(&self, digests: &[Digest]) -> Result<Pins, Vec<Digest>> {
+        let (pins, missing) = self.pin_present(digests);
+        if missing.is_empty() { Ok(pins) } else { Err(missing) }
+    }
+
+    /// As [`pin`](Self::pin), of those that are there. Names the others.
+    pub fn pin_present(&self, digests: &[Digest]) -> (Pins, Vec<Digest>) {
         let files = &self.core.files;
         let now = files.clock.now();
         let mut pins = Pins { files: Arc::clone(files), digests: Vec::with_capacity(digests.len()) };
@@ -152,7 +158,7 @@ impl DiskStore {
                 _ => missing.push(*digest),
             }
         }
-        if missing.is_empty() { Ok(pins) } else { Err(missing) }
+        (pins, missing)
     }
 
     /// Evicts what was used least recently until no more than `max_bytes` of disk are taken, or nothing is left
@@ -191,6 +197,24 @@ impl DiskStore {
             proven_bytes,
             listed: layout::Shard::all().all(|shard| files.index.is_loaded(shard)),
         }
+    }
+}
+
+impl Pins {
+    /// How many blobs it keeps; one that it keeps twice counts twice.
+    pub fn len(&self) -> usize {
+        self.digests.len()
+    }
+
+    /// Whether it keeps none.
+    pub fn is_empty(&self) -> bool {
+        self.digests.is_empty()
+    }
+
+    /// Keeps what `other` keeps, too.
+    pub fn join(&mut self, mut other: Self) {
+        debug_assert!(Arc::ptr_eq(&self.files, &other.files), "pins of different stores");
+        self.digests.append(&mut other.digests);
     }
 }
 

@@ -31,10 +31,9 @@ impl Link {
         let asked = |digest: &&Digest| **digest != Digest::empty(digest.function);
         let groups = groups(digests.iter().filter(asked), |_| 0, usize::MAX);
         let calls = groups.iter().map(|group| self.find_missing_group(group));
-        let answers =
-            self.runtime.block_on(futures_util::stream::iter(calls).buffered(AT_ONCE).collect::<Vec<_>>());
+        let answers = self.wait_for(futures_util::stream::iter(calls).buffered(AT_ONCE).collect::<Vec<_>>());
         let mut missing = HashSet::new();
-        for answer in answers {
+        for answer in answers.map_err(|status| failed("find missing blobs", &status))? {
             missing.extend(answer?);
         }
         Ok(digests.iter().filter(|digest| missing.contains(*digest)).copied().collect())
@@ -56,6 +55,7 @@ impl Link {
             Digest::from_message(function, message).map_err(|error| StoreError::Remote {
                 doing: doing.to_owned(),
                 message: format!("its answer makes no sense: {error}"),
+                exhausted: false,
             })
         };
         answer.missing_blob_digests.iter().map(digest).collect()
@@ -76,9 +76,11 @@ impl Link {
         }
         let groups = groups(small.iter(), |digest| digest.size_bytes as usize, self.limits.batch_bytes);
         let calls = groups.into_iter().map(|group| self.read_group(group));
-        let answers =
-            self.runtime.block_on(futures_util::stream::iter(calls).buffered(AT_ONCE).collect::<Vec<_>>());
-        outcomes.extend(answers.into_iter().flatten());
+        let answers = self.wait_for(futures_util::stream::iter(calls).buffered(AT_ONCE).collect::<Vec<_>>());
+        match answers {
+            Ok(answers) => outcomes.extend(answers.into_iter().flatten()),
+            Err(status) => fail_all(&mut outcomes, &small, "read blobs", &status),
+        }
         for digest in large {
             outcomes.insert(digest, self.read_large(&digest));
         }
@@ -140,9 +142,13 @@ impl Link {
         }
         let groups = groups(small.keys(), |digest| digest.size_bytes as usize, self.limits.batch_bytes);
         let calls = groups.into_iter().map(|group| self.write_group(group, &small));
-        let answers =
-            self.runtime.block_on(futures_util::stream::iter(calls).buffered(AT_ONCE).collect::<Vec<_>>());
-        outcomes.extend(answers.into_iter().flatten());
+        let answers = self.wait_for(futures_util::stream::iter(calls).buffered(AT_ONCE).collect::<Vec<_>>());
+        match answers {
+            Ok(answers) => outcomes.extend(answers.into_iter().flatten()),
+            Err(status) => {
+                fail_all(&mut outcomes, &small.into_keys().collect::<Vec<_>>(), "take blobs", &status);
+            }
+        }
         for (digest, bytes) in large {
             outcomes.insert(digest, self.write_reopening(&digest, &mut || Ok(Box::new(&bytes[..]))));
         }

@@ -23,6 +23,7 @@ pub(super) fn failed(doing: &str, status: &Status) -> StoreError {
     StoreError::Remote {
         doing: doing.to_owned(),
         message: format!("{} ({:?})", message(status), status.code()),
+        exhausted: status.code() == Code::ResourceExhausted,
     }
 }
 
@@ -42,9 +43,13 @@ pub(super) fn stream_failure(status: Status) -> io::Error {
 }
 
 /// What an error of a reader of ours means for its blob.
-pub(super) fn read_failed(digest: &Digest, error: io::Error) -> StoreError {
+pub(in crate::cas) fn read_failed(digest: &Digest, error: io::Error) -> StoreError {
     let doing = format!("read blob {digest}");
-    match error.get_ref().and_then(|inner| inner.downcast_ref::<StreamFailure>()) {
+    let inner = error.get_ref();
+    if let Some(known) = inner.and_then(|inner| inner.downcast_ref::<StoreError>()) {
+        return known.again();
+    }
+    match inner.and_then(|inner| inner.downcast_ref::<StreamFailure>()) {
         Some(StreamFailure(status)) => refused(&doing, digest, status),
         None if error.kind() == io::ErrorKind::InvalidData => StoreError::Damaged(error.to_string()),
         None => StoreError::Io { doing, source: error },

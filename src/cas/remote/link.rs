@@ -1,10 +1,13 @@
 //! The connection to a remote store, and what is known of the other end. Knows nothing of what is read or written.
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tonic::{Code, Request, Response, Status};
 
+use crate::cancellation::HangUp;
 use crate::digest::{Digest, DigestFunction};
 use crate::reapi::CacheCapabilities;
 use crate::reapi::bytestream::byte_stream_client::ByteStreamClient;
@@ -22,13 +25,17 @@ pub(super) const COMPRESS_FROM: u64 = 1 << 10;
 pub(super) const ZSTD_LEVEL: i32 = 1;
 
 /// The connection and what is known of the other end.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Link {
     pub(super) runtime: Handle,
     pub(super) channel: RemoteChannel,
     pub(super) instance_name: String,
     pub(super) limits: Limits,
     pub(super) patience: Duration,
+    /// When nobody waits for answers any more.
+    pub(super) hang_up: HangUp,
+    /// The server has said that it does not answer `GetTree`, to whichever instance.
+    pub(super) tells_no_trees: Arc<AtomicBool>,
 }
 
 /// What the server can.
@@ -69,6 +76,29 @@ impl Link {
 
     pub(super) fn streams(&self) -> ByteStreamClient<RemoteChannel> {
         ByteStreamClient::new(self.channel.clone()).max_decoding_message_size(LARGEST_MESSAGE)
+    }
+
+    /// What `future` gives, on this thread, unless nobody wants it any more.
+    pub(super) fn wait_for<F: Future>(&self, future: F) -> Result<F::Output, Status> {
+        self.runtime.block_on(async {
+            tokio::select! {
+                biased;
+                () = self.hang_up.hung_up() => Err(Status::cancelled("nobody waits for it any more")),
+                output = future => Ok(output),
+            }
+        })
+    }
+
+    /// As [`Self::wait_for`], for something of a stream, which is taken to have broken when nothing happens for long.
+    pub(super) fn wait_for_next<F: Future>(&self, future: F) -> Result<F::Output, Status> {
+        let silent =
+            || Status::unavailable(format!("nothing has come from the server for {} s", DEADLINE.as_secs()));
+        self.wait_for(async { tokio::time::timeout(DEADLINE, future).await.map_err(|_| silent()) })?
+    }
+
+    /// Lets time pass before the next attempt.
+    pub(super) fn pause(&self, pause: Duration) -> Result<(), Status> {
+        self.wait_for(async { tokio::time::sleep(pause).await })
     }
 
     /// Asks until there is an answer, or an error that will not pass, or patience ends.

@@ -13,6 +13,11 @@ mod results;
 mod store;
 #[cfg(test)]
 mod test_server;
+mod trees;
+mod upstream;
 mod writer;
 
+pub(super) use failure::read_failed;
+
 pub use store::RemoteStore;
+pub use upstream::RemoteUpstream;

@@ -4,7 +4,6 @@ use std::io::{self, Read};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tokio::runtime::Handle;
 use tonic::{Status, Streaming};
 
 use super::failure::{StreamFailure, read_failed, refused, stream_failure, wrong_bytes};
@@ -31,7 +30,7 @@ pub(super) struct RemoteReader {
 
 /// The bytes of one call.
 struct Pieces {
-    runtime: Handle,
+    link: Arc<Link>,
     stream: Streaming<ReadResponse>,
     current: Bytes,
 }
@@ -45,19 +44,19 @@ impl Link {
         Ok(bytes.into())
     }
 
-    fn stream(&self, digest: &Digest, offset: u64) -> Result<Box<dyn Read + Send>, Status> {
+    fn stream(self: &Arc<Self>, digest: &Digest, offset: u64) -> Result<Box<dyn Read + Send>, Status> {
         let compressed = self.compresses(digest);
         let resource_name = self.in_instance(&self.blob_name(digest, compressed));
         let read_offset = i64::try_from(offset).unwrap_or(i64::MAX);
         let request = ReadRequest { resource_name, read_offset, read_limit: 0 };
         // The first piece, too: some servers say only then that there is nothing.
-        let (stream, first) = self.runtime.block_on(async {
+        let (stream, first) = self.wait_for_next(async {
             let mut stream = self.streams().read(request).await?.into_inner();
             let first = stream.message().await?;
             Ok::<_, Status>((stream, first))
-        })?;
+        })??;
         let current = first.map(|piece| piece.data.into()).unwrap_or_default();
-        let pieces = Pieces { runtime: self.runtime.clone(), stream, current };
+        let pieces = Pieces { link: Arc::clone(self), stream, current };
         if !compressed {
             return Ok(Box::new(pieces));
         }
@@ -98,10 +97,9 @@ impl RemoteReader {
 
     fn wait_after(&mut self, status: Status) -> Result<(), Status> {
         match may_pass(&status).then(|| self.backoff.pause()).flatten() {
-            Some(pause) => std::thread::sleep(pause),
-            None => return Err(status),
+            Some(pause) => self.link.pause(pause),
+            None => Err(status),
         }
-        Ok(())
     }
 
     /// All bytes are here: are they the right ones?
@@ -160,7 +158,7 @@ impl Read for RemoteReader {
 impl Read for Pieces {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         while self.current.is_empty() {
-            match self.runtime.block_on(self.stream.message()) {
+            match self.link.wait_for_next(self.stream.message()).flatten() {
                 Ok(Some(piece)) => self.current = piece.data.into(),
                 Ok(None) => return Ok(0),
                 Err(status) => return Err(stream_failure(status)),

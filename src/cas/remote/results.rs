@@ -26,9 +26,9 @@ impl ActionCache for RemoteStore {
             digest_function: action.function.to_wire(),
             ..GetActionResultRequest::default()
         };
-        let answer = self.link.runtime.block_on(
-            self.link.ask(message, |request| async { self.results().get_action_result(request).await }),
-        );
+        let asking =
+            self.link.ask(message, |request| async { self.results().get_action_result(request).await });
+        let answer = self.link.wait_for(asking).flatten();
         match answer {
             Ok(result) => Ok(Some(result)),
             Err(status) if matches!(status.code(), Code::NotFound | Code::Unimplemented) => Ok(None),
@@ -44,9 +44,9 @@ impl ActionCache for RemoteStore {
             digest_function: action.function.to_wire(),
             ..UpdateActionResultRequest::default()
         };
-        let answer = self.link.runtime.block_on(
-            self.link.ask(message, |request| async { self.results().update_action_result(request).await }),
-        );
+        let asking =
+            self.link.ask(message, |request| async { self.results().update_action_result(request).await });
+        let answer = self.link.wait_for(asking).flatten();
         match answer {
             Ok(_) => Ok(()),
             // No blob is missing; the server may not want results from us.

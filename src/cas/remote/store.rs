@@ -9,6 +9,7 @@ use tokio::runtime::Handle;
 
 use super::link::{Limits, Link};
 use super::reader::RemoteReader;
+use crate::cancellation::HangUp;
 use crate::cas::error::StoreError;
 use crate::cas::traits::BlobStore;
 use crate::digest::Digest;
@@ -34,15 +35,34 @@ impl RemoteStore {
     ) -> Self {
         let limits = capabilities.cache_capabilities.as_ref().map_or_else(Limits::default, Limits::new);
         let instance_name = instance_name.to_owned();
-        Self { link: Arc::new(Link { runtime, channel, instance_name, limits, patience: PATIENCE }) }
+        let (hang_up, tells_no_trees) = (HangUp::default(), Arc::default());
+        let link =
+            Link { runtime, channel, instance_name, limits, patience: PATIENCE, hang_up, tells_no_trees };
+        Self { link: Arc::new(link) }
+    }
+
+    /// Another instance of the same server, over the same connection.
+    #[must_use]
+    pub fn of_instance(&self, instance_name: &str) -> Self {
+        self.with(|link| instance_name.clone_into(&mut link.instance_name))
+    }
+
+    /// As it is, but its calls fail as soon as nobody waits for them.
+    #[must_use]
+    pub fn until(&self, hang_up: &HangUp) -> Self {
+        self.with(|link| link.hang_up = hang_up.clone())
     }
 
     /// As it is, but for how long it goes on to try what fails for a moment (30 s).
     #[must_use]
     pub fn with_patience(self, patience: Duration) -> Self {
-        let Link { runtime, channel, instance_name, limits, .. } = &*self.link;
-        let (runtime, channel, instance_name) = (runtime.clone(), channel.clone(), instance_name.clone());
-        Self { link: Arc::new(Link { runtime, channel, instance_name, limits: *limits, patience }) }
+        self.with(|link| link.patience = patience)
+    }
+
+    fn with(&self, change: impl FnOnce(&mut Link)) -> Self {
+        let mut link = (*self.link).clone();
+        change(&mut link);
+        Self { link: Arc::new(link) }
     }
 }
 
@@ -57,6 +77,14 @@ impl BlobStore for RemoteStore {
 
     fn read_many(&self, digests: &[Digest]) -> Vec<Result<Bytes, StoreError>> {
         self.link.read_many(digests)
+    }
+
+    fn read_directories(
+        &self,
+        root: &Digest,
+        take: &mut dyn FnMut(Vec<(Digest, Bytes)>) -> Result<(), StoreError>,
+    ) -> Result<bool, StoreError> {
+        self.link.read_directories(root, take)
     }
 
     fn open(&self, digest: &Digest, offset: u64) -> Result<Box<dyn Read + Send>, StoreError> {

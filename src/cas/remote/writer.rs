@@ -8,6 +8,7 @@ use std::io::{self, Read};
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Status};
 
@@ -73,7 +74,10 @@ impl Link {
                 .and_then(|mut source| self.write_once(digest, &mut *source, &mismatch));
             match written {
                 Ok(()) => return Ok(()),
-                Err(Failure::Lost(_)) if let Some(pause) = backoff.pause() => std::thread::sleep(pause),
+                Err(Failure::Lost(_)) if let Some(pause) = backoff.pause() => {
+                    self.pause(pause)
+                        .map_err(|status| failed_write(digest, &mismatch, Failure::Call(status)))?;
+                }
                 Err(failure) => return Err(failed_write(digest, &mismatch, failure)),
             }
         }
@@ -115,7 +119,7 @@ impl Link {
                 Err(source) => return Err(source),
             };
             match may_pass(&status).then(|| backoff.pause()).flatten() {
-                Some(pause) => std::thread::sleep(pause),
+                Some(pause) => self.pause(pause).map_err(Failure::Call)?,
                 None => return Err(Failure::Call(status)),
             }
             let committed = self.committed(&name);
@@ -150,10 +154,8 @@ impl Link {
     /// How many bytes the server has of an upload, and whether it is complete.
     fn committed(&self, name: &str) -> Option<(u64, bool)> {
         let message = QueryWriteStatusRequest { resource_name: name.to_owned() };
-        let answer = self.runtime.block_on(
-            self.ask(message, |request| async { self.streams().query_write_status(request).await }),
-        );
-        let answer = answer.ok()?;
+        let asking = self.ask(message, |request| async { self.streams().query_write_status(request).await });
+        let answer = self.wait_for(asking).flatten().ok()?;
         Some((u64::try_from(answer.committed_size).ok()?, answer.complete))
     }
 
@@ -176,36 +178,47 @@ impl Link {
             finish_write,
             data: data.to_vec(),
         };
+        let call = AbortOnDrop(call);
+        // Whether the other end still takes anything: if it does not, it has answered.
+        let send = |request: WriteRequest| {
+            let sent = self.wait_for_next(requests.send(request)).map_err(Failure::Call)?;
+            Ok::<_, Failure>(sent.is_ok())
+        };
         let mut open = true;
         let mut at = offset;
         for piece in sent.from(offset) {
-            open = open && requests.blocking_send(request(at, &piece, false)).is_ok();
+            open = open && send(request(at, &piece, false))?;
             at += piece.len() as u64;
         }
         while open && !sent.complete {
             match sent.read(body) {
                 Ok(piece) if piece.is_empty() => {}
                 Ok(piece) => {
-                    open = requests.blocking_send(request(at, &piece, false)).is_ok();
+                    open = send(request(at, &piece, false))?;
                     at += piece.len() as u64;
                 }
-                Err(error) => {
-                    // Not finished: the server must not take it for whole.
-                    call.abort();
-                    return Err(Failure::Source(error));
-                }
+                Err(error) => return Err(Failure::Source(error)),
             }
         }
         if open {
-            // If that cannot be sent any more, the server has answered.
-            let _ = requests.blocking_send(request(at, &Bytes::new(), true));
+            send(request(at, &Bytes::new(), true))?;
         }
         drop(requests);
-        match self.runtime.block_on(call) {
+        let mut call = call;
+        match self.wait_for_next(&mut call.0).map_err(Failure::Call)? {
             Ok(Ok(answer)) => Ok(answer.into_inner().committed_size),
             Ok(Err(status)) => Err(Failure::Call(status)),
             Err(error) => Err(Failure::Call(Status::internal(error.to_string()))),
         }
+    }
+}
+
+/// A call that must not go on without us: the server would take what it has for whole.
+struct AbortOnDrop<T>(JoinHandle<T>);
+
+impl<T> Drop for AbortOnDrop<T> {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 

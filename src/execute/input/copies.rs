@@ -5,8 +5,7 @@ use std::sync::Arc;
 
 use super::directory::InputDirectory;
 use super::layer;
-use super::read::{all_blobs, explain, pin_files};
-use crate::cas::DiskStore;
+use super::source::{Source, all_blobs};
 use crate::execute::error::ExecuteError;
 
 /// Makes the directory `place` with copies of all of `directory`, read-only as the files of a tree are.
@@ -14,11 +13,11 @@ use crate::execute::error::ExecuteError;
 /// # Errors
 /// [`ExecuteError::MissingInputs`] with all files whose blobs are missing.
 pub fn write_copies(
-    store: &DiskStore,
+    source: &Source<'_>,
     directory: &Arc<InputDirectory>,
     place: &Path,
 ) -> Result<(), ExecuteError> {
     let needed = all_blobs(directory);
-    let _pins = pin_files(store, &needed)?;
-    layer::write_copies(store, directory, place).map_err(|error| explain(error, store, &needed))
+    let _pins = source.pin(&needed)?;
+    layer::write_copies(source.store, directory, place).map_err(|error| source.explain(error, &needed))
 }

@@ -1,4 +1,4 @@
-//! Input roots: read from the store, made into trees of hard links that are kept, and put together from those.
+//! Input roots: read from the store, or fetched into it, made into trees of hard links that are kept, and put together from those.
 //! Knows nothing of what runs in them.
 //!
 //! A [`Tree`] of an input root is a layer, a directory of hard links to blobs, or two: what differs from another
@@ -14,17 +14,21 @@
 //! Trees belong to one process and end with it: what a crash left is swept by the next one. That no tree is
 //! trusted that somebody else made or that was half-made when the power went is worth a cold start.
 
+mod ahead;
 mod copies;
 mod difference;
 mod directory;
 mod layer;
+mod limits;
 mod read;
+mod source;
 mod trees;
 
 pub(super) use copies::write_copies;
 pub(super) use directory::{Entry, InputDirectory};
 pub(super) use read::InputReader;
+pub(super) use source::Source;
 pub(super) use trees::{Tree, Trees};
 
-pub use read::InputLimits;
+pub use limits::InputLimits;
 pub use trees::{TreeLimits, TreeUse};

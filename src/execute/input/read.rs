@@ -1,4 +1,4 @@
-//! Reads input roots from the store: every `Directory` once, as long as somebody uses it. Knows nothing of how
+//! Reads input roots from where they are: every `Directory` once, as long as somebody uses it. Knows nothing of how
 //! they become files.
 
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -8,31 +8,17 @@ use parking_lot::Mutex;
 use prost::Message;
 
 use super::directory::{Entry, InputDirectory};
-use crate::cas::{BlobStore, DiskStore, Pins, StoreError};
+use super::limits::InputLimits;
+use super::source::Source;
+use crate::cas::{BlobStore, StoreError};
 use crate::digest::Digest;
 use crate::execute::error::{ExecuteError, MissingInput};
 use crate::execute::path::{ExecPath, LONGEST};
 use crate::reapi;
 
-/// How large an input root may be.
-#[derive(Debug, Clone, Copy)]
-pub struct InputLimits {
-    /// Files, directories and symlinks.
-    pub entries: u64,
-    /// Levels of directories.
-    pub depth: usize,
-}
-
-impl Default for InputLimits {
-    fn default() -> Self {
-        Self { entries: 4_000_000, depth: 256 }
-    }
-}
-
 /// Reads directories, and remembers those that are in use and some of those that were.
 #[derive(Debug)]
 pub struct InputReader {
-    store: Arc<DiskStore>,
     limits: InputLimits,
     known: Mutex<Known>,
 }
@@ -51,8 +37,8 @@ const RECENT: usize = 64;
 const RECENT_ENTRIES: u64 = 20_000;
 
 impl InputReader {
-    pub fn new(store: Arc<DiskStore>, limits: InputLimits) -> Self {
-        Self { store, limits, known: Mutex::default() }
+    pub fn new(limits: InputLimits) -> Self {
+        Self { limits, known: Mutex::default() }
     }
 
     /// The input root with this digest.
@@ -60,9 +46,12 @@ impl InputReader {
     /// # Errors
     /// [`ExecuteError::MissingInputs`] with every directory that is known to be missing, and every missing file
     /// of the others; [`ExecuteError::Invalid`] for a directory that is not one.
-    pub fn read(&self, root: &Digest) -> Result<Arc<InputDirectory>, ExecuteError> {
+    pub fn read(&self, root: &Digest, source: &Source<'_>) -> Result<Arc<InputDirectory>, ExecuteError> {
+        // Kept until all has been read.
+        let _ahead = source.fetch_directories(root, &self.limits, |digest| self.known(digest))?;
         let mut reading = Reading {
             reader: self,
+            source,
             missing: Vec::new(),
             incomplete: HashSet::new(),
             searched: HashSet::new(),
@@ -127,6 +116,7 @@ impl InputReader {
 /// One input root being read.
 struct Reading<'a> {
     reader: &'a InputReader,
+    source: &'a Source<'a>,
     missing: Vec<MissingInput>,
     /// Directories that are missing or lack something. Shared ones are met again; all has been said about them.
     incomplete: HashSet<Digest>,
@@ -155,7 +145,7 @@ impl Reading<'_> {
             let problem = format!("is deeper than {limit} directories");
             return Err(ExecuteError::invalid("action.input_root_digest", problem));
         }
-        let bytes = match self.reader.store.read_directory(digest) {
+        let bytes = match self.source.store.read_directory(digest) {
             Ok(bytes) => bytes,
             Err(StoreError::NotFound(_)) => {
                 let role = if path.is_empty() {
@@ -180,7 +170,7 @@ impl Reading<'_> {
             .map_err(|error| invalid(("its bytes".into(), format!("are no Directory message: {error}"))))?;
         let children = self.children(&message, digest, path, invalid)?;
         let Some(children) = children else {
-            self.find_missing_files(&message, digest, path);
+            self.find_missing_files(&message, digest, path)?;
             self.incomplete.insert(*digest);
             return Ok(None);
         };
@@ -219,7 +209,12 @@ impl Reading<'_> {
 
     /// Something is missing anyway: says what else is, so that the client need not come back for it. The files of
     /// directories that are complete are looked for here, too.
-    fn find_missing_files(&mut self, message: &reapi::Directory, digest: &Digest, path: &ExecPath) {
+    fn find_missing_files(
+        &mut self,
+        message: &reapi::Directory,
+        digest: &Digest,
+        path: &ExecPath,
+    ) -> Result<(), ExecuteError> {
         let mut files = Vec::new();
         for file in &message.files {
             if let Ok(file_digest) = Digest::from_field(digest.function, file.digest.as_ref()) {
@@ -235,8 +230,9 @@ impl Reading<'_> {
             }
         }
         let known: HashSet<Digest> = self.missing.iter().map(|input| input.digest).collect();
-        let missing = missing_files(&self.reader.store, &[], &files);
+        let missing = self.source.missing_files(&[], &files)?;
         self.missing.extend(missing.into_iter().filter(|input| !known.contains(&input.digest)));
+        Ok(())
     }
 
     /// Each directory's files once, at one of the paths where it is seen.
@@ -259,91 +255,35 @@ impl Reading<'_> {
     }
 }
 
-/// Keeps the blobs of `files` in the store.
-///
-/// # Errors
-/// [`ExecuteError::MissingInputs`] with all that are not there.
-pub fn pin_files(store: &DiskStore, files: &[(Digest, ExecPath)]) -> Result<Pins, ExecuteError> {
-    let mut digests: Vec<Digest> =
-        files.iter().map(|(digest, _)| *digest).filter(|digest| digest.size_bytes > 0).collect();
-    digests.sort_unstable();
-    digests.dedup();
-    store.pin(&digests).map_err(|missing| ExecuteError::MissingInputs(missing_files(store, &missing, files)))
-}
-
-/// What to make of an error of the store that came after `files` were pinned: somebody may have removed blobs
-/// behind its back.
-pub fn explain(error: ExecuteError, store: &DiskStore, files: &[(Digest, ExecPath)]) -> ExecuteError {
-    if !matches!(error, ExecuteError::Store(StoreError::NotFound(_))) {
-        return error;
-    }
-    let missing = missing_files(store, &[], files);
-    if missing.is_empty() { error } else { ExecuteError::MissingInputs(missing) }
-}
-
-/// Those of `files` that are not in the store, each once. It may learn late of blobs that somebody has removed, so
-/// all are looked for, beside those that it knows to be missing.
-fn missing_files(store: &DiskStore, known: &[Digest], files: &[(Digest, ExecPath)]) -> Vec<MissingInput> {
-    let known: HashSet<&Digest> = known.iter().collect();
-    let gone = |digest: &Digest| {
-        known.contains(digest)
-            || digest.size_bytes > 0 && matches!(store.file(digest), Err(StoreError::NotFound(_)))
-    };
-    let mut seen = HashSet::new();
-    let missing = files.iter().filter(|(digest, _)| seen.insert(digest) && gone(digest));
-    let missing = missing.map(|(digest, path)| {
-        let role = format!("the input file `{path}`");
-        MissingInput { digest: *digest, role }
-    });
-    missing.collect()
-}
-
-/// All blobs that `directory` is made of, and where each is needed.
-pub fn all_blobs(directory: &Arc<InputDirectory>) -> Vec<(Digest, ExecPath)> {
-    let mut files = Vec::new();
-    blobs(&Entry::Directory(Arc::clone(directory)), &ExecPath::default(), &mut files);
-    files
-}
-
-/// As [`all_blobs`], of whatever is at `path`.
-pub fn blobs(entry: &Entry, path: &ExecPath, found: &mut Vec<(Digest, ExecPath)>) {
-    match entry {
-        Entry::File(file) => found.push((file.digest, path.clone())),
-        Entry::Directory(directory) => {
-            for (name, entry) in &directory.entries {
-                blobs(entry, &path.join(name), found);
-            }
-        }
-        Entry::Symlink(_) => {}
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cas::{MAX_DIRECTORY_BYTES, StoreSettings};
+    use crate::cancellation::Cancellation;
+    use crate::cas::{DiskStore, MAX_DIRECTORY_BYTES, StoreSettings};
     use crate::digest::DigestFunction;
 
     #[test]
     fn a_directory_that_claims_to_be_huge_is_refused_by_name() {
         let place = tempfile::tempdir().unwrap();
         let settings = StoreSettings { directory: place.path().to_owned(), ..StoreSettings::default() };
-        let store = Arc::new(DiskStore::open(&settings).unwrap());
+        let store = DiskStore::open(&settings).unwrap();
         let mut huge = DigestFunction::Sha256.digest(b"huge");
         huge.size_bytes = MAX_DIRECTORY_BYTES + 1;
         let child = reapi::DirectoryNode { name: "sub".into(), digest: Some(huge.to_message()) };
         let root = reapi::Directory { directories: vec![child], ..Default::default() }.encode_to_vec();
         let root_digest = DigestFunction::Sha256.digest(&root);
         store.write(&root_digest, root.into()).unwrap();
-        let reader = InputReader::new(store, InputLimits::default());
+        let reader = InputReader::new(InputLimits::default());
+        let cancellation = Cancellation::default();
+        let source = Source { store: &store, fetching: None, cancellation: &cancellation };
         for (digest, path) in [(huge, "`.`"), (root_digest, "`sub`")] {
-            let refused = reader.read(&digest).unwrap_err();
+            let refused = reader.read(&digest, &source).unwrap_err();
             assert!(matches!(refused, ExecuteError::Invalid { .. }), "{refused}");
             let text = refused.to_string();
             assert!(text.contains(path) && text.contains(&huge.to_string()), "{text}");
         }
         // One that may be read is only missing.
         huge.size_bytes = MAX_DIRECTORY_BYTES;
-        assert!(matches!(reader.read(&huge).unwrap_err(), ExecuteError::MissingInputs(_)));
+        assert!(matches!(reader.read(&huge, &source).unwrap_err(), ExecuteError::MissingInputs(_)));
     }
 }

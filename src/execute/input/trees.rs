@@ -6,18 +6,17 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
 use super::difference::{Difference, Step};
 use super::directory::{Entry, InputDirectory};
 use super::layer;
-use super::read::{all_blobs, blobs, explain, pin_files};
+use super::source::{Source, all_blobs, blobs};
 use crate::cas::DiskStore;
 use crate::digest::Digest;
 use crate::execute::error::ExecuteError;
-use crate::execute::path::ExecPath;
 use crate::scratch::space::ScratchSpace;
 
 /// How much the trees that are kept may hold. Those in use are kept whatever they hold.
@@ -175,6 +174,8 @@ const OWNERS: usize = 8;
 const MOST_LOOKUPS: usize = 20_000;
 /// Trees that are compared in full.
 const CANDIDATES: usize = 3;
+/// How long who waits for a tree that somebody else makes does not notice that nobody wants it.
+const GLANCE: Duration = Duration::from_millis(100);
 
 impl Trees {
     pub fn new(store: Arc<DiskStore>, space: Arc<ScratchSpace>, limits: TreeLimits) -> Self {
@@ -193,8 +194,8 @@ impl Trees {
     ///
     /// # Errors
     /// [`ExecuteError::MissingInputs`] with all files whose blobs are needed and missing.
-    pub fn get(&self, root: &Arc<InputDirectory>) -> Result<Arc<Tree>, ExecuteError> {
-        let (tree, tree_use) = self.find_or_make(root)?;
+    pub fn get(&self, root: &Arc<InputDirectory>, source: &Source<'_>) -> Result<Arc<Tree>, ExecuteError> {
+        let (tree, tree_use) = self.find_or_make(root, source)?;
         self.uses[tree_use as usize].fetch_add(1, Ordering::Relaxed);
         Ok(tree)
     }
@@ -217,9 +218,19 @@ impl Trees {
         tree.is_some_and(|tree| !tree.is_intact(&self.store))
     }
 
-    fn find_or_make(&self, root: &Arc<InputDirectory>) -> Result<(Arc<Tree>, TreeUse), ExecuteError> {
+    fn find_or_make(
+        &self,
+        root: &Arc<InputDirectory>,
+        source: &Source<'_>,
+    ) -> Result<(Arc<Tree>, TreeUse), ExecuteError> {
         let slot = self.slot(&root.digest);
-        let mut place = slot.lock();
+        // Whoever makes it may be fetching for long.
+        let mut place = loop {
+            if let Some(place) = slot.try_lock_for(GLANCE) {
+                break place;
+            }
+            source.check_cancelled()?;
+        };
         if let Some(tree) = place.as_ref() {
             let is_old = tree.is_old(&self.store);
             if !is_old && tree.is_intact(&self.store) {
@@ -234,7 +245,7 @@ impl Trees {
             self.forget_damaged(tree);
         }
         *place = None;
-        let made = self.make(root);
+        let made = self.make(root, source);
         if let Ok((tree, tree_use)) = &made {
             *place = Some(Arc::clone(tree));
             if *tree_use == TreeUse::Full {
@@ -269,7 +280,11 @@ impl Trees {
         state.latest.retain(|owner| !std::ptr::eq(owner.as_ptr(), Arc::as_ptr(base)));
     }
 
-    fn make(&self, root: &Arc<InputDirectory>) -> Result<(Arc<Tree>, TreeUse), ExecuteError> {
+    fn make(
+        &self,
+        root: &Arc<InputDirectory>,
+        source: &Source<'_>,
+    ) -> Result<(Arc<Tree>, TreeUse), ExecuteError> {
         if let Some((base, difference)) = self.choose_base(root) {
             let mut needed = Vec::new();
             for (path, step) in &difference.steps {
@@ -279,9 +294,12 @@ impl Trees {
             }
             let bytes = needed.iter().map(|(digest, _)| digest.size_bytes).fold(0, u64::saturating_add);
             let size = (difference.cost, bytes);
-            let tree = self.make_layer(root, &needed, size, Some(Arc::clone(&base)), |place| {
+            let pins = source.pin(&needed)?;
+            let made = self.make_layer(root, size, Some(Arc::clone(&base)), |place| {
                 layer::write_difference(&self.store, &difference, place)
             });
+            drop(pins);
+            let tree = made.map_err(|error| source.explain(error, &needed));
             match tree {
                 Ok(tree) => return Ok((tree, TreeUse::Difference)),
                 Err(missing @ ExecuteError::MissingInputs(_)) => return Err(missing),
@@ -295,22 +313,22 @@ impl Trees {
             root.totals.entries,
             root.totals.directories.saturating_mul(4096).saturating_add(root.totals.bytes),
         );
-        let tree =
-            self.make_layer(root, &needed, size, None, |place| layer::write_full(&self.store, root, place))?;
-        Ok((tree, TreeUse::Full))
+        let pins = source.pin(&needed)?;
+        let made = self.make_layer(root, size, None, |place| layer::write_full(&self.store, root, place));
+        drop(pins);
+        Ok((made.map_err(|error| source.explain(error, &needed))?, TreeUse::Full))
     }
 
+    /// Of blobs that are pinned.
     fn make_layer(
         &self,
         root: &Arc<InputDirectory>,
-        needed: &[(Digest, ExecPath)],
         (entries, bytes): (u64, u64),
         base: Option<Arc<Tree>>,
         write: impl FnOnce(&Path) -> Result<(), ExecuteError>,
     ) -> Result<Arc<Tree>, ExecuteError> {
         let (damage_count, made_at) = (self.store.damage_count(), Instant::now());
-        let _pins = pin_files(&self.store, needed)?;
-        // Until here, sizes were what a client says: no tree goes for those.
+        // Until the blobs were pinned, sizes were what a client says: no tree goes for those.
         let held = Held::new(entries, bytes, &self.sums);
         let unfinished = self.space.new_path();
         let layer = self.space.new_path();
@@ -319,7 +337,7 @@ impl Trees {
         });
         if let Err(error) = made {
             self.space.discard(unfinished);
-            return Err(explain(error, &self.store, needed));
+            return Err(error);
         }
         let identity = identity(&layer).ok_or_else(|| {
             let gone = std::io::Error::from(std::io::ErrorKind::NotFound);

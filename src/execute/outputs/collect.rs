@@ -28,7 +28,7 @@ pub(crate) fn collect(
     lenient: bool,
     result: &mut ActionResult,
 ) -> Result<Vec<String>, ExecuteError> {
-    let Collecting { store, function, .. } = *collecting;
+    let Collecting { kept, function, .. } = *collecting;
     let mut finding = Finding::new(collecting, command.output_properties);
     let mut found = Vec::new();
     let mut notes = Vec::new();
@@ -56,7 +56,7 @@ pub(crate) fn collect(
         }
         Err(error) => return Err(error),
     };
-    describe::describe(command, &found, &digests, store, function, result)?;
+    describe::describe(command, &found, &digests, kept, function, result)?;
     Ok(notes)
 }
 

@@ -6,10 +6,11 @@ use bytes::Bytes;
 use prost::encoding::encode_varint;
 
 use super::found::{FoundDirectory, FoundOutput, LinkTarget, OutputNode};
-use crate::cas::{BlobStore, DiskStore};
+use crate::cas::BlobStore;
 use crate::digest::{Digest, DigestFunction};
 use crate::execute::command::{Command, Output};
 use crate::execute::error::ExecuteError;
+use crate::execute::kept::Kept;
 use crate::reapi::command::OutputDirectoryFormat;
 use crate::reapi::{
     ActionResult, Directory, DirectoryNode, FileNode, OutputDirectory, OutputFile, OutputSymlink, SymlinkNode,
@@ -20,7 +21,7 @@ pub(super) fn describe(
     command: &Command,
     found: &[(&Output, FoundOutput)],
     digests: &[Digest],
-    store: &DiskStore,
+    kept: &Kept,
     function: DigestFunction,
     result: &mut ActionResult,
 ) -> Result<(), ExecuteError> {
@@ -47,8 +48,9 @@ pub(super) fn describe(
             }
         }
     }
-    for written in store.write_many(&blobs) {
+    for (written, (digest, _)) in kept.store().write_many(&blobs).into_iter().zip(&blobs) {
         written?;
+        kept.keep(digest)?;
     }
     Ok(())
 }

@@ -20,6 +20,7 @@ use crate::cas::{BlobStore, DiskStore, StoreError};
 use crate::digest::{Digest, DigestFunction};
 use crate::execute::error::ExecuteError;
 use crate::execute::input::Entry;
+use crate::execute::kept::Kept;
 use crate::execute::path::ExecPath;
 use crate::execute::quota::Effort;
 
@@ -37,7 +38,7 @@ pub(super) fn store_files(
     files: &[FoundFile],
     collecting: &Collecting<'_>,
 ) -> Result<Vec<Digest>, ExecuteError> {
-    let Collecting { left, store, function, effort, .. } = *collecting;
+    let Collecting { left, kept, function, effort, .. } = *collecting;
     if files.is_empty() {
         return Ok(Vec::new());
     }
@@ -46,7 +47,7 @@ pub(super) fn store_files(
             .map_err(|errno| ExecuteError::io_at("open the exec root", left.own)(errno.into()))?;
     // One that lies behind a symlink may be one of the others, and has to be there still.
     let adopts = left.closed_off && !files.iter().any(|file| file.through_symlink);
-    let storing = Storing { left, own, store, function, effort, adopts };
+    let storing = Storing { left, own, kept, store: kept.store(), function, effort, adopts };
     let bytes: u64 = files.iter().map(|file| file.size_bytes).fold(0, u64::saturating_add);
     let worth = usize::try_from(bytes / PER_THREAD).unwrap_or(usize::MAX).saturating_add(1);
     // Asking for the processors there are reads half a dozen files.
@@ -87,6 +88,7 @@ pub(super) fn store_files(
 struct Storing<'a> {
     left: &'a LeftExecRoot<'a>,
     own: OwnedFd,
+    kept: &'a Kept,
     store: &'a DiskStore,
     function: DigestFunction,
     effort: Effort<'a>,
@@ -97,6 +99,12 @@ struct Storing<'a> {
 impl Storing<'_> {
     fn file(&self, file: &FoundFile) -> Result<Digest, ExecuteError> {
         self.effort.check()?;
+        let digest = self.stored_file(file)?;
+        self.kept.keep(&digest)?;
+        Ok(digest)
+    }
+
+    fn stored_file(&self, file: &FoundFile) -> Result<Digest, ExecuteError> {
         let open = openat2(self.own.as_fd(), &file.path, READ, Mode::empty(), STRAIGHT);
         match open {
             Ok(opened) => self.own_file(file, opened),

@@ -1,17 +1,16 @@
 //! From the digest of an action to what the queue needs to know about it. Knows nothing of when and where it runs.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::Semaphore;
 use tonic::Status;
 
 use crate::cas::BlobStore;
 use crate::digest::{Digest, DigestFunction};
-use crate::execute::read_message;
+use crate::execute::{action_timeout, read_message};
 use crate::queue::{Requirements, Submission};
-use crate::reapi::{Action, Command, ExecuteRequest, Platform, RequestMetadata, protobuf};
-use crate::server::transport::status;
+use crate::reapi::{Action, Command, ExecuteRequest, Platform, RequestMetadata};
+use crate::status;
 
 /// Most bytes of the name of an instance: operations, results and streams all carry it.
 const MAX_INSTANCE_BYTES: usize = 1 << 10;
@@ -113,7 +112,7 @@ fn read_blocking(blobs: &dyn BlobStore, asked: Asked, asker: Asker) -> Result<Su
     #[allow(deprecated)]
     let command = Command { platform: command.platform, ..Command::default() };
     Ok(Submission {
-        timeout: timeout(action.timeout.as_ref())?,
+        timeout: action_timeout(&action).map_err(|error| Status::from(&error))?,
         requirements: Requirements::of(&action, &command),
         instance_name: asked.instance_name,
         client: asker.client,
@@ -134,47 +133,4 @@ fn check_platform(field: &str, platform: Option<&Platform>) -> Result<(), Status
         return Err(status::invalid(field, problem));
     }
     Ok(())
-}
-
-/// No time at all is what clients send that have no timeout to send.
-fn timeout(asked: Option<&protobuf::Duration>) -> Result<Option<Duration>, Status> {
-    let Some(asked) = asked else { return Ok(None) };
-    let seconds = u64::try_from(asked.seconds);
-    let nanos = u32::try_from(asked.nanos).ok().filter(|nanos| *nanos < 1_000_000_000);
-    match (seconds, nanos) {
-        (Ok(0), Some(0)) => Ok(None),
-        (Ok(seconds), Some(nanos)) => Ok(Some(Duration::new(seconds, nanos))),
-        _ => Err(status::invalid(
-            "action.timeout",
-            format!("{} s and {} ns are no time an action can run for", asked.seconds, asked.nanos),
-        )),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-    use tonic::Code;
-
-    use super::*;
-
-    #[test]
-    fn only_times_that_can_pass_are_timeouts() {
-        let read = |seconds, nanos| timeout(Some(&protobuf::Duration { seconds, nanos }));
-        assert_eq!(timeout(None).unwrap(), None);
-        assert_eq!(read(0, 0).unwrap(), None);
-        assert_eq!(read(1, 500_000_000).unwrap(), Some(Duration::from_millis(1500)));
-        for (seconds, nanos) in [(-1, 0), (0, -1), (1, -1), (0, 1_000_000_000), (i64::MIN, i32::MIN)] {
-            let refusal = read(seconds, nanos).unwrap_err();
-            assert_eq!(refusal.code(), Code::InvalidArgument);
-            assert!(refusal.message().starts_with("action.timeout"), "{refusal}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn no_timeout_makes_the_reader_panic(seconds: i64, nanos: i32) {
-            let _ = timeout(Some(&protobuf::Duration { seconds, nanos }));
-        }
-    }
 }

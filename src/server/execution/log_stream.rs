@@ -14,7 +14,7 @@ use uuid::Uuid;
 use crate::execute::OutputStream;
 use crate::queue::{OutputReader, Queue};
 use crate::reapi::bytestream::{ReadRequest, ReadResponse};
-use crate::server::transport::status;
+use crate::status;
 
 /// Most bytes in one message.
 const PIECE_BYTES: usize = 64 << 10;

@@ -4,15 +4,14 @@ use prost::Message;
 
 use super::log_stream::stream_name;
 use crate::execute::OutputStream;
-use crate::queue::{Outcome, Progress, Snapshot, Stage};
+use crate::queue::{Progress, Snapshot, Stage};
 use crate::reapi::execution_stage::Value as WireStage;
 use crate::reapi::longrunning::{Operation, operation};
 use crate::reapi::protobuf::Any;
 use crate::reapi::{
-    ActionResult, ExecuteOperationMetadata, ExecuteResponse, ExecutedActionMetadata, RequestMetadata,
-    timestamp,
+    ActionResult, ExecuteOperationMetadata, ExecutedActionMetadata, RequestMetadata, timestamp,
 };
-use crate::server::transport::status;
+use crate::status::execute_response;
 
 /// Whom a message is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +32,7 @@ pub(crate) fn operation(snapshot: &Snapshot, audience: Audience, result: Option<
         stderr_stream_name: stream(snapshot, OutputStream::Stderr),
         partial_execution_metadata: partial_metadata(snapshot, audience),
     };
-    let response = snapshot.outcome.as_ref().map(|outcome| response(outcome, result));
+    let response = snapshot.outcome.as_ref().map(|outcome| execute_response(outcome, result));
     Operation {
         name: snapshot.identity.name.to_string(),
         metadata: Some(packed("ExecuteOperationMetadata", &metadata)),
@@ -82,23 +81,6 @@ fn timestamps(progress: &Progress) -> ExecutedActionMetadata {
     };
     progress.stages.write_to(&mut metadata);
     metadata
-}
-
-fn response(outcome: &Outcome, result: Option<ActionResult>) -> ExecuteResponse {
-    let status = match status::of_outcome(outcome) {
-        Ok(()) => crate::reapi::rpc::Status::default(),
-        Err(status) => status::to_message(&status),
-    };
-    ExecuteResponse {
-        result: result.or_else(|| outcome.result().cloned()),
-        cached_result: matches!(outcome, Outcome::Cached(_)),
-        status: Some(status),
-        message: match outcome {
-            Outcome::Executed(executed) => executed.message.clone(),
-            _ => String::new(),
-        },
-        ..ExecuteResponse::default()
-    }
 }
 
 fn packed(message_name: &str, message: &impl Message) -> Any {

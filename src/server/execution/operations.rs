@@ -17,7 +17,7 @@ use crate::reapi::longrunning::{
 };
 use crate::reapi::protobuf::{self, Empty};
 use crate::server::transport::peer::client_of;
-use crate::server::transport::status;
+use crate::status;
 
 /// Operations on one page, if the client does not say, and at most.
 const DEFAULT_PAGE: usize = 100;

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use crate::cas::StoreError;
 use crate::execute::{CrossCompilerError, ExecuteError};
 use crate::queue::QueueError;
+use crate::remote::ConnectError;
 use crate::sandbox::SandboxError;
 use crate::server::transport::address::ListenError;
 
@@ -14,6 +15,9 @@ use crate::server::transport::address::ListenError;
 pub enum HostError {
     #[error(transparent)]
     Listen(#[from] ListenError),
+
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
 
     #[error("cannot open the store: {0}")]
     Store(#[from] StoreError),

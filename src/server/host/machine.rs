@@ -1,10 +1,8 @@
 //! One machine as a complete endpoint of the Remote Execution API: puts the store, the executors, the queue and
 //! the services together. Knows what fits to what, and nothing of how any of it works.
 
-use std::collections::HashMap;
 use std::convert::Infallible;
 use std::io;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,17 +14,13 @@ use tonic::service::{Routes, RoutesBuilder};
 use tonic::transport::{Channel, Server};
 
 use super::error::HostError;
-use super::pools::ProvenPool;
-use super::step_cache;
-use crate::cas::{ActionCache, BlobStore, CompleteActionCache, DiskStore, StoreSettings};
-use crate::execute::{
-    Execute, ExecuteCounters, InputLimits, LocalExecutor, LocalSettings, OwnBinarySettings, OwnLoader,
-    SharedFiles, TreeLimits, executor,
-};
+use super::foundation::{Executors, Foundation, Summary};
+use crate::cas::{ActionCache, BlobStore, CompleteActionCache, DiskStore};
+use crate::execute::{InputLimits, SharedFiles};
 use crate::queue::{Pool, Queue, QueueSettings, Timeouts};
 use crate::reapi::execution_server::ExecutionServer;
 use crate::reapi::longrunning::operations_server::OperationsServer;
-use crate::sandbox::{Isolation, OwnExecutable, Spawner};
+use crate::sandbox::OwnExecutable;
 use crate::server::capabilities::{CapabilitiesService, CapabilitiesSettings};
 use crate::server::descriptors;
 use crate::server::execution::log_stream::LogStreams;
@@ -94,20 +88,6 @@ pub struct Host {
     serving: JoinHandle<Result<(), tonic::transport::Error>>,
 }
 
-/// What a host turned out to be.
-#[derive(Debug, Clone)]
-pub struct Summary {
-    pub store: PathBuf,
-    /// Most bytes of blobs in it.
-    pub max_bytes: Option<u64>,
-    /// With everything they offer.
-    pub pools: Vec<Pool>,
-    /// For each pool the program that runs its programs, where the processor does not.
-    pub emulators: Vec<Option<String>>,
-    /// What stands between actions and this machine.
-    pub isolation: Isolation,
-}
-
 impl Host {
     /// Starts a host that nobody but this process can reach yet. Needs a Tokio runtime. `own_executable` is a
     /// `crosswheel`: it sets up sandboxes, and is what actions get that run crosswheel.
@@ -115,21 +95,15 @@ impl Host {
     /// # Errors
     /// [`HostError`] for what the settings want and this machine does not have.
     pub async fn start(settings: &Settings, own_executable: OwnExecutable) -> Result<Self, HostError> {
-        open_files::raise_limit();
-        let store = Arc::new(DiskStore::open(&store_settings(settings))?);
-        let hidden = hidden_from_actions(settings).map_err(|source| HostError::Io {
-            doing: "make a directory for what is remembered between steps",
-            source,
-        })?;
-        let spawner = Arc::new(Spawner::detect(settings.sandbox, own_executable.clone(), &hidden)?);
-        let proven = settings.pools.iter().map(|pool| ProvenPool::find(pool, &spawner));
-        let proven: Vec<ProvenPool> = proven.collect::<Result<_, _>>()?;
+        let foundation = Foundation::lay(settings, own_executable)?;
+        let store = Arc::clone(&foundation.store);
         let results = Arc::new(CompleteActionCache::new(Arc::clone(&store)));
         let metrics = Arc::new(Metrics::new());
 
-        let Executors { of_pools, files, counters } =
-            executors(settings, &proven, &spawner, &store, &metrics, own_executable.file())?;
-        let pools: Vec<Pool> = proven.iter().map(|proven| proven.pool.clone()).collect();
+        let files =
+            SharedFiles::open(Arc::clone(&store), InputLimits::default(), foundation.tree_limits(settings))?;
+        let Executors { of_pools, files, counters } = foundation.executors(settings, files, &metrics)?;
+        let pools = foundation.pools();
         let (queue, slots) = Queue::new(pools.clone(), queue_settings(settings))?;
         let queue = Arc::new(queue);
         let action_cache: Arc<dyn ActionCache> = Arc::clone(&results) as _;
@@ -137,7 +111,8 @@ impl Host {
         let blobs: Arc<dyn BlobStore> = Arc::clone(&store) as _;
         let workers = LocalWorkers::start(Arc::clone(&queue), slots, execute, &blobs, &action_cache)
             .map_err(|source| HostError::Io { doing: "start workers", source })?;
-        metrics.watch(&store, &queue, &files, counters);
+        metrics.watch(&store, &files, counters);
+        metrics.watch_queue(&queue);
 
         let (routes, readiness) = routes(settings, &store, results, &queue)?;
         let connections = Connections::new();
@@ -151,14 +126,8 @@ impl Host {
                 // Whether it is said or the host is dropped is all the same.
                 let _ = stopped.await;
             }));
-        readiness.set(true).await;
-        let summary = Summary {
-            store: settings.store.clone(),
-            max_bytes: settings.max_bytes,
-            pools,
-            emulators: proven.into_iter().map(|proven| proven.emulator).collect(),
-            isolation: spawner.isolation().clone(),
-        };
+        readiness.set(None).await;
+        let summary = foundation.summary(settings);
         let door = Door::new(connection_limits(settings));
         let exposure = if settings.insecure_public { Exposure::Anywhere } else { Exposure::ThisMachine };
         Ok(Self { connector, door, exposure, readiness, metrics, summary, workers, store, stop, serving })
@@ -211,7 +180,7 @@ impl Host {
     /// # Errors
     /// [`HostError::Serve`] if the server had ended before.
     pub async fn stop(self, grace: Duration, kill: impl Future<Output = ()>) -> Result<(), HostError> {
-        self.readiness.set(false).await;
+        self.readiness.set(Some("it is about to end".to_owned())).await;
         tokio::select! {
             () = self.workers.queue().drain() => {}
             () = tokio::time::sleep(grace) => tracing::warn!(?grace, "killing the actions that still run"),
@@ -229,19 +198,6 @@ impl Host {
             // Somebody still listens, to the health service for example.
             Err(_) => Ok(()),
         }
-    }
-}
-
-fn store_settings(settings: &Settings) -> StoreSettings {
-    StoreSettings {
-        directory: settings.store.clone(),
-        max_bytes: settings.max_bytes,
-        high_water_percent: settings.high_water_mark,
-        low_water_percent: settings.low_water_mark,
-        min_free_bytes: settings.min_free_bytes,
-        keep_after_use: settings.keep_after_use,
-        reverify: settings.reverify,
-        fsync: settings.fsync,
     }
 }
 
@@ -284,73 +240,6 @@ fn budgets(settings: &Settings) -> Budgets {
             "the uploads and downloads in flight",
             "half of the files that may be open",
         ),
-    }
-}
-
-/// What runs actions, and what is known about it.
-struct Executors {
-    of_pools: HashMap<String, Arc<dyn Execute>>,
-    files: Arc<SharedFiles>,
-    counters: Vec<(String, Arc<ExecuteCounters>)>,
-}
-
-fn executors(
-    settings: &Settings,
-    proven: &[ProvenPool],
-    spawner: &Arc<Spawner>,
-    store: &Arc<DiskStore>,
-    metrics: &Metrics,
-    own_executable: &Path,
-) -> Result<Executors, HostError> {
-    let tree_limits = TreeLimits::for_store(settings.max_bytes);
-    let files = SharedFiles::open(Arc::clone(store), InputLimits::default(), tree_limits)?;
-    let files = Arc::new(files);
-    let mut of_pools: HashMap<String, Arc<dyn Execute>> = HashMap::new();
-    let mut all_counters = Vec::new();
-    let has_own_roots = proven.iter().any(|proven| proven.root.directory().is_some());
-    let loader =
-        if has_own_roots { OwnLoader::of(own_executable).map_err(HostError::OwnLoader)? } else { None };
-    for ProvenPool { pool, root, cross_compiler, limits, .. } in proven {
-        let own_binary = OwnBinarySettings {
-            executable: own_executable.to_owned(),
-            loader: loader.clone(),
-            cross_compiler: cross_compiler.clone(),
-            cache: Some(
-                step_cache::of_root(&step_cache_directory(settings), root)
-                    .map_err(|source| HostError::Root { pool: pool.name.clone(), source })?,
-            ),
-            trusted: settings.embedding.is_some(),
-            visible_host_paths: match &settings.embedding {
-                Some(embedding) if root.directory().is_none() => embedding.visible_host_paths.clone(),
-                // In a root file system, what is there under their names is another system's.
-                _ => Vec::new(),
-            },
-        };
-        let local =
-            LocalSettings { root: root.clone(), network: settings.network, limits: *limits, own_binary };
-        let local = LocalExecutor::new(Arc::clone(&files), Arc::clone(spawner), local);
-        let counters = Arc::new(ExecuteCounters::default());
-        let measured = metrics.measure(executor(local, Arc::clone(&counters)), &pool.name);
-        of_pools.insert(pool.name.clone(), measured);
-        all_counters.push((pool.name.clone(), counters));
-    }
-    Ok(Executors { of_pools, files, counters: all_counters })
-}
-
-/// Directories of which no action sees anything but what it is given: the store, with the trees, locks and work directories
-/// in it, and what steps remember. They exist, as only then can they be hidden.
-fn hidden_from_actions(settings: &Settings) -> io::Result<Vec<PathBuf>> {
-    let step_cache = step_cache_directory(settings);
-    fs_err::create_dir_all(&step_cache)?;
-    Ok(vec![settings.store.clone(), step_cache])
-}
-
-/// Where actions that run crosswheel keep what they remember: with what `crosswheel build` remembers, if it is that which
-/// we are part of.
-fn step_cache_directory(settings: &Settings) -> PathBuf {
-    match &settings.embedding {
-        Some(embedding) => embedding.cache.clone(),
-        None => settings.store.join("crosswheel"),
     }
 }
 

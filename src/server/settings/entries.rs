@@ -30,11 +30,21 @@ impl Entry {
 
     /// The environment variable.
     pub fn variable(&self) -> String {
-        format!("CROSSWHEEL_{}", self.name.replace('-', "_").to_uppercase())
+        variable(self.name)
     }
 }
 
-const fn one(name: &'static str, value: &'static str, help: &'static str, example: &'static str) -> Entry {
+/// The environment variable of the setting `name`.
+pub(super) fn variable(name: &str) -> String {
+    format!("CROSSWHEEL_{}", name.replace('-', "_").to_uppercase())
+}
+
+pub(super) const fn one(
+    name: &'static str,
+    value: &'static str,
+    help: &'static str,
+    example: &'static str,
+) -> Entry {
     Entry { name, value, help, example, separator: None }
 }
 

@@ -11,6 +11,10 @@ pub enum SettingsError {
     #[error("{origin}: {problem}")]
     Value { origin: Origin, problem: String },
 
+    /// Of one that has no default.
+    #[error("--{name} is missing, or {} in the environment: {why}", super::entries::variable(.name))]
+    Missing { name: &'static str, why: &'static str },
+
     #[error("{}: {problem}", .path.display())]
     UnknownKey { path: PathBuf, problem: String },
 

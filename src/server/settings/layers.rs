@@ -27,15 +27,27 @@ pub enum Raw {
 }
 
 /// Everything that was given.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Layers {
+    entries: Vec<&'static Entry>,
     given: BTreeMap<&'static str, Given>,
 }
 
+impl Default for Layers {
+    fn default() -> Self {
+        Self::of(ENTRIES.iter().collect())
+    }
+}
+
 impl Layers {
-    /// Nothing given.
+    /// Nothing given of what a server has.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Nothing given of these.
+    pub fn of(entries: Vec<&'static Entry>) -> Self {
+        Self { entries, given: BTreeMap::new() }
     }
 
     /// Takes the values of a flag. Layers that come first win.
@@ -53,7 +65,7 @@ impl Layers {
         variable: impl Fn(&str) -> Option<OsString>,
         base: &Path,
     ) -> Result<(), SettingsError> {
-        for entry in ENTRIES {
+        for entry in self.entries.clone() {
             let name = entry.variable();
             let Some(text) = variable(&name).filter(|text| !text.is_empty()) else { continue };
             let origin = Origin::Variable(name);
@@ -86,8 +98,8 @@ impl Layers {
         let base = path.parent().unwrap_or(Path::new("."));
         for (key, value) in table {
             let origin = Origin::File { key: key.clone(), path: path.to_owned() };
-            let Some(entry) = Entry::find(&key) else {
-                let problem = unknown_key(&key, ENTRIES.iter().map(|entry| entry.name));
+            let Some(entry) = self.entries.iter().copied().find(|entry| entry.name == key) else {
+                let problem = unknown_key(&key, self.entries.iter().map(|entry| entry.name));
                 return Err(SettingsError::UnknownKey { path: path.to_owned(), problem });
             };
             let values = match value {

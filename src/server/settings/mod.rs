@@ -8,7 +8,11 @@ mod layers;
 mod origin;
 mod pool;
 mod print;
+mod print_worker;
+mod reader;
 mod value;
+mod worker_entries;
+mod worker_settings;
 
 pub use entries::{ENTRIES, Entry};
 pub use error::SettingsError;
@@ -16,3 +20,5 @@ pub use host_settings::{Embedding, LogFormat, Settings};
 pub use layers::Layers;
 pub use origin::Origin;
 pub use pool::{CrossCc, PoolSettings};
+pub use worker_entries::worker_entries;
+pub use worker_settings::{Announce, Engine, WorkerSettings};

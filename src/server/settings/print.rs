@@ -17,21 +17,32 @@ impl Settings {
         let mut text = String::new();
         // Tables must come last in TOML.
         for entry in ENTRIES.iter().filter(|entry| entry.name != "pool") {
-            let origin = match self.origin(entry.name) {
-                Origin::Default(_) => String::new(),
-                // A path may hold anything, also a line break.
-                given => format!("  # {}", given.to_string().escape_debug()),
-            };
-            let _ = writeln!(text, "{} = {}{origin}", entry.name, one(self, entry.name));
+            line(entry.name, &one(self, entry.name), &self.origin(entry.name), &mut text);
         }
-        let pools: Vec<Value> = self.pools.iter().map(|pool| pool.to_table().into()).collect();
-        let pools = toml::Table::from_iter([("pool".to_owned(), Value::Array(pools))]);
-        let _ = write!(text, "\n{pools}");
+        pools(self, &mut text);
         text
     }
 }
 
-fn one(settings: &Settings, name: &str) -> Value {
+/// One setting, with the place that it came from.
+pub(super) fn line(name: &str, value: &Value, origin: &Origin, text: &mut String) {
+    let origin = match origin {
+        Origin::Default(_) => String::new(),
+        // A path may hold anything, also a line break.
+        given => format!("  # {}", given.to_string().escape_debug()),
+    };
+    let _ = writeln!(text, "{name} = {value}{origin}");
+}
+
+/// The pools, as tables.
+pub(super) fn pools(settings: &Settings, text: &mut String) {
+    let pools: Vec<Value> = settings.pools.iter().map(|pool| pool.to_table().into()).collect();
+    let pools = toml::Table::from_iter([("pool".to_owned(), Value::Array(pools))]);
+    let _ = write!(text, "\n{pools}");
+}
+
+/// The value of one of them.
+pub(super) fn one(settings: &Settings, name: &str) -> Value {
     let percent = |percent: u8| Value::from(format!("{percent}%"));
     let size = |bytes| Value::from(size_text(bytes));
     let count = |count| Value::from(i64::try_from(count).unwrap_or(i64::MAX));

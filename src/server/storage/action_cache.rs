@@ -11,10 +11,10 @@ use super::settings::{MAX_BATCH_BYTES, StorageSettings};
 use crate::cas::{BlobStore, CompleteActionCache, CompleteResult, IncompleteResult};
 use crate::digest::{Digest, DigestFunction};
 use crate::reapi::{ActionResult, UpdateActionResultRequest};
-use crate::server::transport::status;
 use crate::server::transport::wire::{
     self, Fields, HttpRequest, HttpResponse, Malformed, WireDigest, WireService,
 };
+use crate::status;
 
 /// The `ActionCache` service.
 #[derive(Clone)]

@@ -11,7 +11,7 @@ use zstd::stream::raw::{Decoder, Encoder, InBuffer, Operation, OutBuffer};
 use zstd::zstd_safe::{CParameter, DParameter};
 
 use crate::digest::Digest;
-use crate::server::transport::status;
+use crate::status;
 
 /// The fastest level that still finds most of what there is to find: clients wait for these bytes.
 const LEVEL: i32 = 1;

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use parking_lot::Mutex;
 use tonic::{Code, Status};
 
-use super::shortage::later;
 use crate::shares::{Shares, Shortage};
+use crate::status::later;
 
 /// What the calls of all clients may have.
 #[derive(Debug)]

@@ -19,8 +19,8 @@ use tower::{Layer, Service};
 use super::budget::{Budget, Held};
 use super::peer::{InFlight, Peer, client_of};
 use super::request_body::RequestBody;
-use super::shortage::later;
 use crate::server::monitoring::metrics::{CallMetrics, Direction};
+use crate::status::later;
 
 /// Wraps every service of a server.
 #[derive(Debug, Clone)]

@@ -10,8 +10,8 @@ use futures_util::future::BoxFuture;
 use http::HeaderMap;
 use tonic::{Code, Status};
 
-use super::status::invalid;
 use crate::reapi::DECODE_ERROR_PREFIX;
+use crate::status::invalid;
 
 /// To be put around the router of all services: requests that are no well-formed messages are answered with
 /// INVALID_ARGUMENT that names the method and the field.

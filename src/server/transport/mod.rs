@@ -13,6 +13,4 @@ pub(super) mod peer;
 pub(super) mod reach;
 mod request_body;
 pub(super) mod request_metadata;
-pub(super) mod shortage;
-pub(super) mod status;
 pub(super) mod wire;

@@ -4,8 +4,8 @@ use prost::Message;
 use tonic::Status;
 use tonic::metadata::MetadataMap;
 
-use super::status;
 use crate::reapi::RequestMetadata;
+use crate::status;
 
 /// The header that holds it.
 pub const REQUEST_METADATA_HEADER: &str = "build.bazel.remote.execution.v2.requestmetadata-bin";

@@ -14,3 +14,4 @@ mod poison;
 mod quotas;
 mod scene;
 mod trees;
+mod upstream;

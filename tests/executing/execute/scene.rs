@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use crosswheel::cancellation::Cancellation;
-use crosswheel::cas::{BlobStore, DiskStore, StoreSettings};
+use crosswheel::cas::{BlobStore, DiskStore, StoreSettings, Upstream};
 use crosswheel::contract::SandboxMode;
 use crosswheel::digest::{Digest, DigestFunction};
 use crosswheel::execute::{
@@ -83,6 +83,22 @@ impl Scene {
         Self::assemble(mode, TreeLimits::default(), RootFileSystem::Host, false, limits, directory, &settings)
     }
 
+    /// As [`Scene::new`], as the worker of an engine with this store, and with a store of its own of `max_bytes`.
+    pub fn of_engine(upstream: Arc<dyn Upstream>, max_bytes: Option<u64>) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let settings = StoreSettings {
+            directory: directory.path().join("store"),
+            max_bytes,
+            // What is needed is pinned, and there are no clients.
+            keep_after_use: Duration::ZERO,
+            ..StoreSettings::default()
+        };
+        let pool = (SandboxMode::Required, RootFileSystem::Host, false, ActionLimits::default());
+        let (inputs, trees) = (InputLimits::default(), TreeLimits::for_store(max_bytes));
+        let open = |store| SharedFiles::open_with_upstream(store, upstream, inputs, trees).unwrap();
+        Self::assemble_with(pool, directory, &settings, open)
+    }
+
     /// With the store, and so everything that actions write, at another place.
     pub fn at(mode: SandboxMode, limits: ActionLimits, settings: &StoreSettings) -> Self {
         let directory = tempfile::tempdir().unwrap();
@@ -114,12 +130,23 @@ impl Scene {
         directory: TempDir,
         settings: &StoreSettings,
     ) -> Self {
+        Self::assemble_with((mode, root, network, limits), directory, settings, |store| {
+            SharedFiles::open(store, InputLimits::default(), trees).unwrap()
+        })
+    }
+
+    fn assemble_with(
+        (mode, root, network, limits): (SandboxMode, RootFileSystem, bool, ActionLimits),
+        directory: TempDir,
+        settings: &StoreSettings,
+        open: impl FnOnce(Arc<DiskStore>) -> SharedFiles,
+    ) -> Self {
         let store = Arc::new(DiskStore::open(settings).unwrap());
         let hidden = [settings.directory.clone(), directory.path().to_owned()];
         let spawner = Spawner::detect(mode, crosswheel().into(), &hidden)
             .unwrap_or_else(|error| panic!("this test needs a host that allows namespaces: {error}"));
         let spawner = Arc::new(spawner);
-        let files = Arc::new(SharedFiles::open(Arc::clone(&store), InputLimits::default(), trees).unwrap());
+        let files = Arc::new(open(Arc::clone(&store)));
         let own_binary = OwnBinarySettings {
             executable: crosswheel(),
             loader: OwnLoader::of(&crosswheel()).unwrap(),
@@ -280,7 +307,7 @@ pub fn output_file<'a>(executed: &'a Executed, path: &str) -> &'a OutputFile {
 }
 
 /// The messages and files of an input root.
-fn encode(root: &Root, blobs: &mut Vec<(Digest, Bytes)>) -> Digest {
+pub fn encode(root: &Root, blobs: &mut Vec<(Digest, Bytes)>) -> Digest {
     let mut directory = Directory { node_properties: root.properties.clone(), ..Default::default() };
     for (name, node) in &root.entries {
         let name = name.clone();

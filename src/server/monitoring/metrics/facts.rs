@@ -13,6 +13,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use crate::cas::DiskStore;
 use crate::execute::{ExecuteCounters, SharedFiles, TreeUse};
 use crate::queue::Queue;
+use crate::worker::engine::SlotHandle;
 
 /// How large the store is, and what it had to remove.
 #[derive(Debug)]
@@ -92,6 +93,34 @@ impl Collector for QueueFacts {
         let waited =
             statistics.pools.iter().map(|pool| (pool.pool.as_str(), pool.waited_total.as_secs_f64()));
         show.seconds("queue_wait_seconds", "How long actions waited for a worker, in all", "pool", waited)
+    }
+}
+
+/// What the slots of a worker do.
+#[derive(Debug)]
+pub(crate) struct SlotFacts(pub Vec<SlotHandle>);
+
+impl Collector for SlotFacts {
+    fn encode(&self, encoder: DescriptorEncoder) -> Result<(), Error> {
+        let mut pools: Vec<(&str, [u64; 3])> = Vec::new();
+        for slot in &self.0 {
+            let view = slot.view();
+            let of_slot =
+                [1, u64::from(view.state == "executing"), u64::from(view.reached && view.trouble.is_none())];
+            match pools.iter_mut().find(|(pool, _)| *pool == slot.pool) {
+                Some((_, figures)) => {
+                    for (sum, figure) in figures.iter_mut().zip(of_slot) {
+                        *sum += figure;
+                    }
+                }
+                None => pools.push((&slot.pool, of_slot)),
+            }
+        }
+        let figure = |index: usize| pools.iter().map(move |(pool, figures)| (*pool, figures[index]));
+        let mut show = Show(encoder);
+        show.gauges("slots", "Actions that may run at a time", "pool", figure(0))?;
+        show.gauges("slots_in_use", "Actions that run", "pool", figure(1))?;
+        show.gauges("slots_connected", "Slots whose scheduler answers", "pool", figure(2))
     }
 }
 

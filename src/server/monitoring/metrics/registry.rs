@@ -11,10 +11,11 @@ use prometheus_client::registry::Registry;
 
 use super::actions::{ActionMetrics, Measured};
 use super::calls::CallMetrics;
-use super::facts::{ExecuteFacts, QueueFacts, StoreFacts, TreeFacts};
+use super::facts::{ExecuteFacts, QueueFacts, SlotFacts, StoreFacts, TreeFacts};
 use crate::cas::DiskStore;
 use crate::execute::{Execute, ExecuteCounters, SharedFiles};
 use crate::queue::Queue;
+use crate::worker::engine::SlotHandle;
 
 /// The content type of [`Metrics::text`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -45,15 +46,23 @@ impl Metrics {
     pub fn watch(
         &self,
         store: &Arc<DiskStore>,
-        queue: &Arc<Queue>,
         files: &Arc<SharedFiles>,
         counters: Vec<(String, Arc<ExecuteCounters>)>,
     ) {
         let mut registry = self.registry.lock();
         registry.register_collector(Box::new(StoreFacts(Arc::clone(store))));
-        registry.register_collector(Box::new(QueueFacts(Arc::clone(queue))));
         registry.register_collector(Box::new(TreeFacts(Arc::clone(files))));
         registry.register_collector(Box::new(ExecuteFacts(counters)));
+    }
+
+    /// Shows what it knows, too.
+    pub fn watch_queue(&self, queue: &Arc<Queue>) {
+        self.registry.lock().register_collector(Box::new(QueueFacts(Arc::clone(queue))));
+    }
+
+    /// Shows how the slots of a worker are, too.
+    pub fn watch_slots(&self, slots: Vec<SlotHandle>) {
+        self.registry.lock().register_collector(Box::new(SlotFacts(slots)));
     }
 
     /// Runs the actions of `pool` as `inner` does, and measures them.

@@ -22,9 +22,9 @@ use super::service::ByteStreamService;
 use crate::digest::Digest;
 use crate::reapi::bytestream::ReadRequest;
 use crate::server::storage::zstandard::Compression;
-use crate::server::transport::status;
 use crate::server::transport::wire;
 use crate::server::transport::wire::{Fields, Frame, Malformed};
+use crate::status;
 
 /// A `google.bytestream.ReadRequest`.
 #[derive(Default)]

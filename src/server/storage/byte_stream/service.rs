@@ -10,8 +10,8 @@ use crate::cas::DiskStore;
 use crate::digest::Digest;
 use crate::server::execution::log_stream::LogStreams;
 use crate::server::storage::settings::StorageSettings;
-use crate::server::transport::status;
 use crate::server::transport::wire::{self, HttpRequest, HttpResponse, WireService};
+use crate::status;
 
 /// The `ByteStream` service. All instances share their blobs.
 #[derive(Debug, Clone)]

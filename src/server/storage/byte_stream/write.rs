@@ -21,7 +21,8 @@ use crate::cas::{BlobStore as _, DiskStore, StoreError};
 use crate::digest::Digest;
 use crate::reapi::bytestream::{QueryWriteStatusRequest, QueryWriteStatusResponse, WriteResponse};
 use crate::server::storage::zstandard::Decompression;
-use crate::server::transport::{status, wire};
+use crate::server::transport::wire;
+use crate::status;
 
 /// Bytes that are handed over to be hashed and written at once: little enough to be in the processor's caches still,
 /// much compared to what the hand-over costs.

@@ -12,7 +12,7 @@ use tonic::Status;
 use tonic::body::Body;
 
 use crate::server::storage::settings::MAX_WRITE_BYTES;
-use crate::server::transport::status;
+use crate::status;
 
 /// A `google.bytestream.WriteRequest`.
 #[derive(Debug, Default, PartialEq, Eq)]

@@ -9,9 +9,9 @@ use crate::digest::Digest;
 use crate::reapi::compressor;
 use crate::server::storage::zstandard;
 use crate::server::transport::budget::Held;
-use crate::server::transport::status;
 use crate::server::transport::wire;
 use crate::server::transport::wire::{Fields, Malformed, WireDigest};
+use crate::status;
 
 /// A `BatchReadBlobsRequest`.
 struct Request {

@@ -9,9 +9,9 @@ use crate::digest::{Digest, DigestFunction};
 use crate::reapi::compressor;
 use crate::server::storage::byte_stream::too_large;
 use crate::server::storage::zstandard;
-use crate::server::transport::status;
 use crate::server::transport::wire;
 use crate::server::transport::wire::{Fields, Malformed, Value, WireDigest};
+use crate::status;
 
 /// A `BatchUpdateBlobsRequest.Request`.
 struct Blob {

@@ -19,7 +19,8 @@ use crate::reapi::{
     RegisterChunkMappingResponse, SpliceBlobRequest, SpliceBlobResponse, SplitBlobRequest, SplitBlobResponse,
 };
 use crate::server::storage::byte_stream::too_large;
-use crate::server::transport::{status, wire};
+use crate::server::transport::wire;
+use crate::status;
 
 /// Chunks of one blob, which are in memory together, whatever size it claims: a terabyte in chunks of the recommended
 /// size.

@@ -6,9 +6,9 @@ use tonic::Status;
 use super::service::ContentAddressableStorageService;
 use crate::cas::BlobStore;
 use crate::digest::Digest;
-use crate::server::transport::status;
 use crate::server::transport::wire;
 use crate::server::transport::wire::{Fields, Malformed, WireDigest};
+use crate::status;
 
 /// With fewer digests than this, asking the store takes less than having another thread do it.
 const FEW: usize = 64;

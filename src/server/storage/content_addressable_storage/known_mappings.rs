@@ -8,7 +8,7 @@ use tonic::Status;
 use crate::cas::{BlobStore, Chunking, LruCache, splice, split};
 use crate::digest::Digest;
 use crate::reapi::chunking_function::Value as ChunkingFunction;
-use crate::server::transport::status;
+use crate::status;
 
 /// How blobs are cut here.
 pub(crate) fn chunking() -> Chunking {

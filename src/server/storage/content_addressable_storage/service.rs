@@ -8,8 +8,8 @@ use super::known_mappings::ChunkMappings;
 use crate::cas::BlobStore;
 use crate::digest::DigestFunction;
 use crate::server::storage::settings::StorageSettings;
-use crate::server::transport::status;
 use crate::server::transport::wire::{self, HttpRequest, HttpResponse, WireService};
+use crate::status;
 
 /// The `ContentAddressableStorage` service. All instances share their blobs.
 #[derive(Clone)]

@@ -17,9 +17,9 @@ use super::service::ContentAddressableStorageService;
 use crate::cas::{BlobStore, StoreError};
 use crate::digest::{Digest, DigestFunction};
 use crate::reapi::GetTreeRequest;
-use crate::server::transport::status;
 use crate::server::transport::wire;
 use crate::server::transport::wire::{Fields, Malformed, WireDigest};
+use crate::status;
 
 /// Most directories on one page, and about how many bytes: a page has to fit into what clients accept.
 const PAGE_DIRECTORIES: usize = 4096;

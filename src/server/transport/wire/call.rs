@@ -14,7 +14,7 @@ use tonic::server::{ClientStreamingService, Grpc, ServerStreamingService, UnaryS
 use tonic::{Request, Response, Status};
 
 use crate::server::transport::budget::Held;
-use crate::server::transport::status;
+use crate::status;
 
 /// The largest request message that is read, in bytes. Batches may be much smaller (see
 /// [`MAX_BATCH_BYTES`](crate::server::storage::settings::MAX_BATCH_BYTES)); a list of digests may need this much.

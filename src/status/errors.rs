@@ -144,6 +144,9 @@ impl From<&StoreError> for Status {
                 return of_io("use the files of the store", source);
             }
             StoreError::Damaged(_) => Code::DataLoss,
+            StoreError::Remote { exhausted: true, .. } => {
+                return later(Code::ResourceExhausted, error.to_string());
+            }
             StoreError::InUse { .. } | StoreError::Remote { .. } => Code::Unavailable,
         };
         Self::new(code, error.to_string())

@@ -1,0 +1,132 @@
+//! Results that nobody may have been given: a scheduler that starts again knows nothing of what it was told, and hands
+//! the same action out once more. Knows nothing of schedulers.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use prost::Message;
+
+use super::assignment::{ActionKey, Assignment, Completion};
+
+/// A client that asks again does so within minutes.
+const KEPT_FOR: Duration = Duration::from_secs(10 * 60);
+/// Results of late, and the largest that is kept.
+const MOST: usize = 64;
+const LARGEST: usize = 1 << 20;
+
+/// The last results of all slots of a worker.
+#[derive(Debug, Default)]
+pub struct RememberedResults(Mutex<Vec<Remembered>>);
+
+#[derive(Debug)]
+struct Remembered {
+    key: ActionKey,
+    completion: Arc<Completion>,
+    /// The scheduler was out of reach while the action ran or its result was to be delivered.
+    unsure: bool,
+    since: Instant,
+}
+
+impl RememberedResults {
+    /// Keeps a result for a while.
+    pub fn keep(&self, assignment: &Assignment, completion: Arc<Completion>, unsure: bool) {
+        let Some(key) = assignment.key() else { return };
+        let ran = completion.response.result.is_some();
+        if !ran || !(unsure || completion.is_for_all()) || completion.response.encoded_len() > LARGEST {
+            return;
+        }
+        let mut all = self.0.lock();
+        all.retain(|other| other.key != key && other.since.elapsed() < KEPT_FOR);
+        if all.len() == MOST {
+            all.remove(0);
+        }
+        all.push(Remembered { key, completion, unsure, since: Instant::now() });
+    }
+
+    /// The result of an assignment that is the same once more: of one that nobody was given for sure, or that was wanted
+    /// already when the result came, which is why it does for both. It is forgotten then, unless it is good for all.
+    pub fn take(&self, assignment: &Assignment) -> Option<Arc<Completion>> {
+        let key = assignment.key()?;
+        let mut all = self.0.lock();
+        let index = all.iter().position(|other| other.key == key && other.since.elapsed() < KEPT_FOR)?;
+        let Remembered { completion, unsure, .. } = &all[index];
+        let waited = completion.is_for_all() && assignment.queued_at < completion.ended_at;
+        if waited {
+            return Some(Arc::clone(completion));
+        }
+        if *unsure { Some(all.remove(index).completion) } else { None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use super::*;
+    use crate::digest::DigestFunction;
+    use crate::reapi::{ActionResult, ExecuteResponse};
+    use crate::worker::engine::assignment::WantedAction;
+
+    fn assignment(name: &[u8], queued_at: SystemTime) -> Assignment {
+        let digest = DigestFunction::Sha256.digest(name);
+        Assignment {
+            id: "1".into(),
+            instance_name: "main".into(),
+            wanted: Ok(WantedAction { digest, message: None }),
+            queued_at,
+            auxiliary_metadata: Vec::new(),
+            request_metadata: None,
+        }
+    }
+
+    fn completion(exit_code: i32, do_not_cache: bool, ended_at: SystemTime) -> Arc<Completion> {
+        let result = Some(ActionResult { exit_code, ..ActionResult::default() });
+        let response = ExecuteResponse { result, ..ExecuteResponse::default() };
+        Arc::new(Completion { response, do_not_cache, ended_at })
+    }
+
+    #[test]
+    fn who_waited_already_gets_what_is_good_for_all() {
+        let now = SystemTime::now();
+        let (before, after) = (now - Duration::from_secs(1), now + Duration::from_secs(1));
+        let results = RememberedResults::default();
+        results.keep(&assignment(b"a", before), completion(0, false, now), false);
+        assert!(results.take(&assignment(b"b", before)).is_none());
+        assert!(results.take(&assignment(b"a", after)).is_none(), "asked for after it had ended: to be run");
+        assert!(results.take(&assignment(b"a", before)).is_some());
+        assert!(results.take(&assignment(b"a", before)).is_some());
+        for (exit_code, do_not_cache) in [(1, false), (0, true)] {
+            results.keep(&assignment(b"a", before), completion(exit_code, do_not_cache, now), false);
+            results.keep(&assignment(b"c", before), completion(exit_code, do_not_cache, now), false);
+            assert!(results.take(&assignment(b"c", before)).is_none());
+        }
+    }
+
+    #[test]
+    fn what_nobody_may_have_got_is_given_once() {
+        let now = SystemTime::now();
+        let later = now + Duration::from_secs(1);
+        let results = RememberedResults::default();
+        results.keep(&assignment(b"a", now), completion(1, true, now), true);
+        let mut elsewhere = assignment(b"a", later);
+        elsewhere.instance_name = "other".into();
+        assert!(results.take(&elsewhere).is_none());
+        assert!(results.take(&assignment(b"a", later)).is_some());
+        assert!(results.take(&assignment(b"a", later)).is_none());
+    }
+
+    #[test]
+    fn memory_is_bounded() {
+        let now = SystemTime::now();
+        let results = RememberedResults::default();
+        for number in 0..200_u8 {
+            results.keep(&assignment(&[number], now), completion(0, false, now), true);
+        }
+        assert_eq!(results.0.lock().len(), MOST);
+        let mut large = Completion::clone(&completion(0, false, now));
+        large.response.message = "x".repeat(LARGEST);
+        results.keep(&assignment(b"large", now), Arc::new(large), true);
+        assert!(results.take(&assignment(b"large", now)).is_none());
+    }
+}

@@ -1,0 +1,263 @@
+//! Runs the actions of one slot, one after the other, on a thread of its own. Knows nothing of schedulers.
+//!
+//! A thread rather than a task: running an action blocks, and the kernel kills a child whose parent *thread* is gone
+//! (`PR_SET_PDEATHSIG`).
+
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
+use std::thread::JoinHandle;
+use std::time::SystemTime;
+
+use tokio::sync::mpsc as events;
+use tonic::{Code, Status};
+
+use super::assignment::{Assignment, Completion, WantedAction};
+use crate::cancellation::Cancellation;
+use crate::cas::{ActionCache, BlobStore};
+use crate::digest::Digest;
+use crate::execute::{
+    Execute, ExecuteError, Executed, Moment, Observer, OutputStream, Stage, Work, action_timeout,
+    read_action, read_message,
+};
+use crate::queue::{CancelReason, Outcome, Refusal, Timeouts};
+use crate::reapi::protobuf::Any;
+use crate::reapi::{Action, Command, ExecuteResponse, rpc, timestamp};
+use crate::status::{execute_response, to_message};
+use crate::worker::panics::text_of;
+
+/// What the runners of a pool share.
+pub struct RunnerSettings {
+    pub execute: Arc<dyn Execute>,
+    /// The blobs of an instance.
+    pub blobs: Arc<dyn Fn(&str) -> Arc<dyn BlobStore> + Send + Sync>,
+    /// Where results go that others may use, if it is the worker that has to put them there.
+    pub action_cache: Option<Arc<dyn ActionCache>>,
+    pub timeouts: Timeouts,
+}
+
+/// What a runner tells.
+#[derive(Debug)]
+pub enum RunnerEvent {
+    Stage(Stage),
+    /// Nothing of the action is left.
+    Ended(Arc<Completion>),
+}
+
+/// Runs the actions of one slot.
+pub struct Runner {
+    jobs: Option<mpsc::Sender<Job>>,
+    events: events::UnboundedReceiver<RunnerEvent>,
+    running: Option<Arc<Ending>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+struct Job {
+    assignment: Box<Assignment>,
+    ending: Arc<Ending>,
+}
+
+/// How what runs may be ended from outside.
+#[derive(Debug, Default)]
+struct Ending {
+    cancellation: Cancellation,
+    /// It is still wanted, but this worker ends.
+    closing: AtomicBool,
+}
+
+impl Runner {
+    /// A runner for the slot with this name, which results name as their worker.
+    ///
+    /// # Errors
+    /// If there can be no more threads.
+    pub fn start(worker: String, settings: Arc<RunnerSettings>) -> io::Result<Self> {
+        let (jobs, receiver) = mpsc::channel::<Job>();
+        let (sender, events) = events::unbounded_channel();
+        let thread = std::thread::Builder::new().name(worker.clone()).spawn(move || {
+            let runs = Runs { worker, settings, events: sender };
+            for job in receiver {
+                let completion = Arc::new(runs.run(&job));
+                // Whoever does not listen any more has left.
+                let _ = runs.events.send(RunnerEvent::Ended(completion));
+            }
+        })?;
+        Ok(Self { jobs: Some(jobs), events, running: None, thread: Some(thread) })
+    }
+
+    /// Starts an action. The one before must have ended.
+    pub fn run(&mut self, assignment: Box<Assignment>) {
+        let ending = Arc::new(Ending::default());
+        self.running = Some(Arc::clone(&ending));
+        if let Some(jobs) = &self.jobs {
+            // The thread lives as long as we do.
+            let _ = jobs.send(Job { assignment, ending });
+        }
+    }
+
+    /// Ends what runs; its end is told as an event.
+    pub fn kill(&self) {
+        if let Some(running) = &self.running {
+            running.cancellation.cancel();
+        }
+    }
+
+    /// As [`Runner::kill`], but what is told is that somebody else is to run it.
+    pub fn kill_for_closing(&self) {
+        if let Some(running) = &self.running {
+            running.closing.store(true, Ordering::Relaxed);
+            running.cancellation.cancel();
+        }
+    }
+
+    /// What is to be told next. May be dropped in the middle.
+    pub async fn event(&mut self) -> RunnerEvent {
+        match self.events.recv().await {
+            Some(event) => event,
+            // Only if the thread is gone, which outlives us.
+            None => std::future::pending().await,
+        }
+    }
+}
+
+impl Drop for Runner {
+    /// Returns when nothing of what ran is left.
+    fn drop(&mut self) {
+        self.kill();
+        drop(self.jobs.take());
+        if let Some(thread) = self.thread.take() {
+            // Panics of an action are caught; whatever else there was has been printed.
+            let _ = thread.join();
+        }
+    }
+}
+
+struct Runs {
+    worker: String,
+    settings: Arc<RunnerSettings>,
+    events: events::UnboundedSender<RunnerEvent>,
+}
+
+impl Runs {
+    fn run(&self, Job { assignment, ending }: &Job) -> Completion {
+        let wanted = match &assignment.wanted {
+            Ok(wanted) => wanted,
+            Err(status) => return refused(status),
+        };
+        let mut do_not_cache = true;
+        // The executor is shared, and must be fit for use after a panic in another thread anyway.
+        let run =
+            AssertUnwindSafe(|| self.execute(assignment, wanted, &ending.cancellation, &mut do_not_cache));
+        let outcome = match catch_unwind(run) {
+            Ok(Outcome::Failed(ExecuteError::Cancelled)) if ending.closing.load(Ordering::Relaxed) => {
+                Outcome::Cancelled(CancelReason::Closing)
+            }
+            Ok(outcome) => outcome,
+            Err(panic) => {
+                let (action, worker, panic) = (&wanted.digest, &self.worker, text_of(&*panic));
+                tracing::error!(%action, worker, panic, "an action made its worker panic");
+                Outcome::WorkerFailed("its worker panicked".to_owned())
+            }
+        };
+        let mut response = execute_response(&outcome, None);
+        if let Some(status) = &mut response.status {
+            elsewhere(status);
+        }
+        if let Some(metadata) = response.result.as_mut().and_then(|result| result.execution_metadata.as_mut())
+        {
+            metadata.queued_timestamp = Some(timestamp(assignment.queued_at));
+            metadata.auxiliary_metadata.extend(assignment.auxiliary_metadata.iter().cloned());
+        }
+        Completion { response, do_not_cache, ended_at: SystemTime::now() }
+    }
+
+    fn execute(
+        &self,
+        assignment: &Assignment,
+        wanted: &WantedAction,
+        cancellation: &Cancellation,
+        do_not_cache: &mut bool,
+    ) -> Outcome {
+        let blobs = (self.settings.blobs)(&assignment.instance_name);
+        let work = match self.read(assignment, wanted, &*blobs) {
+            Ok(Ok(work)) => work,
+            Ok(Err(refusal)) => return Outcome::Refused(refusal),
+            Err(error) => return Outcome::Failed(error),
+        };
+        *do_not_cache = work.action.do_not_cache;
+        match self.settings.execute.execute(&work, self, cancellation) {
+            Ok(executed) => {
+                self.cache(&work, &executed);
+                Outcome::Executed(executed)
+            }
+            Err(error) => Outcome::Failed(error),
+        }
+    }
+
+    fn read(
+        &self,
+        assignment: &Assignment,
+        wanted: &WantedAction,
+        blobs: &dyn BlobStore,
+    ) -> Result<Result<Work, Refusal>, ExecuteError> {
+        let (action, command) = match &wanted.message {
+            Some(action) => (action.clone(), read_command(blobs, &wanted.digest, action)?),
+            None => read_action(blobs, &wanted.digest)?,
+        };
+        let Timeouts { default, maximum } = self.settings.timeouts;
+        let asked = action_timeout(&action)?;
+        if let Some(asked) = asked.filter(|asked| *asked > maximum) {
+            return Ok(Err(Refusal::Timeout { asked, maximum }));
+        }
+        Ok(Ok(Work {
+            instance_name: assignment.instance_name.clone(),
+            action_digest: wanted.digest,
+            action,
+            command,
+            timeout: asked.unwrap_or(default),
+            queued_at: assignment.queued_at,
+            worker: self.worker.clone(),
+            request_metadata: assignment.request_metadata.clone(),
+        }))
+    }
+
+    /// Before the client hears of the result, so that it is there when they ask for it.
+    fn cache(&self, work: &Work, executed: &Executed) {
+        let Some(action_cache) = &self.settings.action_cache else { return };
+        if work.action.do_not_cache || !executed.is_cacheable() {
+            return;
+        }
+        if let Err(error) = action_cache.put(&work.instance_name, &work.action_digest, &executed.result) {
+            tracing::warn!(action = %work.action_digest, %error, "a result could not be put into the action cache");
+        }
+    }
+}
+
+fn read_command(blobs: &dyn BlobStore, digest: &Digest, action: &Action) -> Result<Command, ExecuteError> {
+    let command = Digest::from_field(digest.function, action.command_digest.as_ref()).map_err(|problem| {
+        ExecuteError::Invalid { field: "action.command_digest".to_owned(), problem: problem.to_string() }
+    })?;
+    read_message(blobs, &command, "command")
+}
+
+/// What this machine has run out of, another one may have.
+fn elsewhere(status: &mut rpc::Status) {
+    let is_limit = |detail: &Any| detail.type_url.ends_with("QuotaFailure");
+    if status.code == Code::ResourceExhausted as i32 && !status.details.iter().any(is_limit) {
+        status.code = Code::Unavailable as i32;
+    }
+}
+
+fn refused(status: &Status) -> Completion {
+    let response = ExecuteResponse { status: Some(to_message(status)), ..ExecuteResponse::default() };
+    Completion { response, do_not_cache: true, ended_at: SystemTime::now() }
+}
+
+impl Observer for Runs {
+    fn stage(&self, stage: Stage, _at: Moment) {
+        let _ = self.events.send(RunnerEvent::Stage(stage));
+    }
+
+    /// Engines have no use for it before the end.
+    fn output(&self, _stream: OutputStream, _bytes: &[u8]) {}
+}

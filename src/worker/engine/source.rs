@@ -1,0 +1,54 @@
+//! Where a slot's work comes from: what a slot says to its scheduler, and what it hears. Knows no protocol and no socket.
+
+use std::sync::Arc;
+
+use super::assignment::{Assignment, Completion};
+use crate::execute::Stage;
+
+/// What a slot says.
+#[derive(Debug, Clone)]
+pub enum Report {
+    /// Nothing runs, and something may come. The answer may take as long as there is nothing to do.
+    Free,
+    /// Nothing runs, and nothing is to come.
+    Away {
+        /// Until this worker is well again, or for ever.
+        for_good: bool,
+    },
+    /// An action runs. The answer comes at once.
+    Busy { assignment: Assignment, stage: Option<Stage> },
+    /// An action has ended. The answer comes at once.
+    Ended { assignment: Assignment, completion: Arc<Completion> },
+    /// An action that the scheduler did not want any more is dead. The answer comes at once.
+    Stopped { assignment: Assignment },
+    /// Nothing to say; this only keeps the connection.
+    Quiet,
+}
+
+/// What a slot hears.
+#[derive(Debug, Clone)]
+pub enum Order {
+    /// Go on.
+    Nothing,
+    /// Run this, instead of whatever you run.
+    Run(Box<Assignment>),
+    /// Whatever you run is not wanted any more. An action that has ended has been reported.
+    Stop,
+}
+
+/// Why there was no answer.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum SourceError {
+    /// What was said may or may not have been heard.
+    #[error("{0}")]
+    Lost(String),
+    /// The scheduler knows nothing of this slot any more: what it had is given to others.
+    #[error("{0}")]
+    Forgotten(String),
+}
+
+/// One slot's conversation with its scheduler.
+pub trait WorkSource: Send {
+    /// Says `report` and hears what follows. May be dropped in the middle: then it may or may not have been heard.
+    fn exchange(&mut self, report: &Report) -> impl Future<Output = Result<Order, SourceError>> + Send;
+}

@@ -1,0 +1,158 @@
+//! All slots of a worker: started, asked how they are, and ended together. Knows no protocol.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use super::bots::{BotIdentity, Bots};
+use super::buildbarn::{Buildbarn, BuildbarnIdentity};
+use super::nativelink::{NativeLink, NativeLinkIdentity};
+use super::remembered::RememberedResults;
+use super::runner::{Runner, RunnerSettings};
+use super::schedulers::Schedulers;
+use super::slot::{EngineSlot, SlotView, Wanted};
+use super::slot_state::Wish;
+use super::source::WorkSource;
+
+/// How long slots may take to say goodbye once nothing runs any more.
+const GOODBYE: Duration = Duration::from_secs(20);
+
+/// What a slot is to its engine.
+#[derive(Debug, Clone)]
+pub enum SlotIdentity {
+    Buildbarn(BuildbarnIdentity),
+    BuildGrid(BotIdentity),
+    NativeLink(NativeLinkIdentity),
+}
+
+/// A slot to be started.
+pub struct SlotSpec {
+    /// Names it to people and in results.
+    pub name: String,
+    pub pool: String,
+    pub identity: SlotIdentity,
+    pub runner: Arc<RunnerSettings>,
+}
+
+/// The slots of a worker. Dropping them kills what runs, and returns when nothing is left of it.
+pub struct EngineWorkers {
+    wanted: watch::Sender<Wanted>,
+    slots: Vec<SlotHandle>,
+    tasks: JoinSet<()>,
+}
+
+/// One slot, for whoever watches.
+#[derive(Debug, Clone)]
+pub struct SlotHandle {
+    pub name: String,
+    pub pool: String,
+    view: Arc<Mutex<SlotView>>,
+}
+
+impl SlotHandle {
+    /// How it is.
+    pub fn view(&self) -> SlotView {
+        self.view.lock().clone()
+    }
+}
+
+impl EngineWorkers {
+    /// Starts all slots. Needs a Tokio runtime.
+    ///
+    /// # Errors
+    /// If there can be no more threads. Those that were started end.
+    pub fn start(schedulers: &Arc<Schedulers>, slots: Vec<SlotSpec>) -> io::Result<Self> {
+        let (wanted, receiver) = watch::channel(Wanted { wish: Wish::Work, kill: false });
+        let remembered = Arc::new(RememberedResults::default());
+        let mut workers = Self { wanted, slots: Vec::new(), tasks: JoinSet::new() };
+        for SlotSpec { name, pool, identity, runner } in slots {
+            let view = Arc::new(Mutex::new(SlotView::default()));
+            workers.slots.push(SlotHandle { name: name.clone(), pool, view: Arc::clone(&view) });
+            let common = Common {
+                runner: Runner::start(name.clone(), runner)?,
+                name,
+                wanted: receiver.clone(),
+                remembered: Arc::clone(&remembered),
+                view,
+            };
+            let schedulers = Arc::clone(schedulers);
+            match identity {
+                SlotIdentity::Buildbarn(identity) => {
+                    workers.tasks.spawn(common.slot(Buildbarn::new(schedulers, identity)).serve())
+                }
+                SlotIdentity::BuildGrid(identity) => {
+                    workers.tasks.spawn(common.slot(Bots::new(schedulers, identity)).serve())
+                }
+                SlotIdentity::NativeLink(identity) => {
+                    workers.tasks.spawn(common.slot(NativeLink::new(schedulers, identity)).serve())
+                }
+            };
+        }
+        Ok(workers)
+    }
+
+    /// How all slots are.
+    pub fn slots(&self) -> &[SlotHandle] {
+        &self.slots
+    }
+
+    /// What decides whether they take work, for whoever knows how this machine is.
+    pub fn switch(&self) -> WorkSwitch {
+        WorkSwitch(self.wanted.clone())
+    }
+
+    /// Takes no more work, and returns once what runs has ended and the scheduler knows. After `grace`, or when `kill` is
+    /// there, what still runs is killed, and the scheduler told that somebody else is to run it.
+    pub async fn drain(mut self, grace: Duration, kill: impl Future<Output = ()>) {
+        self.wanted.send_replace(Wanted { wish: Wish::Leave, kill: false });
+        let ended = async { while self.tasks.join_next().await.is_some() {} };
+        tokio::pin!(ended);
+        tokio::select! {
+            () = &mut ended => return,
+            () = tokio::time::sleep(grace) => tracing::warn!(?grace, "killing the actions that still run"),
+            () = kill => tracing::warn!("killing the actions that still run"),
+        }
+        self.wanted.send_replace(Wanted { wish: Wish::Leave, kill: true });
+        if tokio::time::timeout(GOODBYE, ended).await.is_err() {
+            tracing::warn!("the scheduler could not be told how some actions ended");
+        }
+    }
+}
+
+/// Decides whether slots take work.
+#[derive(Debug, Clone)]
+pub struct WorkSwitch(watch::Sender<Wanted>);
+
+impl WorkSwitch {
+    /// From now on they do, or do not; what runs goes on. Those that are to leave take none in any case.
+    pub fn take_work(&self, takes: bool) {
+        let wish = if takes { Wish::Work } else { Wish::Rest };
+        self.0.send_if_modified(|wanted| {
+            let changes = wanted.wish != Wish::Leave && wanted.wish != wish;
+            if changes {
+                wanted.wish = wish;
+            }
+            changes
+        });
+    }
+}
+
+/// What slots have, whatever their protocol.
+struct Common {
+    name: String,
+    runner: Runner,
+    wanted: watch::Receiver<Wanted>,
+    remembered: Arc<RememberedResults>,
+    view: Arc<Mutex<SlotView>>,
+}
+
+impl Common {
+    fn slot<S: WorkSource>(self, source: S) -> EngineSlot<S> {
+        let Self { name, runner, wanted, remembered, view } = self;
+        EngineSlot { name, source, runner, wanted, remembered, view }
+    }
+}
