@@ -8,8 +8,8 @@ class Engine:
     """
 
     name = ""
-    # Whether a worker is only given what asks for all that it announces, and nothing else.
-    exact = False
+    # Whether Execute looks into the action cache; otherwise that is the client's business.
+    looks_up = True
     # Whether an execution can be ended by its client.
     cancels = True
     # Whether the engine gives the action of a worker that vanished to another one, unasked.
@@ -49,7 +49,7 @@ class Engine:
     @property
     def cas_url(self):
         """`cas_address`, as a worker wants it."""
-        return f"http://{self.cas_address}"
+        return f"grpc://{self.cas_address}"
 
     def start(self):
         raise NotImplementedError

@@ -45,15 +45,15 @@ def venv(directory, name, requirements):
 
 
 def packages(directory, name, version, requirements):
-    """A directory with all that the file `requirements` names, for the Python of another `version`.
+    """A directory with exactly these `requirements`, as pip's arguments, for the Python of another `version`.
 
     This Python's pip installs it, so that the other needs none: it would take what is required of Python for itself.
     """
 
     def make(partial):
         target = [f"--target={partial}", f"--python-version={version}", "--implementation=cp"]
-        complete = ["--no-deps", "--ignore-requires-python", f"--requirement={requirements}"]
-        call([sys.executable, "-m", "pip", *_PIP, *target, *complete])
+        complete = ["--no-deps", "--ignore-requires-python"]
+        call([sys.executable, "-m", "pip", *_PIP, *target, *complete, *requirements])
 
     return made(directory, name, make)
 

@@ -25,7 +25,7 @@ NO_WORKERS_SECONDS = 5
 
 class Buildbarn(Engine):
     name = "buildbarn"
-    exact = True
+    looks_up = False
     reschedules = False
 
     def __init__(self, options, directory):
@@ -41,7 +41,7 @@ class Buildbarn(Engine):
 
     @property
     def scheduler_url(self):
-        return f"http://{_local(self._ports['workers'])}"
+        return f"grpc://{_local(self._ports['workers'])}"
 
     def start(self):
         os.makedirs(self._directory)
@@ -65,7 +65,8 @@ class Buildbarn(Engine):
     def cancel(self, client, execution):
         """A client that goes away ends nothing for a minute; there is a call for the impatient."""
         request = _state.KillOperationsRequest()
-        request.filter.operation_name = execution.name
+        # The front end puts `INSTANCE/operations/` before the scheduler's own names.
+        request.filter.operation_name = execution.name.rsplit("/", 1)[-1]
         request.status.code = grpc.StatusCode.CANCELLED.value[0]
         with grpc.insecure_channel(_local(self._ports["state"])) as channel:
             _state_calls.BuildQueueStateStub(channel).KillOperations(request, timeout=60)

@@ -96,7 +96,7 @@ class BuildGrid(Engine):
 
     @property
     def scheduler_url(self):
-        return f"http://{self.address}"
+        return f"grpc://{self.address}"
 
     def start(self):
         os.makedirs(self._directory)
@@ -148,7 +148,7 @@ def python(options, directory, context):
     version = found[1] if found else _version_in_sid(options)
     with open(_REQUIREMENTS, "rb") as file:
         locked = hashlib.sha256(file.read()).hexdigest()[:12]
-    packages = kept.packages(options.kept, f"buildgrid-{locked}-python{version}", version, _REQUIREMENTS)
+    packages = kept.packages(options.kept, f"buildgrid-{locked}-python{version}", version, [f"--requirement={_REQUIREMENTS}"])
     program, enter = found[0] if found else "python3", on_this_machine
     if not found:
         # The root shows one directory of this machine.

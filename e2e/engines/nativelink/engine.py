@@ -20,6 +20,7 @@ class NativeLink(Engine):
     # A client that leaves ends nothing, and there is no call that does.
     cancels = False
     passes_details = False
+    looks_up = False
 
     def __init__(self, options, directory):
         self._directory = os.path.join(directory, self.name)
@@ -39,7 +40,7 @@ class NativeLink(Engine):
 
     @property
     def scheduler_url(self):
-        return f"http://127.0.0.1:{self._workers}"
+        return f"grpc://127.0.0.1:{self._workers}"
 
     def start(self):
         os.makedirs(self._directory)
