@@ -9,7 +9,7 @@
 //! | 3 | [`client`], [`queue`], [`status`], [`worker`] |
 //! | 2 | [`execute`], [`starlark`], [`step`] |
 //! | 1 | [`archive`], [`cas`], [`packaging`], [`rootfs`], [`sandbox`] |
-//! | 0 | [`cancellation`], [`contract`], [`deadline`], [`digest`], [`emulation`], [`finding`], [`patience`], [`platform`], [`reapi`], [`remote`], [`scratch`], [`shares`], [`shortage`], [`signals`], [`size`], [`worker_protocols`] |
+//! | 0 | [`cancellation`], [`contract`], [`deadline`], [`digest`], [`emulation`], [`finding`], [`memory`], [`patience`], [`platform`], [`reapi`], [`remote`], [`scratch`], [`shares`], [`shortage`], [`signals`], [`size`], [`worker_protocols`] |
 
 // What is made for a while, or appears as a whole, is made by `scratch`.
 #![cfg_attr(not(test), warn(clippy::disallowed_types))]
@@ -29,6 +29,7 @@ pub mod doctor;
 pub mod emulation;
 pub mod execute;
 pub mod finding;
+pub mod memory;
 pub mod packaging;
 pub mod patience;
 pub mod platform;

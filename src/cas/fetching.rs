@@ -32,11 +32,13 @@ pub struct FetchingStore {
 }
 
 /// Why blobs are not all on disk.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum Unpinned {
-    /// The remote store has not got these.
+    /// Neither store has these.
+    #[error("{} blobs are not in the store", .0.len())]
     Missing(Vec<Digest>),
-    Failed(StoreError),
+    #[error(transparent)]
+    Failed(#[from] StoreError),
 }
 
 /// Blobs that are on disk, and what became of the others.
@@ -229,7 +231,7 @@ impl FetchingStore {
             match self.fetch_large(&digest) {
                 Ok(()) => {}
                 Err(StoreError::NotFound(_)) => missing.push(digest),
-                Err(error) => return Err(error),
+                Err(error) => return Err(not_sent(error)),
             }
         } else if !wanted.is_empty() {
             let mut blobs = Vec::with_capacity(wanted.len());
@@ -237,7 +239,7 @@ impl FetchingStore {
                 match read {
                     Ok(bytes) => blobs.push((*digest, bytes)),
                     Err(StoreError::NotFound(_)) => missing.push(*digest),
-                    Err(error) => return Err(error),
+                    Err(error) => return Err(not_sent(error)),
                 }
             }
             self.local.write_many(&blobs).into_iter().collect::<Result<(), _>>()?;
@@ -263,6 +265,16 @@ impl FetchingStore {
     }
 }
 
+/// Bytes that are not those of their digest are the other store's failure, which may pass; ours is not damaged.
+fn not_sent(error: StoreError) -> StoreError {
+    let message = match error {
+        StoreError::Damaged(message) => message,
+        error @ StoreError::Mismatch { .. } => error.to_string(),
+        error => return error,
+    };
+    StoreError::Remote { doing: "send what it has".to_owned(), message, exhausted: false }
+}
+
 /// What was taken was ours, so neither is it missing nor has somebody else said what it is.
 fn not_taken(error: StoreError) -> StoreError {
     match error {
@@ -275,12 +287,6 @@ fn not_taken(error: StoreError) -> StoreError {
             StoreError::Damaged(format!("what was to be sent for {expected} has the digest {actual}"))
         }
         error => error,
-    }
-}
-
-impl From<StoreError> for Unpinned {
-    fn from(error: StoreError) -> Self {
-        Self::Failed(error)
     }
 }
 
@@ -438,6 +444,24 @@ mod tests {
         assert!(matches!(scene.fetching.read(&missing), Err(StoreError::NotFound(_))));
         scene.remote.write(&missing, "missing".into()).unwrap();
         assert_eq!(scene.fetching.read(&missing).unwrap(), &b"missing"[..], "a failure is not remembered");
+    }
+
+    #[test]
+    fn a_blob_that_was_damaged_here_is_fetched_again() {
+        let scene = scene();
+        let bytes = Bytes::from(vec![9; 100_000]);
+        let digest = DigestFunction::Sha256.digest(&bytes);
+        scene.fetching.write(&digest, bytes.clone()).unwrap();
+        let Scene { fetching, remote, _directories: directories } = scene;
+        drop(fetching);
+        let file = directories[0].path().join("cas").join(&digest.hex()[..2]).join(digest.hex());
+        fs_err::write(&file, vec![8; 100_000]).unwrap();
+        let directory = directories[0].path().to_owned();
+        let local = DiskStore::open(&StoreSettings { directory, ..StoreSettings::default() }).unwrap();
+        let remote = Arc::clone(&remote) as Arc<dyn BlobStore>;
+        let fetching = FetchingStore::new(local, remote, Transfers::default());
+        let _pins = fetching.pin(&[digest]).unwrap();
+        assert_eq!(fetching.local().read(&digest).unwrap(), bytes);
     }
 
     #[test]

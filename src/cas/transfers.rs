@@ -15,9 +15,10 @@ use crate::digest::Digest;
 
 /// Larger blobs are streams, straight from disk to disk.
 pub(super) const IN_MEMORY: u64 = 1 << 20;
-/// Bytes of a batch, which is in memory once or twice, and blobs in it.
-const BATCH_BYTES: u64 = 4 << 20;
-const BATCH_BLOBS: usize = 4_000;
+/// Bytes of a batch, which is in memory once or twice, with what a blob takes in a message besides its bytes: so much goes
+/// into one call of most servers, with room to spare below the 4 MiB of gRPC.
+const BATCH_BYTES: u64 = 3 << 20;
+const PER_BLOB: u64 = 160;
 /// Batches and streams of one call under way at a time: enough to have another in the air while one is written.
 const PER_CALL: usize = 4;
 /// Those of all calls together, which bounds the memory that they take.
@@ -132,12 +133,13 @@ pub(super) fn jobs(digests: &[Digest]) -> Vec<Vec<Digest>> {
             jobs.push(vec![*digest]);
             continue;
         }
-        if bytes + digest.size_bytes > BATCH_BYTES || batch.len() == BATCH_BLOBS {
+        let more = digest.size_bytes + PER_BLOB;
+        if bytes + more > BATCH_BYTES {
             jobs.push(std::mem::take(&mut batch));
             bytes = 0;
         }
         batch.push(*digest);
-        bytes += digest.size_bytes;
+        bytes += more;
     }
     if !batch.is_empty() {
         jobs.push(batch);
@@ -185,8 +187,8 @@ mod tests {
         all.sort_unstable();
         assert_eq!(seen, all);
         for job in jobs {
-            let bytes: u64 = job.iter().map(|digest| digest.size_bytes).sum();
-            assert!(job.len() == 1 || bytes <= BATCH_BYTES && job.len() <= BATCH_BLOBS, "{}", job.len());
+            let bytes: u64 = job.iter().map(|digest| digest.size_bytes + PER_BLOB).sum();
+            assert!(job.len() == 1 || bytes <= BATCH_BYTES, "{}", job.len());
         }
     }
 

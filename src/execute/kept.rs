@@ -55,6 +55,18 @@ impl Kept {
         Ok(())
     }
 
+    /// How many there are so far.
+    pub fn count(&self) -> usize {
+        self.engine.as_ref().map_or(0, |(_, kept)| kept.lock().digests.len())
+    }
+
+    /// Forgets all but the first `count`: they are in no result.
+    pub fn forget_after(&self, count: usize) {
+        if let Some((_, kept)) = &self.engine {
+            kept.lock().digests.truncate(count);
+        }
+    }
+
     /// Puts all that was kept into the engine's store, where it is not there yet.
     ///
     /// # Errors

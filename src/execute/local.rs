@@ -228,6 +228,7 @@ impl Run<'_> {
             (false, true) => Staging::Bind,
             (false, false) => Staging::OnTheHost,
         };
+        self.hang_up_when_cancelled();
         let exec_root =
             ExecRoot::prepare(&self.executor.files, staging, &self.command, &self.inputs, &self.source)?;
         self.observer.stage(Stage::Running, Moment::now());
@@ -286,12 +287,16 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Nobody is told of a result before the engine has all of it.
-    fn send(&self, kept: &Kept) -> Result<(), ExecuteError> {
-        if kept.is_for_engine() {
-            // The last that was to be ended by it is the command.
+    /// What was to be ended until now was a command, perhaps.
+    fn hang_up_when_cancelled(&self) {
+        if self.source.fetching.is_some() {
             self.cancellation.watch(self.hang_up.clone());
         }
+    }
+
+    /// Nobody is told of a result before the engine has all of it.
+    fn send(&self, kept: &Kept) -> Result<(), ExecuteError> {
+        self.hang_up_when_cancelled();
         kept.send().map_err(|error| self.source.failed(error))
     }
 
@@ -496,6 +501,11 @@ impl Run<'_> {
             stderr.say(&format!("crosswheel: {}\n", executed.message));
         }
         let result = &mut executed.result;
+        if kept.is_for_engine() {
+            // As good as any, should there be no room: a result without would not be taken by some.
+            let empty = Digest::empty(self.work.action_digest.function).to_message();
+            (result.stdout_digest, result.stderr_digest) = (Some(empty.clone()), Some(empty));
+        }
         let (inline, digest) = stdout.store(kept)?;
         (result.stdout_raw, result.stdout_digest) = (inline, digest.map(|digest| digest.to_message()));
         let (inline, digest) = stderr.store(kept)?;

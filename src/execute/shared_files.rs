@@ -99,12 +99,14 @@ impl SharedFiles {
     /// The blobs of an instance, as actions of it see them: for [`read_action`](super::read_action), and for reading
     /// commands. What is read comes from the store here, once it is there.
     pub fn blobs(&self, instance_name: &str) -> Arc<dyn BlobStore> {
-        match &self.engine {
+        self.blobs_until(instance_name, &HangUp::default())
+    }
+
+    /// As [`blobs`](Self::blobs), for somebody who may not want to wait any more.
+    pub fn blobs_until(&self, instance_name: &str, hang_up: &HangUp) -> Arc<dyn BlobStore> {
+        match self.fetching(instance_name, hang_up) {
             None => Arc::clone(&self.store) as _,
-            Some(Engine { upstream, transfers }) => {
-                let remote = upstream.of_instance(instance_name);
-                Arc::new(FetchingStore::new(self.store.as_ref().clone(), remote, transfers.clone()))
-            }
+            Some(fetching) => Arc::new(fetching),
         }
     }
 

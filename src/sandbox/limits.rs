@@ -5,6 +5,8 @@ use std::sync::LazyLock;
 
 use serde::{Deserialize, Serialize};
 
+use crate::memory::Memory;
+
 /// The most that a command and all its descendants may have at a time. They are killed when it is more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct ResourceLimits {
@@ -41,7 +43,7 @@ impl ResourceLimits {
     pub(super) fn or_of_this_machine(self) -> Self {
         // They do not change, and every command asks.
         static OF_THIS_MACHINE: LazyLock<ResourceLimits> = LazyLock::new(|| ResourceLimits {
-            memory: memory_of_this_machine().map(|bytes| bytes / 4 * 3),
+            memory: Memory::now().ok().map(|memory| memory.total / 4 * 3),
             processes: processes_of_this_machine().map(|most| most / 4),
         });
         let Self { memory, processes } = *OF_THIS_MACHINE;
@@ -54,13 +56,6 @@ impl ResourceLimits {
         const MORE: u64 = 1 << 20;
         self.or_of_this_machine().memory.unwrap_or(1 << 30).max(MORE).saturating_add(MORE)
     }
-}
-
-/// In bytes; nothing where the kernel does not tell.
-fn memory_of_this_machine() -> Option<u64> {
-    let info = fs_err::read_to_string("/proc/meminfo").ok()?;
-    let line = info.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
-    line.split_whitespace().next()?.parse::<u64>().ok()?.checked_mul(1024)
 }
 
 fn processes_of_this_machine() -> Option<u64> {

@@ -323,6 +323,15 @@ mod tests {
     }
 
     #[test]
+    fn the_trouble_of_another_store_may_pass() {
+        for (exhausted, code) in [(false, Code::Unavailable), (true, Code::ResourceExhausted)] {
+            let (doing, message) = ("take a blob".to_owned(), "not now".to_owned());
+            let error = ExecuteError::Store(StoreError::Remote { doing, message, exhausted });
+            assert_eq!(Status::from(&error).code(), code);
+        }
+    }
+
+    #[test]
     fn a_shortage_says_when_to_try_again_and_no_error_tells_a_path_of_this_machine() {
         let error = |errno: Errno| io::Error::from(errno);
         for (number, code, retry) in [

@@ -13,6 +13,7 @@ const FLOORS: [&[&str]; 6] = [
         "finding",
         "deadline",
         "size",
+        "memory",
         "shortage",
         "shares",
         "signals",

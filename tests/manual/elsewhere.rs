@@ -29,6 +29,7 @@ pub static ELSEWHERE: &[Elsewhere] = &[
     not_here("e2e/", "takes root, and real clients", ".ci/run"),
     not_here("sudo apt-get install", "takes root, and changes the machine", ".ci/run"),
     not_here("sudo -u crosswheel", "takes a user of that name", "tests/executing/execute/places.rs"),
+    not_here("crosswheel worker", "takes an engine to work for", "e2e/engines/run"),
     not_here("bazel build", "takes Bazel", "e2e/crossbuild/walkthrough.py"),
     not_here("ls bazel-out", "takes Bazel", "e2e/crossbuild/walkthrough.py"),
     not_here(

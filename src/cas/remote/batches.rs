@@ -2,13 +2,14 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
 use tonic::{Code, Status};
 
 use super::failure::{failed, refused, wrong_bytes};
-use super::link::{COMPRESS_FROM, Link, ZSTD_LEVEL, may_pass};
+use super::link::{COMPRESS_FROM, Link, ZSTD_LEVEL, is_about_size, may_pass};
 use crate::cas::error::StoreError;
 use crate::digest::{Digest, DigestFunction};
 use crate::reapi::{
@@ -23,6 +24,8 @@ const OVERHEAD: usize = 160;
 const MOST_DIGESTS: usize = 10_000;
 /// Calls under way at a time.
 const AT_ONCE: usize = 4;
+/// A batch of no more than this is refused for something else than its size.
+const NEVER_TOO_MUCH: usize = 128 << 10;
 
 type Outcomes<T> = HashMap<Digest, Result<T, StoreError>>;
 
@@ -63,24 +66,26 @@ impl Link {
 
     pub fn read_many(self: &Arc<Self>, digests: &[Digest]) -> Vec<Result<Bytes, StoreError>> {
         let distinct: HashSet<Digest> = digests.iter().copied().collect();
+        let most = self.batch_bytes();
         let mut outcomes = Outcomes::new();
         let (mut small, mut large) = (Vec::new(), Vec::new());
         for digest in distinct {
             if digest == Digest::empty(digest.function) {
                 outcomes.insert(digest, Ok(Bytes::new()));
-            } else if digest.size_bytes as usize + OVERHEAD <= self.limits.batch_bytes {
+            } else if digest.size_bytes as usize + OVERHEAD <= most {
                 small.push(digest);
             } else {
                 large.push(digest);
             }
         }
-        let groups = groups(small.iter(), |digest| digest.size_bytes as usize, self.limits.batch_bytes);
+        let groups = groups(small.iter(), |digest| digest.size_bytes as usize, most);
         let calls = groups.into_iter().map(|group| self.read_group(group));
         let answers = self.wait_for(futures_util::stream::iter(calls).buffered(AT_ONCE).collect::<Vec<_>>());
         match answers {
             Ok(answers) => outcomes.extend(answers.into_iter().flatten()),
             Err(status) => fail_all(&mut outcomes, &small, "read blobs", &status),
         }
+        large.extend(too_large(&outcomes));
         for digest in large {
             outcomes.insert(digest, self.read_large(&digest));
         }
@@ -106,6 +111,9 @@ impl Link {
                 self.ask(message, |request| async { self.cas().batch_read_blobs(request).await }).await;
             let mut answered = match answer {
                 Ok(answer) => by_digest(function, answer.responses, |response| response.digest.as_ref()),
+                Err(status) if is_too_much(&status, &pending) => {
+                    return self.in_parts(pending, |part| self.read_group(part)).await;
+                }
                 Err(status) => {
                     fail_all(&mut outcomes, &pending, "read blobs", &status);
                     return outcomes;
@@ -124,6 +132,7 @@ impl Link {
     }
 
     pub fn write_many(&self, blobs: &[(Digest, Bytes)]) -> Vec<Result<(), StoreError>> {
+        let most = self.batch_bytes();
         let mut outcomes = Outcomes::new();
         let mut small: HashMap<Digest, &Bytes> = HashMap::new();
         let mut large: HashMap<Digest, &Bytes> = HashMap::new();
@@ -134,21 +143,22 @@ impl Link {
             }
             if bytes.is_empty() {
                 outcomes.insert(*digest, Ok(()));
-            } else if bytes.len() + OVERHEAD <= self.limits.batch_bytes {
+            } else if bytes.len() + OVERHEAD <= most {
                 small.insert(*digest, bytes);
             } else {
                 large.insert(*digest, bytes);
             }
         }
-        let groups = groups(small.keys(), |digest| digest.size_bytes as usize, self.limits.batch_bytes);
+        let groups = groups(small.keys(), |digest| digest.size_bytes as usize, most);
         let calls = groups.into_iter().map(|group| self.write_group(group, &small));
         let answers = self.wait_for(futures_util::stream::iter(calls).buffered(AT_ONCE).collect::<Vec<_>>());
         match answers {
             Ok(answers) => outcomes.extend(answers.into_iter().flatten()),
             Err(status) => {
-                fail_all(&mut outcomes, &small.into_keys().collect::<Vec<_>>(), "take blobs", &status);
+                fail_all(&mut outcomes, &small.keys().copied().collect::<Vec<_>>(), "take blobs", &status);
             }
         }
+        large.extend(too_large(&outcomes).into_iter().filter_map(|digest| small.remove_entry(&digest)));
         for (digest, bytes) in large {
             outcomes.insert(digest, self.write_reopening(&digest, &mut || Ok(Box::new(&bytes[..]))));
         }
@@ -176,6 +186,9 @@ impl Link {
                 self.ask(message, |request| async { self.cas().batch_update_blobs(request).await }).await;
             let mut answered = match answer {
                 Ok(answer) => by_digest(function, answer.responses, |response| response.digest.as_ref()),
+                Err(status) if is_too_much(&status, &pending) => {
+                    return self.in_parts(pending, |part| self.write_group(part, blobs)).await;
+                }
                 Err(status) => {
                     fail_all(&mut outcomes, &pending, "take blobs", &status);
                     return outcomes;
@@ -190,6 +203,36 @@ impl Link {
                 None => return outcomes,
             }
         }
+    }
+
+    /// Does the same to both halves of a batch that was too much for a server that has named no limit, or not its own.
+    /// What goes well is remembered.
+    async fn in_parts<T, F>(&self, mut batch: Vec<Digest>, call: impl Fn(Vec<Digest>) -> F) -> Outcomes<T>
+    where
+        F: Future<Output = Outcomes<T>>,
+    {
+        if let [digest] = batch[..] {
+            let error = StoreError::TooLarge { digest, what: "batch", limit: self.batch_bytes() as u64 };
+            return Outcomes::from([(digest, Err(error))]);
+        }
+        let half = sum(&batch) / 2;
+        let mut first_bytes = 0;
+        let middle = batch.iter().position(|digest| {
+            first_bytes += digest.size_bytes as usize + OVERHEAD;
+            first_bytes > half
+        });
+        let rest = batch.split_off(middle.unwrap_or(0).clamp(1, batch.len() - 1));
+        let mut outcomes = Outcomes::new();
+        for part in [batch, rest] {
+            let bytes = sum(&part);
+            // One in the other: how deep that goes is bounded by the size of the first.
+            let of_part = Box::pin(call(part)).await;
+            if of_part.values().any(Result::is_ok) {
+                self.learned_batch_bytes.fetch_min(bytes.max(half).max(NEVER_TOO_MUCH), Ordering::Relaxed);
+            }
+            outcomes.extend(of_part);
+        }
+        outcomes
     }
 
     fn pack(&self, digest: &Digest, bytes: &Bytes) -> batch_update_blobs_request::Request {
@@ -265,6 +308,23 @@ fn fail_all<T>(outcomes: &mut Outcomes<T>, pending: &[Digest], doing: &str, stat
         };
         outcomes.insert(*digest, Err(error));
     }
+}
+
+/// Whether a server that refuses a batch like this may take a part of it.
+fn is_too_much(status: &Status, batch: &[Digest]) -> bool {
+    let about_size =
+        matches!(status.code(), Code::InvalidArgument | Code::OutOfRange) || is_about_size(status);
+    about_size && sum(batch) > NEVER_TOO_MUCH
+}
+
+fn sum(batch: &[Digest]) -> usize {
+    batch.iter().map(|digest| digest.size_bytes as usize + OVERHEAD).sum()
+}
+
+/// Those that no batch has room for.
+fn too_large<T>(outcomes: &Outcomes<T>) -> Vec<Digest> {
+    let refused = |outcome: &Result<T, StoreError>| matches!(outcome, Err(StoreError::TooLarge { .. }));
+    outcomes.iter().filter(|(_, outcome)| refused(outcome)).map(|(digest, _)| *digest).collect()
 }
 
 fn of_status(status: Option<&rpc::Status>) -> Result<(), Status> {

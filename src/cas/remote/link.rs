@@ -1,7 +1,7 @@
 //! The connection to a remote store, and what is known of the other end. Knows nothing of what is read or written.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
@@ -34,6 +34,8 @@ pub(super) struct Link {
     pub(super) patience: Duration,
     /// When nobody waits for answers any more.
     pub(super) hang_up: HangUp,
+    /// Bytes in a batch that the server has taken where it had refused more, without having named a limit.
+    pub(super) learned_batch_bytes: Arc<AtomicUsize>,
     /// The server has said that it does not answer `GetTree`, to whichever instance.
     pub(super) tells_no_trees: Arc<AtomicBool>,
 }
@@ -76,6 +78,11 @@ impl Link {
 
     pub(super) fn streams(&self) -> ByteStreamClient<RemoteChannel> {
         ByteStreamClient::new(self.channel.clone()).max_decoding_message_size(LARGEST_MESSAGE)
+    }
+
+    /// Bytes in a batch, as far as is known.
+    pub(super) fn batch_bytes(&self) -> usize {
+        self.limits.batch_bytes.min(self.learned_batch_bytes.load(Ordering::Relaxed))
     }
 
     /// What `future` gives, on this thread, unless nobody wants it any more.
@@ -143,5 +150,10 @@ impl Link {
 
 /// Whether the same question may get a better answer later. All of ours may be asked twice.
 pub(super) fn may_pass(status: &Status) -> bool {
-    is_transient(status) || status.code() == Code::DeadlineExceeded
+    (is_transient(status) || status.code() == Code::DeadlineExceeded) && !is_about_size(status)
+}
+
+/// What gRPC libraries say of a message that has more bytes than is configured.
+pub(super) fn is_about_size(status: &Status) -> bool {
+    status.code() == Code::ResourceExhausted && status.message().contains("larger than max")
 }

@@ -35,9 +35,16 @@ impl RemoteStore {
     ) -> Self {
         let limits = capabilities.cache_capabilities.as_ref().map_or_else(Limits::default, Limits::new);
         let instance_name = instance_name.to_owned();
-        let (hang_up, tells_no_trees) = (HangUp::default(), Arc::default());
-        let link =
-            Link { runtime, channel, instance_name, limits, patience: PATIENCE, hang_up, tells_no_trees };
+        let link = Link {
+            runtime,
+            channel,
+            instance_name,
+            limits,
+            patience: PATIENCE,
+            hang_up: HangUp::default(),
+            learned_batch_bytes: Arc::new(usize::MAX.into()),
+            tells_no_trees: Arc::default(),
+        };
         Self { link: Arc::new(link) }
     }
 

@@ -47,6 +47,12 @@ pub struct State {
     pub answer_early: Option<usize>,
     /// The bytes of these are changed on their way out.
     pub corrupt: Vec<Digest>,
+    /// What `GetTree` answers, whatever is asked for. It is not there if there is none.
+    pub trees: Option<Vec<Directory>>,
+    /// Nothing is answered.
+    pub silent: bool,
+    /// Batches of more are refused, though nothing says so before.
+    pub most_batch: Option<usize>,
     /// Everything is refused with it.
     pub refusal: Option<Status>,
 }
@@ -86,6 +92,13 @@ impl TestServer {
             return Err(Status::unavailable("try again"));
         }
         Ok(())
+    }
+
+    fn check_batch(&self, bytes: usize) -> Result<(), Status> {
+        match self.state.lock().most_batch {
+            Some(most) if bytes > most => Err(Status::invalid_argument(format!("more than {most} bytes"))),
+            _ => Ok(()),
+        }
     }
 
     /// What a blob's bytes look like on their way out.
@@ -143,6 +156,10 @@ impl ContentAddressableStorage for TestServer {
         request: Request<FindMissingBlobsRequest>,
     ) -> Result<Response<FindMissingBlobsResponse>, Status> {
         self.enter("FindMissingBlobs")?;
+        let silent = self.state.lock().silent;
+        if silent {
+            std::future::pending::<()>().await;
+        }
         let request = request.into_inner();
         let state = self.state.lock();
         let missing = request
@@ -159,6 +176,7 @@ impl ContentAddressableStorage for TestServer {
         self.enter("BatchUpdateBlobs")?;
         let request = request.into_inner();
         let sum = request.requests.iter().map(|blob| blob.data.len()).sum();
+        self.check_batch(sum)?;
         let responses = request.requests.into_iter().map(|blob| {
             let digest = digest(request.digest_function, blob.digest.as_ref());
             let status = self.blob_outcome();
@@ -187,6 +205,8 @@ impl ContentAddressableStorage for TestServer {
         let request = request.into_inner();
         let zstd = compressor::Value::Zstd as i32;
         let compress = request.acceptable_compressors.contains(&zstd);
+        let asked = request.digests.iter().map(|digest| digest.size_bytes);
+        self.check_batch(usize::try_from(asked.sum::<i64>()).unwrap())?;
         let responses = request.digests.into_iter().map(|message| {
             let mut status = self.blob_outcome();
             let mut data = Vec::new();
@@ -215,7 +235,12 @@ impl ContentAddressableStorage for TestServer {
     type GetTreeStream = Boxed<GetTreeResponse>;
 
     async fn get_tree(&self, _: Request<GetTreeRequest>) -> Result<Response<Self::GetTreeStream>, Status> {
-        Err(Status::unimplemented("not here"))
+        self.enter("GetTree")?;
+        let trees = self.state.lock().trees.clone().ok_or_else(|| Status::unimplemented("not here"))?;
+        let pages = trees.into_iter().map(|directory| {
+            Ok(GetTreeResponse { directories: vec![directory], next_page_token: String::new() })
+        });
+        Ok(Response::new(Box::pin(tokio_stream::iter(pages.collect::<Vec<_>>()))))
     }
 
     async fn split_blob(&self, _: Request<SplitBlobRequest>) -> Result<Response<SplitBlobResponse>, Status> {

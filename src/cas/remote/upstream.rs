@@ -46,3 +46,6 @@ impl Upstream for RemoteUpstream {
         Arc::new(self.store(instance_name).until(hang_up))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,7 +9,7 @@ use prost::Message;
 use super::directory::InputDirectory;
 use super::limits::InputLimits;
 use super::source::Source;
-use crate::cas::{BlobStore, FetchingStore, MAX_DIRECTORY_BYTES, Pins};
+use crate::cas::{BlobStore, MAX_DIRECTORY_BYTES, Pins, StoreError};
 use crate::digest::Digest;
 use crate::execute::error::ExecuteError;
 use crate::reapi;
@@ -43,10 +43,8 @@ impl Source<'_> {
         while !level.is_empty() {
             self.check_cancelled()?;
             depth += 1;
-            if depth > limits.depth || seen.len() as u64 > limits.entries {
-                let problem = "has more directories, or is deeper, than is accepted";
-                return Err(ExecuteError::invalid("action.input_root_digest", problem));
-            }
+            limits.check_depth(depth)?;
+            limits.check_entries(seen.len() as u64)?;
             level.retain(|digest| match known(digest) {
                 Some(directory) => {
                     ahead._known.push(directory);
@@ -63,7 +61,7 @@ impl Source<'_> {
             level = self.children(&level)?;
             level.retain(|child| seen.insert(*child));
             if depth == 1 && is_new && self.is_cold(&level)? {
-                self.fetch_all(fetching, root)?;
+                fetching.fetch_directories(root).map_err(|error| self.failed(error))?;
             }
         }
         Ok(ahead)
@@ -75,7 +73,7 @@ impl Source<'_> {
         for digest in directories {
             let bytes = match self.store.read_directory(digest) {
                 Ok(bytes) => bytes,
-                Err(crate::cas::StoreError::NotFound(_)) => continue,
+                Err(StoreError::NotFound(_)) => continue,
                 Err(error) => return Err(error.into()),
             };
             let Ok(message) = reapi::Directory::decode(bytes) else { continue };
@@ -90,10 +88,8 @@ impl Source<'_> {
     /// Whether nothing is known of any of them: an input root that differs in a few from others is cheaper to be had one
     /// by one.
     fn is_cold(&self, directories: &[Digest]) -> Result<bool, ExecuteError> {
-        Ok(!directories.is_empty() && self.store.find_missing(directories)?.len() == directories.len())
-    }
-
-    fn fetch_all(&self, fetching: &FetchingStore, root: &Digest) -> Result<(), ExecuteError> {
-        fetching.fetch_directories(root).map_err(|error| self.failed(error))
+        // The empty one is everywhere.
+        let some: Vec<Digest> = directories.iter().copied().filter(|digest| digest.size_bytes > 0).collect();
+        Ok(!some.is_empty() && self.store.find_missing(&some)?.len() == some.len())
     }
 }

@@ -70,17 +70,15 @@ impl InputReader {
 
     fn check_size(&self, root: &InputDirectory) -> Result<(), ExecuteError> {
         let totals = &root.totals;
-        let problem = if totals.entries > self.limits.entries {
-            format!("has {} entries; at most {} are accepted", totals.entries, self.limits.entries)
-        } else if totals.depth > self.limits.depth {
-            // Those that are known were not gone into.
-            format!("is deeper than {} directories", self.limits.depth)
-        } else if totals.longest_path > LONGEST {
-            format!("has a path of {} bytes; at most {LONGEST} are accepted", totals.longest_path)
-        } else {
-            return Ok(());
-        };
-        Err(ExecuteError::invalid("action.input_root_digest", problem))
+        self.limits.check_entries(totals.entries)?;
+        // Those that are known were not gone into.
+        self.limits.check_depth(totals.depth)?;
+        if totals.longest_path > LONGEST {
+            let problem =
+                format!("has a path of {} bytes; at most {LONGEST} are accepted", totals.longest_path);
+            return Err(ExecuteError::invalid("action.input_root_digest", problem));
+        }
+        Ok(())
     }
 
     fn remember(&self, root: &Arc<InputDirectory>) {
@@ -140,11 +138,7 @@ impl Reading<'_> {
         if self.incomplete.contains(digest) {
             return Ok(None);
         }
-        let limit = self.reader.limits.depth;
-        if self.depth >= limit {
-            let problem = format!("is deeper than {limit} directories");
-            return Err(ExecuteError::invalid("action.input_root_digest", problem));
-        }
+        self.reader.limits.check_depth(self.depth.saturating_add(1))?;
         let bytes = match self.source.store.read_directory(digest) {
             Ok(bytes) => bytes,
             Err(StoreError::NotFound(_)) => {

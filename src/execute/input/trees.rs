@@ -254,7 +254,11 @@ impl Trees {
         }
         drop(place);
         if made.is_err() {
-            self.state.lock().slots.remove(&root.digest);
+            let mut state = self.state.lock();
+            // Unless others wait to make it in ours: the table has it, and we.
+            if Arc::strong_count(&slot) <= 2 {
+                state.slots.remove(&root.digest);
+            }
         }
         self.evict();
         made

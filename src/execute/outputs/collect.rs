@@ -48,13 +48,17 @@ pub(crate) fn collect(
     if !absent.is_empty() {
         notes.push(format!("the command did not make {}", enumerate(&absent)));
     }
+    let before = kept.count();
     let digests = match digest::store_files(&finding.files, collecting) {
         Ok(digests) => digests,
-        Err(problem @ (ExecuteError::Refused(_) | ExecuteError::Exceeded(_))) if lenient => {
-            notes.push(format!("no outputs were kept: {problem}"));
-            return Ok(notes);
+        Err(problem) => {
+            kept.forget_after(before);
+            if lenient && matches!(problem, ExecuteError::Refused(_) | ExecuteError::Exceeded(_)) {
+                notes.push(format!("no outputs were kept: {problem}"));
+                return Ok(notes);
+            }
+            return Err(problem);
         }
-        Err(error) => return Err(error),
     };
     describe::describe(command, &found, &digests, kept, function, result)?;
     Ok(notes)

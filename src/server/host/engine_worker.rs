@@ -10,6 +10,7 @@ use tonic::Code;
 
 use super::error::HostError;
 use super::foundation::{Executors, Foundation, Summary};
+
 use super::worker_name;
 use crate::cas::{ActionCache, RemoteUpstream};
 use crate::execute::{Execute, InputLimits, SharedFiles};
@@ -18,6 +19,7 @@ use crate::reapi::capabilities_client::CapabilitiesClient;
 use crate::reapi::{GetCapabilitiesRequest, ServerCapabilities};
 use crate::remote::{Backoff, ConnectSettings, LARGEST_MESSAGE, RemoteChannel, connect_lazily, describe};
 use crate::sandbox::OwnExecutable;
+use crate::server::monitoring::health::{self, Health, Troubles};
 use crate::server::monitoring::http::HttpServer;
 use crate::server::monitoring::metrics::Metrics;
 use crate::server::monitoring::readiness::Readiness;
@@ -26,7 +28,7 @@ use crate::server::transport::address::{Address, ListenError};
 use crate::server::transport::reach::Exposure;
 use crate::worker::engine::{
     BotIdentity, BuildbarnIdentity, EngineWorkers, NativeLinkIdentity, RunnerSettings, Schedulers,
-    SlotHandle, SlotIdentity, SlotSpec,
+    SlotHandle, SlotIdentity, SlotSpec, WorkSwitch,
 };
 
 /// How long a question to the CAS may take.
@@ -47,7 +49,7 @@ pub struct ProvenWorker {
 pub struct EngineWorker {
     workers: EngineWorkers,
     readiness: Readiness,
-    watching: JoinHandle<()>,
+    watching: [JoinHandle<()>; 2],
 }
 
 impl ProvenWorker {
@@ -150,7 +152,18 @@ impl ProvenWorker {
             .map_err(|source| HostError::Io { doing: "start workers", source })?;
         metrics.watch(&foundation.store, &files, counters);
         metrics.watch_slots(workers.slots().to_vec());
-        let watching = tokio::spawn(watch(workers.slots().to_vec(), readiness.clone()));
+        let troubles = Troubles::default();
+        metrics.watch_health(troubles.clone());
+        let health = Health::new(
+            &settings.host.store,
+            settings.host.min_free_bytes,
+            foundation.trial(),
+            troubles.clone(),
+        );
+        let watching = [
+            tokio::spawn(watch_health(health, workers.switch())),
+            tokio::spawn(watch(workers.slots().to_vec(), troubles, readiness.clone())),
+        ];
         Ok(EngineWorker { workers, readiness, watching })
     }
 }
@@ -164,7 +177,7 @@ impl EngineWorker {
     /// Ends the worker: no new actions; those that run may go on for `grace`, or until `kill` is there, and are killed
     /// then. Returns when the scheduler knows, or cannot be told.
     pub async fn stop(self, grace: Duration, kill: impl Future<Output = ()>) {
-        self.watching.abort();
+        self.watching.iter().for_each(JoinHandle::abort);
         self.readiness.set(Some("it is about to end".to_owned())).await;
         self.workers.drain(grace, kill).await;
     }
@@ -231,8 +244,23 @@ async fn capabilities(settings: &WorkerSettings, cas: &RemoteChannel) -> ServerC
     }
 }
 
+/// Keeps an eye on this machine, which takes work only as long as it is well.
+async fn watch_health(mut health: Health, switch: WorkSwitch) {
+    loop {
+        let looked = tokio::task::spawn_blocking(move || {
+            let is_well = health.look();
+            (health, is_well)
+        });
+        // Only if looking has panicked, which has been printed.
+        let Ok((same, is_well)) = looked.await else { return };
+        health = same;
+        switch.take_work(is_well);
+        tokio::time::sleep(health::LOOK_EVERY).await;
+    }
+}
+
 /// Keeps saying whether work is taken.
-async fn watch(slots: Vec<SlotHandle>, readiness: Readiness) {
+async fn watch(slots: Vec<SlotHandle>, troubles: Troubles, readiness: Readiness) {
     loop {
         let views: Vec<_> = slots.iter().map(SlotHandle::view).collect();
         let is_connected = views.iter().any(|view| view.reached && view.trouble.is_none());
@@ -240,8 +268,7 @@ async fn watch(slots: Vec<SlotHandle>, readiness: Readiness) {
             let trouble = views.iter().find_map(|view| view.trouble.clone());
             trouble.unwrap_or_else(|| "no scheduler has answered yet".to_owned())
         });
-        // Whoever waits for work has not heard anything yet, and nothing is wrong with that.
-        readiness.set(obstacle).await;
+        readiness.set(troubles.first().or(obstacle)).await;
         tokio::time::sleep(LOOK_EVERY).await;
     }
 }

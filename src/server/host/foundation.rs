@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::error::HostError;
 use super::pools::ProvenPool;
-use super::step_cache;
+use super::{step_cache, trial};
 use crate::cas::{DiskStore, StoreSettings};
 use crate::execute::{
     Execute, ExecuteCounters, LocalExecutor, LocalSettings, OwnBinarySettings, OwnLoader, SharedFiles,
@@ -75,6 +75,23 @@ impl Foundation {
     /// How much trees may hold.
     pub fn tree_limits(&self, settings: &Settings) -> TreeLimits {
         TreeLimits::for_store(settings.max_bytes)
+    }
+
+    /// Tries whether each pool still runs programs; the error says of which not.
+    pub fn trial(&self) -> impl Fn() -> Result<(), String> + Send + 'static {
+        let spawner = Arc::clone(&self.spawner);
+        let roots: Vec<_> = self
+            .proven
+            .iter()
+            .map(|proven| (proven.pool.name.clone(), proven.root.clone(), proven.arch))
+            .collect();
+        move || {
+            for (pool, root, arch) in &roots {
+                trial::run_a_program(&spawner, root, *arch)
+                    .map_err(|problem| format!("pool `{pool}`: {problem}"))?;
+            }
+            Ok(())
+        }
     }
 
     /// What it turned out to be.

@@ -18,6 +18,8 @@ use crate::server::settings::{CrossCc, PoolSettings};
 pub(crate) struct ProvenPool {
     pub pool: Pool,
     pub root: RootFileSystem,
+    /// What its programs are for.
+    pub arch: Arch,
     /// What each of its actions may take of the disk.
     pub limits: ActionLimits,
     /// The program that runs its programs, where the processor does not.
@@ -68,6 +70,7 @@ impl ProvenPool {
         Ok(Self {
             pool,
             root: emulation.root,
+            arch,
             limits: settings.limits(),
             emulator: emulation.emulator,
             cross_compiler,

@@ -3,14 +3,13 @@
 use super::entries::{ENTRIES, Entry, one};
 
 /// What a worker has in common with a server, in the order of the help.
-const SHARED: [&str; 16] = [
+const SHARED: [&str; 15] = [
     "insecure-public",
     "store",
     "max-bytes",
     "high-water-mark",
     "low-water-mark",
     "min-free-bytes",
-    "keep-after-use",
     "reverify",
     "fsync",
     "sandbox",
@@ -32,7 +31,7 @@ const fn several(
     Entry { name, value, help, example, separator: Some(separator) }
 }
 
-static OWN: [Entry; 17] = [
+static OWN: [Entry; 18] = [
     one("engine", "ENGINE", "Work for this engine: buildbarn, buildgrid or nativelink", "buildgrid"),
     several(
         "scheduler",
@@ -106,6 +105,13 @@ static OWN: [Entry; 17] = [
         "NUMBER",
         "How large this worker is, among those of the same platform: Buildbarn tries small ones first [default: 0]",
         "2",
+    ),
+    one(
+        "keep-after-use",
+        "DURATION",
+        "Never remove a blob within this time after it was used: what an action needs is kept in any case, and the engine \
+         has all of it [default: 10s]",
+        "1m",
     ),
     one(
         "http-listen",

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
+use std::time::Duration;
 
 use super::error::SettingsError;
 use super::host_settings::Settings;
@@ -80,6 +81,9 @@ impl WorkerSettings {
         if layers.get("http-listen").is_none() {
             // Beside a server on the same machine.
             host.http_listen = Some(Address::Tcp("127.0.0.1:8982".into()));
+        }
+        if layers.get("keep-after-use").is_none() {
+            host.keep_after_use = Duration::from_secs(10);
         }
         let mut reader = Reader::new(layers);
         let missing = |name| SettingsError::Missing { name, why: "a worker must know whom it works for" };

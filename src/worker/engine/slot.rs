@@ -39,11 +39,13 @@ pub struct SlotView {
     pub trouble: Option<String>,
     /// Whether it was ever reached.
     pub reached: bool,
+    /// Actions that were started so far.
+    pub started: u64,
 }
 
 impl Default for SlotView {
     fn default() -> Self {
-        Self { state: "idle", trouble: None, reached: false }
+        Self { state: "idle", trouble: None, reached: false, started: 0 }
     }
 }
 
@@ -194,7 +196,10 @@ impl<S: WorkSource> EngineSlot<S> {
                         );
                         state.ended(completion);
                     }
-                    None => self.runner.run(assignment),
+                    None => {
+                        self.view.lock().started += 1;
+                        self.runner.run(assignment);
+                    }
                 },
                 Effect::Kill => self.runner.kill(),
                 Effect::Remember { assignment, completion, unsure } => {

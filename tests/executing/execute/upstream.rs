@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -170,7 +170,7 @@ fn missing(executed: Result<Executed, ExecuteError>) -> Vec<String> {
 }
 
 #[test]
-fn a_cold_root_takes_few_calls_and_a_warm_one_none() {
+fn a_cold_root_takes_few_calls_and_none_the_second_time() {
     let engine = Engine::start();
     let scene = engine.scene();
     let mut root = many_files();
@@ -196,14 +196,17 @@ fn a_cold_root_takes_few_calls_and_a_warm_one_none() {
     assert!(changed.batch_read <= 4, "{changed:?}");
 }
 
-/// An engine that tells no trees, as Buildbarn.
-struct WithoutTrees(RemoteUpstream);
+/// An engine that tells no trees, as Buildbarn. Calls back when a blob is read as a stream.
+struct WithoutTrees {
+    engine: RemoteUpstream,
+    on_stream: Arc<dyn Fn() + Send + Sync>,
+}
 
-struct NoTrees(Arc<dyn BlobStore>);
+struct NoTrees(Arc<dyn BlobStore>, Arc<dyn Fn() + Send + Sync>);
 
 impl Upstream for WithoutTrees {
     fn of_instance(&self, instance_name: &str) -> Arc<dyn BlobStore> {
-        Arc::new(NoTrees(self.0.of_instance(instance_name)))
+        Arc::new(NoTrees(self.engine.of_instance(instance_name), Arc::clone(&self.on_stream)))
     }
 }
 
@@ -221,6 +224,7 @@ impl BlobStore for NoTrees {
     }
 
     fn open(&self, digest: &Digest, offset: u64) -> Result<Box<dyn std::io::Read + Send>, StoreError> {
+        (self.1)();
         self.0.open(digest, offset)
     }
 
@@ -236,7 +240,8 @@ impl BlobStore for NoTrees {
 #[test]
 fn without_trees_there_is_a_call_for_each_level() {
     let engine = Engine::start();
-    let scene = Scene::of_engine(Arc::new(WithoutTrees(engine.upstream.clone())), None);
+    let upstream = WithoutTrees { engine: engine.upstream.clone(), on_stream: Arc::new(|| ()) };
+    let scene = Scene::of_engine(Arc::new(upstream), None);
     let work = scene.work(engine.upload(&many_files(), &[]), sh("test $(find . -type f | wc -l) = 601", &[]));
     let before = engine.calls();
     assert_eq!(scene.execute(&work).unwrap().result.exit_code, 0);
@@ -295,6 +300,8 @@ fn actions_and_commands_are_read_through_the_store_here() {
     let before = engine.calls();
     read().unwrap();
     assert_eq!(engine.calls().since(before), NONE);
+    // The empty input root is everywhere.
+    assert_eq!(other.execute(&work).unwrap().result.exit_code, 0);
 }
 
 /// All that a result names is in the engine's store.
@@ -379,19 +386,22 @@ fn what_failed_actions_leave_is_there_too() {
 #[test]
 fn an_engine_that_dies_while_inputs_are_fetched_is_no_failure_of_the_action() {
     let mut engine = Engine::start();
-    let scene = engine.scene();
+    let kill = engine.signals(Signal::KILL);
+    let streams = AtomicUsize::new(0);
+    // When the first of them have come.
+    let on_stream = move || {
+        if streams.fetch_add(1, Ordering::Relaxed) == 6 {
+            kill();
+        }
+    };
+    let upstream = WithoutTrees { engine: engine.upstream.clone(), on_stream: Arc::new(on_stream) };
+    let scene = Scene::of_engine(Arc::new(upstream), None);
     let mut root = Root::default();
     for number in 0..24 {
         root.insert(&number.to_string(), file(noise(number, 4 << 20)));
     }
     let work = scene.work(engine.upload(&root, &[]), sh("cat * | wc -c", &[]));
-    let error = scope("an engine that dies", |scope| {
-        let running = scope.spawn(|| scene.execute(&work).unwrap_err());
-        // The first of them have come.
-        wait_until("some inputs", || scene.store.usage().blobs > 3);
-        engine.signal(Signal::KILL);
-        running.join().unwrap()
-    });
+    let error = scene.execute(&work).unwrap_err();
     assert!(matches!(error, ExecuteError::Store(StoreError::Remote { .. })), "{error}");
     assert_eq!(scene.scratch(), 0);
     engine.restart();
@@ -447,6 +457,28 @@ fn whoever_cancels_need_not_wait_for_an_engine_that_does_not_answer() {
     }
     assert_eq!(scene.scratch(), 0);
     assert_eq!(scene.execute(&work).unwrap().result.exit_code, 0);
+}
+
+#[test]
+fn whoever_waits_for_what_another_fetches_can_be_cancelled_alone() {
+    let engine = Engine::start();
+    let scene = engine.scene();
+    let work = scene.work(engine.upload(&many_files(), &[]), sh("test -e large", &[]));
+    let [first, second] = [(); 2].map(|()| Cancellation::default());
+    scope("two actions of which one is cancelled", |scope| {
+        let start = |cancellation| {
+            let (scene, work) = (&scene, &work);
+            let stops = OnStage(Stage::FetchingInputs, engine.signals(Signal::STOP));
+            scope.spawn(move || scene.execute_watched(work, &stops, cancellation))
+        };
+        let running = start(&first);
+        let cancelled = start(&second);
+        pause(Duration::from_millis(300));
+        second.cancel();
+        assert!(matches!(cancelled.join().unwrap(), Err(ExecuteError::Cancelled)));
+        engine.signal(Signal::CONT);
+        assert_eq!(running.join().unwrap().unwrap().result.exit_code, 0);
+    });
 }
 
 #[test]

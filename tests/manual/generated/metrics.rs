@@ -1,6 +1,7 @@
 //! The page of metrics, made of what a server tells that has run an action.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::process::Command;
 
 use crate::run::Place;
 use crate::scene::LIB;
@@ -26,8 +27,17 @@ A histogram has `_bucket`, `_sum` and `_count`. Counters start with 0 when the s
 |---|---|---|---|
 ";
 
+const WORKER: &str = "
+## Of a worker
+
+[`crosswheel worker`](worker.md) serves the same at `http://HOST:8982/metrics`, but for queue, operations and calls, and these:
+
+| metric | type | labels | |
+|---|---|---|---|
+";
+
 /// Labels whose values are as few as they are here, whatever is built.
-const CLOSED: [&str; 4] = ["made", "outcome", "reason", "stage"];
+const CLOSED: [&str; 5] = ["made", "need", "outcome", "reason", "stage"];
 
 /// What is known of a metric.
 #[derive(Default)]
@@ -38,7 +48,39 @@ struct Metric {
 }
 
 pub fn page() -> String {
-    HEAD.to_owned() + &rows(&text_of_a_server_that_ran_an_action())
+    let server = text_of_a_server_that_ran_an_action();
+    let (known, of_worker) = (families(&server), text_of_a_worker());
+    let is_new = |line: &&str| {
+        let name = line.split([' ', '{']).find(|word| word.starts_with("crosswheel_")).unwrap_or_default();
+        !known.iter().any(|known| name.starts_with(known))
+    };
+    let of_worker: String = of_worker.lines().filter(is_new).map(|line| format!("{line}\n")).collect();
+    HEAD.to_owned() + &rows(&server) + WORKER + &rows(&of_worker)
+}
+
+fn families(text: &str) -> Vec<&str> {
+    let help = text.lines().filter_map(|line| line.strip_prefix("# HELP "));
+    help.filter_map(|rest| rest.split(' ').next()).collect()
+}
+
+/// One whose scheduler there is not.
+fn text_of_a_worker() -> String {
+    let place = Place::new();
+    let server = Server::start(&place.path("server"), &["--log-level", "warn"]);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_crosswheel"));
+    command.args([
+        "worker",
+        "--json",
+        "--engine",
+        "buildgrid",
+        "--log-level",
+        "off",
+        "--http-listen",
+        "127.0.0.1:0",
+    ]);
+    command.arg(format!("--scheduler=grpc://{}", server.address()));
+    command.arg("--store").arg(place.path("worker"));
+    Server::run(command).get("/metrics").1
 }
 
 fn text_of_a_server_that_ran_an_action() -> String {

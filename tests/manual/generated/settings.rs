@@ -2,10 +2,14 @@
 
 use std::path::Path;
 
-use crosswheel::server::settings::{ENTRIES, Entry};
+use crosswheel::server::settings::{ENTRIES, Entry, worker_entries};
 
 const HEAD: &str = "\
-# Settings of `crosswheel serve`
+# Settings
+
+Those of [`crosswheel serve`](#settings-of-crosswheel-serve) and those of [`crosswheel worker`](#settings-of-crosswheel-worker).
+
+## Settings of `crosswheel serve`
 
 Each can be given as a flag (`--max-bytes 50GiB`), in the environment (`CROSSWHEEL_MAX_BYTES=50GiB`) and in the file
 of `--config` (`max-bytes = \"50GiB\"`); the first of these wins. Several values are separated by `,` in `CROSSWHEEL_LISTEN` and
@@ -21,17 +25,17 @@ Beside the settings there are `--config FILE` (also `CROSSWHEEL_CONFIG`), `--pri
 from where, as such a file, and `--json`, which prints one line of JSON that says where it serves, once it does.
 [Serving](serve.md) says what they are for.
 
-## As flags
+### As flags
 
 ";
 
 const AS_VARIABLES: &str = "
-## As variables
+### As variables
 
 ";
 
 const AS_A_FILE: &str = "
-## As a file
+### As a file
 
 Paths in it are relative to its directory.
 
@@ -39,6 +43,24 @@ Paths in it are relative to its directory.
 
 const WITH_A_FILE: &str = "
 With that file, these print what is in force, and serve:
+
+";
+
+const WORKER: &str = "
+## Settings of `crosswheel worker`
+
+They are given in the same places and written in the same way. [Working for an engine](worker.md) says what they are for.
+
+| setting | default | |
+|---|---|---|
+";
+
+const SHARED: &str = "
+What it has in common with `crosswheel serve` means the same, with the same default, but that its store is crosswheel/worker in the
+user's cache directory: ";
+
+const AS_WORKER_FLAGS: &str = "
+A worker must be told whom it works for, and what it works with if that is not the same:
 
 ";
 
@@ -65,6 +87,34 @@ pub fn page() -> String {
         block("toml", &file()),
         WITH_A_FILE.to_owned(),
         block("console", &with_file),
+        of_worker(),
+    ]
+    .concat()
+}
+
+fn of_worker() -> String {
+    let is_shared =
+        |entry: &&&Entry| ENTRIES.iter().any(|other| other.name == entry.name && other.help == entry.help);
+    let entries = worker_entries();
+    let rows: String = entries.iter().filter(|entry| !is_shared(entry)).map(|entry| row(entry)).collect();
+    let shared: Vec<_> = entries.iter().filter(is_shared).map(|entry| format!("`{}`", entry.name)).collect();
+    let given = "--engine buildgrid --scheduler grpc://buildgrid:50051";
+    let flag = |entry: &&Entry| match entry.name {
+        "engine" | "scheduler" => None,
+        name => Some(format!("$ crosswheel worker {given} --{name} {}\n", quoted(entry))),
+    };
+    let flags: String = entries.iter().filter_map(flag).collect();
+    let flags = format!(
+        "{flags}$ crosswheel worker --config worker.toml --print-config\n$ crosswheel worker --config worker.toml --json\n"
+    );
+    [
+        WORKER.to_owned(),
+        rows,
+        SHARED.to_owned(),
+        shared.join(", "),
+        ".\n".to_owned(),
+        AS_WORKER_FLAGS.to_owned(),
+        block("console", &flags),
     ]
     .concat()
 }

@@ -13,6 +13,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use crate::cas::DiskStore;
 use crate::execute::{ExecuteCounters, SharedFiles, TreeUse};
 use crate::queue::Queue;
+use crate::server::monitoring::health::Troubles;
 use crate::worker::engine::SlotHandle;
 
 /// How large the store is, and what it had to remove.
@@ -102,11 +103,11 @@ pub(crate) struct SlotFacts(pub Vec<SlotHandle>);
 
 impl Collector for SlotFacts {
     fn encode(&self, encoder: DescriptorEncoder) -> Result<(), Error> {
-        let mut pools: Vec<(&str, [u64; 3])> = Vec::new();
+        let mut pools: Vec<(&str, [u64; 4])> = Vec::new();
         for slot in &self.0 {
             let view = slot.view();
-            let of_slot =
-                [1, u64::from(view.state == "executing"), u64::from(view.reached && view.trouble.is_none())];
+            let connected = view.reached && view.trouble.is_none();
+            let of_slot = [1, u64::from(view.state == "executing"), u64::from(connected), view.started];
             match pools.iter_mut().find(|(pool, _)| *pool == slot.pool) {
                 Some((_, figures)) => {
                     for (sum, figure) in figures.iter_mut().zip(of_slot) {
@@ -120,7 +121,20 @@ impl Collector for SlotFacts {
         let mut show = Show(encoder);
         show.gauges("slots", "Actions that may run at a time", "pool", figure(0))?;
         show.gauges("slots_in_use", "Actions that run", "pool", figure(1))?;
-        show.gauges("slots_connected", "Slots whose scheduler answers", "pool", figure(2))
+        show.gauges("slots_connected", "Slots whose scheduler answers", "pool", figure(2))?;
+        show.counters("actions_started", "Actions that a worker took", "pool", figure(3))
+    }
+}
+
+/// What keeps this machine from taking work.
+#[derive(Debug)]
+pub(crate) struct HealthFacts(pub Troubles);
+
+impl Collector for HealthFacts {
+    fn encode(&self, encoder: DescriptorEncoder) -> Result<(), Error> {
+        let unmet = self.0.unmet().into_iter().map(|(need, unmet)| (need.name(), u64::from(unmet)));
+        let help = "1 for what this machine has too little of to take work";
+        Show(encoder).gauges("unwell", help, "need", unmet.collect::<Vec<_>>())
     }
 }
 

@@ -11,10 +11,11 @@ use prometheus_client::registry::Registry;
 
 use super::actions::{ActionMetrics, Measured};
 use super::calls::CallMetrics;
-use super::facts::{ExecuteFacts, QueueFacts, SlotFacts, StoreFacts, TreeFacts};
+use super::facts::{ExecuteFacts, HealthFacts, QueueFacts, SlotFacts, StoreFacts, TreeFacts};
 use crate::cas::DiskStore;
 use crate::execute::{Execute, ExecuteCounters, SharedFiles};
 use crate::queue::Queue;
+use crate::server::monitoring::health::Troubles;
 use crate::worker::engine::SlotHandle;
 
 /// The content type of [`Metrics::text`].
@@ -63,6 +64,11 @@ impl Metrics {
     /// Shows how the slots of a worker are, too.
     pub fn watch_slots(&self, slots: Vec<SlotHandle>) {
         self.registry.lock().register_collector(Box::new(SlotFacts(slots)));
+    }
+
+    /// Shows what is wrong with this machine, too.
+    pub fn watch_health(&self, troubles: Troubles) {
+        self.registry.lock().register_collector(Box::new(HealthFacts(troubles)));
     }
 
     /// Runs the actions of `pool` as `inner` does, and measures them.
