@@ -148,8 +148,10 @@ class Scheduler:
     def hear(self, worker, update):
         kind = update.WhichOneof("update")
         with self._changed:
-            worker.heard = time.monotonic()
-            if kind == "going_away_request":
+            if kind == "keep_alive_request":
+                # Nothing else counts as a sign of life.
+                worker.heard = time.monotonic()
+            elif kind == "going_away_request":
                 worker.outbox.put(None)
             elif kind == "execute_complete":
                 worker.busy.discard(update.execute_complete.operation_id)
