@@ -101,8 +101,10 @@ fn of_worker() -> String {
     let given = "--engine buildgrid --scheduler grpc://buildgrid:50051";
     let one = |entry: &Entry| format!("--{} {}", entry.name, quoted(entry));
     // A certificate is of no use without its key.
-    let certificate =
-        |key: &str| entries.iter().find(|other| key.strip_suffix("-key") == other.name.strip_suffix("-cert"));
+    let certificate = |key: &str| {
+        let stem = key.strip_suffix("-key")?;
+        entries.iter().find(|other| other.name.strip_suffix("-cert") == Some(stem))
+    };
     let flag = |entry: &&Entry| match entry.name {
         "engine" | "scheduler" | "scheduler-cert" | "cas-cert" => None,
         key => {
