@@ -23,10 +23,10 @@ def builds(run, bazel):
             run.note(f"cold: {len(cold.all)} actions in {cold.build.seconds:.1f} s")
 
         _properties(run, cold)
-        _wheels(run, bazel, cold)
+        wheels(run, bazel, cold)
         _workers(run, server, cold)
-        _outputs(run, bazel, cold)
-        _images(run, bazel)
+        outputs(run, bazel, cold)
+        images(run, bazel)
         _warm(run, bazel, server)
         _touched(run, bazel, server)
 
@@ -38,7 +38,7 @@ def _properties(run, cold):
             expect_equal(properties(spawn), {"Arch": arch, "OSFamily": "Linux"}, output(spawn))
 
 
-def _wheels(run, bazel, cold):
+def wheels(run, bazel, cold):
     for spawn in cold.of("PySdistBuild"):
         package, arch = cold.wheel(spawn)
         kernel_name = ARCHITECTURES[arch]
@@ -70,7 +70,7 @@ def _workers(run, server, cold):
         expect_equal(started(server), {"amd64": 12, "arm64": 3}, "actions started in each pool")
 
 
-def _outputs(run, bazel, cold):
+def outputs(run, bazel, cold):
     for spawn in cold.of("RunLayers"):
         kernel_name = ARCHITECTURES[cold.arch(spawn)]
         with run.check(f"the app runs from its layers on {kernel_name}, with the C extension for it"):
@@ -79,7 +79,7 @@ def _outputs(run, bazel, cold):
             expect_in(f"_speedups.cpython-311-{kernel_name}-linux-gnu.so\n", text)
 
 
-def _images(run, bazel):
+def images(run, bazel):
     layout = Layout(bazel.output_path("app/image_index"))
     with run.check("skopeo: an index of two images, by their platforms", needed=True):
         index = layout.raw()

@@ -1,22 +1,17 @@
 """A `crosswheel serve` of our own: started on a free port with a store in a temporary directory, and always ended."""
 
 import os
-import re
 import signal
 import socket
 import subprocess
 import tempfile
-import urllib.error
-import urllib.request
 
+from harness.monitoring import Monitored
 from harness.processes import end, wait_until
 from harness.report import Failed, tail
 
-# `crosswheel_calls_total{method="...",code="OK"} 17`, or without labels
-_SAMPLE = re.compile(r"^(\w+)(?:\{(.*)\})? (\S+)$", re.MULTILINE)
 
-
-class Server:
+class Server(Monitored):
     """The server, running from `with` to its end. A restarted one keeps its ports and its store."""
 
     def __init__(self, binary, directory, store=None, flags=()):
@@ -48,10 +43,6 @@ class Server:
         """The gRPC address, as BuildBox spells it."""
         return f"http://127.0.0.1:{self.port}"
 
-    @property
-    def http_address(self):
-        return f"http://127.0.0.1:{self.http_port}"
-
     def start(self):
         command = [
             self.binary,
@@ -74,11 +65,7 @@ class Server:
     def _ready_or_dead(self):
         if self._process.poll() is not None:
             return True
-        try:
-            with urllib.request.urlopen(f"{self.http_address}/readyz", timeout=5) as answer:
-                return answer.status == 200
-        except (urllib.error.URLError, OSError):
-            return False
+        return self.ready()
 
     def kill(self):
         """Ends it as a power cut would: SIGKILL, nothing flushed, nothing said."""
@@ -98,19 +85,6 @@ class Server:
     def log(self):
         with open(self.log_path, encoding="utf-8", errors="replace") as file:
             return file.read()
-
-    def metrics(self):
-        with urllib.request.urlopen(f"{self.http_address}/metrics", timeout=60) as answer:
-            return answer.read().decode()
-
-    def figure(self, name, **labels):
-        """The sum of all samples of the metric `crosswheel_{name}` that have these labels."""
-        wanted = {f'{label}="{value}"' for label, value in labels.items()}
-        total = 0.0
-        for found, its_labels, value in _SAMPLE.findall(self.metrics()):
-            if found == f"crosswheel_{name}" and wanted <= set(its_labels.split(",")):
-                total += float(value)
-        return total
 
     def blob_path(self, sha256):
         """Where the store keeps a blob: Bazel's own layout of a disk cache."""

@@ -1,10 +1,10 @@
 //! What is said to a scheduler of NativeLink (`WorkerApi.ConnectWorker`). Knows nothing of what a slot makes of the
 //! answers.
 //!
-//! Observed: one stream per worker, on which a sign of life is expected every few seconds. Nothing is acknowledged. When
-//! the stream ends, what the worker had is given to others at once. A response without digests of both outputs and all
-//! timestamps is dropped without a word. What failed here and may work elsewhere is an `internal_error`; details of a
-//! status are lost.
+//! Observed: one stream per worker, on which a `KeepAliveRequest` is expected every few seconds: nothing else that is said
+//! counts as a sign of life. Nothing is acknowledged. When the stream ends, what the worker had is given to others at once.
+//! A response without digests of both outputs and all timestamps is dropped without a word. What failed here and may work
+//! elsewhere is an `internal_error`; details of a status are lost.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -58,7 +58,7 @@ pub struct NativeLink {
 struct Link {
     to: mpsc::Sender<UpdateForScheduler>,
     from: Streaming<UpdateForWorker>,
-    said_at: Instant,
+    kept_alive_at: Instant,
 }
 
 /// What the scheduler said.
@@ -96,7 +96,7 @@ impl NativeLink {
             }
         };
         match tokio::time::timeout(GREETING, greeted).await {
-            Ok(Ok(from)) => Ok(Link { to, from, said_at: Instant::now() }),
+            Ok(Ok(from)) => Ok(Link { to, from, kept_alive_at: Instant::now() }),
             Ok(Err(status)) => Err(self.schedulers.lost(&scheduler, &status)),
             Err(_) => {
                 let status = Status::unavailable(format!("nothing for {} s", GREETING.as_secs()));
@@ -127,11 +127,13 @@ impl NativeLink {
         let Some(link) = &mut self.link else {
             return Err(SourceError::Forgotten("the connection to the scheduler has ended".to_owned()));
         };
-        if link.said_at.elapsed() >= KEEPALIVE {
+        if link.kept_alive_at.elapsed() >= KEEPALIVE {
             link.say(ForScheduler::KeepAliveRequest(KeepAliveRequest {}));
+            link.kept_alive_at = Instant::now();
         }
         let message = if waits {
-            match tokio::time::timeout(KEEPALIVE, link.from.message()).await {
+            let silence = KEEPALIVE.saturating_sub(link.kept_alive_at.elapsed());
+            match tokio::time::timeout(silence, link.from.message()).await {
                 Ok(message) => message,
                 Err(_) => return Ok(None),
             }
@@ -218,7 +220,6 @@ impl NativeLink {
                 return Err(SourceError::Forgotten("the connection to the scheduler has ended".to_owned()));
             }
         }
-        link.said_at = Instant::now();
         Ok(())
     }
 
@@ -276,7 +277,6 @@ impl Link {
     /// If that is not possible, the stream ends, too, and that is heard.
     fn say(&mut self, what: ForScheduler) {
         let _ = self.to.try_send(update(what));
-        self.said_at = Instant::now();
     }
 }
 

@@ -1,0 +1,1 @@
+"""Buildbarn: a store that is also the front end, and a scheduler."""

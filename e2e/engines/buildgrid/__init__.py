@@ -1,0 +1,1 @@
+"""BuildGrid, on PostgreSQL."""
