@@ -38,8 +38,9 @@ def starts(run):
 
 def works(run):
     """With Buildbarn, as docker/compose/buildbarn configures it: one wheel, built by the image."""
-    programs = run.buildbarn or next(iter(sorted(glob.glob(f"{run.kept}/../engines/buildbarn-*"))), None)
-    if programs is None or not os.path.exists(os.path.join(programs, "bb_scheduler")):
+    kept = [path for path in glob.glob(f"{run.kept}/../engines/buildbarn-*") if not path.endswith(".partial")]
+    programs = run.buildbarn or max(kept, key=os.path.getmtime, default=None)
+    if programs is None:
         run.note("there is no Buildbarn, which e2e/engines/run compiles: no worker has been seen at work")
         return
     image = run.image("amd64")

@@ -66,6 +66,7 @@ pages! {
     settings: "docs/settings.md",
     targets: "docs/targets.md",
     wheel: "docs/wheel.md",
+    worker: "docs/worker.md",
 }
 
 #[test]
