@@ -67,6 +67,7 @@ pages! {
     bazel: "docs/bazel.md",
     build: "docs/build.md",
     cache: "docs/cache.md",
+    deploy: "docs/deploy.md",
     development: "docs/development.md",
     doctor: "docs/doctor.md",
     figures: "docs/figures.md",
