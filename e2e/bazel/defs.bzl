@@ -23,7 +23,7 @@ def _shell_impl(ctx):
         inputs = ctx.files.srcs,
         command = "\n".join(prologue + [ctx.attr.command]),
         arguments = [args],
-        env = dict(_ENV, **ctx.attr.env),
+        env = {} if ctx.attr.bare else dict(_ENV, **ctx.attr.env),
         mnemonic = "Shell",
         execution_requirements = ctx.attr.requirements,
     )
@@ -33,6 +33,7 @@ shell = rule(
     doc = "One bash action. `$1`, `$2` ... are the files of `outs`, then `trees`, then `symlinks`, then `srcs`.",
     implementation = _shell_impl,
     attrs = {
+        "bare": attr.bool(doc = "whether it has no environment at all"),
         "command": attr.string(mandatory = True),
         "env": attr.string_dict(),
         "outs": attr.output_list(),
@@ -135,6 +136,31 @@ run_program = rule(
     attrs = {
         "out": attr.output(mandatory = True),
         "program": attr.label(mandatory = True, executable = True, cfg = "target"),
+    },
+)
+
+def _worker_tool_impl(ctx):
+    # A params file and this requirement make it one that a persistent worker could run.
+    args = ctx.actions.args()
+    args.add(ctx.outputs.out)
+    args.use_param_file("@%s", use_always = True)
+    args.set_param_file_format("multiline")
+    ctx.actions.run(
+        outputs = [ctx.outputs.out],
+        executable = ctx.executable.tool,
+        arguments = [args],
+        env = _ENV,
+        mnemonic = "WorkerTool",
+        execution_requirements = {"supports-workers": "1"},
+    )
+    return [DefaultInfo(files = depset([ctx.outputs.out]))]
+
+worker_tool = rule(
+    doc = "Runs a tool that says it can be a persistent worker, and is none.",
+    implementation = _worker_tool_impl,
+    attrs = {
+        "out": attr.output(mandatory = True),
+        "tool": attr.label(mandatory = True, executable = True, cfg = "exec", allow_files = True),
     },
 )
 

@@ -267,6 +267,10 @@ def isolation(run, bazel):
                 "environment.txt",
             )
 
+        with run.check("without any environment there is a PATH, and the exec root is called as Bazel's own"):
+            succeeded(bazel.build("//isolation:bare", server=server))
+            expect_equal(bazel.output("isolation/bare.txt"), "_main\ncompiled\n", "bare.txt")
+
         with run.check("there is no network"):
             succeeded(bazel.build("//isolation:network", server=server))
             expect_equal(bazel.output("isolation/network.txt"), "lo: no route\n", "network.txt")
@@ -451,11 +455,12 @@ def options(run, bazel):
         settings += [
             ("merkle tree cache", ["--experimental_remote_merkle_tree_cache"]),
             ("download of some", ["--remote_download_toplevel"]),
+            ("tools marked for persistent workers", ["--experimental_remote_mark_tool_inputs"]),
         ]
     for name, flags in settings:
         with run.server() as server, run.check(f"{name}: {' '.join(flags)}"):
             bazel.clean()
-            targets = ["//basic/...", "//trees/..."]
+            targets = ["//basic/...", "//trees/...", "//workers/..."]
             first = succeeded(bazel.build(*targets, server=server, flags=flags))
             all_ran(first, "remote", len(first.spawns))
             expected = bazel.outputs()

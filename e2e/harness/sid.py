@@ -44,6 +44,7 @@ MIRROR = "http://deb.debian.org/debian"
 _INIT = """
 set -eu
 root=$1 work=$2
+shift 2
 mount --make-rprivate /
 mount --bind "$root" "$root"
 mount -t proc proc "$root/proc"
@@ -52,6 +53,10 @@ mount -t tmpfs tmpfs "$root/tmp"
 mount -t tmpfs tmpfs "$root/root"
 mkdir -p "$root$work"
 mount --bind "$work" "$root$work"
+for shown; do
+    mkdir -p "$root$shown"
+    mount --bind "$shown" "$root$shown"
+done
 mount -o remount,ro,bind "$root"
 echo ready
 exec 1>&- 2>&-
@@ -60,18 +65,20 @@ while :; do sleep 1h & wait "$!" || true; done
 
 
 class SidRoot:
-    """The root, entered from `with` to its end."""
+    """The root, or another one like it, entered from `with` to its end. `shown` are directories of this machine that are
+    there as well."""
 
-    def __init__(self, path, work):
+    def __init__(self, path, work, shown=()):
         self.path = path
         self.work = work
+        self._shown = list(shown)
         self._init = None
         self._first_process = None
 
     def __enter__(self):
         unshare = ["unshare", "--mount", "--pid", "--fork", "--kill-child"]
         self._init = subprocess.Popen(
-            [*unshare, "bash", "-c", _INIT, "sid-init", self.path, self.work],
+            [*unshare, "bash", "-c", _INIT, "sid-init", self.path, self.work, *self._shown],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,  # unshare complains when its child is killed, which is how it ends

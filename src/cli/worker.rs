@@ -84,6 +84,7 @@ pub fn run(arguments: WorkerArguments) -> ExitCode {
     match ended {
         Ok(End::Calm) => ExitCode::SUCCESS,
         Ok(End::Killed(signal)) => ExitCode::from(exit_code(signal)),
+        Err(error) if error.is_of_the_settings() => failure_text::usage(json, &error.to_string()),
         Err(error) => failure_text::internal(json, &error.to_string()),
     }
 }

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, HashSet};
 
 use super::error::ExecuteError;
 use super::path::ExecPath;
+use crate::contract::PATH_VARIABLE;
+use crate::platform::SYSTEM_PATH;
 use crate::reapi;
 use crate::reapi::command::OutputDirectoryFormat;
 
@@ -12,7 +14,10 @@ use crate::reapi::command::OutputDirectoryFormat;
 pub(crate) struct Command {
     /// Not empty, and neither is the first.
     pub argv: Vec<String>,
+    /// What the client says, and a `PATH` if it does not say one.
     pub environment: BTreeMap<String, String>,
+    /// The client says nothing of `PATH`.
+    pub default_path: bool,
     pub working_directory: ExecPath,
     pub outputs: Vec<Output>,
     /// Outputs were asked for by the fields of REAPI 2.0.
@@ -57,9 +62,12 @@ impl Command {
         let working_directory = ExecPath::parse(&command.working_directory)
             .map_err(|problem| ExecuteError::invalid("command.working_directory", problem))?;
         let (outputs, legacy_outputs) = outputs(command, &working_directory)?;
+        let mut environment = environment(command)?;
+        let default_path = add_default_path(&mut environment);
         Ok(Self {
             argv: argv(command)?,
-            environment: environment(command)?,
+            environment,
+            default_path,
             working_directory,
             outputs,
             legacy_outputs,
@@ -100,6 +108,18 @@ fn environment(command: &reapi::Command) -> Result<BTreeMap<String, String>, Exe
         return Err(ExecuteError::invalid(format!("command.environment_variables[{index}]"), problem));
     }
     Ok(environment)
+}
+
+/// "The worker may provide its own default environment variables", and clients count on it for `PATH`: Pants has none
+/// in its first action and names its program without a directory, and Debian's gcc needs one to find `cc1`. It is what
+/// Debian's root has, so that programs are found wherever distributions and administrators put them. One that is empty
+/// is the client's own choice. Says whether one was added.
+fn add_default_path(environment: &mut BTreeMap<String, String>) -> bool {
+    let missing = !environment.contains_key(PATH_VARIABLE);
+    if missing {
+        environment.insert(PATH_VARIABLE.to_owned(), SYSTEM_PATH.to_owned());
+    }
+    missing
 }
 
 #[allow(deprecated)] // Clients of REAPI 2.0 know nothing else.
@@ -215,6 +235,26 @@ mod tests {
         let checked = Command::new(&command).unwrap();
         assert_eq!(checked.outputs[0].path.as_str(), "w/d");
         assert_eq!(checked.outputs[0].name, "");
+    }
+
+    #[test]
+    fn there_is_a_path_unless_the_client_has_one() {
+        let with = |variables: &[(&str, &str)]| {
+            let variable = |(name, value): &(&str, &str)| EnvironmentVariable {
+                name: (*name).into(),
+                value: (*value).into(),
+            };
+            let environment_variables = variables.iter().map(variable).collect();
+            Command::new(&reapi::Command { environment_variables, ..plain() }).unwrap()
+        };
+        for (variables, path, default) in [
+            (&[][..], SYSTEM_PATH, true),
+            (&[("Path", "/x")], SYSTEM_PATH, true),
+            (&[("PATH", "")], "", false),
+        ] {
+            let command = with(variables);
+            assert_eq!((&*command.environment["PATH"], command.default_path), (path, default));
+        }
     }
 
     #[test]

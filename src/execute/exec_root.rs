@@ -1,6 +1,7 @@
 //! The place where an action runs: its input root in the form that this host allows, with the directories that its
 //! outputs need. Gone when dropped. Knows nothing of the command's process.
 
+use std::ffi::OsStr;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
@@ -16,6 +17,7 @@ use super::input::{Entry, InputDirectory, Source, Tree, write_copies};
 use super::path::ExecPath;
 use super::shared_files::SharedFiles;
 use super::work::EXEC_ROOT;
+use super::working_directory::check_working_directory;
 use crate::sandbox::{Bind, Overlay};
 use crate::scratch::space::ScratchSpace;
 
@@ -60,8 +62,8 @@ impl ExecRoot {
     /// Makes everything that has to be there before the command runs.
     ///
     /// # Errors
-    /// [`ExecuteError::MissingInputs`], and [`ExecuteError::Invalid`] for a working directory or an output that
-    /// cannot be where the input root has a file.
+    /// [`ExecuteError::MissingInputs`], and [`ExecuteError::Invalid`] for a working directory that the input tree has
+    /// not got or an output that cannot be where it has a file.
     pub fn prepare(
         files: &SharedFiles,
         staging: Staging,
@@ -69,6 +71,7 @@ impl ExecRoot {
         inputs: &Arc<InputDirectory>,
         source: &Source<'_>,
     ) -> Result<Self, ExecuteError> {
+        check_working_directory(&command.working_directory, inputs)?;
         let small = inputs.totals.entries <= SMALL_ENTRIES && inputs.totals.bytes <= SMALL_BYTES;
         let kind = match staging {
             Staging::Overlay if !small => Kind::Overlay(files.trees.get(inputs, source)?),
@@ -77,7 +80,7 @@ impl ExecRoot {
         };
         let space = Arc::clone(&files.scratch);
         let directory = space.new_path();
-        let own = directory.join("root");
+        let own = directory.join(last_name());
         let exec_root = Self { directory, own, inputs: Arc::clone(inputs), kind, mounted: None, space };
         make_directory(&exec_root.directory)?;
         if let Kind::Overlay(_) = &exec_root.kind {
@@ -171,9 +174,8 @@ impl ExecRoot {
         self.directory.join("overlay")
     }
 
-    /// "Directories leading up to the output paths are created by the worker", and so is the working directory.
+    /// "Directories leading up to the output paths are created by the worker".
     fn make_directories(&self, command: &Command) -> Result<(), ExecuteError> {
-        self.make_with_parents(&command.working_directory, "command.working_directory")?;
         for Output { path, field, .. } in &command.outputs {
             if let Some(parent) = path.parent() {
                 self.make_with_parents(&parent, field)?;
@@ -247,6 +249,11 @@ impl Drop for ExecRoot {
     fn drop(&mut self) {
         self.space.discard_mounted(std::mem::take(&mut self.directory), self.mounted.take());
     }
+}
+
+/// The name of the exec root, for who sees it where it is.
+fn last_name() -> &'static OsStr {
+    Path::new(EXEC_ROOT).file_name().unwrap_or_default()
 }
 
 fn make_directory(path: &Path) -> Result<(), ExecuteError> {

@@ -28,6 +28,7 @@ use crate::cancellation::{Cancellation, HangUp};
 use crate::contract::{CACHE_VARIABLE, CROSS_CC_VARIABLE};
 use crate::deadline;
 use crate::digest::Digest;
+use crate::platform::SYSTEM_PATH;
 use crate::reapi::{ActionResult, ExecutedActionMetadata};
 use crate::sandbox::{
     Bind, Exit, FileSystemType, MetLimit, NetworkIsolation, Outcome, ProgramFault, RootFileSystem,
@@ -347,8 +348,11 @@ impl Run<'_> {
                 // Where our own lies is our affair.
                 let program = if self.own_binary.is_some() { "crosswheel".into() } else { program };
                 let mut problem = format!("cannot run {program:?}: {fault}");
-                if fault == ProgramFault::NotFound && !self.command.environment.contains_key("PATH") {
-                    problem.push_str(" (the command's environment has no PATH)");
+                let looked_up = !self.command.argv[0].contains('/');
+                if fault == ProgramFault::NotFound && looked_up && self.command.default_path {
+                    problem.push_str(&format!(
+                        " (the command's environment has no PATH, so it was looked for in {SYSTEM_PATH})"
+                    ));
                 }
                 return Ok((Ended::NotStarted(problem, code), own));
             }

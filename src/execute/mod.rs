@@ -8,14 +8,15 @@
 //!         command.rs          input/read.rs       input/trees.rs, exec_root.rs     outputs/
 //! ```
 //!
-//! **What a command sees.** Its exec root at [`EXEC_ROOT`] (without namespaces: in a scratch directory), which it
-//! may change as it likes without a change to any blob; the root file system of its pool, read-only; a `/tmp` of
-//! its own; the environment of its `Command` and nothing else; no network unless its pool has one. Input files
-//! have the modes 0444 and 0555, or what their node properties say.
+//! **What a command sees.** Its exec root at [`EXEC_ROOT`] (without namespaces: in a scratch directory, under the
+//! same last name), which it may change as it likes without a change to any blob; the root file system of its pool,
+//! read-only; a `/tmp` of its own; the environment of its `Command` and nothing else, but for a `PATH` if that has none;
+//! no network unless its pool has one. Input files have the modes 0444 and 0555, or what their node properties say.
 //!
 //! **What is refused and what is not.** Names in directories must be names, each once; their order is not
-//! insisted on. Symlinks are made as they are, wherever they lead, and nobody on our side follows one out of the
-//! exec root. A command that cannot be started is an action that failed (126, 127), as in a shell.
+//! insisted on. The working directory must be one of the input tree. Symlinks are made as they are, wherever they lead,
+//! and nobody on our side follows one out of the exec root. A command that cannot be started is an action that failed
+//! (126, 127), as in a shell.
 
 mod command;
 mod cross_compiler;
@@ -37,6 +38,7 @@ mod stage_times;
 mod stored;
 mod timeout;
 mod work;
+mod working_directory;
 
 pub use cross_compiler::{CrossCompiler, CrossCompilerError};
 pub use error::{ExecuteError, MissingInput, Place};

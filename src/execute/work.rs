@@ -11,8 +11,11 @@ use crate::cancellation::Cancellation;
 use crate::digest::Digest;
 use crate::reapi::{Action, ActionResult, Command, RequestMetadata};
 
-/// Where a command sees its input root.
-pub const EXEC_ROOT: &str = "/execroot";
+/// Where a command sees its input root: one place for all, so that what is built does not depend on it. Its last name is
+/// that of Bazel's main repository, under which Bazel itself runs actions (`…/execroot/_main`), as there are tools that
+/// take the one from the other: rules_py's for venvs, up to 1.12, leaves out first-party imports under any other name,
+/// and exits with 0.
+pub const EXEC_ROOT: &str = "/execroot/_main";
 
 /// One action to run, fetched and read, with everything its place in the queue decided.
 #[derive(Debug, Clone)]

@@ -2,12 +2,14 @@
 //! (`linux_arm64`), properties of platforms, ELF machines, Bazel's constraints.
 //! Knows nothing of builds, sockets or files.
 
+mod arch_name;
 mod libc;
 mod property;
 mod python_version;
 mod search_path;
 mod target;
 
+pub use arch_name::NamedArch;
 pub use libc::{InvalidLibc, Libc, LibcFamily};
 pub use property::canonical_property_name;
 pub use python_version::{InvalidPythonVersion, PythonVersion};

@@ -89,12 +89,13 @@ impl Queue {
     }
 
     fn match_pools(&self, submission: &Submission) -> Result<Arc<[usize]>, Refusal> {
+        let asked = submission.requirements.choosing_among(self.offers.iter().map(|(_, offer)| offer));
         let mut shortfalls = Vec::new();
         let mut maximum = Duration::ZERO;
         let mut matching = Vec::new();
         for (index, offer) in &self.offers {
             let pool = &self.pools[*index];
-            let lacks = offer.lacks(&submission.requirements);
+            let lacks = offer.lacks(&asked);
             if !lacks.is_empty() {
                 let (name, offers) = (pool.name.clone(), pool.properties.clone());
                 shortfalls.push(Shortfall { pool: name, offers, lacks });
@@ -111,7 +112,6 @@ impl Queue {
             Some(asked) if maximum > Duration::ZERO => Err(Refusal::Timeout { asked, maximum }),
             _ => {
                 shortfalls.sort_by_key(|shortfall| shortfall.lacks.len());
-                let asked = submission.requirements.clone();
                 Err(Refusal::Unsatisfiable(Box::new(Unsatisfiable { asked, pools: shortfalls })))
             }
         }

@@ -1,14 +1,16 @@
 //! Which pools can run an action: the properties it asks for against those they offer. Knows nothing of operations.
 //!
 //! Names are compared without regard to case, and so are the values of `OSFamily`. `ISA` is another name for `Arch`,
-//! with other values (`x86-64` is `amd64`, `arm-a64` is `arm64`). A pool must offer every property asked for.
+//! with other values (`x86-64` is `amd64`, `arm-a64` is `arm64`). A pool must offer every property asked for, but for
+//! what clients add for other reasons: that counts once a pool offers the like.
 
 use std::collections::HashMap;
 use std::fmt;
 
 use super::pool::Pool;
+use super::remarks::is_remark;
 use crate::execute::{is_limit, platform_properties};
-use crate::platform::{Arch, canonical_property_name};
+use crate::platform::{NamedArch, canonical_property_name};
 use crate::reapi::{Action, Command};
 
 /// What an action asks of its worker, as it was written.
@@ -22,6 +24,12 @@ impl Requirements {
         let properties = platform_properties(action, command).iter();
         let properties = properties.filter(|property| !is_limit(&property.name));
         Self(properties.map(|property| (property.name.clone(), property.value.clone())).collect())
+    }
+
+    /// Those that choose among `offers`: all but the remarks of clients of which no offer says anything.
+    pub(super) fn choosing_among<'a>(&self, offers: impl Iterator<Item = &'a Offer> + Clone) -> Self {
+        let chooses = |name: &str| !is_remark(name) || offers.clone().any(|offer| offer.names(name));
+        Self(self.0.iter().filter(|(name, _)| chooses(name)).cloned().collect())
     }
 }
 
@@ -55,6 +63,11 @@ impl Offer {
         requirements.0.iter().filter(|(name, value)| !self.has(name, value)).cloned().collect()
     }
 
+    /// Whether it says anything under a name.
+    fn names(&self, name: &str) -> bool {
+        self.0.contains_key(&canonical_property_name(name))
+    }
+
     fn has(&self, name: &str, value: &str) -> bool {
         let name = canonical_property_name(name);
         let value = canonical_value(&name, value);
@@ -65,23 +78,18 @@ impl Offer {
 fn canonical_value(canonical_name: &str, value: &str) -> String {
     match canonical_name {
         "osfamily" => value.to_ascii_lowercase(),
-        "arch" => {
-            let value = value.to_ascii_lowercase();
-            match value.as_str() {
-                "x86-64" | "x86_64" => "amd64".to_owned(),
-                "arm-a64" | "aarch64" => "arm64".to_owned(),
-                _ => value,
-            }
-        }
+        "arch" => match NamedArch::of(value).and_then(NamedArch::ours) {
+            Some(arch) => arch.property().to_owned(),
+            None => value.to_ascii_lowercase(),
+        },
         _ => value.to_owned(),
     }
 }
 
-/// The architecture that `properties` name under either name, if it is one of ours.
-pub fn arch_of(properties: &[(String, String)]) -> Option<Arch> {
+/// What `properties` say of the architecture, under either name.
+pub fn architectures(properties: &[(String, String)]) -> impl Iterator<Item = &str> {
     let architectures = properties.iter().filter(|(name, _)| canonical_property_name(name) == "arch");
-    let mut parts = architectures.flat_map(|(_, value)| value.split(','));
-    parts.find_map(|part| Arch::from_property(&canonical_value("arch", part.trim())))
+    architectures.flat_map(|(_, value)| value.split(',')).map(str::trim)
 }
 
 /// Why no pool can ever run an action. Its text tells the person who asked what there is.
@@ -198,6 +206,18 @@ mod tests {
         assert_eq!(lacks(HOST, &[("Arch", "amd64"), ("GPU", "a100")]), properties(&[("GPU", "a100")]));
         assert_eq!(lacks(&[("GPU", "*")], &[("GPU", "a100")]), []);
         assert_eq!(lacks(&[], &[]), []);
+    }
+
+    #[test]
+    fn remarks_of_clients_choose_no_pool_unless_one_offers_the_like() {
+        let asked: Requirements =
+            properties(&[("persistentWorkerKey", "4f"), ("Arch", "amd64"), ("cache-silo-key", "a")]).into();
+        let choosing = |offers: &[Offer]| asked.choosing_among(offers.iter());
+        assert_eq!(choosing(&[]).to_string(), "Arch=amd64");
+        assert_eq!(choosing(&[offer(HOST), offer(&[])]).to_string(), "Arch=amd64");
+        let silo = [offer(HOST), offer(&[("Cache-Silo-Key", "b")])];
+        assert_eq!(choosing(&silo).to_string(), "Arch=amd64, cache-silo-key=a");
+        assert_eq!(silo[1].lacks(&choosing(&silo)).len(), 2);
     }
 
     #[test]

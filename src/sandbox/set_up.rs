@@ -220,7 +220,7 @@ mod tests {
 
     #[test]
     fn a_failure_crosses_the_socket_with_its_number_and_is_put_into_words_here() {
-        let inside = Text::from("/execroot");
+        let inside = Text::from("/execroot/_main");
         let failure = SetUpFailure {
             step: SetUpStep::MountNew { file_system: FileSystemType::Overlay, inside },
             cause: io::Error::from_raw_os_error(libc::EINVAL).into(),
@@ -231,7 +231,7 @@ mod tests {
         assert_eq!(arrived.cause, SetUpCause::Errno(libc::EINVAL));
         assert_eq!(
             arrived.to_string(),
-            "cannot mount a new overlay on \"/execroot\": Invalid argument (os error 22)"
+            "cannot mount a new overlay on \"/execroot/_main\": Invalid argument (os error 22)"
         );
         let lost = Loss::Overlays(failure).to_string();
         assert!(lost.starts_with("overlays (cannot mount a new overlay on "), "{lost}");

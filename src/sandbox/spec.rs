@@ -84,6 +84,40 @@ impl RootFileSystem {
         }
     }
 
+    /// Refuses what no command could have as its root, as far as its paths say so.
+    ///
+    /// # Errors
+    /// [`SandboxError::InvalidPath`]
+    pub fn check(&self) -> Result<(), SandboxError> {
+        let directories = match self {
+            Self::Host => return Ok(()),
+            Self::HostDirectories(directories) => directories.as_slice(),
+            Self::Directory(directory) | Self::Emulated { directory, .. } => std::slice::from_ref(directory),
+        };
+        if let Some(emulator) = self.emulator() {
+            check_path("emulator", &emulator.program)?;
+        }
+        for directory in directories {
+            check_path("root file system", directory)?;
+            if directory == Path::new("/") {
+                return Err(SandboxError::InvalidPath {
+                    role: "root file system",
+                    path: directory.clone(),
+                    problem: "is the host's whole root, which is a kind of its own",
+                });
+            }
+            let hidden = PRIVATE_DIRECTORIES.into_iter().chain(["/proc", "/dev"]);
+            if self.directory().is_none() && hidden.into_iter().any(|hidden| directory.starts_with(hidden)) {
+                return Err(SandboxError::InvalidPath {
+                    role: "host directory of a root file system",
+                    path: directory.clone(),
+                    problem: "lies where the command gets a directory of its own; make it a visible host path",
+                });
+            }
+        }
+        Ok(())
+    }
+
     pub(super) fn emulator(&self) -> Option<&Emulator> {
         match self {
             Self::Emulated { emulator, .. } => Some(emulator),
@@ -153,40 +187,10 @@ impl Spec {
     }
 
     fn check_root(&self, namespaces: bool) -> Result<(), SandboxError> {
-        let directories = match &self.root {
-            RootFileSystem::Host => return Ok(()),
-            RootFileSystem::HostDirectories(directories) => directories.as_slice(),
-            RootFileSystem::Directory(directory) | RootFileSystem::Emulated { directory, .. } => {
-                std::slice::from_ref(directory)
-            }
-        };
-        if !namespaces {
+        if self.root != RootFileSystem::Host && !namespaces {
             return Err(SandboxError::NoNamespaces { doing: "show a root other than the host's" });
         }
-        if let Some(emulator) = self.root.emulator() {
-            check_path("emulator", &emulator.program)?;
-        }
-        for directory in directories {
-            check_path("root file system", directory)?;
-            if directory == Path::new("/") {
-                return Err(SandboxError::InvalidPath {
-                    role: "root file system",
-                    path: directory.clone(),
-                    problem: "is the host's whole root, which is a kind of its own",
-                });
-            }
-            let hidden = PRIVATE_DIRECTORIES.into_iter().chain(["/proc", "/dev"]);
-            if self.root.directory().is_none()
-                && hidden.into_iter().any(|hidden| directory.starts_with(hidden))
-            {
-                return Err(SandboxError::InvalidPath {
-                    role: "host directory of a root file system",
-                    path: directory.clone(),
-                    problem: "lies where the command gets a directory of its own; make it a visible host path",
-                });
-            }
-        }
-        Ok(())
+        self.root.check()
     }
 
     fn check_overlay(&self, overlay: &Overlay, namespaces: bool) -> Result<(), SandboxError> {

@@ -25,8 +25,8 @@
 //! Other actions see nothing of it.
 //!
 //! **The shared cache.** Unpacked wheels, byte code, venvs and facts about interpreters are worth keeping between
-//! such actions. This is the one exception to the rule that the environment is what Command says and nothing
-//! else: [`CACHE_VARIABLE`](crate::contract::CACHE_VARIABLE) is set to [`CACHE_INSIDE`], a writable directory that the
+//! such actions. Beside a default `PATH` this is the one exception to the rule that the environment is what Command says
+//! and nothing else: [`CACHE_VARIABLE`](crate::contract::CACHE_VARIABLE) is set to [`CACHE_INSIDE`], a writable directory that the
 //! executor keeps. Since whoever could write to it could change the builds of others, an action gets it only if
 //! nothing of the client's runs outside of the nested sandbox of `crosswheel wheel`, nor can anything of the client's
 //! be written into it:

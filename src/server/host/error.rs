@@ -35,10 +35,49 @@ pub enum HostError {
     Root { pool: String, source: io::Error },
 
     #[error(
+        "pool `{pool}`: {} cannot be its root file system: {problem}. Give the directory of one; `crosswheel rootfs` \
+         makes them",
+        .root.display()
+    )]
+    NoRoot { pool: String, root: PathBuf, problem: &'static str },
+
+    #[error(
+        "pool `{pool}`: {} is the root file system of this host itself. A pool that has none of its own sees that: leave \
+         out `={}`",
+        .root.display(), .root.display()
+    )]
+    RootOfThisHost { pool: String, root: PathBuf },
+
+    #[error("pool `{pool}`: no action could see what it is to show: {source}")]
+    NotToBeShown { pool: String, source: SandboxError },
+
+    #[error(
+        "pool `{pool}`: offers another architecture than it has: {whose} for {found}. Offer Arch={found}, or give it a root \
+         file system for what it offers (NAME=ROOTFS; `crosswheel rootfs` makes them)"
+    )]
+    OtherArch { pool: String, whose: String, found: &'static str },
+
+    #[error(
+        "pool `{pool}` is called after another architecture than it has: {whose} for {found}. Give it a root file system for \
+         that architecture ({pool}=ROOTFS; `crosswheel rootfs` makes them), or another name; if the name is meant all the \
+         same, say so with Arch={found}"
+    )]
+    MisleadingName { pool: String, whose: String, found: &'static str },
+
+    #[error("pool `{pool}`: its actions could not start: {problem}")]
+    RunsNothing { pool: String, problem: String },
+
+    #[error(
         "pool `{pool}`: its actions could not see the root file system it is to have, as there are no namespaces \
          here; `crosswheel doctor` says why"
     )]
     RootWithoutNamespaces { pool: String },
+
+    #[error(
+        "pool `{pool}`: its actions would see all of this host and not only its host-directory, as there are no namespaces \
+         here; `crosswheel doctor` says why"
+    )]
+    HostDirectoriesWithoutNamespaces { pool: String },
 
     #[error(
         "pool `{pool}`: found no program in {} that shows its architecture; give the property Arch, as in \
@@ -73,11 +112,31 @@ pub enum HostError {
 }
 
 impl HostError {
+    /// Whether the settings make no sense, on whichever machine.
+    pub fn is_of_the_settings(&self) -> bool {
+        matches!(
+            self,
+            Self::NoRoot { .. }
+                | Self::RootOfThisHost { .. }
+                | Self::NotToBeShown { .. }
+                | Self::UnknownArch { .. }
+                | Self::OtherArch { .. }
+                | Self::MisleadingName { .. }
+        )
+    }
+
     /// The pool without which it could start, if it is about one.
     pub fn pool(&self) -> Option<&str> {
         match self {
             Self::Root { pool, .. }
+            | Self::NoRoot { pool, .. }
+            | Self::RootOfThisHost { pool, .. }
+            | Self::NotToBeShown { pool, .. }
+            | Self::OtherArch { pool, .. }
+            | Self::MisleadingName { pool, .. }
+            | Self::RunsNothing { pool, .. }
             | Self::RootWithoutNamespaces { pool }
+            | Self::HostDirectoriesWithoutNamespaces { pool }
             | Self::UnknownArch { pool, .. }
             | Self::NoEmulation { pool, .. }
             | Self::CrossCompiler { pool, .. }

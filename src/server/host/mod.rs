@@ -1,6 +1,7 @@
 //! Puts a machine together: the store, the executors, and what hands out the work: a queue and the services around it, or
 //! the scheduler of an engine. The only part that knows all of them.
 
+mod claims;
 mod engine_worker;
 mod error;
 mod foundation;

@@ -3,12 +3,13 @@
 
 use std::path::{Path, PathBuf};
 
+use super::claims::{check_architecture, check_root, with_plain_paths};
 use super::error::HostError;
 use super::trial;
 use crate::emulation::{EmulationHost, EmulationSupport};
-use crate::execute::{ActionLimits, CrossCompiler};
-use crate::platform::Arch;
-use crate::queue::{Pool, arch_of};
+use crate::execute::{ActionLimits, CrossCompiler, EXEC_ROOT};
+use crate::platform::{Arch, NamedArch};
+use crate::queue::{Pool, architectures};
 use crate::rootfs::RootfsPlatform;
 use crate::sandbox::{RootFileSystem, Spawner};
 use crate::server::settings::{CrossCc, PoolSettings};
@@ -37,10 +38,13 @@ impl ProvenPool {
         if settings.root.is_some() && !namespaces {
             return Err(HostError::RootWithoutNamespaces { pool: name });
         }
+        if !settings.host_directories.is_empty() && !namespaces {
+            return Err(HostError::HostDirectoriesWithoutNamespaces { pool: name });
+        }
+        let settings = &with_plain_paths(settings);
+        check_root(settings, spawner.hidden())?;
         let root = settings.root.as_deref().unwrap_or(Path::new("/"));
-        // Without namespaces actions see all of this machine.
-        let visible = if namespaces { &*settings.host_directories } else { &[] };
-        let platform = RootfsPlatform::of(root, visible)
+        let platform = RootfsPlatform::of(root, &settings.host_directories)
             .map_err(|source| HostError::Root { pool: name.clone(), source })?;
         let given = |name: &str| {
             settings
@@ -52,10 +56,23 @@ impl ProvenPool {
         if platform.arch.is_none() && given("Arch").is_none() && given("ISA").is_none() {
             return Err(HostError::UnknownArch { pool: name, root: root.to_owned() });
         }
+        check_architecture(settings, platform.arch)?;
+        let mut said = architectures(&settings.properties).filter_map(NamedArch::of);
         // What its programs are, whatever it is said to offer.
-        let arch = platform.arch.or_else(|| arch_of(&settings.properties));
+        let arch = platform.arch.or_else(|| said.find_map(NamedArch::ours));
         let arch = arch.unwrap_or_else(Arch::host);
         let emulation = Emulation::find(arch, settings, spawner)?;
+        // Where there is an emulator it has been tried. This host's own root can lack nothing, but it may have something at
+        // the place of exec roots.
+        let in_the_way = || Path::new(EXEC_ROOT).parent().is_some_and(Path::exists);
+        let untried =
+            emulation.emulator.is_none() && (emulation.root != RootFileSystem::Host || in_the_way());
+        if namespaces && untried {
+            let refused = |source| HostError::NotToBeShown { pool: name.clone(), source };
+            emulation.root.check().map_err(refused)?;
+            trial::run_a_program(spawner, &emulation.root, arch)
+                .map_err(|problem| HostError::RunsNothing { pool: name.clone(), problem })?;
+        }
         let cross_compiler = cross_compiler(settings, arch, &emulation.root, spawner)?;
         let emulated = emulation.emulator.as_ref().map(|_| ("emulated".to_owned(), "true".to_owned()));
         let found = platform.properties().into_iter().chain(emulated);

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::deadline;
 use crate::emulation::smallest_program_file;
-use crate::execute::CrossCompiler;
+use crate::execute::{CrossCompiler, EXEC_ROOT};
 use crate::platform::Arch;
 use crate::sandbox::{Bind, Outcome, ResourceLimits, RootFileSystem, Spawner, Spec};
 
@@ -22,7 +22,12 @@ pub(crate) fn run_a_program(spawner: &Spawner, root: &RootFileSystem, arch: Arch
     let place = "/.crosswheel/probe";
     let program = smallest_program_file(arch).map_err(|error| format!("cannot write a program: {error}"))?;
     let host = fs_err::canonicalize(&program).map_err(|error| error.to_string())?;
-    let binds = vec![Bind { host, inside: place.into(), writable: false }];
+    // And there must be a place for what an action is to find.
+    let exec_root = tempfile::tempdir().map_err(|error| format!("cannot make a directory: {error}"))?;
+    let binds = vec![
+        Bind { host, inside: place.into(), writable: false },
+        Bind { host: exec_root.path().into(), inside: EXEC_ROOT.into(), writable: true },
+    ];
     run(spawner, root, binds, vec![place.into()], None)
 }
 

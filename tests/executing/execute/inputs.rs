@@ -1,6 +1,7 @@
 //! What an action finds, and that nothing it does to it reaches a blob.
 
 use crosswheel::execute::{EXEC_ROOT, ExecuteError};
+use crosswheel::platform::SYSTEM_PATH;
 use crosswheel::reapi::command::EnvironmentVariable;
 use crosswheel::reapi::{Command, NodeProperties, protobuf};
 
@@ -45,8 +46,13 @@ fn whatever_is_done_to_inputs_in_place_the_blobs_stay_as_they_are() {
     }
 }
 
+fn with_path(mut command: Command, path: &str) -> Command {
+    command.environment_variables.push(EnvironmentVariable { name: "PATH".into(), value: path.into() });
+    command
+}
+
 #[test]
-fn the_environment_is_exactly_the_commands() {
+fn the_environment_is_exactly_the_commands_but_for_a_path_where_it_has_none() {
     for scene in scenes() {
         let variable =
             |name: &str, value: &str| EnvironmentVariable { name: name.into(), value: value.into() };
@@ -55,18 +61,113 @@ fn the_environment_is_exactly_the_commands() {
             environment_variables: vec![variable("B", "2 ü"), variable("A", "")],
             ..Default::default()
         };
+        for path in ["/nowhere", ""] {
+            let executed = scene.run(&Root::default(), with_path(command.clone(), path));
+            assert_eq!(scene.stdout(&executed), format!("A=\nB=2 ü\nPATH={path}\n"));
+        }
         let executed = scene.run(&Root::default(), command);
-        assert_eq!(scene.stdout(&executed), "A=\nB=2 ü\n");
+        assert_eq!(scene.stdout(&executed), format!("A=\nB=2 ü\nPATH={SYSTEM_PATH}\n"));
+    }
+}
+
+/// The API leaves it to the worker; Pants counts on it from its first action on.
+#[test]
+fn a_program_is_found_without_a_path_and_finds_others() {
+    for scene in scenes() {
+        let command = |arguments: &[&str]| Command {
+            arguments: arguments.iter().map(|&argument| argument.into()).collect(),
+            ..Default::default()
+        };
+        let executed = scene.run(&Root::default(), command(&["env", "sh", "-c", "uname; command -v sh"]));
+        assert!(scene.stdout(&executed).starts_with("Linux\n/"), "{}", scene.stderr(&executed));
+
+        let executed = scene.run(&Root::default(), command(&["no-such-program"]));
+        assert_eq!(executed.result.exit_code, 127);
+        let message = &executed.message;
+        assert!(message.contains("has no PATH") && message.contains(SYSTEM_PATH), "{message}");
+        for absent in [command(&["./no-such-program"]), with_path(command(&["no-such-program"]), "")] {
+            let executed = scene.run(&Root::default(), absent);
+            assert_eq!(executed.result.exit_code, 127);
+            assert!(!executed.message.contains("PATH"), "{}", executed.message);
+        }
+    }
+}
+
+/// Bazel's own exec roots end in `_main`, and rules_py's venvs lack first-party imports where they do not.
+#[test]
+fn the_exec_root_is_at_a_fixed_path_that_ends_as_bazels_do() {
+    assert_eq!(EXEC_ROOT, "/execroot/_main");
+    let scene = Scene::new();
+    for root in roots() {
+        let executed = scene.run(&root, sh("pwd; ls; ls ..; ls ../..", &["out/x"]));
+        assert!(scene.stdout(&executed).starts_with(&format!("{EXEC_ROOT}\nb\n")), "{executed:?}");
+        let executed = scene.run(&root, sh("ls ..; ls -d ../../execroot", &[]));
+        assert_eq!(scene.stdout(&executed), "_main\n../../execroot\n");
+    }
+    // Without namespaces at least the name is the same.
+    let scene = Scene::plain();
+    let executed = scene.run(&Root::of(&[("src/a.c", "a")]), sh("basename $PWD", &[]));
+    assert_eq!(scene.stdout(&executed), "_main\n");
+}
+
+/// "It must be a directory which exists in the input tree."
+#[test]
+fn a_working_directory_that_the_input_tree_has_not_got_is_refused() {
+    for scene in scenes() {
+        for root in roots() {
+            let root = root
+                .node("empty", Node::Directory(Root::default()))
+                .symlink("dangling", "nowhere")
+                .symlink("loop", "loop")
+                .symlink("out", "../..")
+                .symlink("absolute", "/usr")
+                .symlink("file", "b");
+            let run = |directory: &str, outputs: &[&str]| {
+                let command = Command { working_directory: directory.into(), ..sh("echo x > x", outputs) };
+                scene.execute(&scene.work(scene.upload(&root), command))
+            };
+            for (directory, outputs, says) in [
+                ("new", &["x"][..], "there is no `new`"),
+                ("src/new/below", &["x", "../../out/x"], "there is no `new`"),
+                ("b", &["x"], "`b` is a file"),
+                ("src/a.c/below", &["x"], "`a.c` is a file"),
+                ("dangling", &[], "there is no `nowhere`"),
+                ("dangling/below", &["x"], "there is no `nowhere`"),
+                ("loop", &[], "more than 40 links"),
+                ("out", &[], "leads out"),
+                ("absolute", &[], "`absolute` leads out"),
+                ("absolute/bin", &[], "`absolute` leads out"),
+                ("file", &["x"], "`b` is a file"),
+            ] {
+                let Err(ExecuteError::Invalid { field, problem }) = run(directory, outputs) else {
+                    panic!("`{directory}` was taken for a working directory")
+                };
+                assert_eq!(field, "command.working_directory");
+                assert!(problem.contains(says) && problem.contains(directory), "{problem}");
+            }
+            for directory in ["", ".", "src", "./src/", "empty"] {
+                let executed = run(directory, &["x"]).unwrap();
+                assert_eq!(scene.output(&executed, "x"), b"x\n", "{directory}");
+            }
+        }
     }
 }
 
 #[test]
-fn the_exec_root_is_at_a_fixed_path_and_the_working_directory_in_it_is_made() {
-    let scene = Scene::new();
-    for root in roots() {
-        let command = Command { working_directory: "new/below".into(), ..sh("pwd; ls ../..", &["out/x"]) };
-        let executed = scene.run(&root, command);
-        assert!(scene.stdout(&executed).starts_with(&format!("{EXEC_ROOT}/new/below\nb\n")));
+fn a_working_directory_may_be_a_link_to_one_of_the_input_tree() {
+    for scene in scenes() {
+        for root in roots() {
+            let root = root
+                .symlink("link", "src/../src")
+                .symlink("src/up", "..")
+                .symlink("again", "link")
+                .node("deep/er", Node::Directory(Root::default()))
+                .symlink("deep/er/back", "../../src/");
+            for directory in ["link", "again", "src/up/link", "deep/er/back"] {
+                let command = Command { working_directory: directory.into(), ..sh("cat a.c", &[]) };
+                assert_eq!(scene.stdout(&scene.run(&root, command)), "a", "{directory}");
+            }
+        }
     }
 }
 
@@ -84,7 +185,7 @@ fn programs_are_found_as_the_api_says() {
     for (program, path, expected) in [
         ("./tool", "", "./tool"),
         ("../bin/tool", "", "../bin/tool"),
-        ("tool", "/nowhere:/execroot/bin", "/execroot/bin/tool"),
+        ("tool", "/nowhere:/execroot/_main/bin", "/execroot/_main/bin/tool"),
     ] {
         assert_eq!(scene.stdout(&scene.run(&root, command(program, path))).trim(), expected);
     }

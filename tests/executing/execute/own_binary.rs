@@ -94,14 +94,14 @@ fn the_shared_cache_is_only_for_what_cannot_abuse_it() {
         wheel(&[]),
         wheel(&["--sandbox=off"]),
         wheel(&["--sandbox=required", "--keep-work"]),
-        wheel(&["--sandbox=required", "--python=/execroot/python"]),
+        wheel(&["--sandbox=required", "--python=/execroot/_main/python"]),
         wheel(&["--sandbox=required", "--cache-dir=/.crosswheel/cache"]),
         wheel(&["--sandbox=required", "--out=/.crosswheel/cache"]),
         wheel(&["--sandbox=required", "--out", "x"]),
         wheel(&["--sandbox=required", "--build-wheels=a-1.tar.gz#sha256=00"]),
         wheel(&["--sandbox=required", "--report=/.crosswheel/cache/report.json"]),
         wheel(&["--sandbox=required", "--cross-cc=gcc"]),
-        wheel(&["--sandbox=required", "--cross-cc=/execroot/gcc --sysroot=/"]),
+        wheel(&["--sandbox=required", "--cross-cc=/execroot/_main/gcc --sysroot=/"]),
         wheel(&["--sandbox=required", "--cross-cc=/.crosswheel/native/../cache/gcc"]),
         wheel(&["--sandbox=required", "--cross-cc='/usr/bin/gcc'"]),
     ];
@@ -137,7 +137,7 @@ def build_wheel(directory, config_settings=None, metadata_directory=None):
     ways = ["", *("/proc/" + process + way for process in os.listdir("/proc") if process.isdigit()
                   for way in ("/root", "/cwd", "/cwd/../.."))]
     for way in ways:
-        for place in "/.crosswheel/cache/poison", "/execroot/poison":
+        for place in "/.crosswheel/cache/poison", "/execroot/_main/poison":
             try:
                 with open(way + place, "w") as file:
                     file.write("evil")

@@ -48,6 +48,39 @@ async fn spellings_of_other_clients_match() {
     }
 }
 
+/// Bazel with `--experimental_remote_mark_tool_inputs`, Buck2 and reclient add such to what selects workers.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_clients_add_for_reasons_of_their_own_keeps_no_action_from_running() {
+    let asked = [
+        ("Arch", "amd64"),
+        ("cache-silo", "nightly"),
+        ("cache-silo-key", "4f2a"),
+        ("persistentWorkerKey", "b22d48cd"),
+        ("persistentWorkerProtocol", "json"),
+        ("reproxy-version", "0.185.0"),
+    ];
+    let scene = Scene::new().await;
+    let action = scene.action_with(&["exit", "0"], |wanted| wanted.action.platform = Some(platform(&asked)));
+    assert_eq!(code(&scene.run(ask(action)).await), Code::Ok);
+
+    // Whoever offers one means it.
+    let pools = vec![host_pool(1), pool("silo", 1, &[("Arch", "amd64"), ("Cache-Silo-Key", "4f2a")])];
+    let mut scene = Scene::with(pools, QueueSettings::default(), ExecutionSettings::default()).await;
+    let action =
+        scene.action_with(&["wait", "one"], |wanted| wanted.action.platform = Some(platform(&asked)));
+    let updates = scene.execute(ask(action)).await.unwrap();
+    let run = scene.next_run().await;
+    assert_eq!(run.work.worker, "silo/0");
+    run.exit(0);
+    super::scene::end(updates).await;
+    let other = [("Arch", "amd64"), ("cache-silo-key", "another"), ("persistentWorkerKey", "b22d48cd")];
+    let action = scene.action_with(&["exit", "0"], |wanted| wanted.action.platform = Some(platform(&other)));
+    let refusal = scene.refusal(ask(action)).await;
+    assert_eq!(refusal.code(), Code::FailedPrecondition);
+    assert!(refusal.message().contains("change cache-silo-key"), "{refusal}");
+    assert!(!refusal.message().contains("persistentWorkerKey"), "{refusal}");
+}
+
 /// buck2 and Pants set nothing else.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_platform_of_the_command_counts_if_the_action_has_none() {

@@ -7,14 +7,14 @@ use crosswheel::reapi::bytestream::byte_stream_client::ByteStreamClient;
 use crosswheel::reapi::capabilities_client::CapabilitiesClient;
 use crosswheel::reapi::content_addressable_storage_client::ContentAddressableStorageClient;
 use crosswheel::reapi::{
-    BatchUpdateBlobsRequest, ExecuteOperationMetadata, GetActionResultRequest, GetCapabilitiesRequest,
-    batch_update_blobs_request,
+    BatchUpdateBlobsRequest, Command, ExecuteOperationMetadata, GetActionResultRequest,
+    GetCapabilitiesRequest, batch_update_blobs_request,
 };
 use prost::Message;
 use rustix::process::Signal;
 use tonic::{Code, Streaming};
 
-use crate::support::client::{Client, end};
+use crate::support::client::{Client, command, end};
 use crate::support::server::Server;
 use crate::support::waiting::{eventually, within};
 
@@ -72,6 +72,33 @@ async fn a_result_with_directories_in_an_output_directory_is_found_again() {
     let again = end(client.start(&action).await.unwrap()).await;
     assert!(again.cached_result);
     assert_eq!(again.result.unwrap().output_directories, first.result.unwrap().output_directories);
+}
+
+/// An action that ran somewhere else than its client meant could well end with 0, and be cached.
+#[tokio::test]
+async fn a_working_directory_that_is_not_there_is_refused_by_the_name_of_its_field() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = Server::start(directory.path(), &[]);
+    let client = Client::of(&server).await;
+    // An output is to lie in it, and its parents are made; that does not make it one of the input tree.
+    let action = |working_directory: &str| {
+        // Without a PATH, as clients send it that leave that to the worker.
+        let command = command(&["touch", "output"], &[], "output");
+        Command { working_directory: working_directory.into(), ..command }
+    };
+    let missing = client.action_of(action("no/such"), "input", b"", &[]).await;
+    let response = end(client.start(&missing).await.unwrap()).await;
+    let status = response.status.unwrap();
+    assert_eq!(Code::from(status.code), Code::InvalidArgument, "{}", status.message);
+    assert!(
+        status.message.starts_with("command.working_directory: `no/such` is no directory"),
+        "{}",
+        status.message
+    );
+
+    let there = client.action_of(action(""), "input", b"", &[]).await;
+    let result = end(client.start(&there).await.unwrap()).await.result.unwrap();
+    assert_eq!((result.exit_code, result.output_files.len()), (0, 1), "{result:?}");
 }
 
 #[tokio::test]

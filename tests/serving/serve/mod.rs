@@ -8,5 +8,6 @@ mod emulated;
 mod life;
 mod limits;
 mod monitoring;
+mod pools;
 mod reflection;
 mod settings;
