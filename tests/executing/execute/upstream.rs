@@ -49,7 +49,7 @@ impl Engine {
         let server = serve(&directory);
         let runtime = Runtime::new().unwrap();
         let address = format!("unix:{}", directory.path().join("socket").display()).parse().unwrap();
-        let settings = ConnectSettings { address, headers: Vec::new(), ca_file: None };
+        let settings = ConnectSettings { address, headers: Vec::new(), ca_file: None, identity: None };
         let (channel, capabilities) = runtime.block_on(within("what the engine can", async {
             let channel = connect(&settings).await.unwrap();
             let mut client = CapabilitiesClient::new(channel.clone());
