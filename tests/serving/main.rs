@@ -4,6 +4,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod engines;
 mod execution_services;
 mod hostile_clients;
 mod serve;

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "no binary uses all of it")]
 
 pub mod arm64_root;
+pub mod certificates;
 pub mod client;
 pub mod deep_trees;
 pub mod foreign_program;
@@ -9,6 +10,7 @@ pub mod packages;
 pub mod processes;
 pub mod server;
 pub mod waiting;
+pub mod worker;
 
 use std::path::Path;
 

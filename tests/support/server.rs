@@ -13,13 +13,18 @@ use super::waiting::{DEADLINE, InTime, Lines, Started, within};
 
 /// `crosswheel serve` without the environment of whoever runs the tests.
 pub fn serve_command(arguments: &[&str]) -> Command {
+    crosswheel_command("serve", arguments)
+}
+
+/// As [`serve_command`], of another subcommand.
+pub fn crosswheel_command(subcommand: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_crosswheel"));
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("CROSSWHEEL_") {
             command.env_remove(name);
         }
     }
-    command.arg("serve").args(arguments).stdin(Stdio::null());
+    command.arg(subcommand).args(arguments).stdin(Stdio::null());
     command
 }
 
@@ -71,11 +76,7 @@ impl Server {
 
     /// Status line and body of what it answers over HTTP.
     pub fn get(&self, path: &str) -> (String, String) {
-        let mut stream = TcpStream::connect(self.start["http"].as_str().unwrap()).unwrap();
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n").unwrap();
-        let answer = Lines::of(&format!("the server, asked for {path}"), stream).rest();
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-        (head.lines().next().unwrap().to_owned(), body.to_owned())
+        http_get(self.start["http"].as_str().unwrap(), path)
     }
 
     /// The process.
@@ -96,4 +97,13 @@ impl Server {
     pub fn kill(mut self) {
         self.child.kill();
     }
+}
+
+/// Status line and body of what is answered over HTTP at an address.
+pub fn http_get(address: &str, path: &str) -> (String, String) {
+    let mut stream = TcpStream::connect(address).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n").unwrap();
+    let answer = Lines::of(&format!("{address}, asked for {path}"), stream).rest();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (head.lines().next().unwrap().to_owned(), body.to_owned())
 }

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle};
 use tonic::Code;
 
 use super::error::HostError;
 use super::foundation::{Executors, Foundation, Summary};
-
 use super::worker_name;
+use crate::cancellation::HangUp;
 use crate::cas::{ActionCache, RemoteUpstream};
 use crate::execute::{Execute, InputLimits, SharedFiles};
 use crate::queue::{Pool, Timeouts};
@@ -27,8 +27,8 @@ use crate::server::settings::{Announce, Engine, WorkerSettings};
 use crate::server::transport::address::{Address, ListenError};
 use crate::server::transport::reach::Exposure;
 use crate::worker::engine::{
-    BotIdentity, BuildbarnIdentity, EngineWorkers, NativeLinkIdentity, RunnerSettings, Schedulers,
-    SlotHandle, SlotIdentity, SlotSpec, WorkSwitch,
+    BotIdentity, BuildbarnIdentity, EngineWorkers, NativeLinkIdentity, ResultsUntil, RunnerSettings,
+    Schedulers, SlotHandle, SlotIdentity, SlotSpec, WorkSwitch,
 };
 
 /// How long a question to the CAS may take.
@@ -132,8 +132,13 @@ impl ProvenWorker {
             let writes = settings.engine != Engine::BuildGrid;
             Arc::new(RunnerSettings {
                 execute,
-                blobs: Arc::new(move |instance: &str| blobs.blobs(instance)),
-                action_cache: writes.then(|| Arc::new(upstream.store("")) as Arc<dyn ActionCache>),
+                blobs: Arc::new(move |instance: &str, hang_up: &HangUp| blobs.blobs_until(instance, hang_up)),
+                action_cache: writes.then(|| {
+                    let results = upstream.store("");
+                    let until =
+                        move |hang_up: &HangUp| Arc::new(results.until(hang_up)) as Arc<dyn ActionCache>;
+                    Arc::new(until) as Arc<ResultsUntil>
+                }),
                 timeouts: Timeouts {
                     default: settings.host.default_timeout,
                     maximum: settings.host.max_timeout,
@@ -148,10 +153,6 @@ impl ProvenWorker {
                 slots.push(slot(settings, &name, &pool, number, offered.clone(), Arc::clone(&runner)));
             }
         }
-        let workers = EngineWorkers::start(&schedulers, slots)
-            .map_err(|source| HostError::Io { doing: "start workers", source })?;
-        metrics.watch(&foundation.store, &files, counters);
-        metrics.watch_slots(workers.slots().to_vec());
         let troubles = Troubles::default();
         metrics.watch_health(troubles.clone());
         let health = Health::new(
@@ -160,6 +161,15 @@ impl ProvenWorker {
             foundation.trial(),
             troubles.clone(),
         );
+        // Before anything is asked for.
+        let (health, is_well) = looked(health).await.map_err(|error| HostError::Io {
+            doing: "look whether this machine is fit to work",
+            source: error.into(),
+        })?;
+        let workers = EngineWorkers::start(&schedulers, slots, is_well)
+            .map_err(|source| HostError::Io { doing: "start workers", source })?;
+        metrics.watch(&foundation.store, &files, counters);
+        metrics.watch_slots(workers.slots().to_vec());
         let watching = [
             tokio::spawn(watch_health(health, workers.switch())),
             tokio::spawn(watch(workers.slots().to_vec(), troubles, readiness.clone())),
@@ -247,16 +257,21 @@ async fn capabilities(settings: &WorkerSettings, cas: &RemoteChannel) -> ServerC
 /// Keeps an eye on this machine, which takes work only as long as it is well.
 async fn watch_health(mut health: Health, switch: WorkSwitch) {
     loop {
-        let looked = tokio::task::spawn_blocking(move || {
-            let is_well = health.look();
-            (health, is_well)
-        });
+        tokio::time::sleep(health::LOOK_EVERY).await;
         // Only if looking has panicked, which has been printed.
-        let Ok((same, is_well)) = looked.await else { return };
+        let Ok((same, is_well)) = looked(health).await else { return };
         health = same;
         switch.take_work(is_well);
-        tokio::time::sleep(health::LOOK_EVERY).await;
     }
+}
+
+/// Looks, where that may block.
+async fn looked(mut health: Health) -> Result<(Health, bool), JoinError> {
+    let looking = tokio::task::spawn_blocking(move || {
+        let is_well = health.look();
+        (health, is_well)
+    });
+    looking.await
 }
 
 /// Keeps saying whether work is taken.

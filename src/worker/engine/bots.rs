@@ -14,8 +14,9 @@ use tonic::metadata::{BinaryMetadataKey, MetadataMap, MetadataValue};
 use tonic::{Code, Request, Response, Status};
 
 use super::assignment::{Assignment, Completion, WantedAction};
+use super::deliverable::deliverable;
 use super::schedulers::Schedulers;
-use super::source::{Order, Report, SourceError, WorkSource};
+use super::source::{Order, Report, SourceError, Wish, WorkSource};
 use crate::digest::{Digest, DigestFunction};
 use crate::execute::{Stage, StageStarts};
 use crate::reapi::protobuf::Any;
@@ -31,8 +32,8 @@ use crate::worker_protocols::bots::{
 /// How long a call may take that waits for work: the server lets it wait for most of that, but no longer than for its
 /// own keepalive, and gives no work to who does not wait.
 const LONG_POLL: Duration = Duration::from_secs(60);
-/// How long the first call of a session may take: as short as the server gives work at all, so that it is known soon
-/// whether there is anybody.
+/// How long the first call may take, of a session and after trouble: as short as the server gives work at all, so that it
+/// is known soon whether there is anybody.
 const HELLO: Duration = Duration::from_secs(5);
 /// How long other calls may take.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -55,6 +56,8 @@ pub struct Bots {
     schedulers: Arc<Schedulers>,
     identity: BotIdentity,
     session: Option<Session>,
+    /// Whether the last call was answered.
+    is_answered: bool,
     /// When the lease it has came to which stage.
     progress: Progress,
 }
@@ -75,7 +78,7 @@ struct Progress {
 impl Bots {
     /// A slot without a session.
     pub fn new(schedulers: Arc<Schedulers>, identity: BotIdentity) -> Self {
-        Self { schedulers, identity, session: None, progress: Progress::default() }
+        Self { schedulers, identity, session: None, is_answered: false, progress: Progress::default() }
     }
 
     fn worker(&self) -> Worker {
@@ -104,6 +107,7 @@ impl Bots {
             leases: lease.into_iter().collect(),
             ..BotSession::default()
         };
+        self.is_answered = false;
         let answer = match &self.session {
             None => {
                 let parent = self.identity.instance_name.clone();
@@ -135,6 +139,7 @@ impl Bots {
     }
 
     fn take(&mut self, answer: Response<BotSession>) -> (BotSession, Option<ExecuteOperationMetadata>) {
+        self.is_answered = true;
         let metadata = operation_metadata(answer.metadata());
         let session = answer.into_inner();
         self.session = Some(Session { name: session.name.clone(), version: session.version.clone() });
@@ -163,28 +168,27 @@ impl WorkSource for Bots {
             Report::Away { .. } if self.session.is_none() => return Ok(Order::Nothing),
             Report::Away { for_good: true } => (BotStatus::BotTerminating, None, DEADLINE),
             Report::Away { for_good: false } => (BotStatus::Unhealthy, None, DEADLINE),
-            Report::Free if self.session.is_none() => (BotStatus::Ok, None, HELLO),
+            Report::Free if self.session.is_none() || !self.is_answered => (BotStatus::Ok, None, HELLO),
             Report::Free => (BotStatus::Ok, None, LONG_POLL),
-            Report::Busy { assignment, stage } => {
+            Report::Busy { assignment, stage, wish } => {
                 self.progress.note(&assignment.id, *stage);
-                (BotStatus::Ok, Some(lease(&assignment.id, LeaseState::Active)), DEADLINE)
+                (status_of(*wish), Some(lease(&assignment.id, LeaseState::Active)), DEADLINE)
             }
-            Report::Ended { assignment, completion, last } => {
-                // Whoever is well may be given the next job in the moment between this call and the next, which is fast, but
-                // would go on for ever with a worker that wants to leave.
-                let status = if *last { BotStatus::Unhealthy } else { BotStatus::Ok };
-                (status, Some(ended(&assignment.id, completion)), DEADLINE)
+            Report::Ended { assignment, completion, wish } => {
+                (status_of(*wish), Some(ended(&assignment.id, completion)), DEADLINE)
             }
         };
         let (session, metadata) = self.call(status, lease, deadline).await?;
         let is_open = |lease: &&Lease| {
             matches!(lease.state(), LeaseState::Active | LeaseState::Pending | LeaseState::Unspecified)
         };
-        let given = session.leases.iter().find(is_open);
         let current = match report {
             Report::Busy { assignment, .. } | Report::Ended { assignment, .. } => Some(&*assignment.id),
             _ => None,
         };
+        // What is at hand comes first, if there are others as well.
+        let of_current = session.leases.iter().filter(is_open).find(|lease| current == Some(&*lease.id));
+        let given = of_current.or_else(|| session.leases.iter().find(is_open));
         match (report, given) {
             (Report::Busy { .. }, Some(lease)) if current == Some(&*lease.id) => Ok(Order::Nothing),
             (Report::Busy { .. }, None) => Ok(Order::Stop),
@@ -203,18 +207,22 @@ fn lease(id: &str, state: LeaseState) -> Lease {
 }
 
 fn ended(id: &str, completion: &Completion) -> Lease {
-    let result = completion.response.result.as_ref().map(|result| Any {
+    let response = deliverable(&completion.response);
+    let result = Any {
         type_url: "type.googleapis.com/build.bazel.remote.execution.v2.ActionResult".to_owned(),
-        value: result.encode_to_vec(),
-    });
-    // Without one, a result of nothing: the status says it.
-    let result = result.or_else(|| {
-        Some(Any {
-            type_url: "type.googleapis.com/build.bazel.remote.execution.v2.ActionResult".to_owned(),
-            value: Vec::new(),
-        })
-    });
-    Lease { status: completion.response.status.clone(), result, ..lease(id, LeaseState::Completed) }
+        // Without one, a result of nothing: the status says it.
+        value: response.result.map(|result| result.encode_to_vec()).unwrap_or_default(),
+    };
+    Lease { status: response.status, result: Some(result), ..lease(id, LeaseState::Completed) }
+}
+
+/// What keeps the server from handing out the next lease where none is wanted. What is at hand goes on.
+fn status_of(wish: Wish) -> BotStatus {
+    match wish {
+        Wish::Work => BotStatus::Ok,
+        Wish::Rest => BotStatus::Unhealthy,
+        Wish::Leave => BotStatus::BotTerminating,
+    }
 }
 
 /// Whether the server does not know the session any more.

@@ -8,19 +8,20 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 use prost::Message;
-use tonic::Status;
+use tonic::{Request, Response, Status};
 
 use super::assignment::{Assignment, WantedAction};
-use super::schedulers::Schedulers;
+use super::deliverable::deliverable;
+use super::schedulers::{Scheduler, Schedulers};
 use super::source::{Order, Report, SourceError, WorkSource};
 use crate::digest::{Digest, DigestFunction};
 use crate::execute::Stage;
 use crate::reapi::platform::Property;
 use crate::reapi::protobuf::{Any, Empty};
-use crate::reapi::{self, ExecuteResponse, Platform, RequestMetadata, moment};
+use crate::reapi::{self, Platform, RequestMetadata, moment};
 use crate::remote::LARGEST_MESSAGE;
 use crate::worker_protocols::buildbarn::current_state::executing::ExecutionState;
 use crate::worker_protocols::buildbarn::current_state::{Executing, WorkerState};
@@ -28,6 +29,15 @@ use crate::worker_protocols::buildbarn::operation_queue_client::OperationQueueCl
 use crate::worker_protocols::buildbarn::{
     CurrentState, SynchronizeRequest, SynchronizeResponse, desired_state,
 };
+
+/// How long a call may take that waits for work: longer than the scheduler lets it wait. One that is silent for longer is
+/// not heard of again.
+const LONG_POLL: Duration = Duration::from_secs(5 * 60);
+/// How long other calls may take.
+const DEADLINE: Duration = Duration::from_secs(30);
+/// How long a scheduler that has handed out an action is tried before another one is told of it, which would say that it is
+/// not wanted. Twice as long, and the scheduler gives up the action itself.
+const FAITH: Duration = Duration::from_secs(30);
 
 /// What a slot is to its scheduler.
 #[derive(Debug, Clone)]
@@ -47,10 +57,14 @@ pub struct Buildbarn {
     schedulers: Arc<Schedulers>,
     identity: BuildbarnIdentity,
     platform: Platform,
-    /// The scheduler has answered before.
+    /// The scheduler has answered the last time.
     is_known: bool,
     /// The scheduler knows that nothing is to come. It forgets the worker, if it hears no more of it.
     is_away: bool,
+    /// The scheduler that has handed out the last action.
+    employer: Option<Scheduler>,
+    /// Since when that does not answer.
+    silent_since: Option<Instant>,
 }
 
 impl Buildbarn {
@@ -61,29 +75,51 @@ impl Buildbarn {
         let mut properties: Vec<Property> = identity.properties.iter().map(property).collect();
         // Anything else is refused.
         properties.sort_by(|one, other| (&one.name, &one.value).cmp(&(&other.name, &other.value)));
-        Self { schedulers, identity, platform: Platform { properties }, is_known: false, is_away: false }
+        Self {
+            schedulers,
+            identity,
+            platform: Platform { properties },
+            is_known: false,
+            is_away: false,
+            employer: None,
+            silent_since: None,
+        }
+    }
+
+    /// Whom to tell of an action, or of its end.
+    fn employer(&self) -> Scheduler {
+        self.employer.clone().unwrap_or_else(|| self.schedulers.current())
+    }
+
+    /// What a call to an employer has come to that failed.
+    fn not_heard(&mut self, scheduler: &Scheduler, status: &Status) -> SourceError {
+        let silent_since = *self.silent_since.get_or_insert_with(Instant::now);
+        if silent_since.elapsed() < FAITH {
+            return self.schedulers.silent(scheduler, status);
+        }
+        (self.employer, self.silent_since) = (None, None);
+        self.schedulers.lost(scheduler, status)
     }
 
     async fn synchronize(
         &self,
+        scheduler: &Scheduler,
         state: WorkerState,
         prefer_being_idle: bool,
-    ) -> Result<SynchronizeResponse, SourceError> {
-        let scheduler = self.schedulers.current();
-        let request = SynchronizeRequest {
+        deadline: Duration,
+    ) -> Result<SynchronizeResponse, Status> {
+        let mut request = Request::new(SynchronizeRequest {
             worker_id: self.identity.worker_id.clone(),
             instance_name_prefix: self.identity.instance_name_prefix.clone(),
             platform: Some(self.platform.clone()),
             current_state: Some(CurrentState { worker_state: Some(state) }),
             size_class: self.identity.size_class,
             prefer_being_idle,
-        };
+        });
+        request.set_timeout(deadline);
         let mut client =
             OperationQueueClient::new(scheduler.channel.clone()).max_decoding_message_size(LARGEST_MESSAGE);
-        match client.synchronize(request).await {
-            Ok(response) => Ok(response.into_inner()),
-            Err(status) => Err(self.schedulers.lost(&scheduler, &status)),
-        }
+        client.synchronize(request).await.map(Response::into_inner)
     }
 
     fn assignment(&self, desired: desired_state::Executing) -> Assignment {
@@ -120,9 +156,9 @@ impl WorkSource for Buildbarn {
             Report::Quiet | Report::Stopped { .. } => return Ok(Order::Nothing),
             Report::Away { .. } if self.is_away => return Ok(Order::Nothing),
             Report::Away { .. } => (WorkerState::Idle(Empty {}), true),
-            // The first answer comes at once, so that it is known soon whether there is anybody.
+            // The first answer comes at once, also after trouble, so that it is known soon whether there is anybody.
             Report::Free => (WorkerState::Idle(Empty {}), !self.is_known),
-            Report::Busy { assignment, stage } => {
+            Report::Busy { assignment, stage, .. } => {
                 let state = match stage {
                     None => ExecutionState::Started(Empty {}),
                     Some(Stage::FetchingInputs) => ExecutionState::FetchingInputs(Empty {}),
@@ -132,16 +168,27 @@ impl WorkSource for Buildbarn {
                 (executing(assignment, state), false)
             }
             Report::Ended { assignment, completion, .. } => {
-                let response: ExecuteResponse = completion.response.clone();
+                let response = deliverable(&completion.response);
                 // So that the answer, which is an acknowledgement, comes at once.
                 (executing(assignment, ExecutionState::Completed(response)), true)
             }
         };
-        self.is_away = false;
-        let response = self.synchronize(state, prefers_idle).await?;
+        let waits = matches!(report, Report::Free) && !prefers_idle;
+        // Also if this is dropped in the middle.
+        (self.is_away, self.is_known) = (false, false);
+        let deadline = if waits { LONG_POLL } else { DEADLINE };
+        let of_action = matches!(report, Report::Busy { .. } | Report::Ended { .. });
+        let scheduler = if of_action { self.employer() } else { self.schedulers.current() };
+        let response = match self.synchronize(&scheduler, state, prefers_idle, deadline).await {
+            Ok(response) => response,
+            Err(status) if of_action => return Err(self.not_heard(&scheduler, &status)),
+            Err(status) => return Err(self.schedulers.lost(&scheduler, &status)),
+        };
         self.is_known = true;
+        self.silent_since = None;
         Ok(match response.desired_state.and_then(|desired| desired.worker_state) {
             Some(desired_state::WorkerState::Executing(desired)) => {
+                self.employer = Some(scheduler);
                 Order::Run(Box::new(self.assignment(desired)))
             }
             Some(desired_state::WorkerState::Idle(_)) if matches!(report, Report::Busy { .. }) => Order::Stop,

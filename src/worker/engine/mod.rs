@@ -5,6 +5,7 @@
 mod assignment;
 mod bots;
 mod buildbarn;
+mod deliverable;
 mod nativelink;
 mod remembered;
 mod runner;
@@ -17,7 +18,7 @@ mod workers;
 pub use bots::BotIdentity;
 pub use buildbarn::BuildbarnIdentity;
 pub use nativelink::NativeLinkIdentity;
-pub use runner::RunnerSettings;
+pub use runner::{ResultsUntil, RunnerSettings};
 pub use schedulers::Schedulers;
 pub use slot::SlotView;
 pub use workers::{EngineWorkers, SlotHandle, SlotIdentity, SlotSpec, WorkSwitch};

@@ -1,10 +1,10 @@
 //! What is said to a scheduler of NativeLink (`WorkerApi.ConnectWorker`). Knows nothing of what a slot makes of the
 //! answers.
 //!
-//! Observed: one stream per worker, on which a `KeepAliveRequest` is expected every few seconds: nothing else that is said
-//! counts as a sign of life. Nothing is acknowledged. When the stream ends, what the worker had is given to others at once.
-//! A response without digests of both outputs and all timestamps is dropped without a word. What failed here and may work
-//! elsewhere is an `internal_error`; details of a status are lost.
+//! Observed: one stream per worker, on which a sign of life is expected every few seconds. Nothing is acknowledged. When
+//! the stream ends, what the worker had is given to others at once. A response without digests of both outputs and all
+//! timestamps is dropped without a word. What failed here and may work elsewhere is an `internal_error`; details of a
+//! status are lost.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -15,6 +15,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Status, Streaming};
 
 use super::assignment::{Assignment, Completion, WantedAction};
+use super::deliverable::deliverable;
 use super::schedulers::Schedulers;
 use super::source::{Order, Report, SourceError, WorkSource};
 use crate::digest::{Digest, DigestFunction};
@@ -33,8 +34,14 @@ use crate::worker_protocols::nativelink::{
 
 /// How often the scheduler is given a sign of life; after five seconds it takes a worker for dead.
 const KEEPALIVE: Duration = Duration::from_secs(2);
+/// What may wait to be sent.
+const UNSENT: usize = 256;
+/// How much is listened to in one go.
+const HEARD_AT_ONCE: usize = 64;
 /// How long the scheduler may take to greet.
 const GREETING: Duration = Duration::from_secs(10);
+/// How long the scheduler may leave a result where it is before the connection is taken to be dead.
+const DELIVERY: Duration = Duration::from_secs(30);
 /// How long a scheduler that was told that we go may take to let us.
 const FAREWELL: Duration = Duration::from_secs(2);
 
@@ -58,7 +65,7 @@ pub struct NativeLink {
 struct Link {
     to: mpsc::Sender<UpdateForScheduler>,
     from: Streaming<UpdateForWorker>,
-    kept_alive_at: Instant,
+    said_at: Instant,
 }
 
 /// What the scheduler said.
@@ -76,7 +83,7 @@ impl NativeLink {
 
     async fn connect(&self) -> Result<Link, SourceError> {
         let scheduler = self.schedulers.current();
-        let (to, requests) = mpsc::channel(64);
+        let (to, requests) = mpsc::channel(UNSENT);
         let property =
             |(name, value): &(String, String)| Property { name: name.clone(), value: value.clone() };
         let hello = ConnectWorkerRequest {
@@ -96,7 +103,7 @@ impl NativeLink {
             }
         };
         match tokio::time::timeout(GREETING, greeted).await {
-            Ok(Ok(from)) => Ok(Link { to, from, kept_alive_at: Instant::now() }),
+            Ok(Ok(from)) => Ok(Link { to, from, said_at: Instant::now() }),
             Ok(Err(status)) => Err(self.schedulers.lost(&scheduler, &status)),
             Err(_) => {
                 let status = Status::unavailable(format!("nothing for {} s", GREETING.as_secs()));
@@ -124,16 +131,13 @@ impl NativeLink {
     /// What was said; nothing if there was nothing for the time between two signs of life, or, if `waits` is not set, until
     /// now.
     async fn hear(&mut self, waits: bool) -> Result<Option<Heard>, SourceError> {
-        let Some(link) = &mut self.link else {
-            return Err(SourceError::Forgotten("the connection to the scheduler has ended".to_owned()));
-        };
-        if link.kept_alive_at.elapsed() >= KEEPALIVE {
-            link.say(ForScheduler::KeepAliveRequest(KeepAliveRequest {}));
-            link.kept_alive_at = Instant::now();
+        let Some(link) = &self.link else { return Err(ended()) };
+        if link.said_at.elapsed() >= KEEPALIVE {
+            self.say(ForScheduler::KeepAliveRequest(KeepAliveRequest {}))?;
         }
+        let Some(link) = &mut self.link else { return Err(ended()) };
         let message = if waits {
-            let silence = KEEPALIVE.saturating_sub(link.kept_alive_at.elapsed());
-            match tokio::time::timeout(silence, link.from.message()).await {
+            match tokio::time::timeout(KEEPALIVE, link.from.message()).await {
                 Ok(message) => message,
                 Err(_) => return Ok(None),
             }
@@ -162,9 +166,10 @@ impl NativeLink {
     /// All that was said until now, while `current` runs, or nothing does and nothing is to.
     async fn hear_all(&mut self, current: Option<&str>) -> Result<Order, SourceError> {
         let mut order = Order::Nothing;
-        while let Some(heard) = self.hear(false).await? {
+        for _ in 0..HEARD_AT_ONCE {
+            let Some(heard) = self.hear(false).await? else { break };
             match heard {
-                Heard::Start(start) => self.refuse(&start),
+                Heard::Start(start) => self.refuse(&start)?,
                 Heard::Kill(id) if current == Some(&*id) => order = Order::Stop,
                 Heard::Kill(_) | Heard::Other => {}
             }
@@ -173,7 +178,7 @@ impl NativeLink {
     }
 
     /// An action for which there is no place.
-    fn refuse(&mut self, start: &StartExecute) {
+    fn refuse(&mut self, start: &StartExecute) -> Result<(), SourceError> {
         let full = rpc::Status {
             code: Code::ResourceExhausted as i32,
             message: "this worker takes no action now".to_owned(),
@@ -186,9 +191,19 @@ impl NativeLink {
             result: Some(Executed::InternalError(full)),
             resource_usage: None,
         };
-        if let Some(link) = &mut self.link {
-            link.say(ForScheduler::ExecuteResult(result));
+        self.say(ForScheduler::ExecuteResult(result))
+    }
+
+    /// Says something small. A scheduler that has left so much unread that there is no room is as good as gone, and what
+    /// it had is to be given to others: what is not said here would be missed for ever.
+    fn say(&mut self, what: ForScheduler) -> Result<(), SourceError> {
+        let Some(link) = &mut self.link else { return Err(ended()) };
+        if link.to.try_send(update(what)).is_err() {
+            self.link = None;
+            return Err(ended());
         }
+        link.said_at = Instant::now();
+        Ok(())
     }
 
     async fn tell(
@@ -197,9 +212,7 @@ impl NativeLink {
         result: Executed,
         usage: Option<ResourceUsage>,
     ) -> Result<(), SourceError> {
-        let Some(link) = &mut self.link else {
-            return Err(SourceError::Forgotten("the connection to the scheduler has ended".to_owned()));
-        };
+        let Some(link) = &mut self.link else { return Err(ended()) };
         let operation_id = assignment.id.clone();
         let usage = usage.map(|usage| ActionResourceUsage {
             peak_memory_kb: usage.peak_memory_bytes >> 10,
@@ -215,29 +228,34 @@ impl NativeLink {
         };
         let updates = [ForScheduler::ExecuteComplete(complete), ForScheduler::ExecuteResult(result)];
         for one in updates {
-            if link.to.send(update(one)).await.is_err() {
+            if link.to.send_timeout(update(one), DELIVERY).await.is_err() {
                 self.link = None;
-                return Err(SourceError::Forgotten("the connection to the scheduler has ended".to_owned()));
+                return Err(ended());
             }
         }
+        link.said_at = Instant::now();
         Ok(())
     }
 
     /// Leaves, and waits for a moment to be let go.
     async fn leave(&mut self) {
-        let Some(link) = &mut self.link else { return };
-        link.say(ForScheduler::GoingAwayRequest(GoingAwayRequest {}));
-        let ended = async {
+        if self.say(ForScheduler::GoingAwayRequest(GoingAwayRequest {})).is_err() {
+            return;
+        }
+        let left = async {
             loop {
-                match self.hear(true).await {
+                let heard = match self.hear(true).await {
                     // It is given to others now.
                     Ok(Some(Heard::Start(start))) => self.refuse(&start),
-                    Ok(_) => {}
-                    Err(_) => break,
+                    Ok(_) => Ok(()),
+                    Err(gone) => Err(gone),
+                };
+                if heard.is_err() {
+                    break;
                 }
             }
         };
-        let _ = tokio::time::timeout(FAREWELL, ended).await;
+        let _ = tokio::time::timeout(FAREWELL, left).await;
         self.link = None;
     }
 }
@@ -273,11 +291,8 @@ impl WorkSource for NativeLink {
     }
 }
 
-impl Link {
-    /// If that is not possible, the stream ends, too, and that is heard.
-    fn say(&mut self, what: ForScheduler) {
-        let _ = self.to.try_send(update(what));
-    }
+fn ended() -> SourceError {
+    SourceError::Forgotten("the connection to the scheduler has ended".to_owned())
 }
 
 fn update(update: ForScheduler) -> UpdateForScheduler {
@@ -303,7 +318,7 @@ fn assignment(start: StartExecute) -> Assignment {
 
 /// What came of an action: what failed by this machine's fault is to be tried elsewhere.
 fn result(completion: &Completion) -> (Executed, Option<ResourceUsage>) {
-    let response = completion.response.clone();
+    let response = deliverable(&completion.response);
     let metadata = response.result.as_ref().and_then(|result| result.execution_metadata.as_ref());
     let usage = metadata.and_then(|metadata| ResourceUsage::find(&metadata.auxiliary_metadata));
     let result = match response.status {

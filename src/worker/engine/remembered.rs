@@ -2,7 +2,7 @@
 //! the same action out once more. Knows nothing of schedulers.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use parking_lot::Mutex;
 use prost::Message;
@@ -22,6 +22,8 @@ pub struct RememberedResults(Mutex<Vec<Remembered>>);
 #[derive(Debug)]
 struct Remembered {
     key: ActionKey,
+    /// What the scheduler called it, and since when it was wanted.
+    handed_out_as: (String, SystemTime),
     completion: Arc<Completion>,
     /// The scheduler was out of reach while the action ran or its result was to be delivered.
     unsure: bool,
@@ -33,7 +35,7 @@ impl RememberedResults {
     pub fn keep(&self, assignment: &Assignment, completion: Arc<Completion>, unsure: bool) {
         let Some(key) = assignment.key() else { return };
         let ran = completion.response.result.is_some();
-        if !ran || !(unsure || completion.is_for_all()) || completion.response.encoded_len() > LARGEST {
+        if !ran || completion.response.encoded_len() > LARGEST {
             return;
         }
         let mut all = self.0.lock();
@@ -41,28 +43,29 @@ impl RememberedResults {
         if all.len() == MOST {
             all.remove(0);
         }
-        all.push(Remembered { key, completion, unsure, since: Instant::now() });
+        let handed_out_as = (assignment.id.clone(), assignment.queued_at);
+        all.push(Remembered { key, handed_out_as, completion, unsure, since: Instant::now() });
     }
 
-    /// The result of an assignment that is the same once more: of one that nobody was given for sure, or that was wanted
-    /// already when the result came, which is why it does for both. It is forgotten then, unless it is good for all.
+    /// The result of an assignment whose action has run: if it is the very same, which a scheduler hands out again that has
+    /// not got the result; if nobody was given the result for sure; or if it was wanted already when the result came, which
+    /// is why it does for both. It is forgotten then, unless it is good for all.
     pub fn take(&self, assignment: &Assignment) -> Option<Arc<Completion>> {
         let key = assignment.key()?;
         let mut all = self.0.lock();
         let index = all.iter().position(|other| other.key == key && other.since.elapsed() < KEPT_FOR)?;
-        let Remembered { completion, unsure, .. } = &all[index];
+        let Remembered { handed_out_as: (id, queued_at), completion, unsure, .. } = &all[index];
+        let is_same = *id == assignment.id && *queued_at == assignment.queued_at;
         let waited = completion.is_for_all() && assignment.queued_at < completion.ended_at;
         if waited {
             return Some(Arc::clone(completion));
         }
-        if *unsure { Some(all.remove(index).completion) } else { None }
+        if *unsure || is_same { Some(all.remove(index).completion) } else { None }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::SystemTime;
-
     use super::*;
     use crate::digest::DigestFunction;
     use crate::reapi::{ActionResult, ExecuteResponse};
@@ -97,10 +100,21 @@ mod tests {
         assert!(results.take(&assignment(b"a", before)).is_some());
         assert!(results.take(&assignment(b"a", before)).is_some());
         for (exit_code, do_not_cache) in [(1, false), (0, true)] {
-            results.keep(&assignment(b"a", before), completion(exit_code, do_not_cache, now), false);
             results.keep(&assignment(b"c", before), completion(exit_code, do_not_cache, now), false);
-            assert!(results.take(&assignment(b"c", before)).is_none());
+            let mut other = assignment(b"c", before);
+            other.id = "2".into();
+            assert!(results.take(&other).is_none());
         }
+    }
+
+    #[test]
+    fn the_very_same_assignment_has_one_result() {
+        let now = SystemTime::now();
+        let results = RememberedResults::default();
+        results.keep(&assignment(b"a", now), completion(1, true, now), false);
+        assert!(results.take(&assignment(b"a", now + Duration::from_secs(1))).is_none(), "wanted anew");
+        assert!(results.take(&assignment(b"a", now)).is_some());
+        assert!(results.take(&assignment(b"a", now)).is_none(), "it is given once");
     }
 
     #[test]

@@ -14,7 +14,7 @@ use tokio::sync::mpsc as events;
 use tonic::{Code, Status};
 
 use super::assignment::{Assignment, Completion, WantedAction};
-use crate::cancellation::Cancellation;
+use crate::cancellation::{Cancellation, HangUp};
 use crate::cas::{ActionCache, BlobStore};
 use crate::digest::Digest;
 use crate::execute::{
@@ -27,13 +27,17 @@ use crate::reapi::{Action, Command, ExecuteResponse, rpc, timestamp};
 use crate::status::{execute_response, to_message};
 use crate::worker::panics::text_of;
 
+/// Gives the blobs of an instance, until nobody waits for them.
+pub type BlobsUntil = dyn Fn(&str, &HangUp) -> Arc<dyn BlobStore> + Send + Sync;
+/// Gives the action cache of all instances, until nobody waits for it.
+pub type ResultsUntil = dyn Fn(&HangUp) -> Arc<dyn ActionCache> + Send + Sync;
+
 /// What the runners of a pool share.
 pub struct RunnerSettings {
     pub execute: Arc<dyn Execute>,
-    /// The blobs of an instance.
-    pub blobs: Arc<dyn Fn(&str) -> Arc<dyn BlobStore> + Send + Sync>,
+    pub blobs: Arc<BlobsUntil>,
     /// Where results go that others may use, if it is the worker that has to put them there.
-    pub action_cache: Option<Arc<dyn ActionCache>>,
+    pub action_cache: Option<Arc<ResultsUntil>>,
     pub timeouts: Timeouts,
 }
 
@@ -45,12 +49,11 @@ pub enum RunnerEvent {
     Ended(Arc<Completion>),
 }
 
-/// Runs the actions of one slot.
+/// Runs the actions of one slot. Dropping it kills what runs, without waiting for its end.
 pub struct Runner {
     jobs: Option<mpsc::Sender<Job>>,
     events: events::UnboundedReceiver<RunnerEvent>,
     running: Option<Arc<Ending>>,
-    thread: Option<JoinHandle<()>>,
 }
 
 struct Job {
@@ -67,11 +70,13 @@ struct Ending {
 }
 
 impl Runner {
-    /// A runner for the slot with this name, which results name as their worker.
+    /// A runner for the slot with this name, which results name as their worker. Its thread ends once the runner was
+    /// dropped and nothing of what ran is left; it is not for the runner to wait for that, which is dropped by a task: one
+    /// that blocks may keep the calls from going on that the thread waits for.
     ///
     /// # Errors
     /// If there can be no more threads.
-    pub fn start(worker: String, settings: Arc<RunnerSettings>) -> io::Result<Self> {
+    pub fn start(worker: String, settings: Arc<RunnerSettings>) -> io::Result<(Self, JoinHandle<()>)> {
         let (jobs, receiver) = mpsc::channel::<Job>();
         let (sender, events) = events::unbounded_channel();
         let thread = std::thread::Builder::new().name(worker.clone()).spawn(move || {
@@ -82,7 +87,7 @@ impl Runner {
                 let _ = runs.events.send(RunnerEvent::Ended(completion));
             }
         })?;
-        Ok(Self { jobs: Some(jobs), events, running: None, thread: Some(thread) })
+        Ok((Self { jobs: Some(jobs), events, running: None }, thread))
     }
 
     /// Starts an action. The one before must have ended.
@@ -121,14 +126,9 @@ impl Runner {
 }
 
 impl Drop for Runner {
-    /// Returns when nothing of what ran is left.
     fn drop(&mut self) {
-        self.kill();
+        self.kill_for_closing();
         drop(self.jobs.take());
-        if let Some(thread) = self.thread.take() {
-            // Panics of an action are caught; whatever else there was has been printed.
-            let _ = thread.join();
-        }
     }
 }
 
@@ -139,25 +139,37 @@ struct Runs {
 }
 
 impl Runs {
-    fn run(&self, Job { assignment, ending }: &Job) -> Completion {
+    /// Whatever happens, the slot hears of the end: one that does not is lost.
+    fn run(&self, job: &Job) -> Completion {
+        // The executor is shared, and must be fit for use after a panic in another thread anyway.
+        let run = AssertUnwindSafe(|| self.complete(job));
+        catch_unwind(run).unwrap_or_else(|panic| {
+            let wanted = job.assignment.wanted.as_ref();
+            let action = wanted.map(|wanted| wanted.digest.to_string()).unwrap_or_default();
+            let (worker, panic) = (&self.worker, text_of(&*panic));
+            tracing::error!(action, worker, panic, "an action made its worker panic");
+            let outcome = Outcome::WorkerFailed("its worker panicked".to_owned());
+            let response = execute_response(&outcome, None);
+            Completion { response, do_not_cache: true, ended_at: SystemTime::now() }
+        })
+    }
+
+    fn complete(&self, Job { assignment, ending }: &Job) -> Completion {
         let wanted = match &assignment.wanted {
             Ok(wanted) => wanted,
             Err(status) => return refused(status),
         };
         let mut do_not_cache = true;
-        // The executor is shared, and must be fit for use after a panic in another thread anyway.
-        let run =
-            AssertUnwindSafe(|| self.execute(assignment, wanted, &ending.cancellation, &mut do_not_cache));
-        let outcome = match catch_unwind(run) {
-            Ok(Outcome::Failed(ExecuteError::Cancelled)) if ending.closing.load(Ordering::Relaxed) => {
-                Outcome::Cancelled(CancelReason::Closing)
+        let outcome = match self.execute(assignment, wanted, &ending.cancellation, &mut do_not_cache) {
+            // Whatever kept it from going on: it was not to.
+            Outcome::Failed(_) if ending.cancellation.check().is_err() => {
+                if ending.closing.load(Ordering::Relaxed) {
+                    Outcome::Cancelled(CancelReason::Closing)
+                } else {
+                    Outcome::Failed(ExecuteError::Cancelled)
+                }
             }
-            Ok(outcome) => outcome,
-            Err(panic) => {
-                let (action, worker, panic) = (&wanted.digest, &self.worker, text_of(&*panic));
-                tracing::error!(%action, worker, panic, "an action made its worker panic");
-                Outcome::WorkerFailed("its worker panicked".to_owned())
-            }
+            outcome => outcome,
         };
         let mut response = execute_response(&outcome, None);
         if let Some(status) = &mut response.status {
@@ -178,7 +190,9 @@ impl Runs {
         cancellation: &Cancellation,
         do_not_cache: &mut bool,
     ) -> Outcome {
-        let blobs = (self.settings.blobs)(&assignment.instance_name);
+        let hang_up = HangUp::default();
+        cancellation.watch(hang_up.clone());
+        let blobs = (self.settings.blobs)(&assignment.instance_name, &hang_up);
         let work = match self.read(assignment, wanted, &*blobs) {
             Ok(Ok(work)) => work,
             Ok(Err(refusal)) => return Outcome::Refused(refusal),
@@ -187,7 +201,8 @@ impl Runs {
         *do_not_cache = work.action.do_not_cache;
         match self.settings.execute.execute(&work, self, cancellation) {
             Ok(executed) => {
-                self.cache(&work, &executed);
+                cancellation.watch(hang_up.clone());
+                self.cache(&work, &executed, &hang_up);
                 Outcome::Executed(executed)
             }
             Err(error) => Outcome::Failed(error),
@@ -222,11 +237,12 @@ impl Runs {
     }
 
     /// Before the client hears of the result, so that it is there when they ask for it.
-    fn cache(&self, work: &Work, executed: &Executed) {
+    fn cache(&self, work: &Work, executed: &Executed, hang_up: &HangUp) {
         let Some(action_cache) = &self.settings.action_cache else { return };
         if work.action.do_not_cache || !executed.is_cacheable() {
             return;
         }
+        let action_cache = action_cache(hang_up);
         if let Err(error) = action_cache.put(&work.instance_name, &work.action_digest, &executed.result) {
             tracing::warn!(action = %work.action_digest, %error, "a result could not be put into the action cache");
         }

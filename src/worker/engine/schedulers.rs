@@ -39,7 +39,9 @@ impl Schedulers {
     /// What a call has come to that failed with `status`. If the scheduler is out of reach, the next one is used from now
     /// on.
     pub(super) fn lost(&self, scheduler: &Scheduler, status: &Status) -> SourceError {
-        if is_transient(status) && status.code() != Code::ResourceExhausted {
+        // One that does not answer in time is no better than one that is gone.
+        let is_gone = is_transient(status) || status.code() == Code::DeadlineExceeded;
+        if is_gone && status.code() != Code::ResourceExhausted {
             let next = scheduler.index + 1;
             // Unless another slot was faster.
             let _ = self.current.compare_exchange(
@@ -49,6 +51,11 @@ impl Schedulers {
                 Ordering::Relaxed,
             );
         }
+        self.silent(scheduler, status)
+    }
+
+    /// As [`Self::lost`], but the scheduler is to be tried again.
+    pub(super) fn silent(&self, scheduler: &Scheduler, status: &Status) -> SourceError {
         let text = if status.message().is_empty() { describe(status) } else { status.message().to_owned() };
         SourceError::Lost(format!("the scheduler {} says {:?}: {text}", scheduler.name, status.code()))
     }

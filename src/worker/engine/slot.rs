@@ -7,16 +7,20 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::time::sleep_until;
 
+use super::assignment::{Assignment, Completion};
 use super::remembered::RememberedResults;
 use super::runner::{Runner, RunnerEvent};
-use super::slot_state::{Effect, SlotState, Wish};
-use super::source::{Order, Report, SourceError, WorkSource};
+use super::slot_state::{Effect, SlotState};
+use super::source::{Order, Report, SourceError, Wish, WorkSource};
 use crate::remote::Backoff;
 
 /// A scheduler hears of an action that runs this often, as it says only then that it is not wanted any more.
 const REPORT_EVERY: Duration = Duration::from_secs(1);
 /// How often a scheduler is asked for work that has none and says so at once.
 const ASK_EVERY: Duration = Duration::from_millis(200);
+/// How often an action is begun, if the one before has come to nothing: a scheduler that hands out what cannot be run, or
+/// something else all the time, is not to keep this machine busy.
+const BEGIN_EVERY: Duration = ASK_EVERY;
 /// How long an action that the scheduler has forgotten goes on, for somebody to ask for it again.
 const ORPHAN_PATIENCE: Duration = Duration::from_secs(20);
 /// How long a scheduler that does not answer is tried once nothing runs and the worker is to end.
@@ -57,11 +61,26 @@ pub(super) struct EngineSlot<S> {
     pub wanted: watch::Receiver<Wanted>,
     pub remembered: Arc<RememberedResults>,
     pub view: Arc<Mutex<SlotView>>,
+    pub pace: Pace,
+}
+
+/// How fast actions are begun.
+#[derive(Debug, Default)]
+pub(super) struct Pace {
+    begun_at: Option<Instant>,
+    /// The last one has come to nothing.
+    is_fruitless: bool,
+    /// Nothing is to be said before.
+    not_before: Option<Instant>,
 }
 
 /// What ended a turn of waiting.
 enum Turn {
-    Answer(Result<Order, SourceError>),
+    Answer {
+        answer: Result<Order, SourceError>,
+        /// Something has happened to what runs since the report was made.
+        is_old: bool,
+    },
     /// Something else is to be said.
     Again,
 }
@@ -74,6 +93,7 @@ impl<S: WorkSource> EngineSlot<S> {
         let mut farewell = None;
         let mut orphaned_since = None;
         loop {
+            self.keep_pace(&mut state).await;
             let wanted = *self.wanted.borrow_and_update();
             let effects = state.wish(wanted.wish);
             self.apply(&mut state, effects);
@@ -101,8 +121,8 @@ impl<S: WorkSource> EngineSlot<S> {
                 continue;
             };
             let asked_at = Instant::now();
-            let answer = match self.exchange(&report, &mut state).await {
-                Turn::Answer(answer) => answer,
+            let (answer, is_old) = match self.exchange(&report, &mut state).await {
+                Turn::Answer { answer, is_old } => (answer, is_old),
                 Turn::Again => continue,
             };
             let until = match answer {
@@ -110,11 +130,12 @@ impl<S: WorkSource> EngineSlot<S> {
                     backoff.reset();
                     farewell = None;
                     self.reached();
-                    let started = matches!(order, Order::Run(_));
                     let effects = state.answered(&report, order);
+                    let started = effects.iter().any(|effect| matches!(effect, Effect::Start(_)));
                     self.apply(&mut state, effects);
                     match report {
-                        _ if started => None,
+                        // There is more to be said already.
+                        _ if started || is_old => None,
                         Report::Busy { .. } | Report::Quiet => Some(REPORT_EVERY),
                         // Who does not let us wait for work is asked now and then.
                         Report::Free if asked_at.elapsed() < ASK_EVERY => Some(ASK_EVERY),
@@ -153,18 +174,29 @@ impl<S: WorkSource> EngineSlot<S> {
     async fn exchange(&mut self, report: &Report, state: &mut SlotState) -> Turn {
         let lasts = matches!(report, Report::Free);
         let orphan_ends = tokio::time::Instant::now() + ORPHAN_PATIENCE;
-        let mut effects = Vec::new();
+        let (mut effects, mut is_old) = (Vec::new(), false);
         let turn = {
-            let Self { source, runner, wanted, .. } = self;
+            let Self { source, runner, wanted, pace, .. } = self;
             let exchange = source.exchange(report);
             tokio::pin!(exchange);
             loop {
                 tokio::select! {
                     biased;
-                    answer = &mut exchange => break Turn::Answer(answer),
-                    event = runner.event() => effects.extend(note(state, event)),
+                    answer = &mut exchange => break Turn::Answer { answer, is_old },
+                    event = runner.event() => {
+                        effects.extend(note(state, pace, event));
+                        is_old = true;
+                    }
                     // A sender that is gone wants nothing else.
-                    Ok(()) = wanted.changed(), if lasts => break Turn::Again,
+                    Ok(()) = wanted.changed() => {
+                        if lasts {
+                            break Turn::Again;
+                        }
+                        // A scheduler that does not answer is no reason to let it run.
+                        if wanted.borrow().kill && state.runs() {
+                            runner.kill_for_closing();
+                        }
+                    }
                     () = sleep_until(orphan_ends), if lasts && state.is_orphaned() => break Turn::Again,
                 }
             }
@@ -176,17 +208,30 @@ impl<S: WorkSource> EngineSlot<S> {
     /// Waits, but no longer than until something happens.
     async fn wait(&mut self, pause: Duration, state: &mut SlotState) {
         let effects = tokio::select! {
-            event = self.runner.event() => note(state, event),
+            event = self.runner.event() => note(state, &mut self.pace, event),
             Ok(()) = self.wanted.changed() => Vec::new(),
             () = tokio::time::sleep(pause) => Vec::new(),
         };
         self.apply(state, effects);
     }
 
+    /// Waits until something may be said again. What happens meanwhile is noted.
+    async fn keep_pace(&mut self, state: &mut SlotState) {
+        let Some(until) = self.pace.not_before.take() else { return };
+        loop {
+            let event = tokio::select! {
+                event = self.runner.event() => event,
+                () = sleep_until(until.into()) => return,
+            };
+            let effects = note(state, &mut self.pace, event);
+            self.apply(state, effects);
+        }
+    }
+
     fn apply(&mut self, state: &mut SlotState, effects: Vec<Effect>) {
         for effect in effects {
             match effect {
-                Effect::Start(assignment) => match self.remembered.take(&assignment) {
+                Effect::Start(assignment) => match self.begin(&assignment) {
                     Some(completion) => {
                         let action = assignment.wanted.as_ref().map(|wanted| wanted.digest.to_string());
                         tracing::info!(
@@ -194,6 +239,7 @@ impl<S: WorkSource> EngineSlot<S> {
                             action = action.unwrap_or_default(),
                             "the action was handed out once more; its result is there"
                         );
+                        self.pace.is_fruitless = true;
                         state.ended(completion);
                     }
                     None => {
@@ -201,12 +247,24 @@ impl<S: WorkSource> EngineSlot<S> {
                         self.runner.run(assignment);
                     }
                 },
-                Effect::Kill => self.runner.kill(),
+                Effect::Kill => {
+                    self.pace.is_fruitless = true;
+                    self.runner.kill();
+                }
                 Effect::Remember { assignment, completion, unsure } => {
                     self.remembered.keep(&assignment, completion, unsure);
                 }
             }
         }
+    }
+
+    /// The result of what is to begin, if it is there already.
+    fn begin(&mut self, assignment: &Assignment) -> Option<Arc<Completion>> {
+        let now = Instant::now();
+        let before = self.pace.begun_at.replace(now);
+        let next = before.filter(|_| self.pace.is_fruitless).map(|before| before + BEGIN_EVERY);
+        self.pace.not_before = next.filter(|next| *next > now);
+        self.remembered.take(assignment)
     }
 
     fn reached(&self) {
@@ -228,12 +286,15 @@ impl<S: WorkSource> EngineSlot<S> {
     }
 }
 
-fn note(state: &mut SlotState, event: RunnerEvent) -> Vec<Effect> {
+fn note(state: &mut SlotState, pace: &mut Pace, event: RunnerEvent) -> Vec<Effect> {
     match event {
         RunnerEvent::Stage(stage) => {
             state.reached(stage);
             Vec::new()
         }
-        RunnerEvent::Ended(completion) => state.ended(completion),
+        RunnerEvent::Ended(completion) => {
+            pace.is_fruitless = completion.response.result.is_none();
+            state.ended(completion)
+        }
     }
 }

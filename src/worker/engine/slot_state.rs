@@ -15,19 +15,8 @@
 use std::sync::Arc;
 
 use super::assignment::{Assignment, Completion};
-use super::source::{Order, Report, SourceError};
+use super::source::{Order, Report, SourceError, Wish};
 use crate::execute::Stage;
-
-/// What is wanted of a slot.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wish {
-    /// Take work.
-    Work,
-    /// Take none for the time being; the machine is unwell.
-    Rest,
-    /// Take none any more, and end.
-    Leave,
-}
 
 /// What a change of state wants done.
 #[derive(Debug, Clone)]
@@ -98,13 +87,13 @@ impl SlotState {
             Phase::Orphaned { .. } | Phase::Ending { .. } => Report::Quiet,
             Phase::Away { .. } => return None,
             Phase::Running { assignment, stage } => {
-                Report::Busy { assignment: assignment.clone(), stage: *stage }
+                Report::Busy { assignment: assignment.clone(), stage: *stage, wish: self.wish }
             }
             Phase::Confirming { assignment } => Report::Stopped { assignment: assignment.clone() },
             Phase::Delivering { assignment, completion } => Report::Ended {
                 assignment: assignment.clone(),
                 completion: Arc::clone(completion),
-                last: self.wish != Wish::Work,
+                wish: self.wish,
             },
         })
     }

@@ -5,6 +5,17 @@ use std::sync::Arc;
 use super::assignment::{Assignment, Completion};
 use crate::execute::Stage;
 
+/// What is wanted of a slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wish {
+    /// Take work.
+    Work,
+    /// Take none for the time being; the machine is unwell.
+    Rest,
+    /// Take none any more, and end.
+    Leave,
+}
+
 /// What a slot says.
 #[derive(Debug, Clone)]
 pub enum Report {
@@ -16,13 +27,18 @@ pub enum Report {
         for_good: bool,
     },
     /// An action runs. The answer comes at once.
-    Busy { assignment: Assignment, stage: Option<Stage> },
+    Busy {
+        assignment: Assignment,
+        stage: Option<Stage>,
+        /// What it would do next.
+        wish: Wish,
+    },
     /// An action has ended. The answer comes at once.
     Ended {
         assignment: Assignment,
         completion: Arc<Completion>,
-        /// Nothing else is to come.
-        last: bool,
+        /// What it would do next.
+        wish: Wish,
     },
     /// An action that the scheduler did not want any more is dead. The answer comes at once.
     Stopped { assignment: Assignment },

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -14,11 +15,10 @@ use super::nativelink::{NativeLink, NativeLinkIdentity};
 use super::remembered::RememberedResults;
 use super::runner::{Runner, RunnerSettings};
 use super::schedulers::Schedulers;
-use super::slot::{EngineSlot, SlotView, Wanted};
-use super::slot_state::Wish;
-use super::source::WorkSource;
+use super::slot::{EngineSlot, Pace, SlotView, Wanted};
+use super::source::{Wish, WorkSource};
 
-/// How long slots may take to say goodbye once nothing runs any more.
+/// How long slots may take to say goodbye once nothing is to run any more, and what runs to end then.
 const GOODBYE: Duration = Duration::from_secs(20);
 
 /// What a slot is to its engine.
@@ -38,11 +38,13 @@ pub struct SlotSpec {
     pub runner: Arc<RunnerSettings>,
 }
 
-/// The slots of a worker. Dropping them kills what runs, and returns when nothing is left of it.
+/// The slots of a worker. Dropping them kills what runs, without waiting for its end.
 pub struct EngineWorkers {
     wanted: watch::Sender<Wanted>,
     slots: Vec<SlotHandle>,
     tasks: JoinSet<()>,
+    /// Those on which actions run.
+    threads: Vec<JoinHandle<()>>,
 }
 
 /// One slot, for whoever watches.
@@ -61,24 +63,22 @@ impl SlotHandle {
 }
 
 impl EngineWorkers {
-    /// Starts all slots. Needs a Tokio runtime.
+    /// Starts all slots, which take work if this machine is well. Needs a Tokio runtime.
     ///
     /// # Errors
     /// If there can be no more threads. Those that were started end.
-    pub fn start(schedulers: &Arc<Schedulers>, slots: Vec<SlotSpec>) -> io::Result<Self> {
-        let (wanted, receiver) = watch::channel(Wanted { wish: Wish::Work, kill: false });
+    pub fn start(schedulers: &Arc<Schedulers>, slots: Vec<SlotSpec>, is_well: bool) -> io::Result<Self> {
+        let wish = if is_well { Wish::Work } else { Wish::Rest };
+        let (wanted, receiver) = watch::channel(Wanted { wish, kill: false });
         let remembered = Arc::new(RememberedResults::default());
-        let mut workers = Self { wanted, slots: Vec::new(), tasks: JoinSet::new() };
+        let mut workers = Self { wanted, slots: Vec::new(), tasks: JoinSet::new(), threads: Vec::new() };
         for SlotSpec { name, pool, identity, runner } in slots {
             let view = Arc::new(Mutex::new(SlotView::default()));
             workers.slots.push(SlotHandle { name: name.clone(), pool, view: Arc::clone(&view) });
-            let common = Common {
-                runner: Runner::start(name.clone(), runner)?,
-                name,
-                wanted: receiver.clone(),
-                remembered: Arc::clone(&remembered),
-                view,
-            };
+            let (runner, thread) = Runner::start(name.clone(), runner)?;
+            workers.threads.push(thread);
+            let common =
+                Common { runner, name, wanted: receiver.clone(), remembered: Arc::clone(&remembered), view };
             let schedulers = Arc::clone(schedulers);
             match identity {
                 SlotIdentity::Buildbarn(identity) => {
@@ -109,16 +109,28 @@ impl EngineWorkers {
     /// there, what still runs is killed, and the scheduler told that somebody else is to run it.
     pub async fn drain(mut self, grace: Duration, kill: impl Future<Output = ()>) {
         self.wanted.send_replace(Wanted { wish: Wish::Leave, kill: false });
-        let ended = async { while self.tasks.join_next().await.is_some() {} };
-        tokio::pin!(ended);
-        tokio::select! {
-            () = &mut ended => return,
-            () = tokio::time::sleep(grace) => tracing::warn!(?grace, "killing the actions that still run"),
-            () = kill => tracing::warn!("killing the actions that still run"),
+        let have_ended = async |tasks: &mut JoinSet<()>| while tasks.join_next().await.is_some() {};
+        let is_calm = tokio::select! {
+            () = have_ended(&mut self.tasks) => true,
+            () = tokio::time::sleep(grace) => false,
+            () = kill => false,
+        };
+        if !is_calm {
+            tracing::warn!(?grace, "killing the actions that still run");
+            self.wanted.send_replace(Wanted { wish: Wish::Leave, kill: true });
+            if tokio::time::timeout(GOODBYE, have_ended(&mut self.tasks)).await.is_err() {
+                tracing::warn!("the scheduler could not be told how some actions ended");
+            }
         }
-        self.wanted.send_replace(Wanted { wish: Wish::Leave, kill: true });
-        if tokio::time::timeout(GOODBYE, ended).await.is_err() {
-            tracing::warn!("the scheduler could not be told how some actions ended");
+        // What is left of the tasks goes now, and with them what still runs.
+        let Self { mut tasks, threads, .. } = self;
+        tasks.abort_all();
+        let joined = tokio::task::spawn_blocking(move || {
+            // Panics of an action are caught; whatever else there was has been printed.
+            threads.into_iter().for_each(|thread| drop(thread.join()));
+        });
+        if tokio::time::timeout(GOODBYE, joined).await.is_err() {
+            tracing::warn!("some actions could not be killed");
         }
     }
 }
@@ -153,6 +165,6 @@ struct Common {
 impl Common {
     fn slot<S: WorkSource>(self, source: S) -> EngineSlot<S> {
         let Self { name, runner, wanted, remembered, view } = self;
-        EngineSlot { name, source, runner, wanted, remembered, view }
+        EngineSlot { name, source, runner, wanted, remembered, view, pace: Pace::default() }
     }
 }

@@ -53,7 +53,7 @@ fn said(state: &SlotState) -> String {
         None => "nothing until something else is wanted".into(),
         Some(Report::Free) => "free".into(),
         Some(Report::Away { for_good }) => if for_good { "gone" } else { "away" }.into(),
-        Some(Report::Busy { assignment, stage }) => format!("busy {} {stage:?}", assignment.id),
+        Some(Report::Busy { assignment, stage, .. }) => format!("busy {} {stage:?}", assignment.id),
         Some(Report::Ended { assignment, .. }) => format!("ended {}", assignment.id),
         Some(Report::Stopped { assignment }) => format!("stopped {}", assignment.id),
         Some(Report::Quiet) => "quiet".into(),
