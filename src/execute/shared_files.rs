@@ -110,14 +110,6 @@ impl SharedFiles {
         }
     }
 
-    /// As [`Self::blobs`], for somebody who may not want to wait any more.
-    pub fn blobs_until(&self, instance_name: &str, hang_up: &HangUp) -> Arc<dyn BlobStore> {
-        match self.fetching(instance_name, hang_up) {
-            Some(fetching) => Arc::new(fetching),
-            None => self.blobs(instance_name),
-        }
-    }
-
     /// Where the blobs of an action of an instance come from beside the store, if they do. Ends as soon as nobody waits
     /// for it.
     pub(super) fn fetching(&self, instance_name: &str, hang_up: &HangUp) -> Option<FetchingStore> {

@@ -65,7 +65,8 @@ pub struct NativeLink {
 struct Link {
     to: mpsc::Sender<UpdateForScheduler>,
     from: Streaming<UpdateForWorker>,
-    said_at: Instant,
+    /// When it was last said that this worker lives. Nothing else that is said counts as that.
+    kept_alive_at: Instant,
 }
 
 /// What the scheduler said.
@@ -103,7 +104,7 @@ impl NativeLink {
             }
         };
         match tokio::time::timeout(GREETING, greeted).await {
-            Ok(Ok(from)) => Ok(Link { to, from, said_at: Instant::now() }),
+            Ok(Ok(from)) => Ok(Link { to, from, kept_alive_at: Instant::now() }),
             Ok(Err(status)) => Err(self.schedulers.lost(&scheduler, &status)),
             Err(_) => {
                 let status = Status::unavailable(format!("nothing for {} s", GREETING.as_secs()));
@@ -132,12 +133,13 @@ impl NativeLink {
     /// now.
     async fn hear(&mut self, waits: bool) -> Result<Option<Heard>, SourceError> {
         let Some(link) = &self.link else { return Err(ended()) };
-        if link.said_at.elapsed() >= KEEPALIVE {
+        if link.kept_alive_at.elapsed() >= KEEPALIVE {
             self.say(ForScheduler::KeepAliveRequest(KeepAliveRequest {}))?;
         }
         let Some(link) = &mut self.link else { return Err(ended()) };
         let message = if waits {
-            match tokio::time::timeout(KEEPALIVE, link.from.message()).await {
+            let silence = KEEPALIVE.saturating_sub(link.kept_alive_at.elapsed());
+            match tokio::time::timeout(silence, link.from.message()).await {
                 Ok(message) => message,
                 Err(_) => return Ok(None),
             }
@@ -198,11 +200,14 @@ impl NativeLink {
     /// it had is to be given to others: what is not said here would be missed for ever.
     fn say(&mut self, what: ForScheduler) -> Result<(), SourceError> {
         let Some(link) = &mut self.link else { return Err(ended()) };
+        let keeps_alive = matches!(what, ForScheduler::KeepAliveRequest(_));
         if link.to.try_send(update(what)).is_err() {
             self.link = None;
             return Err(ended());
         }
-        link.said_at = Instant::now();
+        if keeps_alive {
+            link.kept_alive_at = Instant::now();
+        }
         Ok(())
     }
 
@@ -233,7 +238,6 @@ impl NativeLink {
                 return Err(ended());
             }
         }
-        link.said_at = Instant::now();
         Ok(())
     }
 
