@@ -59,7 +59,10 @@ schedulers:
     assigners:
       - !priority-age-assigner
         count: 1
-        interval: 0.2
+        interval: 0.1
+        jitter-factor: 0.1
+        # How long a job is not looked at again when no bot was free: 5 s by default, whatever becomes free meanwhile.
+        failure-backoff: 0.2
         priority-assignment-percentage: 100
 instances:
   - name: ""

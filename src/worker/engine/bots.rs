@@ -169,8 +169,11 @@ impl WorkSource for Bots {
                 self.progress.note(&assignment.id, *stage);
                 (BotStatus::Ok, Some(lease(&assignment.id, LeaseState::Active)), DEADLINE)
             }
-            Report::Ended { assignment, completion } => {
-                (BotStatus::Ok, Some(ended(&assignment.id, completion)), DEADLINE)
+            Report::Ended { assignment, completion, last } => {
+                // Whoever is well may be given the next job in the moment between this call and the next, which is fast, but
+                // would go on for ever with a worker that wants to leave.
+                let status = if *last { BotStatus::Unhealthy } else { BotStatus::Ok };
+                (status, Some(ended(&assignment.id, completion)), DEADLINE)
             }
         };
         let (session, metadata) = self.call(status, lease, deadline).await?;

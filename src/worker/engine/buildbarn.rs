@@ -131,7 +131,7 @@ impl WorkSource for Buildbarn {
                 };
                 (executing(assignment, state), false)
             }
-            Report::Ended { assignment, completion } => {
+            Report::Ended { assignment, completion, .. } => {
                 let response: ExecuteResponse = completion.response.clone();
                 // So that the answer, which is an acknowledgement, comes at once.
                 (executing(assignment, ExecutionState::Completed(response)), true)

@@ -253,7 +253,7 @@ impl WorkSource for NativeLink {
             Report::Quiet if self.link.is_none() => Ok(Order::Nothing),
             Report::Quiet => self.hear_all(None).await,
             Report::Busy { assignment, .. } => self.hear_all(Some(&assignment.id)).await,
-            Report::Ended { assignment, completion } => {
+            Report::Ended { assignment, completion, .. } => {
                 let (result, usage) = result(completion);
                 self.tell(assignment, result, usage).await?;
                 Ok(Order::Nothing)

@@ -101,9 +101,11 @@ impl SlotState {
                 Report::Busy { assignment: assignment.clone(), stage: *stage }
             }
             Phase::Confirming { assignment } => Report::Stopped { assignment: assignment.clone() },
-            Phase::Delivering { assignment, completion } => {
-                Report::Ended { assignment: assignment.clone(), completion: Arc::clone(completion) }
-            }
+            Phase::Delivering { assignment, completion } => Report::Ended {
+                assignment: assignment.clone(),
+                completion: Arc::clone(completion),
+                last: self.wish != Wish::Work,
+            },
         })
     }
 

@@ -18,7 +18,12 @@ pub enum Report {
     /// An action runs. The answer comes at once.
     Busy { assignment: Assignment, stage: Option<Stage> },
     /// An action has ended. The answer comes at once.
-    Ended { assignment: Assignment, completion: Arc<Completion> },
+    Ended {
+        assignment: Assignment,
+        completion: Arc<Completion>,
+        /// Nothing else is to come.
+        last: bool,
+    },
     /// An action that the scheduler did not want any more is dead. The answer comes at once.
     Stopped { assignment: Assignment },
     /// Nothing to say; this only keeps the connection.
