@@ -157,5 +157,5 @@ def show(figures):
     for row in _ROWS:
         medians = [statistics.median(figures[name][row]) for name in names]
         base = medians[0]
-        cells = [f"{figure:.1f}" if figure is base else f"{figure:.1f} ({figure / base:.2f} ×)" for figure in medians]
+        cells = [f"{figure:.3g}" if figure is base else f"{figure:.3g} ({figure / base:.2f} ×)" for figure in medians]
         print(f"| {row} | {' | '.join(cells)} |")
