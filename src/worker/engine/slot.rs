@@ -115,7 +115,8 @@ impl<S: WorkSource> EngineSlot<S> {
                     self.apply(&mut state, effects);
                     match report {
                         _ if started => None,
-                        Report::Busy { .. } | Report::Quiet => Some(REPORT_EVERY),
+                        // What has ended while this was said is told at once.
+                        Report::Busy { .. } | Report::Quiet if state.runs() => Some(REPORT_EVERY),
                         // Who does not let us wait for work is asked now and then.
                         Report::Free if asked_at.elapsed() < ASK_EVERY => Some(ASK_EVERY),
                         _ => None,
