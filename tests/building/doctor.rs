@@ -138,6 +138,19 @@ fn what_a_sandbox_promises_is_proven_by_attacks() {
     assert_eq!(fs_err::read_dir(cache.path()).unwrap().count(), 0);
 }
 
+/// As in a container whose first process it is: the first process of a sandbox has the same number, and is another.
+#[test]
+fn as_the_first_process_of_a_container_it_does_not_take_that_of_a_sandbox_for_itself() {
+    let cache = visible_directory();
+    let mut command = Command::new("unshare");
+    command.args(["--user", "--map-root-user", "--pid", "--fork", "--mount-proc"]);
+    command.arg(env!("CARGO_BIN_EXE_crosswheel"));
+    command.args(["doctor", "--sandbox", "--json", "--cache-dir"]).arg(cache.path());
+    let output = command.output_in_time();
+    let findings = findings(&output);
+    assert_eq!(about(&findings, "processes cannot be signalled")["status"], "works", "{findings:?}");
+}
+
 /// The same attacker, where nothing stands in its way: it gets what it is after.
 #[test]
 fn where_there_are_no_namespaces_the_attacks_succeed_and_nothing_is_promised() {

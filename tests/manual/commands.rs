@@ -21,6 +21,9 @@ enum Treatment {
 
 impl Treatment {
     fn of(command: &Command) -> Self {
+        if Self::is_a_worker_s_settings(command) {
+            return Self::PrintConfig;
+        }
         let Some(words) =
             command.of_crosswheel().filter(|words| words.get(1).is_some_and(|word| word == "serve"))
         else {
@@ -34,6 +37,15 @@ impl Treatment {
             () if names_a_root || is_of_another_machine => Self::PrintConfig,
             () => Self::Serve,
         }
+    }
+}
+
+impl Treatment {
+    /// A worker needs an engine, but to read its settings; unless they are in files that are not here.
+    fn is_a_worker_s_settings(command: &Command) -> bool {
+        let words = command.of_crosswheel().unwrap_or_default();
+        let is_elsewhere = |word: &String| word.contains("=@") || word == "--config";
+        words.get(1).is_some_and(|word| word == "worker") && !words.iter().any(is_elsewhere)
     }
 }
 
@@ -55,6 +67,7 @@ pages! {
     bazel: "docs/bazel.md",
     build: "docs/build.md",
     cache: "docs/cache.md",
+    deploy: "docs/deploy.md",
     development: "docs/development.md",
     doctor: "docs/doctor.md",
     figures: "docs/figures.md",
@@ -65,6 +78,7 @@ pages! {
     settings: "docs/settings.md",
     targets: "docs/targets.md",
     wheel: "docs/wheel.md",
+    worker: "docs/worker.md",
 }
 
 #[test]

@@ -8,10 +8,10 @@ use crate::markdown::{Command, Page};
 use crate::support::waiting::InTime;
 
 /// Options of other programs, and of every program, that the manual names.
-const FOREIGN: &[&str] = &["--disk_cache", "--help", "--remote_executor", "--security-opt", "--version"];
+const FOREIGN: &[&str] = &["--build-arg", "--disk_cache", "--help", "--remote_executor", "--security-opt", "--version"];
 
 /// How code of other programs begins.
-const OTHERS: &[&str] = &["cargo ", "e2e/", "bazel "];
+const OTHERS: &[&str] = &["cargo ", "e2e/", "bazel ", "skopeo "];
 
 fn commands() -> Vec<Command> {
     Page::all().iter().flat_map(Page::commands).collect()

@@ -91,7 +91,7 @@ fn every_test_and_benchmark_that_the_manual_names_is_there() {
 fn every_file_of_the_sources_that_the_manual_names_is_there() {
     for page in Page::all() {
         for code in page.inline_code() {
-            let is_path = ["src/", "tests/", "benches/", "e2e/", "docs/", "protos/"]
+            let is_path = ["src/", "tests/", "benches/", "docker/", "e2e/", "docs/", "protos/"]
                 .iter()
                 .any(|top| code.starts_with(top));
             let path = code.split_whitespace().next().unwrap_or_default();

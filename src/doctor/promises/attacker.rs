@@ -13,7 +13,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 use rustix::process::{Pid, test_kill_process};
 use serde::{Deserialize, Serialize};
 
-use super::scene::Targets;
+use super::scene::{Targets, own_pid_namespace};
 use crate::sandbox::enter_cgroup_namespace;
 
 /// What an attacker is to do.
@@ -78,14 +78,24 @@ fn everything(targets: &Targets) -> Vec<(Prize, String)> {
         TcpStream::connect_timeout(&([127, 0, 0, 1], targets.port).into(), Duration::from_secs(5));
     note(Prize::ConnectLoopback, connected.ok().map(|_| format!("connected to port {}", targets.port)));
     note(Prize::LeaveNetwork, leave_network());
-    let process = Pid::from_raw(targets.process).filter(|process| test_kill_process(*process).is_ok());
-    note(Prize::SignalProcess, process.map(|process| format!("may signal process {process:?}")));
+    note(Prize::SignalProcess, signal(targets));
     note(Prize::LockFile, lock(targets));
     note(Prize::OpenDisk, open_disk());
     note(Prize::HavePrivileges, privileges());
     // Last, as this process is another one then.
     note(Prize::MakeCgroupNamespace, enter_cgroup_namespace().ok().map(|()| "made one".to_owned()));
     got
+}
+
+/// In another pid namespace the number is that of another process, which may well be there: the first process of a
+/// container has that of the first process of a sandbox in it.
+fn signal(targets: &Targets) -> Option<String> {
+    let elsewhere = own_pid_namespace().zip(targets.pid_namespace.as_ref());
+    if elsewhere.is_some_and(|(own, of_process)| own != *of_process) {
+        return None;
+    }
+    let process = Pid::from_raw(targets.process).filter(|process| test_kill_process(*process).is_ok());
+    process.map(|process| format!("may signal process {process:?}"))
 }
 
 fn write_files(targets: &Targets) -> Option<String> {

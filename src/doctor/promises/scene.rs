@@ -24,6 +24,13 @@ pub(super) struct Targets {
     pub port: u16,
     /// A process of the host.
     pub process: i32,
+    /// Where that number means that process.
+    pub pid_namespace: Option<PathBuf>,
+}
+
+/// The pid namespace of this process, by the name that the kernel has for it.
+pub(super) fn own_pid_namespace() -> Option<PathBuf> {
+    fs_err::read_link("/proc/self/ns/pid").ok()
 }
 
 /// All of it, for as long as this lives.
@@ -52,7 +59,8 @@ impl Scene {
         let tcp = TcpListener::bind(("127.0.0.1", 0))?;
         let port = tcp.local_addr()?.port();
         let process = rustix::process::getpid().as_raw_pid();
-        let targets = Targets { directory, file, store, socket, port, process };
+        let pid_namespace = own_pid_namespace();
+        let targets = Targets { directory, file, store, socket, port, process, pid_namespace };
         Ok(Self { targets, _unix: unix, _tcp: tcp, _home: home })
     }
 }

@@ -99,9 +99,18 @@ fn of_worker() -> String {
     let rows: String = entries.iter().filter(|entry| !is_shared(entry)).map(|entry| row(entry)).collect();
     let shared: Vec<_> = entries.iter().filter(is_shared).map(|entry| format!("`{}`", entry.name)).collect();
     let given = "--engine buildgrid --scheduler grpc://buildgrid:50051";
+    let one = |entry: &Entry| format!("--{} {}", entry.name, quoted(entry));
+    // A certificate is of no use without its key.
+    let certificate = |key: &str| {
+        let stem = key.strip_suffix("-key")?;
+        entries.iter().find(|other| other.name.strip_suffix("-cert") == Some(stem))
+    };
     let flag = |entry: &&Entry| match entry.name {
-        "engine" | "scheduler" => None,
-        name => Some(format!("$ crosswheel worker {given} --{name} {}\n", quoted(entry))),
+        "engine" | "scheduler" | "scheduler-cert" | "cas-cert" => None,
+        key => {
+            let certificate = certificate(key).map(|certificate| one(certificate) + " ").unwrap_or_default();
+            Some(format!("$ crosswheel worker {given} {certificate}{}\n", one(entry)))
+        }
     };
     let flags: String = entries.iter().filter_map(flag).collect();
     let flags = format!(
