@@ -238,3 +238,79 @@ fn note(state: &mut SlotState, event: RunnerEvent) -> Vec<Effect> {
         RunnerEvent::Ended(completion) => state.ended(completion),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::mpsc;
+    use tonic::Status;
+
+    use super::super::assignment::Assignment;
+    use super::super::runner::RunnerSettings;
+    use super::*;
+    use crate::cancellation::Cancellation;
+    use crate::execute::{Execute, ExecuteError, Executed, Observer, Work};
+    use crate::queue::Timeouts;
+
+    /// Hands out one action that ends at once, and answers to whoever says that it runs only after that.
+    struct SlowToAnswer {
+        given: bool,
+        heard: mpsc::UnboundedSender<Instant>,
+    }
+
+    impl WorkSource for SlowToAnswer {
+        async fn exchange(&mut self, report: &Report) -> Result<Order, SourceError> {
+            match report {
+                Report::Free if !self.given => {
+                    self.given = true;
+                    return Ok(Order::Run(Box::new(Assignment {
+                        id: "1".to_owned(),
+                        instance_name: String::new(),
+                        wanted: Err(Status::invalid_argument("refused before anything runs")),
+                        queued_at: std::time::SystemTime::now(),
+                        auxiliary_metadata: Vec::new(),
+                        request_metadata: None,
+                    })));
+                }
+                Report::Busy { .. } => tokio::time::sleep(Duration::from_millis(100)).await,
+                Report::Ended { .. } => self.heard.send(Instant::now()).unwrap(),
+                _ => {}
+            }
+            Ok(Order::Nothing)
+        }
+    }
+
+    struct Never;
+
+    impl Execute for Never {
+        fn execute(&self, _: &Work, _: &dyn Observer, _: &Cancellation) -> Result<Executed, ExecuteError> {
+            unreachable!("nothing is to run")
+        }
+    }
+
+    /// With BuildGrid it took a second on every other action: the end was told with the report after the next.
+    #[tokio::test]
+    async fn what_ends_while_something_is_said_is_told_at_once() {
+        let settings = RunnerSettings {
+            execute: Arc::new(Never),
+            blobs: Arc::new(|_| unreachable!("nothing is to be read")),
+            action_cache: None,
+            timeouts: Timeouts::default(),
+        };
+        let (heard, mut told) = mpsc::unbounded_channel();
+        let (wish, wanted) = watch::channel(Wanted { wish: Wish::Work, kill: false });
+        let slot = EngineSlot {
+            name: "slot".to_owned(),
+            source: SlowToAnswer { given: false, heard },
+            runner: Runner::start("slot".to_owned(), Arc::new(settings)).unwrap(),
+            wanted,
+            remembered: Arc::default(),
+            view: Arc::default(),
+        };
+        let begin = Instant::now();
+        let serving = tokio::spawn(slot.serve());
+        let told_after = told.recv().await.unwrap() - begin;
+        assert!(told_after < REPORT_EVERY, "it was told after {told_after:?}");
+        wish.send_replace(Wanted { wish: Wish::Leave, kill: false });
+        serving.await.unwrap();
+    }
+}
