@@ -100,12 +100,20 @@ class SidRoot:
 
     def command(self, command, cwd, env):
         """The command line that runs `command` inside, with exactly `env`."""
+        return self._command(["--pid"], command, cwd, env)
+
+    def command_in_place(self, command, cwd, env):
+        """The same, but what is started is `command` itself, and not what carries it: signals reach it. It has to be ended
+        before the root is left."""
+        return self._command([], command, cwd, env)
+
+    def _command(self, namespaces, command, cwd, env):
         settings = [f"{name}={value}" for name, value in env.items()]
         return [
             "nsenter",
             f"--target={self._first_process}",
             "--mount",
-            "--pid",
+            *namespaces,
             "chroot",
             self.path,
             "env",

@@ -4,7 +4,6 @@ import contextlib
 import hashlib
 import os
 import shutil
-import signal
 
 import grpc
 
@@ -15,7 +14,6 @@ from engines.engine import Engine
 from engines.programs import Program, listening
 from harness import sid
 from harness.place import on_this_machine
-from harness.processes import children
 from harness.report import expect, tail
 from harness.server import free_port
 
@@ -120,9 +118,6 @@ class BuildGrid(Engine):
         self._context.close()
 
     def restart_scheduler(self):
-        # In the sid root it is the child of what carries it there.
-        for process in children(self._server.pid):
-            os.kill(process, signal.SIGKILL)
         self._server.kill()
         self._server.start()
 
@@ -157,7 +152,7 @@ def python(options, directory, context):
         # The root shows one directory of this machine.
         seen = os.path.join(directory, "packages")
         shutil.copytree(packages, seen)
-        packages, enter = seen, context.enter_context(sid.SidRoot(options.sid_root, directory)).command
+        packages, enter = seen, context.enter_context(sid.SidRoot(options.sid_root, directory)).command_in_place
     settings = {"PYTHONPATH": packages, "HOME": directory, "PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"}
     return lambda arguments: enter([program, *arguments], directory, settings)
 

@@ -3,6 +3,7 @@
 import glob
 import os
 import shutil
+import signal
 
 from engines.kept import call
 from engines.programs import Program, which
@@ -34,14 +35,15 @@ class PostgreSQL:
         return self
 
     def __exit__(self, *_):
-        self._server.stop()
+        # Without waiting for whoever is still connected.
+        self._server.stop(signal.SIGINT)
 
     @property
     def url(self):
         return f"postgresql://{USER}@127.0.0.1:{self.port}/postgres"
 
     def _accepts(self):
-        return run([_program("pg_isready"), "--host=127.0.0.1", f"--port={self.port}", "--quiet"]).code == 0
+        return run([_program("pg_isready"), "--host=127.0.0.1", f"--port={self.port}", f"--username={USER}", "--quiet"]).code == 0
 
 
 def _as_user(command):

@@ -133,14 +133,7 @@ impl<S: WorkSource> EngineSlot<S> {
                     let effects = state.answered(&report, order);
                     let started = effects.iter().any(|effect| matches!(effect, Effect::Start(_)));
                     self.apply(&mut state, effects);
-                    match report {
-                        // There is more to be said already.
-                        _ if started || is_old => None,
-                        Report::Busy { .. } | Report::Quiet => Some(REPORT_EVERY),
-                        // Who does not let us wait for work is asked now and then.
-                        Report::Free if asked_at.elapsed() < ASK_EVERY => Some(ASK_EVERY),
-                        _ => None,
-                    }
+                    pause(&report, started, is_old, asked_at.elapsed())
                 }
                 Err(error) => {
                     self.lost(&error);
@@ -296,5 +289,33 @@ fn note(state: &mut SlotState, pace: &mut Pace, event: RunnerEvent) -> Vec<Effec
             pace.is_fruitless = completion.response.result.is_none();
             state.ended(completion)
         }
+    }
+}
+
+/// How long there is nothing to be said after `report` was answered, unless something happens.
+fn pause(report: &Report, started: bool, is_old: bool, answered_after: Duration) -> Option<Duration> {
+    match report {
+        // There is more to be said already.
+        _ if started || is_old => None,
+        Report::Busy { .. } | Report::Quiet => Some(REPORT_EVERY),
+        // Who does not let us wait for work is asked now and then.
+        Report::Free if answered_after < ASK_EVERY => Some(ASK_EVERY),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_happened_while_something_was_said_is_told_at_once() {
+        let fast = Duration::ZERO;
+        assert_eq!(pause(&Report::Quiet, false, false, fast), Some(REPORT_EVERY));
+        assert_eq!(pause(&Report::Quiet, false, true, fast), None);
+        assert_eq!(pause(&Report::Quiet, true, false, fast), None);
+        assert_eq!(pause(&Report::Free, false, false, fast), Some(ASK_EVERY));
+        assert_eq!(pause(&Report::Free, false, false, ASK_EVERY), None);
+        assert_eq!(pause(&Report::Away { for_good: true }, false, false, fast), None);
     }
 }
