@@ -14,6 +14,8 @@ use super::scene::{Gate, Scene};
 use crate::support::waiting::eventually;
 use crate::support::worker::Worker;
 
+const TERMINATING: i32 = BotStatus::BotTerminating as i32;
+
 async fn has_heard_a_signal(worker: &Worker) {
     eventually("the worker to hear a signal", async || {
         let (status, why) = worker.get("/readyz");
@@ -84,16 +86,16 @@ async fn an_action_for_buildgrid_that_runs_ends_and_no_other_is_taken() {
     has_heard_a_signal(&worker).await;
     loop {
         let call = scheduler.call().await;
-        let status = call.said.session.status();
+        let status = call.said.session.status;
         call.grant("session", std::slice::from_ref(&lease));
-        if status == BotStatus::BotTerminating {
+        if status == TERMINATING {
             break;
         }
     }
     gate.open();
     let ended = loop {
         let call = scheduler.call().await;
-        assert_eq!(call.said.session.status(), BotStatus::BotTerminating);
+        assert_eq!(call.said.session.status, TERMINATING);
         let heard = call.said.session.leases[0].clone();
         let is_over = heard.state() == LeaseState::Completed;
         call.grant("session", if is_over { &[] } else { std::slice::from_ref(&lease) });
@@ -103,7 +105,7 @@ async fn an_action_for_buildgrid_that_runs_ends_and_no_other_is_taken() {
     };
     assert_eq!(result(&ended).exit_code, 0);
     let goodbye = scheduler.call().await;
-    assert_eq!(goodbye.said.session.status(), BotStatus::BotTerminating);
+    assert_eq!(goodbye.said.session.status, TERMINATING);
     assert_eq!(goodbye.said.session.leases, []);
     goodbye.grant("session", &[]);
     assert_eq!(worker.exit().code(), Some(0));

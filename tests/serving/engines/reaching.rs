@@ -28,6 +28,7 @@ async fn the_next_scheduler_is_asked_when_one_is_gone() {
     let (_, response) = second.completion().await;
     assert_eq!(response.result.unwrap().exit_code, 0);
     // And back.
+    let _waiting = second.call().await;
     second.vanish();
     first.come_back();
     assert_eq!(said(&first.call().await.said), Said::Idle);

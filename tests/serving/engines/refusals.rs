@@ -104,6 +104,23 @@ async fn digest_functions_and_timeouts_that_are_not_had_here_are_refused() {
 }
 
 #[tokio::test]
+async fn an_action_that_no_clock_could_have_queued_is_run_like_others() {
+    let scene = Scene::start().await;
+    let mut scheduler = buildbarn::start();
+    let _worker = scene.worker("buildbarn", &scheduler.address(), &[]);
+    let action = scene.client.action("exit 3", &[]).await;
+    let handed = Handed::of(&scene, &action).await;
+    for (seconds, nanos) in
+        [(i64::MIN, i32::MIN), (i64::MAX, i32::MAX), (-62_135_596_800, 0), (253_402_300_799, 999_999_999)]
+    {
+        let queued = protobuf::Timestamp { seconds, nanos };
+        scheduler.hand_out(&Handed { queued, ..handed.clone() }).await;
+        let (_, response) = scheduler.completion().await;
+        assert_eq!(response.result.unwrap().exit_code, 3);
+    }
+}
+
+#[tokio::test]
 async fn a_lease_that_is_for_no_action_is_refused() {
     let scene = Scene::start().await;
     let mut scheduler = buildgrid::start();
