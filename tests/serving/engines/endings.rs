@@ -1,5 +1,7 @@
 //! How a worker ends, and what its scheduler and its clients see of that.
 
+use std::process::Stdio;
+
 use crosswheel::worker_protocols::bots::{BotStatus, LeaseState};
 use crosswheel::worker_protocols::nativelink::execute_result::Result as Executed;
 use crosswheel::worker_protocols::nativelink::update_for_scheduler::Update as ForScheduler;
@@ -11,7 +13,8 @@ use super::buildbarn_scheduler::{self as buildbarn, Handed, Said, go_on, idle, s
 use super::nativelink::response;
 use super::nativelink_scheduler::{self as nativelink, start_execute};
 use super::scene::{Gate, Scene};
-use crate::support::waiting::eventually;
+use crate::support::server::crosswheel_command;
+use crate::support::waiting::{InTime, eventually};
 use crate::support::worker::Worker;
 
 const TERMINATING: i32 = BotStatus::BotTerminating as i32;
@@ -218,6 +221,23 @@ async fn a_scheduler_that_does_not_answer_keeps_nothing_alive() {
     assert_eq!(response.status.unwrap().code, Code::Unavailable as i32);
     scheduler.call().await.answer(idle());
     assert_eq!(worker.exit().code(), Some(143));
+}
+
+/// There is nothing to end yet.
+#[test]
+fn who_waits_for_its_store_ends_at_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("grpc://{}", nobody.local_addr().unwrap());
+    drop(nobody);
+    let arguments = ["--engine", "buildgrid", "--scheduler", &address, "--http-listen", "off"];
+    let mut command = crosswheel_command("worker", &arguments);
+    command.arg("--store").arg(directory.path().join("worker"));
+    let mut worker = command.stdout(Stdio::piped()).stderr(Stdio::piped()).start();
+    worker.stderr().until("does not answer");
+    worker.signal(Signal::TERM);
+    assert_eq!(worker.exit().code(), Some(0));
+    assert_eq!(worker.stdout().rest(), "", "it has not begun");
 }
 
 #[tokio::test]
