@@ -187,7 +187,11 @@ impl EngineWorker {
     /// Ends the worker: no new actions; those that run may go on for `grace`, or until `kill` is there, and are killed
     /// then. Returns when the scheduler knows, or cannot be told.
     pub async fn stop(self, grace: Duration, kill: impl Future<Output = ()>) {
-        self.watching.iter().for_each(JoinHandle::abort);
+        for watching in self.watching {
+            watching.abort();
+            // So that it says nothing else after this.
+            let _ = watching.await;
+        }
         self.readiness.set(Some("it is about to end".to_owned())).await;
         self.workers.drain(grace, kill).await;
     }

@@ -1,5 +1,6 @@
 //! The connections to an engine's schedulers: one is used as long as it answers, then the next. Knows no protocol.
 
+use std::error::Error;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tonic::{Code, Status};
@@ -56,7 +57,12 @@ impl Schedulers {
 
     /// As [`Self::lost`], but the scheduler is to be tried again.
     pub(super) fn silent(&self, scheduler: &Scheduler, status: &Status) -> SourceError {
-        let text = if status.message().is_empty() { describe(status) } else { status.message().to_owned() };
+        let text = match status.source() {
+            // Why there is no connection.
+            Some(source) => describe(source),
+            None if status.message().is_empty() => describe(status),
+            None => status.message().to_owned(),
+        };
         SourceError::Lost(format!("the scheduler {} says {:?}: {text}", scheduler.name, status.code()))
     }
 }

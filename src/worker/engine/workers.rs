@@ -1,10 +1,12 @@
 //! All slots of a worker: started, asked how they are, and ended together. Knows no protocol.
 
 use std::io;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -82,13 +84,13 @@ impl EngineWorkers {
             let schedulers = Arc::clone(schedulers);
             match identity {
                 SlotIdentity::Buildbarn(identity) => {
-                    workers.tasks.spawn(common.slot(Buildbarn::new(schedulers, identity)).serve())
+                    workers.tasks.spawn(common.serve(Buildbarn::new(schedulers, identity)))
                 }
                 SlotIdentity::BuildGrid(identity) => {
-                    workers.tasks.spawn(common.slot(Bots::new(schedulers, identity)).serve())
+                    workers.tasks.spawn(common.serve(Bots::new(schedulers, identity)))
                 }
                 SlotIdentity::NativeLink(identity) => {
-                    workers.tasks.spawn(common.slot(NativeLink::new(schedulers, identity)).serve())
+                    workers.tasks.spawn(common.serve(NativeLink::new(schedulers, identity)))
                 }
             };
         }
@@ -163,8 +165,15 @@ struct Common {
 }
 
 impl Common {
-    fn slot<S: WorkSource>(self, source: S) -> EngineSlot<S> {
+    async fn serve<S: WorkSource>(self, source: S) {
         let Self { name, runner, wanted, remembered, view } = self;
-        EngineSlot { name, source, runner, wanted, remembered, view, pace: Pace::default() }
+        let shown = Arc::clone(&view);
+        let slot = EngineSlot { name, source, runner, wanted, remembered, view, pace: Pace::default() };
+        // Nothing else would say that it takes no work any more.
+        if AssertUnwindSafe(slot.serve()).catch_unwind().await.is_err() {
+            let mut shown = shown.lock();
+            shown.state = "lost";
+            shown.trouble = Some("a slot is lost; this is a bug in crosswheel, its log says more".to_owned());
+        }
     }
 }

@@ -15,7 +15,7 @@ async fn a_lease_is_run_and_its_result_comes_with_the_session() {
     let lease = lease("/1234-ab", &scene.message_of(&action).await);
     let said = scheduler.hand_out(&lease).await;
     assert!(said.is_new);
-    assert_eq!((&*said.session.bot_id, said.session.status()), ("w/native/0", BotStatus::Ok));
+    assert_eq!((&*said.session.bot_id, said.session.status), ("w/native/0", BotStatus::Ok as i32));
     let device = &said.session.worker.as_ref().unwrap().devices[0];
     let names: Vec<_> = device.properties.iter().map(|property| &*property.key).collect();
     assert!(names.contains(&"Arch") && names.contains(&"OSFamily"), "{names:?}");

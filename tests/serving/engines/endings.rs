@@ -1,5 +1,7 @@
 //! How a worker ends, and what its scheduler and its clients see of that.
 
+use std::process::Stdio;
+
 use crosswheel::worker_protocols::bots::{BotStatus, LeaseState};
 use crosswheel::worker_protocols::nativelink::execute_result::Result as Executed;
 use crosswheel::worker_protocols::nativelink::update_for_scheduler::Update as ForScheduler;
@@ -11,8 +13,11 @@ use super::buildbarn_scheduler::{self as buildbarn, Handed, Said, go_on, idle, s
 use super::nativelink::response;
 use super::nativelink_scheduler::{self as nativelink, start_execute};
 use super::scene::{Gate, Scene};
-use crate::support::waiting::eventually;
+use crate::support::server::crosswheel_command;
+use crate::support::waiting::{InTime, eventually};
 use crate::support::worker::Worker;
+
+const TERMINATING: i32 = BotStatus::BotTerminating as i32;
 
 async fn has_heard_a_signal(worker: &Worker) {
     eventually("the worker to hear a signal", async || {
@@ -84,16 +89,16 @@ async fn an_action_for_buildgrid_that_runs_ends_and_no_other_is_taken() {
     has_heard_a_signal(&worker).await;
     loop {
         let call = scheduler.call().await;
-        let status = call.said.session.status();
+        let status = call.said.session.status;
         call.grant("session", std::slice::from_ref(&lease));
-        if status == BotStatus::BotTerminating {
+        if status == TERMINATING {
             break;
         }
     }
     gate.open();
     let ended = loop {
         let call = scheduler.call().await;
-        assert_eq!(call.said.session.status(), BotStatus::BotTerminating);
+        assert_eq!(call.said.session.status, TERMINATING);
         let heard = call.said.session.leases[0].clone();
         let is_over = heard.state() == LeaseState::Completed;
         call.grant("session", if is_over { &[] } else { std::slice::from_ref(&lease) });
@@ -103,7 +108,7 @@ async fn an_action_for_buildgrid_that_runs_ends_and_no_other_is_taken() {
     };
     assert_eq!(result(&ended).exit_code, 0);
     let goodbye = scheduler.call().await;
-    assert_eq!(goodbye.said.session.status(), BotStatus::BotTerminating);
+    assert_eq!(goodbye.said.session.status, TERMINATING);
     assert_eq!(goodbye.said.session.leases, []);
     goodbye.grant("session", &[]);
     assert_eq!(worker.exit().code(), Some(0));
@@ -216,6 +221,23 @@ async fn a_scheduler_that_does_not_answer_keeps_nothing_alive() {
     assert_eq!(response.status.unwrap().code, Code::Unavailable as i32);
     scheduler.call().await.answer(idle());
     assert_eq!(worker.exit().code(), Some(143));
+}
+
+/// There is nothing to end yet.
+#[test]
+fn who_waits_for_its_store_ends_at_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("grpc://{}", nobody.local_addr().unwrap());
+    drop(nobody);
+    let arguments = ["--engine", "buildgrid", "--scheduler", &address, "--http-listen", "off"];
+    let mut command = crosswheel_command("worker", &arguments);
+    command.arg("--store").arg(directory.path().join("worker"));
+    let mut worker = command.stdout(Stdio::piped()).stderr(Stdio::piped()).start();
+    worker.stderr().until("does not answer");
+    worker.signal(Signal::TERM);
+    assert_eq!(worker.exit().code(), Some(0));
+    assert_eq!(worker.stdout().rest(), "", "it has not begun");
 }
 
 #[tokio::test]

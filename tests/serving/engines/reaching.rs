@@ -28,6 +28,7 @@ async fn the_next_scheduler_is_asked_when_one_is_gone() {
     let (_, response) = second.completion().await;
     assert_eq!(response.result.unwrap().exit_code, 0);
     // And back.
+    let _waiting = second.call().await;
     second.vanish();
     first.come_back();
     assert_eq!(said(&first.call().await.said), Said::Idle);
@@ -84,14 +85,18 @@ async fn both_sides_show_their_certificates() {
     let mut scheduler = buildbarn::start().with_tls(tls);
     let known = ["--scheduler-ca", &authority, "--scheduler-cert", &certificate, "--scheduler-key", &key];
     // Who does not show one is not heard, and who does not know the authority does not speak.
-    for refused in [&known[..2], &[]] {
+    let refusals: [(&[&str], &str); 2] = [(&known[..2], "connection"), (&[], "certificate")];
+    for (refused, expected) in refusals {
         let worker = scene.worker("buildbarn", &scheduler.address(), refused);
         let starting = "no scheduler has answered yet";
+        let mut said = String::new();
         eventually("trouble to be told", async || {
             let (status, why) = worker.get("/readyz");
-            status.contains("503") && !why.contains(starting)
+            said = why;
+            status.contains("503") && !said.contains(starting)
         })
         .await;
+        assert!(said.to_lowercase().contains(expected), "{said}");
         assert_eq!(scheduler.unheard().len(), 0);
         worker.kill();
     }

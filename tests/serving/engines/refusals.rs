@@ -1,6 +1,6 @@
 //! Actions that cannot be run: their clients get to know why.
 
-use crosswheel::reapi::{Digest, Directory, FileNode, protobuf, rpc};
+use crosswheel::reapi::{Command, Digest, Directory, DirectoryNode, FileNode, SymlinkNode, protobuf, rpc};
 use prost::Message;
 use tonic::Code;
 use tonic_types::pb::PreconditionFailure;
@@ -10,6 +10,7 @@ use super::buildbarn_scheduler::{self as buildbarn, BuildbarnScheduler, Handed};
 use super::nativelink::response;
 use super::nativelink_scheduler::{self as nativelink, start_execute};
 use super::scene::Scene;
+use crate::support::client::command;
 
 /// The blobs that are missing, as clients are told.
 fn missing(status: &rpc::Status) -> Vec<String> {
@@ -75,6 +76,38 @@ async fn very_many_lost_inputs_fit_into_what_schedulers_take() {
     assert!(missing.len() >= 1000, "{}", missing.len());
 }
 
+/// Nor do they say which one it was that was too large, and would be told for ever.
+#[tokio::test]
+async fn a_result_that_is_larger_than_what_schedulers_take_is_a_failure_that_says_so() {
+    let scene = Scene::start().await;
+    let mut scheduler = buildbarn::start();
+    let worker = scene.worker("buildbarn", &scheduler.address(), &[]);
+    // Each link makes more of the result than of the directory or of the command.
+    let above = "a".repeat(250);
+    let names = (0..6000).map(|number| format!("{number:0>250}"));
+    let link = |name| SymlinkNode { name, target: "t".repeat(200), ..SymlinkNode::default() };
+    let links = Directory { symlinks: names.clone().map(link).collect(), ..Directory::default() };
+    let links = scene.client.put(links.encode_to_vec()).await;
+    let node = DirectoryNode { name: above.clone(), digest: Some(links) };
+    let root = Directory { directories: vec![node], ..Directory::default() };
+    let root = scene.client.put(root.encode_to_vec()).await;
+    let command = Command {
+        output_paths: names.map(|name| format!("{above}/{name}")).collect(),
+        ..command(&["true"], &[("PATH", "/usr/bin:/bin")], "")
+    };
+    let action = scene.client.action_of(command, "input", b"", &[]).await;
+    let action = scene.changed(&action, |action| action.input_root_digest = Some(root)).await;
+    let refused = refusal(&mut scheduler, &Handed::of(&scene, &action).await).await;
+    assert_eq!(refused.code, Code::FailedPrecondition as i32, "{}", refused.message);
+    assert!(refused.message.contains("schedulers take"), "{}", refused.message);
+
+    let action = scene.client.action("cat input > output", &[]).await;
+    scheduler.hand_out(&Handed::of(&scene, &action).await).await;
+    let (_, response) = scheduler.completion().await;
+    assert_eq!(response.result.unwrap().exit_code, 0);
+    assert_eq!(worker.commands_run(), 2.0);
+}
+
 #[tokio::test]
 async fn digest_functions_and_timeouts_that_are_not_had_here_are_refused() {
     let scene = Scene::start().await;
@@ -101,6 +134,23 @@ async fn digest_functions_and_timeouts_that_are_not_had_here_are_refused() {
     let (_, response) = scheduler.completion().await;
     assert_eq!(response.result.unwrap().exit_code, 0);
     assert_eq!(worker.commands_run(), 1.0);
+}
+
+#[tokio::test]
+async fn an_action_that_no_clock_could_have_queued_is_run_like_others() {
+    let scene = Scene::start().await;
+    let mut scheduler = buildbarn::start();
+    let _worker = scene.worker("buildbarn", &scheduler.address(), &[]);
+    let action = scene.client.action("exit 3", &[]).await;
+    let handed = Handed::of(&scene, &action).await;
+    for (seconds, nanos) in
+        [(i64::MIN, i32::MIN), (i64::MAX, i32::MAX), (-62_135_596_800, 0), (253_402_300_799, 999_999_999)]
+    {
+        let queued = protobuf::Timestamp { seconds, nanos };
+        scheduler.hand_out(&Handed { queued, ..handed.clone() }).await;
+        let (_, response) = scheduler.completion().await;
+        assert_eq!(response.result.unwrap().exit_code, 3);
+    }
 }
 
 #[tokio::test]
