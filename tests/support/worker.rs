@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::{ChildStdout, ExitStatus, Stdio};
 
-use rustix::process::Signal;
+use rustix::process::{Resource, Rlimit, Signal, getrlimit, prlimit};
 use serde_json::Value;
 
 use super::server::{crosswheel_command, http_get};
@@ -49,6 +49,18 @@ impl Worker {
     /// Commands that it has run to their end.
     pub fn commands_run(&self) -> f64 {
         self.metric(r#"crosswheel_action_stage_seconds_count{pool="native",stage="running"}"#)
+    }
+
+    /// Lets it have hardly more files open than it has now. Returns how many there could be before.
+    pub fn limit_open_files(&self) -> Rlimit {
+        let open = fs_err::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap().count() as u64;
+        let now = Rlimit { current: Some(open + open / 20 + 1), ..getrlimit(Resource::Nofile) };
+        prlimit(Some(self.child.pid()), Resource::Nofile, now).unwrap()
+    }
+
+    /// Lets it have as many files open as it could before.
+    pub fn allow_open_files(&self, before: Rlimit) {
+        prlimit(Some(self.child.pid()), Resource::Nofile, before).unwrap();
     }
 
     pub fn signal(&self, signal: Signal) {

@@ -36,6 +36,9 @@ const DEADLINE: Duration = Duration::from_secs(20);
 /// How often it is looked at whether schedulers can be reached.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
+/// Why it is not ready at first.
+const NOBODY_YET: &str = "no scheduler has answered yet";
+
 /// A worker that has proved what it offers, and has not asked for work yet.
 pub struct ProvenWorker {
     foundation: Foundation,
@@ -116,6 +119,7 @@ impl ProvenWorker {
         let cas = connect_lazily(&settings.cas)?;
         readiness.set(Some(format!("the CAS {} has not answered yet", settings.cas.address))).await;
         let capabilities = capabilities(settings, &cas).await;
+        readiness.set(Some(NOBODY_YET.to_owned())).await;
         let upstream = RemoteUpstream::new(Handle::current(), cas, &capabilities);
         let files = SharedFiles::open_with_upstream(
             Arc::clone(&foundation.store),
@@ -285,7 +289,7 @@ async fn watch(slots: Vec<SlotHandle>, troubles: Troubles, readiness: Readiness)
         let is_connected = views.iter().any(|view| view.reached && view.trouble.is_none());
         let obstacle = (!is_connected).then(|| {
             let trouble = views.iter().find_map(|view| view.trouble.clone());
-            trouble.unwrap_or_else(|| "no scheduler has answered yet".to_owned())
+            trouble.unwrap_or_else(|| NOBODY_YET.to_owned())
         });
         readiness.set(troubles.first().or(obstacle)).await;
         tokio::time::sleep(LOOK_EVERY).await;

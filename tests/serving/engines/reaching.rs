@@ -3,12 +3,15 @@
 use std::time::{Duration, SystemTime};
 
 use crosswheel::reapi::timestamp;
+use crosswheel::worker_protocols::bots::BotStatus;
+use crosswheel::worker_protocols::nativelink::update_for_scheduler::Update as ForScheduler;
 use rustix::process::Signal;
 use tonic::transport::{Certificate, Identity, ServerTlsConfig};
 
-use super::bots_scheduler as buildgrid;
+use super::bots_scheduler::{self as buildgrid, lease, result};
 use super::buildbarn_scheduler::{self as buildbarn, Handed, Said, idle, said};
-use super::nativelink_scheduler as nativelink;
+use super::nativelink::response;
+use super::nativelink_scheduler::{self as nativelink, start_execute};
 use super::scene::{Gate, Scene};
 use super::scheduler::Heard;
 use crate::support::certificates::{AUTHORITY, CERTIFICATE, KEY};
@@ -167,6 +170,38 @@ async fn a_machine_that_is_unwell_from_the_start_does_not_come_to_nativelink_and
     let _worker = scene.worker("buildgrid", &of_buildgrid.address(), &UNWELL);
     pause_here(Duration::from_secs(1)).await;
     assert_eq!(of_buildgrid.unheard().len(), 0);
+}
+
+#[tokio::test]
+async fn a_machine_that_becomes_unwell_takes_no_work_until_it_is_well_again() {
+    let scene = Scene::start().await;
+    let action = scene.client.action("cat input > output", &[]).await;
+
+    let mut of_buildgrid = buildgrid::start();
+    let worker = scene.worker("buildgrid", &of_buildgrid.address(), &[]);
+    of_buildgrid.call().await.grant("session", &[]);
+    let _waiting = of_buildgrid.call().await;
+    let before = worker.limit_open_files();
+    let call = of_buildgrid.call().await;
+    assert_eq!(call.said.session.status, BotStatus::Unhealthy as i32);
+    call.grant("session", &[]);
+    worker.allow_open_files(before);
+    let lease = lease("/1", &scene.message_of(&action).await);
+    let said = of_buildgrid.hand_out(&lease).await;
+    assert_eq!((said.is_new, said.session.status), (false, BotStatus::Ok as i32));
+    assert_eq!(result(&of_buildgrid.completion(&lease).await).exit_code, 0);
+    worker.kill();
+
+    let mut of_nativelink = nativelink::start();
+    let worker = scene.worker("nativelink", &of_nativelink.address(), &[]);
+    let mut connection = of_nativelink.call().await;
+    let before = worker.limit_open_files();
+    assert!(matches!(connection.heard().await, Some(ForScheduler::GoingAwayRequest(_))));
+    drop(connection);
+    worker.allow_open_files(before);
+    let mut connection = of_nativelink.call().await;
+    connection.hand_out(&start_execute("one", &action));
+    assert_eq!(response(connection.result("one").await).result.unwrap().exit_code, 0);
 }
 
 /// An answer may be on its way while the worker gives up waiting for it: the scheduler hands the action out again.
