@@ -15,6 +15,8 @@ from engines.nativelink.engine import NativeLink
 from engines.worker import Worker
 from harness.report import expect
 from harness.server import Server
+from peer import PLATFORM as PEER_PLATFORM
+from peer import bb_worker
 
 _ENGINES = {engine.name: engine for engine in [BuildGrid, Buildbarn, NativeLink]}
 _PLATFORM = {"Arch": "amd64", "OSFamily": "Linux"}
@@ -33,48 +35,86 @@ def compare(options, directory):
     with contextlib.ExitStack() as stack:
         server = stack.enter_context(Server(binary, directory, flags=[f"--pool={pool}"]))
         client = stack.enter_context(Client(server.host_and_port, server.host_and_port))
-        clients = {"serve": client}
+        sides = {"serve": Side(client, _PLATFORM)}
         for name in options.engines:
             place = os.path.join(directory, name)
             os.makedirs(place)
             os.chmod(place, 0o711)
             engine = stack.enter_context(_ENGINES[name](options, place))
             stack.enter_context(Worker(binary, place, engine, "bench", [pool]))
-            clients[name] = stack.enter_context(Client(engine.address, engine.cas_address))
-        figures = {name: {row: [] for row in _ROWS} for name in clients}
+            client = stack.enter_context(Client(engine.address, engine.cas_address))
+            sides[name] = Side(client, _PLATFORM)
+            if name == "buildbarn" and options.bb_worker:
+                stack.enter_context(bb_worker(os.path.abspath(options.bb_worker), place, engine, _SLOTS))
+                sides["buildbarn, its own worker"] = Side(client, PEER_PLATFORM)
+                sides["buildbarn, its own worker"].wait()
+        figures = {name: {row: [] for row in _ROWS} for name in sides}
         for _ in range(options.rounds):
-            for name, client in clients.items():
-                for row, figure in round_of(client, options).items():
+            for name, side in sides.items():
+                for row, figure in side.round(options).items():
                     figures[name][row].append(figure)
     show(figures)
 
 
-def round_of(client, options):
-    """The figures of one round."""
-    # The first one is not counted: what has not been used for a while is slower.
-    run(client, _no_op(client))
-    took = []
-    for _ in range(options.actions):
-        action = _no_op(client)
+class Side:
+    """One of those that are compared: a client, and what its actions ask for."""
+
+    def __init__(self, client, platform):
+        self.client = client
+        self.platform = platform
+
+    def round(self, options):
+        """The figures of one round."""
+        # The first one is not counted: what has not been used for a while is slower.
+        self.run(self.no_op())
+        took = []
+        for _ in range(options.actions):
+            action = self.no_op()
+            begin = time.monotonic()
+            self.run(action)
+            took.append(time.monotonic() - begin)
+        actions = [self.no_op() for _ in range(options.actions * 4)]
         begin = time.monotonic()
-        run(client, action)
-        took.append(time.monotonic() - begin)
-    actions = [_no_op(client) for _ in range(options.actions * 4)]
-    begin = time.monotonic()
-    with concurrent.futures.ThreadPoolExecutor(_AT_A_TIME) as threads:
-        list(threads.map(lambda action: run(client, action), actions))
-    per_second = len(actions) / (time.monotonic() - begin)
-    root = Root(client, options.files)
-    first = staging(run(client, _on(client, root.digest)))
-    following = statistics.median(staging(run(client, _on(client, root.digest))) for _ in range(5))
-    changed = statistics.median(staging(run(client, _on(client, root.changed()))) for _ in range(3))
-    return dict(zip(_ROWS, [statistics.median(took) * 1e3, per_second, first, following, changed]))
+        with concurrent.futures.ThreadPoolExecutor(_AT_A_TIME) as threads:
+            list(threads.map(self.run, actions))
+        per_second = len(actions) / (time.monotonic() - begin)
+        root = Root(self.client, options.files)
+        first = staging(self.run(self.on(root.digest)))
+        following = statistics.median(staging(self.run(self.on(root.digest))) for _ in range(5))
+        changed = statistics.median(staging(self.run(self.on(root.changed()))) for _ in range(3))
+        return dict(zip(_ROWS, [statistics.median(took) * 1e3, per_second, first, following, changed]))
 
+    def wait(self):
+        """Until there is somebody who runs its actions."""
+        outcome, _ = self.client.insist(self.no_op())
+        expect(outcome.succeeded, f"nobody runs actions: {outcome}")
 
-def run(client, action):
-    outcome = client.execute(action).wait()
-    expect(outcome.succeeded and not outcome.cached, f"an action did not run: {outcome}")
-    return outcome
+    def run(self, action):
+        outcome = self.client.execute(action).wait()
+        expect(outcome.succeeded and not outcome.cached, f"an action did not run: {outcome}")
+        return outcome
+
+    def no_op(self):
+        """One that nobody has run before."""
+        return self.on(self._root_of_nothing())
+
+    def on(self, root):
+        """One that nobody has run before, on this input root."""
+        properties = [
+            remote_execution.Platform.Property(name=name, value=value) for name, value in sorted(self.platform.items())
+        ]
+        platform = remote_execution.Platform(properties=properties)
+        command = remote_execution.Command(arguments=["/bin/true", str(next(_numbers))], platform=platform)
+        command = command.SerializeToString()
+        action = remote_execution.Action(command_digest=digest_of(command), input_root_digest=root, platform=platform)
+        action = action.SerializeToString()
+        self.client.upload(command, action)
+        return digest_of(action)
+
+    def _root_of_nothing(self):
+        root = remote_execution.Directory().SerializeToString()
+        self.client.upload(root)
+        return digest_of(root)
 
 
 def staging(outcome):
@@ -82,22 +122,6 @@ def staging(outcome):
     metadata = outcome.result.execution_metadata
     begin, end = metadata.input_fetch_start_timestamp, metadata.input_fetch_completed_timestamp
     return (end.ToNanoseconds() - begin.ToNanoseconds()) / 1e6
-
-
-def _no_op(client):
-    """One that nobody has run before."""
-    return client.action("/bin/true", str(next(_numbers)), platform=_PLATFORM)
-
-
-def _on(client, root):
-    properties = [remote_execution.Platform.Property(name=name, value=value) for name, value in sorted(_PLATFORM.items())]
-    platform = remote_execution.Platform(properties=properties)
-    command = remote_execution.Command(arguments=["/bin/true", str(next(_numbers))], platform=platform)
-    command = command.SerializeToString()
-    action = remote_execution.Action(command_digest=digest_of(command), input_root_digest=root, platform=platform)
-    action = action.SerializeToString()
-    client.upload(command, action)
-    return digest_of(action)
 
 
 class Root:
