@@ -203,7 +203,7 @@ class Execution:
             self._changed.wait_for(lambda: self._outcome is not None, patience)
             if self._outcome is None:
                 told = ", ".join(stage_name(stage) for stage in self.stages) or "nothing"
-                raise Failed(f"waited {patience:.0f} s for the end of operation {self.name!r}, of which was told: {told}")
+                raise Failed(f"waited {patience:.0f} s for the end of {self.name!r}, of which was told: {told}")
             return self._outcome
 
     def ended(self):

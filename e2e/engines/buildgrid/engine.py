@@ -146,7 +146,8 @@ def python(options, directory, context):
     version = found[1] if found else _version_in_sid(options)
     with open(_REQUIREMENTS, "rb") as file:
         locked = hashlib.sha256(file.read()).hexdigest()[:12]
-    packages = kept.packages(options.kept, f"buildgrid-{locked}-python{version}", version, [f"--requirement={_REQUIREMENTS}"])
+    name = f"buildgrid-{locked}-python{version}"
+    packages = kept.packages(options.kept, name, version, [f"--requirement={_REQUIREMENTS}"])
     program, enter = found[0] if found else "python3", on_this_machine
     if not found:
         # The root shows one directory of this machine.

@@ -43,7 +43,8 @@ class PostgreSQL:
         return f"postgresql://{USER}@127.0.0.1:{self.port}/postgres"
 
     def _accepts(self):
-        return run([_program("pg_isready"), "--host=127.0.0.1", f"--port={self.port}", f"--username={USER}", "--quiet"]).code == 0
+        server = ["--host=127.0.0.1", f"--port={self.port}", f"--username={USER}"]
+        return run([_program("pg_isready"), *server, "--quiet"]).code == 0
 
 
 def _as_user(command):

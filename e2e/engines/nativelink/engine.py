@@ -1,5 +1,5 @@
-"""NativeLink. No registry has its program: a real one is named by --nativelink; without one, `crosswheel serve` keeps the
-blobs and stand_in.py schedules."""
+"""NativeLink. No registry has its program: a real one is named by --nativelink; without one, `crosswheel serve` keeps
+the blobs and stand_in.py schedules."""
 
 import contextlib
 import json

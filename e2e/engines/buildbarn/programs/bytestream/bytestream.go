@@ -1,6 +1,6 @@
 // Package bytestream stands for genproto's package of this name, whose RegisterByteStreamServer takes a *grpc.Server
-// alone. Buildbarn hands it any grpc.ServiceRegistrar: Bazel generates that function from the .proto file, plain Go does
-// not. Everything else is genproto's.
+// alone. Buildbarn hands it any grpc.ServiceRegistrar, which works where Bazel generates that function. Everything else
+// is genproto's.
 package bytestream
 
 import (
@@ -49,7 +49,8 @@ func read(server any, stream grpc.ServerStream) error {
 	if err := stream.RecvMsg(request); err != nil {
 		return err
 	}
-	return server.(ByteStreamServer).Read(request, &grpc.GenericServerStream[ReadRequest, ReadResponse]{ServerStream: stream})
+	answers := &grpc.GenericServerStream[ReadRequest, ReadResponse]{ServerStream: stream}
+	return server.(ByteStreamServer).Read(request, answers)
 }
 
 func write(server any, stream grpc.ServerStream) error {
