@@ -248,13 +248,9 @@ impl NativeLink {
         }
         let left = async {
             loop {
-                let heard = match self.hear(true).await {
-                    // It is given to others now.
-                    Ok(Some(Heard::Start(start))) => self.refuse(&start),
-                    Ok(_) => Ok(()),
-                    Err(gone) => Err(gone),
-                };
-                if heard.is_err() {
+                // What comes now is given to others by itself. A refusal would be one of the few attempts that an action
+                // has.
+                if self.hear(true).await.is_err() {
                     break;
                 }
             }
