@@ -8,8 +8,15 @@ use crate::markdown::{Command, Page};
 use crate::support::waiting::InTime;
 
 /// Options of other programs, and of every program, that the manual names.
-const FOREIGN: &[&str] =
-    &["--build-arg", "--disk_cache", "--help", "--remote_executor", "--security-opt", "--version"];
+const FOREIGN: &[&str] = &[
+    "--bb-worker",
+    "--build-arg",
+    "--disk_cache",
+    "--help",
+    "--remote_executor",
+    "--security-opt",
+    "--version",
+];
 
 /// How code of other programs begins.
 const OTHERS: &[&str] = &["cargo ", "e2e/", "bazel ", "skopeo "];
