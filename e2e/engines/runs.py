@@ -12,9 +12,15 @@ import threading
 from harness.processes import wait_until
 
 
+# What was given out so far: others sleep, too.
+_OURS = set()
+
+
 def seconds(about):
     """So many seconds and a little, as nobody else sleeps."""
-    return f"{about}.0{random.randrange(10**6, 10**7)}"
+    argument = f"{about}.0{random.randrange(10**6, 10**7)}"
+    _OURS.add(argument)
+    return argument
 
 
 class Runs:
@@ -88,7 +94,7 @@ def _sleeper(process):
     try:
         with open(f"/proc/{process}/cmdline", "rb") as file:
             program, _, argument = file.read().rstrip(b"\0").partition(b"\0")
-        if not program.endswith(b"sleep") or b".0" not in argument:
+        if not program.endswith(b"sleep") or argument.decode(errors="replace") not in _OURS:
             return None
         with open(f"/proc/{process}/stat", encoding="utf-8", errors="replace") as file:
             state, *_, start = file.read().rsplit(") ", 1)[1].split()[:20]

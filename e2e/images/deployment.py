@@ -8,6 +8,7 @@ import re
 import shutil
 import sys
 
+from engines import golang
 from harness.files import read
 from harness.processes import run as call
 from harness.report import Failed, expect, expect_equal, tail
@@ -141,9 +142,7 @@ def kustomize(run):
     """kustomize, from PATH or else compiled once and kept."""
     found = shutil.which("kustomize") or os.path.join(run.kept, "kustomize", "kustomize")
     if not os.path.exists(found):
-        if shutil.which("go") is None:
-            raise Failed("there is neither kustomize nor go to compile it")
-        passes("go", "install", KUSTOMIZE, env={**os.environ, "GOBIN": os.path.dirname(found)})
+        passes(golang.program(os.path.join(run.kept, "..", "engines")), "install", KUSTOMIZE, env={**os.environ, "GOBIN": os.path.dirname(found)})
     return found
 
 

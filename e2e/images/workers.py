@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 
+from engines.buildbarn import programs as buildbarn
 from harness import processes
 from harness.files import read
 from harness.processes import wait_until
@@ -38,11 +39,7 @@ def starts(run):
 
 def works(run):
     """With Buildbarn, as docker/compose/buildbarn configures it: one wheel, built by the image."""
-    kept = [path for path in glob.glob(f"{run.kept}/../engines/buildbarn-*") if not path.endswith(".partial")]
-    programs = run.buildbarn or max(kept, key=os.path.getmtime, default=None)
-    if programs is None:
-        run.note("there is no Buildbarn, which e2e/engines/run compiles: no worker has been seen at work")
-        return
+    programs = run.buildbarn or buildbarn.ensure(os.path.join(run.kept, "..", "engines"))
     image = run.image("amd64")
     with run.check("amd64: a worker of the image builds a wheel for Buildbarn, as the Compose file configures both"):
         with Network() as network, Buildbarn(programs, run.directory, network):

@@ -100,9 +100,13 @@ impl CompleteResult {
 impl CompleteActionCache {
     /// Over the two faces of one store.
     pub fn new<S: ActionCache + BlobStore + 'static>(store: Arc<S>) -> Self {
+        Self::over(Arc::clone(&store) as Arc<dyn ActionCache>, store)
+    }
+
+    fn over(results: Arc<dyn ActionCache>, blobs: Arc<dyn BlobStore>) -> Self {
         Self {
-            results: Arc::clone(&store) as Arc<dyn ActionCache>,
-            blobs: store,
+            results,
+            blobs,
             memory: Mutex::new(Memory { known: LruCache::new(MEMORY), writes: [0; 256] }),
             trees: Mutex::new(LruCache::new(MEMORY)),
         }
@@ -281,6 +285,36 @@ impl CompleteActionCache {
 }
 
 /// Results whose outputs are not all there are as good as none, and are not written.
+/// Whether `blobs` has all outputs of a result, those within its directories included.
+///
+/// # Errors
+/// If that cannot be found out.
+pub fn is_complete(
+    blobs: Arc<dyn BlobStore>,
+    action: &Digest,
+    result: &ActionResult,
+) -> Result<bool, StoreError> {
+    let cache = CompleteActionCache::over(Arc::new(NoResults), blobs);
+    match cache.complete(action, result.clone()) {
+        Ok(_) => Ok(true),
+        Err(IncompleteResult::Store(error)) => Err(error),
+        Err(_) => Ok(false),
+    }
+}
+
+/// For who has a result already.
+struct NoResults;
+
+impl ActionCache for NoResults {
+    fn get(&self, _instance_name: &str, _action: &Digest) -> Result<Option<ActionResult>, StoreError> {
+        Ok(None)
+    }
+
+    fn put(&self, _instance_name: &str, _action: &Digest, _result: &ActionResult) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
 impl ActionCache for CompleteActionCache {
     fn get(&self, instance_name: &str, action: &Digest) -> Result<Option<ActionResult>, StoreError> {
         Ok(self.lookup(instance_name, action)?.map(|complete| complete.result.clone()))

@@ -15,7 +15,7 @@ mod upstream;
 pub(crate) use lru_cache::LruCache;
 
 pub use chunking::{Chunk, Chunking, chunks, splice, split};
-pub use complete::{BELIEVED_FOR, CompleteActionCache, CompleteResult, IncompleteResult};
+pub use complete::{BELIEVED_FOR, CompleteActionCache, CompleteResult, IncompleteResult, is_complete};
 pub use disk::{
     AgeClass, DamagedFile, DiskStore, FileMode, FileTotals, LargeBlob, Pins, StoreSettings, StoreStatistics,
     StoreUsage, UnfinishedUploads, Upload, Verification, store_statistics, verify_store,

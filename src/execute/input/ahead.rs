@@ -44,7 +44,6 @@ impl Source<'_> {
             self.check_cancelled()?;
             depth += 1;
             limits.check_depth(depth)?;
-            limits.check_entries(seen.len() as u64)?;
             level.retain(|digest| match known(digest) {
                 Some(directory) => {
                     ahead._known.push(directory);
@@ -58,8 +57,7 @@ impl Source<'_> {
                 Some(all) => all.join(pins),
                 none => *none = Some(pins),
             }
-            level = self.children(&level)?;
-            level.retain(|child| seen.insert(*child));
+            level = self.children(&level, &mut seen, limits)?;
             if depth == 1 && is_new && self.is_cold(&level)? {
                 fetching.fetch_directories(root).map_err(|error| self.failed(error))?;
             }
@@ -67,8 +65,14 @@ impl Source<'_> {
         Ok(ahead)
     }
 
-    /// The subdirectories of those of `directories` that are here. What is wrong with one is for others to say.
-    fn children(&self, directories: &[Digest]) -> Result<Vec<Digest>, ExecuteError> {
+    /// The subdirectories of those of `directories` that are here, but for those that were `seen`. What is wrong with one is
+    /// for others to say.
+    fn children(
+        &self,
+        directories: &[Digest],
+        seen: &mut HashSet<Digest>,
+        limits: &InputLimits,
+    ) -> Result<Vec<Digest>, ExecuteError> {
         let mut children = Vec::new();
         for digest in directories {
             let bytes = match self.store.read_directory(digest) {
@@ -77,10 +81,12 @@ impl Source<'_> {
                 Err(error) => return Err(error.into()),
             };
             let Ok(message) = reapi::Directory::decode(bytes) else { continue };
-            let nodes = message.directories.iter();
-            children.extend(
-                nodes.filter_map(|node| Digest::from_field(digest.function, node.digest.as_ref()).ok()),
-            );
+            for node in &message.directories {
+                let child = Digest::from_field(digest.function, node.digest.as_ref());
+                children.extend(child.ok().filter(|child| seen.insert(*child)));
+            }
+            // A level may have many, and each of them many more.
+            limits.check_entries(seen.len() as u64)?;
         }
         Ok(children)
     }

@@ -19,7 +19,7 @@ use crate::reapi::capabilities_client::CapabilitiesClient;
 use crate::reapi::{GetCapabilitiesRequest, ServerCapabilities};
 use crate::remote::{Backoff, ConnectSettings, LARGEST_MESSAGE, RemoteChannel, connect_lazily, describe};
 use crate::sandbox::OwnExecutable;
-use crate::server::monitoring::health::{self, Health, Troubles};
+use crate::server::monitoring::health::{self, Health, Need, Troubles};
 use crate::server::monitoring::http::HttpServer;
 use crate::server::monitoring::metrics::Metrics;
 use crate::server::monitoring::readiness::Readiness;
@@ -175,7 +175,7 @@ impl ProvenWorker {
         metrics.watch(&foundation.store, &files, counters);
         metrics.watch_slots(workers.slots().to_vec());
         let watching = [
-            tokio::spawn(watch_health(health, workers.switch())),
+            tokio::spawn(watch_health(health, troubles.clone(), workers.switch())),
             tokio::spawn(watch(workers.slots().to_vec(), troubles, readiness.clone())),
         ];
         Ok(EngineWorker { workers, readiness, watching })
@@ -263,11 +263,15 @@ async fn capabilities(settings: &WorkerSettings, cas: &RemoteChannel) -> ServerC
 }
 
 /// Keeps an eye on this machine, which takes work only as long as it is well.
-async fn watch_health(mut health: Health, switch: WorkSwitch) {
+async fn watch_health(mut health: Health, troubles: Troubles, switch: WorkSwitch) {
     loop {
         tokio::time::sleep(health::LOOK_EVERY).await;
-        // Only if looking has panicked, which has been printed.
-        let Ok((same, is_well)) = looked(health).await else { return };
+        let Ok((same, is_well)) = looked(health).await else {
+            // Looking has panicked, which has been printed: nothing is known of this machine any more.
+            troubles.set(Need::Sandbox, "this machine cannot be looked at; this is a bug in crosswheel");
+            switch.take_work(false);
+            return;
+        };
         health = same;
         switch.take_work(is_well);
     }

@@ -57,6 +57,11 @@ impl Troubles {
         self.0.lock().iter().flatten().next().cloned()
     }
 
+    /// Notes what is wrong.
+    pub(crate) fn set(&self, need: Need, trouble: &str) {
+        self.0.lock()[need as usize] = Some(trouble.to_owned());
+    }
+
     /// Which needs are not met.
     pub(crate) fn unmet(&self) -> Vec<(Need, bool)> {
         let troubles = self.0.lock();

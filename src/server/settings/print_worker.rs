@@ -6,7 +6,7 @@ use toml::Value;
 
 use super::print::{line, one, pools};
 use super::worker_entries::worker_entries;
-use super::worker_settings::{Announce, WorkerSettings};
+use super::worker_settings::{Announce, Engine, WorkerSettings};
 use crate::remote::ConnectSettings;
 
 impl WorkerSettings {
@@ -43,12 +43,14 @@ fn own(settings: &WorkerSettings, name: &str) -> Shown {
             Shown::Value(Value::Array(addresses.collect()))
         }
         "cas" => text(&settings.cas.address.to_string()),
+        "instance" if settings.engine == Engine::NativeLink => Shown::None,
         "instance" => text(&settings.instance),
         "name" => settings.name.as_deref().map_or(Shown::None, text),
         "announce" => text(match settings.announce {
             Announce::Declared => "declared",
             Announce::All => "all",
         }),
+        "size-class" if settings.engine != Engine::Buildbarn => Shown::None,
         "size-class" => Shown::Value(i64::from(settings.size_class).into()),
         _ => match (name.strip_prefix("scheduler-"), name.strip_prefix("cas-")) {
             (Some(part), _) => of_connection(settings.schedulers.first(), part),

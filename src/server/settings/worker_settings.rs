@@ -106,7 +106,7 @@ impl WorkerSettings {
             None => of_scheduler.clone().to(schedulers[0].clone()),
         };
         let schedulers = schedulers.into_iter().map(|address| of_scheduler.clone().to(address)).collect();
-        Ok(Self {
+        let settings = Self {
             host,
             engine,
             schedulers,
@@ -116,7 +116,33 @@ impl WorkerSettings {
             announce: reader.one("announce", announce)?.unwrap_or(Announce::Declared),
             size_class: reader.one("size-class", size_class)?.unwrap_or(0),
             origins: reader.origins,
-        })
+        };
+        settings.check(layers)
+    }
+
+    /// What only makes sense together: nothing that is said is to come to nothing.
+    fn check(self, layers: &Layers) -> Result<Self, SettingsError> {
+        let refuse = |name, problem: &str| {
+            Err(SettingsError::Value { origin: self.origin(name), problem: problem.to_owned() })
+        };
+        if layers.get("cas").is_none()
+            && let Some(name) = OF_THE_CAS.into_iter().find(|name| layers.get(name).is_some())
+        {
+            return refuse(name, "there is no `cas`: without one, it is reached as the scheduler is");
+        }
+        if self.engine != Engine::Buildbarn && layers.get("size-class").is_some() {
+            return refuse("size-class", "only Buildbarn knows sizes of workers");
+        }
+        if self.engine == Engine::NativeLink && layers.get("instance").is_some() {
+            return refuse("instance", "actions of NativeLink say their instance themselves");
+        }
+        if self.host.pools.iter().any(|pool| pool.preference.is_some()) {
+            return refuse(
+                "pool",
+                "which worker is preferred is the scheduler's business: leave `preference` out",
+            );
+        }
+        Ok(self)
     }
 
     /// Where a setting came from.
@@ -125,6 +151,9 @@ impl WorkerSettings {
         given.map_or_else(|| self.host.origin(name), |(_, origin)| origin.clone())
     }
 }
+
+/// What says how to reach the CAS.
+const OF_THE_CAS: [&str; 4] = ["cas-header", "cas-ca", "cas-cert", "cas-key"];
 
 /// How to reach an address, whichever it is.
 #[derive(Debug, Clone)]
@@ -261,11 +290,37 @@ mod tests {
 
         let refused = resolve(&[engine, ("scheduler", "grpc://a:1"), ("scheduler-cert", "a")]).unwrap_err();
         assert!(refused.contains("--scheduler-key"), "{refused}");
-        let refused = resolve(&[engine, ("scheduler", "grpc://a:1"), ("cas-header", "a=@none")]).unwrap_err();
-        assert!(refused.contains("none"), "{refused}");
         let refused =
-            resolve(&[engine, ("scheduler", "grpc://a:1"), ("cas-header", "te=hunter22")]).unwrap_err();
+            resolve(&[engine, ("scheduler", "grpc://a:1"), ("cas", "grpc://a:1"), ("cas-header", "a=@none")])
+                .unwrap_err();
+        assert!(refused.contains("none"), "{refused}");
+        let refused = resolve(&[
+            engine,
+            ("scheduler", "grpc://a:1"),
+            ("cas", "grpc://a:1"),
+            ("cas-header", "te=hunter22"),
+        ])
+        .unwrap_err();
         assert!(!refused.contains("hunter22"), "{refused}");
+    }
+
+    #[test]
+    fn nothing_that_is_said_comes_to_nothing() {
+        let scheduler = ("scheduler", "grpc://a:1");
+        let with = |engine, name, value| resolve(&[("engine", engine), scheduler, (name, value)]);
+        for (engine, name, value) in [
+            ("buildgrid", "cas-header", "a=b"),
+            ("buildgrid", "cas-ca", "ca.pem"),
+            ("buildgrid", "size-class", "2"),
+            ("nativelink", "size-class", "0"),
+            ("nativelink", "instance", "main"),
+            ("buildbarn", "pool", "a,preference=1"),
+        ] {
+            let refused = with(engine, name, value).unwrap_err();
+            assert!(refused.contains(&format!("--{name}")), "{refused}");
+        }
+        assert_eq!(with("buildbarn", "size-class", "2").unwrap().size_class, 2);
+        assert_eq!(with("buildgrid", "instance", "main").unwrap().instance, "main");
     }
 
     #[test]
@@ -279,9 +334,9 @@ mod tests {
 
     #[test]
     fn what_is_printed_can_be_read_again() {
-        let [engine, scheduler] = LEAST;
+        let [_, scheduler] = LEAST;
         let settings = resolve(&[
-            engine,
+            ("engine", "buildbarn"),
             scheduler,
             ("name", "w1"),
             ("announce", "all"),

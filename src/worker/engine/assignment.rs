@@ -1,6 +1,6 @@
 //! What a scheduler hands to a slot, and what comes of it. Knows nothing of protocols and of how actions run.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use tonic::Status;
 
@@ -53,7 +53,8 @@ pub struct Completion {
     pub response: ExecuteResponse,
     /// The action's own wish (REAPI `Action.do_not_cache`).
     pub do_not_cache: bool,
-    pub ended_at: SystemTime,
+    /// From when it was begun here until it had ended.
+    pub ran_for: Duration,
 }
 
 impl Completion {

@@ -366,7 +366,7 @@ mod tests {
 
     fn completion(status: Option<rpc::Status>, result: Option<ActionResult>) -> Completion {
         let response = ExecuteResponse { status, result, ..ExecuteResponse::default() };
-        Completion { response, do_not_cache: false, ended_at: SystemTime::now() }
+        Completion { response, do_not_cache: false, ran_for: Duration::from_secs(1) }
     }
 
     fn status(code: Code) -> Option<rpc::Status> {

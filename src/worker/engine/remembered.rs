@@ -56,7 +56,9 @@ impl RememberedResults {
         let index = all.iter().position(|other| other.key == key && other.since.elapsed() < KEPT_FOR)?;
         let Remembered { handed_out_as: (id, queued_at), completion, unsure, .. } = &all[index];
         let is_same = *id == assignment.id && *queued_at == assignment.queued_at;
-        let waited = completion.is_for_all() && assignment.queued_at < completion.ended_at;
+        // By the scheduler's clock alone: less time lay between the two than the first one ran.
+        let later = assignment.queued_at.duration_since(*queued_at);
+        let waited = completion.is_for_all() && later.is_ok_and(|later| later < completion.ran_for);
         if waited {
             return Some(Arc::clone(completion));
         }
@@ -83,25 +85,31 @@ mod tests {
         }
     }
 
-    fn completion(exit_code: i32, do_not_cache: bool, ended_at: SystemTime) -> Arc<Completion> {
+    const RAN_FOR: Duration = Duration::from_secs(10);
+
+    fn completion(exit_code: i32, do_not_cache: bool) -> Arc<Completion> {
         let result = Some(ActionResult { exit_code, ..ActionResult::default() });
         let response = ExecuteResponse { result, ..ExecuteResponse::default() };
-        Arc::new(Completion { response, do_not_cache, ended_at })
+        Arc::new(Completion { response, do_not_cache, ran_for: RAN_FOR })
     }
 
     #[test]
     fn who_waited_already_gets_what_is_good_for_all() {
-        let now = SystemTime::now();
-        let (before, after) = (now - Duration::from_secs(1), now + Duration::from_secs(1));
+        let queued = SystemTime::now();
+        let (while_it_ran, after) = (queued + RAN_FOR / 2, queued + RAN_FOR);
         let results = RememberedResults::default();
-        results.keep(&assignment(b"a", before), completion(0, false, now), false);
-        assert!(results.take(&assignment(b"b", before)).is_none());
-        assert!(results.take(&assignment(b"a", after)).is_none(), "asked for after it had ended: to be run");
-        assert!(results.take(&assignment(b"a", before)).is_some());
-        assert!(results.take(&assignment(b"a", before)).is_some());
+        results.keep(&assignment(b"a", queued), completion(0, false), false);
+        assert!(results.take(&assignment(b"b", while_it_ran)).is_none());
+        for wanted_anew in [after, queued - Duration::from_secs(1)] {
+            let mut other = assignment(b"a", wanted_anew);
+            other.id = "2".into();
+            assert!(results.take(&other).is_none(), "to be run");
+        }
+        assert!(results.take(&assignment(b"a", while_it_ran)).is_some());
+        assert!(results.take(&assignment(b"a", while_it_ran)).is_some());
         for (exit_code, do_not_cache) in [(1, false), (0, true)] {
-            results.keep(&assignment(b"c", before), completion(exit_code, do_not_cache, now), false);
-            let mut other = assignment(b"c", before);
+            results.keep(&assignment(b"c", queued), completion(exit_code, do_not_cache), false);
+            let mut other = assignment(b"c", while_it_ran);
             other.id = "2".into();
             assert!(results.take(&other).is_none());
         }
@@ -111,7 +119,7 @@ mod tests {
     fn the_very_same_assignment_has_one_result() {
         let now = SystemTime::now();
         let results = RememberedResults::default();
-        results.keep(&assignment(b"a", now), completion(1, true, now), false);
+        results.keep(&assignment(b"a", now), completion(1, true), false);
         assert!(results.take(&assignment(b"a", now + Duration::from_secs(1))).is_none(), "wanted anew");
         assert!(results.take(&assignment(b"a", now)).is_some());
         assert!(results.take(&assignment(b"a", now)).is_none(), "it is given once");
@@ -122,7 +130,7 @@ mod tests {
         let now = SystemTime::now();
         let later = now + Duration::from_secs(1);
         let results = RememberedResults::default();
-        results.keep(&assignment(b"a", now), completion(1, true, now), true);
+        results.keep(&assignment(b"a", now), completion(1, true), true);
         let mut elsewhere = assignment(b"a", later);
         elsewhere.instance_name = "other".into();
         assert!(results.take(&elsewhere).is_none());
@@ -135,10 +143,10 @@ mod tests {
         let now = SystemTime::now();
         let results = RememberedResults::default();
         for number in 0..200_u8 {
-            results.keep(&assignment(&[number], now), completion(0, false, now), true);
+            results.keep(&assignment(&[number], now), completion(0, false), true);
         }
         assert_eq!(results.0.lock().len(), MOST);
-        let mut large = Completion::clone(&completion(0, false, now));
+        let mut large = Completion::clone(&completion(0, false));
         large.response.message = "x".repeat(LARGEST);
         results.keep(&assignment(b"large", now), Arc::new(large), true);
         assert!(results.take(&assignment(b"large", now)).is_none());

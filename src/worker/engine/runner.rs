@@ -8,22 +8,21 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
-use std::time::SystemTime;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc as events;
 use tonic::{Code, Status};
 
 use super::assignment::{Assignment, Completion, WantedAction};
 use crate::cancellation::{Cancellation, HangUp};
-use crate::cas::{ActionCache, BlobStore};
-use crate::digest::Digest;
+use crate::cas::{ActionCache, BlobStore, is_complete};
 use crate::execute::{
     Execute, ExecuteError, Executed, Moment, Observer, OutputStream, Stage, Work, action_timeout,
-    read_action, read_message,
+    read_action, read_command,
 };
 use crate::queue::{CancelReason, Outcome, Refusal, Timeouts};
 use crate::reapi::protobuf::Any;
-use crate::reapi::{Action, Command, ExecuteResponse, rpc, timestamp};
+use crate::reapi::{ExecuteResponse, rpc, timestamp};
 use crate::status::{execute_response, to_message};
 use crate::worker::panics::text_of;
 
@@ -45,8 +44,11 @@ pub struct RunnerSettings {
 #[derive(Debug)]
 pub enum RunnerEvent {
     Stage(Stage),
-    /// Nothing of the action is left.
-    Ended(Arc<Completion>),
+    /// Nothing of the action is left. `ran` says that it has run, and not only what came of it when it ran before was found.
+    Ended {
+        completion: Arc<Completion>,
+        ran: bool,
+    },
 }
 
 /// Runs the actions of one slot. Dropping it kills what runs, without waiting for its end.
@@ -58,6 +60,8 @@ pub struct Runner {
 
 struct Job {
     assignment: Box<Assignment>,
+    /// What came of it when it ran before.
+    remembered: Option<Arc<Completion>>,
     ending: Arc<Ending>,
 }
 
@@ -82,21 +86,24 @@ impl Runner {
         let thread = std::thread::Builder::new().name(worker.clone()).spawn(move || {
             let runs = Runs { worker, settings, events: sender };
             for job in receiver {
-                let completion = Arc::new(runs.run(&job));
+                let again = runs.again(&job);
+                let ran = again.is_none();
+                let completion = again.unwrap_or_else(|| Arc::new(runs.run(&job)));
                 // Whoever does not listen any more has left.
-                let _ = runs.events.send(RunnerEvent::Ended(completion));
+                let _ = runs.events.send(RunnerEvent::Ended { completion, ran });
             }
         })?;
         Ok((Self { jobs: Some(jobs), events, running: None }, thread))
     }
 
-    /// Starts an action. The one before must have ended.
-    pub fn run(&mut self, assignment: Box<Assignment>) {
+    /// Starts an action. The one before must have ended. If it ran before and all that it made is still there, what came of
+    /// it does once more.
+    pub fn run(&mut self, assignment: Box<Assignment>, remembered: Option<Arc<Completion>>) {
         let ending = Arc::new(Ending::default());
         self.running = Some(Arc::clone(&ending));
         if let Some(jobs) = &self.jobs {
             // The thread lives as long as we do.
-            let _ = jobs.send(Job { assignment, ending });
+            let _ = jobs.send(Job { assignment, remembered, ending });
         }
     }
 
@@ -139,6 +146,24 @@ struct Runs {
 }
 
 impl Runs {
+    /// What is remembered, if others can still make use of it.
+    fn again(&self, Job { assignment, remembered, .. }: &Job) -> Option<Arc<Completion>> {
+        let (completion, wanted) = (remembered.as_ref()?, assignment.wanted.as_ref().ok()?);
+        let result = completion.response.result.as_ref()?;
+        let hang_up = HangUp::default();
+        let look = AssertUnwindSafe(|| {
+            let blobs = (self.settings.blobs)(&assignment.instance_name, &hang_up);
+            is_complete(blobs, &wanted.digest, result)
+        });
+        // If that cannot be found out, the action finds out what is wrong.
+        if !matches!(catch_unwind(look), Ok(Ok(true))) {
+            return None;
+        }
+        let (action, worker) = (&wanted.digest, &self.worker);
+        tracing::info!(%action, worker, "the action was handed out once more; its result is there");
+        Some(Arc::clone(completion))
+    }
+
     /// Whatever happens, the slot hears of the end: one that does not is lost.
     fn run(&self, job: &Job) -> Completion {
         // The executor is shared, and must be fit for use after a panic in another thread anyway.
@@ -150,15 +175,16 @@ impl Runs {
             tracing::error!(action, worker, panic, "an action made its worker panic");
             let outcome = Outcome::WorkerFailed("its worker panicked".to_owned());
             let response = execute_response(&outcome, None);
-            Completion { response, do_not_cache: true, ended_at: SystemTime::now() }
+            Completion { response, do_not_cache: true, ran_for: Duration::ZERO }
         })
     }
 
-    fn complete(&self, Job { assignment, ending }: &Job) -> Completion {
+    fn complete(&self, Job { assignment, ending, .. }: &Job) -> Completion {
         let wanted = match &assignment.wanted {
             Ok(wanted) => wanted,
             Err(status) => return refused(status),
         };
+        let started = Instant::now();
         let mut do_not_cache = true;
         let outcome = match self.execute(assignment, wanted, &ending.cancellation, &mut do_not_cache) {
             // Whatever kept it from going on: it was not to.
@@ -180,7 +206,7 @@ impl Runs {
             metadata.queued_timestamp = Some(timestamp(assignment.queued_at));
             metadata.auxiliary_metadata.extend(assignment.auxiliary_metadata.iter().cloned());
         }
-        Completion { response, do_not_cache, ended_at: SystemTime::now() }
+        Completion { response, do_not_cache, ran_for: started.elapsed() }
     }
 
     fn execute(
@@ -249,13 +275,6 @@ impl Runs {
     }
 }
 
-fn read_command(blobs: &dyn BlobStore, digest: &Digest, action: &Action) -> Result<Command, ExecuteError> {
-    let command = Digest::from_field(digest.function, action.command_digest.as_ref()).map_err(|problem| {
-        ExecuteError::Invalid { field: "action.command_digest".to_owned(), problem: problem.to_string() }
-    })?;
-    read_message(blobs, &command, "command")
-}
-
 /// What this machine has run out of, another one may have.
 fn elsewhere(status: &mut rpc::Status) {
     let is_limit = |detail: &Any| detail.type_url.ends_with("QuotaFailure");
@@ -266,7 +285,7 @@ fn elsewhere(status: &mut rpc::Status) {
 
 fn refused(status: &Status) -> Completion {
     let response = ExecuteResponse { status: Some(to_message(status)), ..ExecuteResponse::default() };
-    Completion { response, do_not_cache: true, ended_at: SystemTime::now() }
+    Completion { response, do_not_cache: true, ran_for: Duration::ZERO }
 }
 
 impl Observer for Runs {

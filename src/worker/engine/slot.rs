@@ -96,7 +96,7 @@ impl<S: WorkSource> EngineSlot<S> {
             self.keep_pace(&mut state).await;
             let wanted = *self.wanted.borrow_and_update();
             let effects = state.wish(wanted.wish);
-            self.apply(&mut state, effects);
+            self.apply(effects);
             if wanted.kill && state.runs() {
                 self.runner.kill_for_closing();
             }
@@ -104,7 +104,7 @@ impl<S: WorkSource> EngineSlot<S> {
                 let since = *orphaned_since.get_or_insert_with(Instant::now);
                 if since.elapsed() >= ORPHAN_PATIENCE {
                     let effects = state.abandon();
-                    self.apply(&mut state, effects);
+                    self.apply(effects);
                 }
             } else {
                 orphaned_since = None;
@@ -132,13 +132,13 @@ impl<S: WorkSource> EngineSlot<S> {
                     self.reached();
                     let effects = state.answered(&report, order);
                     let started = effects.iter().any(|effect| matches!(effect, Effect::Start(_)));
-                    self.apply(&mut state, effects);
+                    self.apply(effects);
                     pause(&report, started, is_old, asked_at.elapsed())
                 }
                 Err(error) => {
                     self.lost(&error);
                     let effects = state.failed(&error);
-                    self.apply(&mut state, effects);
+                    self.apply(effects);
                     let silent_since = *farewell.get_or_insert_with(Instant::now);
                     let idle = !state.runs() && (!state.owes() || wanted.kill);
                     if wanted.wish == Wish::Leave && idle && silent_since.elapsed() >= FAREWELL {
@@ -194,7 +194,7 @@ impl<S: WorkSource> EngineSlot<S> {
                 }
             }
         };
-        self.apply(state, effects);
+        self.apply(effects);
         turn
     }
 
@@ -205,7 +205,7 @@ impl<S: WorkSource> EngineSlot<S> {
             Ok(()) = self.wanted.changed() => Vec::new(),
             () = tokio::time::sleep(pause) => Vec::new(),
         };
-        self.apply(state, effects);
+        self.apply(effects);
     }
 
     /// Waits until something may be said again. What happens meanwhile is noted.
@@ -217,29 +217,20 @@ impl<S: WorkSource> EngineSlot<S> {
                 () = sleep_until(until.into()) => return,
             };
             let effects = note(state, &mut self.pace, event);
-            self.apply(state, effects);
+            self.apply(effects);
         }
     }
 
-    fn apply(&mut self, state: &mut SlotState, effects: Vec<Effect>) {
+    fn apply(&mut self, effects: Vec<Effect>) {
         for effect in effects {
             match effect {
-                Effect::Start(assignment) => match self.begin(&assignment) {
-                    Some(completion) => {
-                        let action = assignment.wanted.as_ref().map(|wanted| wanted.digest.to_string());
-                        tracing::info!(
-                            slot = self.name,
-                            action = action.unwrap_or_default(),
-                            "the action was handed out once more; its result is there"
-                        );
-                        self.pace.is_fruitless = true;
-                        state.ended(completion);
-                    }
-                    None => {
+                Effect::Start(assignment) => {
+                    let remembered = self.begin(&assignment);
+                    if remembered.is_none() {
                         self.view.lock().started += 1;
-                        self.runner.run(assignment);
                     }
-                },
+                    self.runner.run(assignment, remembered);
+                }
                 Effect::Kill => {
                     self.pace.is_fruitless = true;
                     self.runner.kill();
@@ -251,7 +242,7 @@ impl<S: WorkSource> EngineSlot<S> {
         }
     }
 
-    /// The result of what is to begin, if it is there already.
+    /// The result of what is to begin, if it has run before.
     fn begin(&mut self, assignment: &Assignment) -> Option<Arc<Completion>> {
         let now = Instant::now();
         let before = self.pace.begun_at.replace(now);
@@ -285,8 +276,8 @@ fn note(state: &mut SlotState, pace: &mut Pace, event: RunnerEvent) -> Vec<Effec
             state.reached(stage);
             Vec::new()
         }
-        RunnerEvent::Ended(completion) => {
-            pace.is_fruitless = completion.response.result.is_none();
+        RunnerEvent::Ended { completion, ran } => {
+            pace.is_fruitless = !ran || completion.response.result.is_none();
             state.ended(completion)
         }
     }

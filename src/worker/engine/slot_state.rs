@@ -184,6 +184,10 @@ impl SlotState {
 
     /// The scheduler has answered to `asked`.
     pub fn answered(&mut self, asked: &Report, order: Order) -> Vec<Effect> {
+        if matches!((asked, &order), (Report::Busy { .. }, Order::Nothing)) {
+            // It knows the action.
+            self.unsure = false;
+        }
         match order {
             Order::Run(assignment) => self.run(assignment),
             Order::Stop => {

@@ -98,7 +98,13 @@ fn of_worker() -> String {
     let entries = worker_entries();
     let rows: String = entries.iter().filter(|entry| !is_shared(entry)).map(|entry| row(entry)).collect();
     let shared: Vec<_> = entries.iter().filter(is_shared).map(|entry| format!("`{}`", entry.name)).collect();
-    let given = "--engine buildgrid --scheduler grpc://buildgrid:50051";
+    let given = |name: &str| match name {
+        "size-class" => "--engine buildbarn --scheduler grpc://scheduler:8983",
+        name if name.starts_with("cas-") => {
+            "--engine buildgrid --scheduler grpc://buildgrid:50051 --cas grpc://storage:8980"
+        }
+        _ => "--engine buildgrid --scheduler grpc://buildgrid:50051",
+    };
     let one = |entry: &Entry| format!("--{} {}", entry.name, quoted(entry));
     // A certificate is of no use without its key.
     let certificate = |key: &str| {
@@ -109,7 +115,7 @@ fn of_worker() -> String {
         "engine" | "scheduler" | "scheduler-cert" | "cas-cert" => None,
         key => {
             let certificate = certificate(key).map(|certificate| one(certificate) + " ").unwrap_or_default();
-            Some(format!("$ crosswheel worker {given} {certificate}{}\n", one(entry)))
+            Some(format!("$ crosswheel worker {} {certificate}{}\n", given(key), one(entry)))
         }
     };
     let flags: String = entries.iter().filter_map(flag).collect();

@@ -1,7 +1,7 @@
 //! The state machine without sockets: what a scheduler may say and what may happen, in any order.
 
 use std::collections::VecDeque;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use proptest::prelude::*;
 
@@ -24,7 +24,7 @@ fn handed_out(id: u32, name: u8) -> Box<Assignment> {
 
 fn completion() -> Arc<Completion> {
     let response = ExecuteResponse { result: Some(ActionResult::default()), ..ExecuteResponse::default() };
-    Arc::new(Completion { response, do_not_cache: false, ended_at: SystemTime::now() })
+    Arc::new(Completion { response, do_not_cache: false, ran_for: Duration::from_secs(1) })
 }
 
 fn lost() -> SourceError {
@@ -152,6 +152,15 @@ fn a_result_is_told_until_it_is_heard() {
     assert_eq!(answer(&mut state, Order::Nothing), ["remember 1 unsure"]);
     state.ended(completion());
     assert_eq!(said(&state), "free");
+}
+
+#[test]
+fn whoever_has_heard_of_an_action_since_is_sure_of_it() {
+    let mut state = running(1);
+    state.failed(&lost());
+    answer(&mut state, Order::Nothing);
+    state.ended(completion());
+    assert_eq!(answer(&mut state, Order::Nothing), ["remember 1"]);
 }
 
 #[test]
