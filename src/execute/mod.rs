@@ -54,6 +54,6 @@ pub use quota::{ActionLimits, Exceeded, is_limit, platform_properties};
 pub use resource_usage::ResourceUsage;
 pub use shared_files::{InputEntries, SharedFiles};
 pub use stage_times::{Moment, Stage, StageStarts, StageTimes};
-pub use stored::{MAX_ACTION_BYTES, read_action, read_command, read_message};
+pub use stored::{MAX_ACTION_BYTES, read_action, read_message};
 pub use timeout::action_timeout;
 pub use work::{EXEC_ROOT, Execute, Executed, Observer, OutputStream, Work};

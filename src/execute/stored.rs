@@ -17,23 +17,11 @@ pub const MAX_ACTION_BYTES: u64 = 4 << 20;
 /// Those of [`read_message`].
 pub fn read_action(blobs: &dyn BlobStore, digest: &Digest) -> Result<(Action, Command), ExecuteError> {
     let action: Action = read_message(blobs, digest, "action")?;
-    let command = read_command(blobs, digest, &action)?;
-    Ok((action, command))
-}
-
-/// The command of the action with this digest, read in full.
-///
-/// # Errors
-/// Those of [`read_message`].
-pub fn read_command(
-    blobs: &dyn BlobStore,
-    digest: &Digest,
-    action: &Action,
-) -> Result<Command, ExecuteError> {
     let command = Digest::from_field(digest.function, action.command_digest.as_ref()).map_err(|problem| {
         ExecuteError::Invalid { field: "action.command_digest".to_owned(), problem: problem.to_string() }
     })?;
-    read_message(blobs, &command, "command")
+    let command = read_message(blobs, &command, "command")?;
+    Ok((action, command))
 }
 
 /// A message that `field` of a request names, which is also what it is to people. Of one that is not read in full,

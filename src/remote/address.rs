@@ -42,7 +42,7 @@ impl FromStr for Address {
         let (scheme, rest) = text.split_once("://").ok_or_else(|| invalid(text, "it has no scheme"))?;
         let authority = rest.strip_suffix('/').unwrap_or(rest);
         if authority.contains('@') {
-            return Err(invalid(text, "it has a login in it (use --remote-header)"));
+            return Err(invalid(text, "it has a login in it (that belongs into a header)"));
         }
         check_authority(authority).map_err(|problem| invalid(text, problem))?;
         match scheme {

@@ -13,6 +13,10 @@ use crate::cas::traits::MAX_TREE_BYTES;
 use crate::digest::Digest;
 use crate::reapi::{GetTreeRequest, GetTreeResponse};
 
+/// What a page and a directory count for at least, of all bytes that a tree may have.
+const LEAST_OF_A_PAGE: u64 = 1 << 10;
+const LEAST_OF_A_DIRECTORY: u64 = 64;
+
 impl Link {
     /// As [`BlobStore::read_directories`](crate::cas::traits::BlobStore::read_directories). What comes is given on under
     /// the digest that it has, whatever was asked for: a server may send what it likes.
@@ -43,10 +47,12 @@ impl Link {
                 Ok(None) => return Ok(given),
                 Err(status) => return Ok(self.no_tree(&status, given)),
             };
+            // One with nothing in it takes time, too.
+            left = left.saturating_sub(LEAST_OF_A_PAGE);
             let mut directories = Vec::with_capacity(page.directories.len());
             for directory in page.directories {
                 let bytes = Bytes::from(directory.encode_to_vec());
-                left = left.saturating_sub(bytes.len() as u64);
+                left = left.saturating_sub(bytes.len() as u64 + LEAST_OF_A_DIRECTORY);
                 directories.push((root.function.digest(&bytes), bytes));
             }
             given |= !directories.is_empty();

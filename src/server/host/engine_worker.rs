@@ -1,22 +1,25 @@
 //! One machine as a worker of an engine: what actions run on, and where they come from. Knows what fits to what, and
 //! nothing of how any of it works.
 
+use std::error::Error as _;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::task::{JoinError, JoinHandle};
-use tonic::Code;
+use tonic::{Code, Status};
 
 use super::error::HostError;
 use super::foundation::{Executors, Foundation, Summary};
 use super::worker_name;
 use crate::cancellation::HangUp;
 use crate::cas::{ActionCache, RemoteUpstream};
+use crate::digest::{Digest, DigestFunction};
 use crate::execute::{Execute, InputLimits, SharedFiles};
 use crate::queue::{Pool, Timeouts};
 use crate::reapi::capabilities_client::CapabilitiesClient;
-use crate::reapi::{GetCapabilitiesRequest, ServerCapabilities};
+use crate::reapi::content_addressable_storage_client::ContentAddressableStorageClient;
+use crate::reapi::{FindMissingBlobsRequest, GetCapabilitiesRequest, ServerCapabilities};
 use crate::remote::{Backoff, ConnectSettings, LARGEST_MESSAGE, RemoteChannel, connect_lazily, describe};
 use crate::sandbox::OwnExecutable;
 use crate::server::monitoring::health::{self, Health, Need, Troubles};
@@ -28,11 +31,13 @@ use crate::server::transport::address::{Address, ListenError};
 use crate::server::transport::reach::Exposure;
 use crate::worker::engine::{
     BotIdentity, BuildbarnIdentity, EngineWorkers, NativeLinkIdentity, ResultsUntil, RunnerSettings,
-    Schedulers, SlotHandle, SlotIdentity, SlotSpec, WorkSwitch,
+    Schedulers, SlotHandle, SlotIdentity, SlotSpec, WorkSwitch, for_people,
 };
 
 /// How long a question to the CAS may take.
 const DEADLINE: Duration = Duration::from_secs(20);
+/// How often it is looked whether the CAS works.
+const ASK_CAS_EVERY: Duration = Duration::from_secs(5);
 /// How often it is looked at whether schedulers can be reached.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
@@ -52,7 +57,7 @@ pub struct ProvenWorker {
 pub struct EngineWorker {
     workers: EngineWorkers,
     readiness: Readiness,
-    watching: [JoinHandle<()>; 2],
+    watching: [JoinHandle<()>; 3],
 }
 
 impl ProvenWorker {
@@ -119,8 +124,9 @@ impl ProvenWorker {
         let cas = connect_lazily(&settings.cas)?;
         readiness.set(Some(format!("the CAS {} has not answered yet", settings.cas.address))).await;
         let capabilities = capabilities(settings, &cas).await;
+        wait_for_cas(settings, &cas).await;
         readiness.set(Some(NOBODY_YET.to_owned())).await;
-        let upstream = RemoteUpstream::new(Handle::current(), cas, &capabilities);
+        let upstream = RemoteUpstream::new(Handle::current(), cas.clone(), &capabilities);
         let files = SharedFiles::open_with_upstream(
             Arc::clone(&foundation.store),
             Arc::new(upstream.clone()),
@@ -176,6 +182,7 @@ impl ProvenWorker {
         metrics.watch_slots(workers.slots().to_vec());
         let watching = [
             tokio::spawn(watch_health(health, troubles.clone(), workers.switch())),
+            tokio::spawn(watch_cas(settings.clone(), cas, troubles.clone())),
             tokio::spawn(watch(workers.slots().to_vec(), troubles, readiness.clone())),
         ];
         Ok(EngineWorker { workers, readiness, watching })
@@ -238,9 +245,7 @@ fn slot(
 
 /// What the CAS can, once it answers. One that does not say has what every one has.
 async fn capabilities(settings: &WorkerSettings, cas: &RemoteChannel) -> ServerCapabilities {
-    let mut backoff = Backoff::new(Duration::MAX);
-    let mut said = String::new();
-    loop {
+    let ask = async || {
         let mut request =
             tonic::Request::new(GetCapabilitiesRequest { instance_name: settings.instance.clone() });
         request.set_timeout(DEADLINE);
@@ -248,17 +253,71 @@ async fn capabilities(settings: &WorkerSettings, cas: &RemoteChannel) -> ServerC
             .max_decoding_message_size(LARGEST_MESSAGE)
             .get_capabilities(request)
             .await;
-        let status = match answer {
-            Ok(answer) => return answer.into_inner(),
-            Err(status) if status.code() == Code::Unimplemented => return ServerCapabilities::default(),
-            Err(status) => status,
-        };
-        let text = describe(&status);
-        if text != said {
-            tracing::warn!("the CAS {} does not answer: {text}", settings.cas.address);
-            said = text;
+        match answer {
+            Ok(answer) => Ok(answer.into_inner()),
+            Err(status) if status.code() == Code::Unimplemented => Ok(ServerCapabilities::default()),
+            Err(status) => Err(failure(settings, &status)),
+        }
+    };
+    until_it_answers(ask).await
+}
+
+/// Returns once there is a CAS that works.
+async fn wait_for_cas(settings: &WorkerSettings, cas: &RemoteChannel) {
+    until_it_answers(async || ask_cas(settings, cas).await).await;
+}
+
+async fn until_it_answers<T>(ask: impl AsyncFn() -> Result<T, String>) -> T {
+    let mut backoff = Backoff::new(Duration::MAX);
+    let mut said = String::new();
+    loop {
+        match ask().await {
+            Ok(answer) => return answer,
+            Err(text) if text == said => {}
+            Err(text) => {
+                tracing::warn!("{text}");
+                said = text;
+            }
         }
         tokio::time::sleep(backoff.pause().unwrap_or(LOOK_EVERY)).await;
+    }
+}
+
+/// Asks for what every CAS has.
+async fn ask_cas(settings: &WorkerSettings, cas: &RemoteChannel) -> Result<(), String> {
+    let mut request = tonic::Request::new(FindMissingBlobsRequest {
+        instance_name: settings.instance.clone(),
+        blob_digests: vec![Digest::empty(DigestFunction::Sha256).to_message()],
+        digest_function: DigestFunction::Sha256.to_wire(),
+    });
+    request.set_timeout(DEADLINE);
+    match ContentAddressableStorageClient::new(cas.clone()).find_missing_blobs(request).await {
+        Ok(_) => Ok(()),
+        Err(status) if status.code() == Code::Unimplemented => {
+            Err(format!("{} is no CAS: say where it is with --cas", settings.cas.address))
+        }
+        Err(status) => Err(failure(settings, &status)),
+    }
+}
+
+fn failure(settings: &WorkerSettings, status: &Status) -> String {
+    let text = match status.source() {
+        // Why there is no connection.
+        Some(source) => describe(source),
+        None => status.message().to_owned(),
+    };
+    format!("the CAS {} says {:?}: {}", settings.cas.address, status.code(), for_people(&text))
+}
+
+/// Keeps an eye on the CAS, without which every action fails. One that fails once may just have started again.
+async fn watch_cas(settings: WorkerSettings, cas: RemoteChannel, troubles: Troubles) {
+    let mut failed_before = false;
+    loop {
+        tokio::time::sleep(ASK_CAS_EVERY).await;
+        let trouble = ask_cas(&settings, &cas).await.err();
+        let has_failed = trouble.is_some();
+        troubles.set(Need::Cas, trouble.filter(|_| failed_before));
+        failed_before = has_failed;
     }
 }
 
@@ -268,7 +327,8 @@ async fn watch_health(mut health: Health, troubles: Troubles, switch: WorkSwitch
         tokio::time::sleep(health::LOOK_EVERY).await;
         let Ok((same, is_well)) = looked(health).await else {
             // Looking has panicked, which has been printed: nothing is known of this machine any more.
-            troubles.set(Need::Sandbox, "this machine cannot be looked at; this is a bug in crosswheel");
+            let bug = "this machine cannot be looked at; this is a bug in crosswheel";
+            troubles.set(Need::Sandbox, Some(bug.to_owned()));
             switch.take_work(false);
             return;
         };

@@ -30,11 +30,13 @@ pub(crate) enum Need {
     Memory,
     OpenFiles,
     Sandbox,
+    /// Where inputs come from, which is no part of this machine.
+    Cas,
 }
 
 impl Need {
     /// In their order.
-    pub(crate) const ALL: [Self; 4] = [Self::Disk, Self::Memory, Self::OpenFiles, Self::Sandbox];
+    pub(crate) const ALL: [Self; 5] = [Self::Disk, Self::Memory, Self::OpenFiles, Self::Sandbox, Self::Cas];
 
     /// In a word, for metrics.
     pub(crate) fn name(self) -> &'static str {
@@ -43,13 +45,14 @@ impl Need {
             Self::Memory => "memory",
             Self::OpenFiles => "open_files",
             Self::Sandbox => "sandbox",
+            Self::Cas => "cas",
         }
     }
 }
 
 /// What is wrong with this machine, for whoever watches.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Troubles(Arc<Mutex<[Option<String>; 4]>>);
+pub(crate) struct Troubles(Arc<Mutex<[Option<String>; 5]>>);
 
 impl Troubles {
     /// Why it takes no work; none if it is well.
@@ -57,9 +60,15 @@ impl Troubles {
         self.0.lock().iter().flatten().next().cloned()
     }
 
-    /// Notes what is wrong.
-    pub(crate) fn set(&self, need: Need, trouble: &str) {
-        self.0.lock()[need as usize] = Some(trouble.to_owned());
+    /// Notes what is wrong, or that nothing is any more; says so in the log if that is new.
+    pub(crate) fn set(&self, need: Need, now: Option<String>) {
+        let mut troubles = self.0.lock();
+        let before = std::mem::replace(&mut troubles[need as usize], now);
+        match (&before, &troubles[need as usize]) {
+            (None, Some(trouble)) => tracing::error!("takes no work: {trouble}"),
+            (Some(_), None) => tracing::info!(need = need.name(), "fit to work again"),
+            _ => {}
+        }
     }
 
     /// Which needs are not met.
@@ -108,14 +117,10 @@ impl Health {
     /// Looks, and says whether this machine is fit to take work. Blocks.
     pub(crate) fn look(&mut self) -> bool {
         for need in Need::ALL {
-            let before = self.troubles.0.lock()[need as usize].clone();
-            let Some(now) = self.trouble(need, before.is_some()) else { continue };
-            match (&before, &now) {
-                (None, Some(trouble)) => tracing::error!("takes no work: {trouble}"),
-                (Some(_), None) => tracing::info!(need = need.name(), "fit to work again"),
-                _ => {}
+            let was_trouble = self.troubles.0.lock()[need as usize].is_some();
+            if let Some(now) = self.trouble(need, was_trouble) {
+                self.troubles.set(need, now);
             }
-            self.troubles.0.lock()[need as usize] = now;
         }
         self.troubles.first().is_none()
     }
@@ -127,6 +132,8 @@ impl Health {
             Need::Memory => memory(was_trouble),
             Need::OpenFiles => open_files(was_trouble),
             Need::Sandbox => return self.sandbox(),
+            // Somebody else looks at that.
+            Need::Cas => return None,
         };
         Some(
             troubled.unwrap_or_else(|error| {

@@ -21,8 +21,9 @@ pub enum SettingsError {
     #[error("cannot read the settings: {0}")]
     ReadFile(#[source] io::Error),
 
-    #[error("{} is not TOML: {source}", .path.display())]
-    Syntax { path: PathBuf, source: Box<toml::de::Error> },
+    /// Without the line itself, in which there may be a secret.
+    #[error("{} is not TOML: line {line}: {problem}", .path.display())]
+    Syntax { path: PathBuf, line: usize, problem: String },
 }
 
 /// What to say about a name that is none of `known`.

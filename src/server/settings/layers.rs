@@ -92,9 +92,8 @@ impl Layers {
     /// A file that cannot be read, is not TOML, or has keys that are no settings.
     pub fn file(&mut self, path: &Path) -> Result<(), SettingsError> {
         let text = fs_err::read_to_string(path).map_err(SettingsError::ReadFile)?;
-        let table: toml::Table = text
-            .parse()
-            .map_err(|source| SettingsError::Syntax { path: path.to_owned(), source: Box::new(source) })?;
+        let table: toml::Table =
+            text.parse().map_err(|error: toml::de::Error| syntax(path, &text, &error))?;
         let base = path.parent().unwrap_or(Path::new("."));
         for (key, value) in table {
             let origin = Origin::File { key: key.clone(), path: path.to_owned() };
@@ -122,6 +121,12 @@ impl Layers {
     fn add(&mut self, name: &'static str, given: Given) {
         self.given.entry(name).or_insert(given);
     }
+}
+
+fn syntax(path: &Path, text: &str, error: &toml::de::Error) -> SettingsError {
+    let start = error.span().map_or(0, |span| span.start).min(text.len());
+    let line = text.as_bytes()[..start].iter().filter(|byte| **byte == b'\n').count() + 1;
+    SettingsError::Syntax { path: path.to_owned(), line, problem: error.message().to_owned() }
 }
 
 fn raw(value: toml::Value) -> Result<Raw, String> {

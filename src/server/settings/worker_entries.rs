@@ -66,7 +66,7 @@ static OWN: [Entry; 18] = [
         "cas",
         "ADDRESS",
         "Take inputs from here and put outputs there, and results into its action cache where that is the worker's \
-         business [default: the scheduler]",
+         business [default, of BuildGrid: the scheduler]",
         "grpc://storage:8980",
     ),
     several(

@@ -103,6 +103,13 @@ impl WorkerSettings {
         };
         let cas = match cas {
             Some(address) => of_cas.to(address),
+            // Only BuildGrid has all of it in one place.
+            None if engine != Engine::BuildGrid => {
+                return Err(SettingsError::Missing {
+                    name: "cas",
+                    why: "the scheduler of this engine has no blobs",
+                });
+            }
             None => of_scheduler.clone().to(schedulers[0].clone()),
         };
         let schedulers = schedulers.into_iter().map(|address| of_scheduler.clone().to(address)).collect();
@@ -129,6 +136,14 @@ impl WorkerSettings {
             && let Some(name) = OF_THE_CAS.into_iter().find(|name| layers.get(name).is_some())
         {
             return refuse(name, "there is no `cas`: without one, it is reached as the scheduler is");
+        }
+        let [scheduler, cas] = [self.schedulers.iter().collect::<Vec<_>>(), vec![&self.cas]];
+        for (ends, names) in [(scheduler, ["scheduler-ca", "scheduler-cert"]), (cas, ["cas-ca", "cas-cert"])]
+        {
+            let plain = ends.iter().any(|end| matches!(end.address, remote::Address::Plain(_)));
+            if let Some(name) = names.into_iter().find(|name| plain && layers.get(name).is_some()) {
+                return refuse(name, "the address says grpc://, which is without TLS: write grpcs://");
+            }
         }
         if self.engine != Engine::Buildbarn && layers.get("size-class").is_some() {
             return refuse("size-class", "only Buildbarn knows sizes of workers");
@@ -268,7 +283,7 @@ mod tests {
         let token = directory.path().join("token");
         fs_err::write(&token, "Bearer hunter22\n").unwrap();
         let header = format!("authorization=@{}", token.display());
-        let [engine, scheduler] = LEAST;
+        let (engine, scheduler) = (LEAST[0], ("scheduler", "grpcs://one:1\ngrpcs://two:2"));
         let settings = resolve(&[
             engine,
             scheduler,
@@ -307,10 +322,16 @@ mod tests {
     #[test]
     fn nothing_that_is_said_comes_to_nothing() {
         let scheduler = ("scheduler", "grpc://a:1");
-        let with = |engine, name, value| resolve(&[("engine", engine), scheduler, (name, value)]);
+        let with = |engine, name: &'static str, value| {
+            let cas = (engine != "buildgrid").then_some(("cas", "grpc://b:1"));
+            let given = [("engine", engine), scheduler, (name, value)];
+            resolve(&given.into_iter().chain(cas).collect::<Vec<_>>())
+        };
         for (engine, name, value) in [
             ("buildgrid", "cas-header", "a=b"),
             ("buildgrid", "cas-ca", "ca.pem"),
+            ("buildbarn", "cas-ca", "ca.pem"),
+            ("buildbarn", "scheduler-ca", "ca.pem"),
             ("buildgrid", "size-class", "2"),
             ("nativelink", "size-class", "0"),
             ("nativelink", "instance", "main"),
@@ -333,11 +354,26 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_is_no_toml_is_named_without_what_is_in_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("worker.toml");
+        fs_err::write(
+            &file,
+            "engine = 'buildgrid'\nscheduler-header = [\"authorization=hunter22\"\nname = 5\n",
+        )
+        .unwrap();
+        let refused = Layers::of(worker_entries()).file(&file).unwrap_err();
+        let said = format!("{refused} {refused:?}");
+        assert!(said.contains("line ") && !said.contains("hunter22"), "{said}");
+    }
+
+    #[test]
     fn what_is_printed_can_be_read_again() {
         let [_, scheduler] = LEAST;
         let settings = resolve(&[
             ("engine", "buildbarn"),
             scheduler,
+            ("cas", "grpc://b:1"),
             ("name", "w1"),
             ("announce", "all"),
             ("size-class", "3"),

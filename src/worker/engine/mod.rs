@@ -21,4 +21,5 @@ pub use nativelink::NativeLinkIdentity;
 pub use runner::{ResultsUntil, RunnerSettings};
 pub use schedulers::Schedulers;
 pub use slot::SlotView;
+pub use source::for_people;
 pub use workers::{EngineWorkers, SlotHandle, SlotIdentity, SlotSpec, WorkSwitch};

@@ -16,13 +16,14 @@ use tonic::{Code, Status};
 use super::assignment::{Assignment, Completion, WantedAction};
 use crate::cancellation::{Cancellation, HangUp};
 use crate::cas::{ActionCache, BlobStore, is_complete};
+use crate::digest::Digest;
 use crate::execute::{
-    Execute, ExecuteError, Executed, Moment, Observer, OutputStream, Stage, Work, action_timeout,
-    read_action, read_command,
+    Execute, ExecuteError, Executed, MAX_ACTION_BYTES, Moment, Observer, OutputStream, Stage, Work,
+    action_timeout, read_action,
 };
 use crate::queue::{CancelReason, Outcome, Refusal, Timeouts};
 use crate::reapi::protobuf::Any;
-use crate::reapi::{ExecuteResponse, rpc, timestamp};
+use crate::reapi::{Action, ExecuteResponse, rpc, timestamp};
 use crate::status::{execute_response, to_message};
 use crate::worker::panics::text_of;
 
@@ -182,7 +183,10 @@ impl Runs {
     fn complete(&self, Job { assignment, ending, .. }: &Job) -> Completion {
         let wanted = match &assignment.wanted {
             Ok(wanted) => wanted,
-            Err(status) => return refused(status),
+            Err(status) => {
+                tracing::info!(worker = self.worker, problem = status.message(), "an action was not run");
+                return refused(status);
+            }
         };
         let started = Instant::now();
         let mut do_not_cache = true;
@@ -221,8 +225,14 @@ impl Runs {
         let blobs = (self.settings.blobs)(&assignment.instance_name, &hang_up);
         let work = match self.read(assignment, wanted, &*blobs) {
             Ok(Ok(work)) => work,
-            Ok(Err(refusal)) => return Outcome::Refused(refusal),
-            Err(error) => return Outcome::Failed(error),
+            Ok(Err(refusal)) => {
+                tracing::info!(action = %wanted.digest, worker = self.worker, %refusal, "an action was not run");
+                return Outcome::Refused(refusal);
+            }
+            Err(error) => {
+                tracing::info!(action = %wanted.digest, worker = self.worker, %error, "an action was not run");
+                return Outcome::Failed(error);
+            }
         };
         *do_not_cache = work.action.do_not_cache;
         match self.settings.execute.execute(&work, self, cancellation) {
@@ -241,10 +251,15 @@ impl Runs {
         wanted: &WantedAction,
         blobs: &dyn BlobStore,
     ) -> Result<Result<Work, Refusal>, ExecuteError> {
-        let (action, command) = match &wanted.message {
-            Some(action) => (action.clone(), read_command(blobs, &wanted.digest, action)?),
-            None => read_action(blobs, &wanted.digest)?,
-        };
+        if let Some(said) = &wanted.message {
+            fetch_both(blobs, &wanted.digest, said);
+        }
+        let (mut action, command) = read_action(blobs, &wanted.digest)?;
+        if let Some(said) = &wanted.message {
+            // A scheduler fills in its own. The rest is what the digest says, whatever else was said: the result goes into
+            // the action cache under that digest.
+            action.timeout = said.timeout;
+        }
         let Timeouts { default, maximum } = self.settings.timeouts;
         let asked = action_timeout(&action)?;
         if let Some(asked) = asked.filter(|asked| *asked > maximum) {
@@ -273,6 +288,14 @@ impl Runs {
             tracing::warn!(action = %work.action_digest, %error, "a result could not be put into the action cache");
         }
     }
+}
+
+/// Has the action and its command here, by one call rather than by two. What goes wrong is seen when they are read.
+fn fetch_both(blobs: &dyn BlobStore, digest: &Digest, said: &Action) {
+    let command = Digest::from_field(digest.function, said.command_digest.as_ref()).ok();
+    let both = [Some(*digest), command].into_iter().flatten();
+    let both: Vec<Digest> = both.filter(|digest| digest.size_bytes <= MAX_ACTION_BYTES).collect();
+    let _ = blobs.read_many(&both);
 }
 
 /// What this machine has run out of, another one may have.

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tonic::{Code, Status};
 
-use super::source::SourceError;
-use crate::remote::{RemoteChannel, describe, is_transient};
+use super::source::{SourceError, for_people};
+use crate::remote::{RemoteChannel, describe};
 
 /// The schedulers of one engine, any of which will do.
 #[derive(Debug)]
@@ -37,12 +37,10 @@ impl Schedulers {
         Scheduler { channel, name, index }
     }
 
-    /// What a call has come to that failed with `status`. If the scheduler is out of reach, the next one is used from now
-    /// on.
+    /// What a call has come to that failed with `status`. From now on the next scheduler is used: one that fails, however, is
+    /// no better than one that is gone, but for one that still has an earlier call of the same slot.
     pub(super) fn lost(&self, scheduler: &Scheduler, status: &Status) -> SourceError {
-        // One that does not answer in time is no better than one that is gone.
-        let is_gone = is_transient(status) || status.code() == Code::DeadlineExceeded;
-        if is_gone && status.code() != Code::ResourceExhausted {
+        if status.code() != Code::ResourceExhausted {
             let next = scheduler.index + 1;
             // Unless another slot was faster.
             let _ = self.current.compare_exchange(
@@ -63,6 +61,11 @@ impl Schedulers {
             None if status.message().is_empty() => describe(status),
             None => status.message().to_owned(),
         };
-        SourceError::Lost(format!("the scheduler {} says {:?}: {text}", scheduler.name, status.code()))
+        SourceError::Lost(format!(
+            "the scheduler {} says {:?}: {}",
+            scheduler.name,
+            status.code(),
+            for_people(&text)
+        ))
     }
 }

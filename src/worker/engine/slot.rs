@@ -139,7 +139,7 @@ impl<S: WorkSource> EngineSlot<S> {
                     self.lost(&error);
                     let effects = state.failed(&error);
                     self.apply(effects);
-                    let silent_since = *farewell.get_or_insert_with(Instant::now);
+                    let silent_since = *farewell.get_or_insert(asked_at);
                     let idle = !state.runs() && (!state.owes() || wanted.kill);
                     if wanted.wish == Wish::Leave && idle && silent_since.elapsed() >= FAREWELL {
                         tracing::warn!(
@@ -166,7 +166,9 @@ impl<S: WorkSource> EngineSlot<S> {
     /// something else is wanted.
     async fn exchange(&mut self, report: &Report, state: &mut SlotState) -> Turn {
         let lasts = matches!(report, Report::Free);
-        let orphan_ends = tokio::time::Instant::now() + ORPHAN_PATIENCE;
+        let leaves = matches!(report, Report::Away { .. });
+        let now = tokio::time::Instant::now();
+        let (orphan_ends, farewell_ends) = (now + ORPHAN_PATIENCE, now + FAREWELL);
         let (mut effects, mut is_old) = (Vec::new(), false);
         let turn = {
             let Self { source, runner, wanted, pace, .. } = self;
@@ -191,6 +193,10 @@ impl<S: WorkSource> EngineSlot<S> {
                         }
                     }
                     () = sleep_until(orphan_ends), if lasts && state.is_orphaned() => break Turn::Again,
+                    () = sleep_until(farewell_ends), if leaves => {
+                        let answer = Err(SourceError::Lost("the scheduler does not answer".to_owned()));
+                        break Turn::Answer { answer, is_old };
+                    }
                 }
             }
         };

@@ -73,3 +73,11 @@ pub trait WorkSource: Send {
     /// Says `report` and hears what follows. May be dropped in the middle: then it may or may not have been heard.
     fn exchange(&mut self, report: &Report) -> impl Future<Output = Result<Order, SourceError>> + Send;
 }
+
+/// What somebody else says, as it is shown to people: on one line, and not at any length.
+pub fn for_people(text: &str) -> String {
+    const MOST: usize = 500;
+    let shown = &text[..text.floor_char_boundary(MOST)];
+    let more = if shown.len() < text.len() { "…" } else { "" };
+    format!("{}{more}", shown.escape_debug().to_string().replace("\\\"", "\"").replace("\\'", "'"))
+}

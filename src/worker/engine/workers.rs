@@ -118,10 +118,13 @@ impl EngineWorkers {
             () = kill => false,
         };
         if !is_calm {
-            tracing::warn!(?grace, "killing the actions that still run");
+            let running = self.slots.iter().filter(|slot| slot.view().state == "executing").count();
+            tracing::warn!(running, ?grace, "killing the actions that still run");
             self.wanted.send_replace(Wanted { wish: Wish::Leave, kill: true });
             if tokio::time::timeout(GOODBYE, have_ended(&mut self.tasks)).await.is_err() {
-                tracing::warn!("the scheduler could not be told how some actions ended");
+                tracing::warn!(
+                    "the scheduler could not be told that this worker ends, or how its actions did"
+                );
             }
         }
         // What is left of the tasks goes now, and with them what still runs.

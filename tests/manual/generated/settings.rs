@@ -99,11 +99,11 @@ fn of_worker() -> String {
     let rows: String = entries.iter().filter(|entry| !is_shared(entry)).map(|entry| row(entry)).collect();
     let shared: Vec<_> = entries.iter().filter(is_shared).map(|entry| format!("`{}`", entry.name)).collect();
     let given = |name: &str| match name {
-        "size-class" => "--engine buildbarn --scheduler grpc://scheduler:8983",
+        "size-class" => "--engine buildbarn --scheduler grpcs://scheduler:8983 --cas grpcs://storage:8980",
         name if name.starts_with("cas-") => {
-            "--engine buildgrid --scheduler grpc://buildgrid:50051 --cas grpc://storage:8980"
+            "--engine buildgrid --scheduler grpcs://buildgrid:50051 --cas grpcs://storage:8980"
         }
-        _ => "--engine buildgrid --scheduler grpc://buildgrid:50051",
+        _ => "--engine buildgrid --scheduler grpcs://buildgrid:50051",
     };
     let one = |entry: &Entry| format!("--{} {}", entry.name, quoted(entry));
     // A certificate is of no use without its key.

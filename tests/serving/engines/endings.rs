@@ -219,21 +219,44 @@ async fn a_scheduler_that_does_not_answer_keeps_nothing_alive() {
     assert_eq!(worker.exit().code(), Some(143));
 }
 
-/// There is nothing to end yet.
-#[test]
-fn who_waits_for_its_store_ends_at_once() {
+/// A worker that has to wait for its CAS ends at once: there is nothing to end yet.
+fn waits_for_its_store(address: &str, because: &str) {
     let directory = tempfile::tempdir().unwrap();
-    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = format!("grpc://{}", nobody.local_addr().unwrap());
-    drop(nobody);
-    let arguments = ["--engine", "buildgrid", "--scheduler", &address, "--http-listen", "off"];
+    let arguments = ["--engine", "buildgrid", "--scheduler", address, "--http-listen", "off"];
     let mut command = crosswheel_command("worker", &arguments);
     command.arg("--store").arg(directory.path().join("worker"));
     let mut worker = command.stdout(Stdio::piped()).stderr(Stdio::piped()).start();
-    worker.stderr().until("does not answer");
+    worker.stderr().until(because);
     worker.signal(Signal::TERM);
     assert_eq!(worker.exit().code(), Some(0));
     assert_eq!(worker.stdout().rest(), "", "it has not begun");
+}
+
+#[test]
+fn who_waits_for_its_store_ends_at_once() {
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("grpc://{}", nobody.local_addr().unwrap());
+    drop(nobody);
+    waits_for_its_store(&address, "says Unavailable");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_scheduler_is_no_store() {
+    let scheduler = buildgrid::start();
+    waits_for_its_store(&scheduler.address(), "is no CAS: say where it is with --cas");
+}
+
+/// One that accepts calls and does not answer.
+#[tokio::test]
+async fn who_does_nothing_does_not_wait_for_a_scheduler_that_does_not_answer() {
+    let scene = Scene::start().await;
+    let mut scheduler = buildbarn::start();
+    let worker = scene.worker("buildbarn", &scheduler.address(), &[]);
+    scheduler.call().await.answer(idle());
+    let _waiting = scheduler.call().await;
+    worker.signal(Signal::TERM);
+    let _unanswered = scheduler.call().await;
+    assert_eq!(worker.exit().code(), Some(0));
 }
 
 #[tokio::test]

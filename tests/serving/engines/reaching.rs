@@ -157,6 +157,27 @@ async fn a_machine_that_is_unwell_takes_no_work_and_says_why() {
     assert_eq!(scheduler.unheard().len(), 0);
 }
 
+/// Every action would fail.
+#[tokio::test]
+async fn a_worker_whose_cas_is_gone_takes_no_work_and_says_why() {
+    let scene = Scene::start().await;
+    let mut scheduler = buildbarn::start();
+    let worker = scene.worker("buildbarn", &scheduler.address(), &[]);
+    scheduler.call().await.answer(idle());
+    let _waiting = scheduler.call().await;
+    assert_eq!(worker.metric(r#"crosswheel_unwell{need="cas"}"#), 0.0);
+    let _directory = scene.lose_cas();
+    let call = scheduler.call().await;
+    assert_eq!((said(&call.said), call.said.prefer_being_idle), (Said::Idle, true));
+    call.answer(idle());
+    eventually("what is wrong to be told", async || {
+        let (status, why) = worker.get("/readyz");
+        status.contains("503") && why.contains("the CAS grpc://")
+    })
+    .await;
+    assert_eq!(worker.metric(r#"crosswheel_unwell{need="cas"}"#), 1.0);
+}
+
 #[tokio::test]
 async fn a_machine_that_is_unwell_from_the_start_does_not_come_to_nativelink_and_buildgrid() {
     let scene = Scene::start().await;

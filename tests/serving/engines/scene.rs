@@ -40,6 +40,12 @@ impl Scene {
         Worker::start(self.directory.path(), &all)
     }
 
+    /// The CAS is gone.
+    pub fn lose_cas(self) -> TempDir {
+        self.server.kill();
+        self.directory
+    }
+
     /// The result that others get who ask for this action.
     pub async fn cached(&self, action: &Digest) -> Option<ActionResult> {
         self.cached_in("", action).await
