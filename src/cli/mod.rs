@@ -11,6 +11,7 @@ mod generate;
 mod host_summary;
 mod log;
 mod log_writer;
+mod long_running;
 mod output;
 mod remote;
 mod rootfs;

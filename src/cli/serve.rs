@@ -4,16 +4,16 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use tokio::runtime::Runtime;
 
 use super::exit_codes::Subcommand;
+use super::long_running::{self, End};
 use super::output::print;
 use super::setting_arguments::{ServerTable, SettingArguments};
-use super::{failure_text, host_summary, log};
+use super::{failure_text, host_summary};
 use crate::sandbox::OwnExecutable;
 use crate::server::settings::Settings;
-use crate::server::{Address, Exposure, Host, HostError, HttpServer, ListenError, Summary, check_exposure};
-use crate::signals::{each_signal, exit_code};
+use crate::server::{Address, Host, HostError, HttpServer, Summary};
+use crate::signals::each_signal;
 
 /// Serve the Remote Execution API on this machine: cache, execution, and the workers.
 #[derive(Args)]
@@ -62,38 +62,12 @@ pub fn run(arguments: ServeArguments) -> ExitCode {
         print(settings.to_toml().trim_end());
         return ExitCode::SUCCESS;
     }
-    log::start(&settings);
-    let exposure = if settings.insecure_public { Exposure::Anywhere } else { Exposure::ThisMachine };
-    let runtime = match Runtime::new() {
-        Ok(runtime) => runtime,
-        Err(error) => return failure_text::internal(json, &format!("cannot start threads: {error}")),
-    };
-    let addresses = settings.listen.iter().chain(&settings.http_listen);
-    if let Err(refusal @ ListenError::Public { .. }) = runtime.block_on(check_exposure(addresses, exposure)) {
-        return failure_text::usage(json, &refusal.to_string());
-    }
-    let ended = runtime.block_on(serve(&settings, json));
-    // A thread that is still in the middle of something has nothing that anybody waits for.
-    runtime.shutdown_background();
-    match ended {
-        Ok(End::Calm) => ExitCode::SUCCESS,
-        Ok(End::Killed(signal)) => ExitCode::from(exit_code(signal)),
-        Err(error) if error.is_of_the_settings() => failure_text::usage(json, &error.to_string()),
-        Err(error) => failure_text::internal(json, &error.to_string()),
-    }
+    long_running::run(&settings, json, serve(&settings, json))
 }
 
 fn settings(arguments: &ServeArguments) -> Result<Settings, String> {
     let given = arguments.settings.layers(arguments.config.as_deref())?;
     Settings::resolve(&given.layers, &given.default_store).map_err(|error| error.to_string())
-}
-
-/// How a server ended.
-enum End {
-    /// Nothing was running any more.
-    Calm,
-    /// By a second signal, of this number.
-    Killed(i32),
 }
 
 async fn serve(settings: &Settings, json: bool) -> Result<End, HostError> {

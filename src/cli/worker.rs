@@ -4,17 +4,17 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use tokio::runtime::Runtime;
 
 use super::exit_codes::Subcommand;
+use super::long_running::{self, End};
 use super::output::print;
 use super::setting_arguments::{SettingArguments, WorkerTable};
-use super::{failure_text, host_summary, log};
+use super::{failure_text, host_summary};
 use crate::queue::Pool;
 use crate::sandbox::OwnExecutable;
 use crate::server::settings::WorkerSettings;
-use crate::server::{Address, Exposure, HostError, HttpServer, ListenError, ProvenWorker, check_exposure};
-use crate::signals::{each_signal, exit_code};
+use crate::server::{Address, HostError, HttpServer, ProvenWorker};
+use crate::signals::each_signal;
 
 /// Work for Buildbarn, BuildGrid or NativeLink: take actions from their scheduler, and run them as `serve` would.
 #[derive(Args)]
@@ -49,14 +49,6 @@ pub struct WorkerArguments {
     json: bool,
 }
 
-/// How a worker ended.
-enum End {
-    /// Nothing was running any more.
-    Calm,
-    /// By a second signal, of this number.
-    Killed(i32),
-}
-
 /// Runs the subcommand.
 pub fn run(arguments: WorkerArguments) -> ExitCode {
     let json = arguments.json;
@@ -68,25 +60,7 @@ pub fn run(arguments: WorkerArguments) -> ExitCode {
         print(settings.to_toml().trim_end());
         return ExitCode::SUCCESS;
     }
-    log::start(&settings.host);
-    let exposure = if settings.host.insecure_public { Exposure::Anywhere } else { Exposure::ThisMachine };
-    let runtime = match Runtime::new() {
-        Ok(runtime) => runtime,
-        Err(error) => return failure_text::internal(json, &format!("cannot start threads: {error}")),
-    };
-    let addresses = settings.host.http_listen.iter();
-    if let Err(refusal @ ListenError::Public { .. }) = runtime.block_on(check_exposure(addresses, exposure)) {
-        return failure_text::usage(json, &refusal.to_string());
-    }
-    let ended = runtime.block_on(work(&settings, json));
-    // A thread that is still in the middle of something has nothing that anybody waits for.
-    runtime.shutdown_background();
-    match ended {
-        Ok(End::Calm) => ExitCode::SUCCESS,
-        Ok(End::Killed(signal)) => ExitCode::from(exit_code(signal)),
-        Err(error) if error.is_of_the_settings() => failure_text::usage(json, &error.to_string()),
-        Err(error) => failure_text::internal(json, &error.to_string()),
-    }
+    long_running::run(&settings.host, json, work(&settings, json))
 }
 
 fn settings(arguments: &WorkerArguments) -> Result<WorkerSettings, String> {

@@ -1,7 +1,6 @@
 //! One machine as a worker of an engine: what actions run on, and where they come from. Knows what fits to what, and
 //! nothing of how any of it works.
 
-use std::error::Error as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,7 +19,7 @@ use crate::queue::{Pool, Timeouts};
 use crate::reapi::capabilities_client::CapabilitiesClient;
 use crate::reapi::content_addressable_storage_client::ContentAddressableStorageClient;
 use crate::reapi::{FindMissingBlobsRequest, GetCapabilitiesRequest, ServerCapabilities};
-use crate::remote::{Backoff, ConnectSettings, LARGEST_MESSAGE, RemoteChannel, connect_lazily, describe};
+use crate::remote::{Backoff, ConnectSettings, LARGEST_MESSAGE, RemoteChannel, connect_lazily};
 use crate::sandbox::OwnExecutable;
 use crate::server::monitoring::health::{self, Health, Need, Troubles};
 use crate::server::monitoring::http::HttpServer;
@@ -301,12 +300,11 @@ async fn ask_cas(settings: &WorkerSettings, cas: &RemoteChannel) -> Result<(), S
 }
 
 fn failure(settings: &WorkerSettings, status: &Status) -> String {
-    let text = match status.source() {
-        // Why there is no connection.
-        Some(source) => describe(source),
-        None => status.message().to_owned(),
+    let hint = match status.code() {
+        Code::InvalidArgument | Code::NotFound => " (is --instance right?)",
+        _ => "",
     };
-    format!("the CAS {} says {:?}: {}", settings.cas.address, status.code(), for_people(&text))
+    format!("the CAS {} says {}{hint}", settings.cas.address, for_people(status))
 }
 
 /// Keeps an eye on the CAS, without which every action fails. One that fails once may just have started again.

@@ -43,7 +43,6 @@ fn own(settings: &WorkerSettings, name: &str) -> Shown {
             Shown::Value(Value::Array(addresses.collect()))
         }
         "cas" => text(&settings.cas.address.to_string()),
-        "instance" if settings.engine == Engine::NativeLink => Shown::None,
         "instance" => text(&settings.instance),
         "name" => settings.name.as_deref().map_or(Shown::None, text),
         "announce" => text(match settings.announce {

@@ -82,8 +82,8 @@ static OWN: [Entry; 18] = [
     one(
         "instance",
         "NAME",
-        "Serve this instance: with Buildbarn all whose names begin with it, with NativeLink it is left out \
-         [default: the one without a name]",
+        "Serve this instance: with Buildbarn all whose names begin with it; with NativeLink, whose actions say their own, one \
+         that its CAS has [default: the one without a name]",
         "main",
     ),
     one(

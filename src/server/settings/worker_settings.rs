@@ -148,9 +148,6 @@ impl WorkerSettings {
         if self.engine != Engine::Buildbarn && layers.get("size-class").is_some() {
             return refuse("size-class", "only Buildbarn knows sizes of workers");
         }
-        if self.engine == Engine::NativeLink && layers.get("instance").is_some() {
-            return refuse("instance", "actions of NativeLink say their instance themselves");
-        }
         if self.host.pools.iter().any(|pool| pool.preference.is_some()) {
             return refuse(
                 "pool",
@@ -334,14 +331,15 @@ mod tests {
             ("buildbarn", "scheduler-ca", "ca.pem"),
             ("buildgrid", "size-class", "2"),
             ("nativelink", "size-class", "0"),
-            ("nativelink", "instance", "main"),
             ("buildbarn", "pool", "a,preference=1"),
         ] {
             let refused = with(engine, name, value).unwrap_err();
             assert!(refused.contains(&format!("--{name}")), "{refused}");
         }
         assert_eq!(with("buildbarn", "size-class", "2").unwrap().size_class, 2);
-        assert_eq!(with("buildgrid", "instance", "main").unwrap().instance, "main");
+        for engine in ["buildbarn", "buildgrid", "nativelink"] {
+            assert_eq!(with(engine, "instance", "main").unwrap().instance, "main");
+        }
     }
 
     #[test]

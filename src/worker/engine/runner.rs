@@ -148,10 +148,11 @@ struct Runs {
 
 impl Runs {
     /// What is remembered, if others can still make use of it.
-    fn again(&self, Job { assignment, remembered, .. }: &Job) -> Option<Arc<Completion>> {
+    fn again(&self, Job { assignment, remembered, ending }: &Job) -> Option<Arc<Completion>> {
         let (completion, wanted) = (remembered.as_ref()?, assignment.wanted.as_ref().ok()?);
         let result = completion.response.result.as_ref()?;
         let hang_up = HangUp::default();
+        ending.cancellation.watch(hang_up.clone());
         let look = AssertUnwindSafe(|| {
             let blobs = (self.settings.blobs)(&assignment.instance_name, &hang_up);
             is_complete(blobs, &wanted.digest, result)

@@ -1,12 +1,11 @@
 //! The connections to an engine's schedulers: one is used as long as it answers, then the next. Knows no protocol.
 
-use std::error::Error;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tonic::{Code, Status};
 
 use super::source::{SourceError, for_people};
-use crate::remote::{RemoteChannel, describe};
+use crate::remote::RemoteChannel;
 
 /// The schedulers of one engine, any of which will do.
 #[derive(Debug)]
@@ -55,17 +54,6 @@ impl Schedulers {
 
     /// As [`Self::lost`], but the scheduler is to be tried again.
     pub(super) fn silent(&self, scheduler: &Scheduler, status: &Status) -> SourceError {
-        let text = match status.source() {
-            // Why there is no connection.
-            Some(source) => describe(source),
-            None if status.message().is_empty() => describe(status),
-            None => status.message().to_owned(),
-        };
-        SourceError::Lost(format!(
-            "the scheduler {} says {:?}: {}",
-            scheduler.name,
-            status.code(),
-            for_people(&text)
-        ))
+        SourceError::Lost(format!("the scheduler {} says {}", scheduler.name, for_people(status)))
     }
 }

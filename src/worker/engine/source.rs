@@ -1,9 +1,13 @@
 //! Where a slot's work comes from: what a slot says to its scheduler, and what it hears. Knows no protocol and no socket.
 
+use std::error::Error as _;
 use std::sync::Arc;
+
+use tonic::Status;
 
 use super::assignment::{Assignment, Completion};
 use crate::execute::Stage;
+use crate::remote::describe;
 
 /// What is wanted of a slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,10 +78,30 @@ pub trait WorkSource: Send {
     fn exchange(&mut self, report: &Report) -> impl Future<Output = Result<Order, SourceError>> + Send;
 }
 
-/// What somebody else says, as it is shown to people: on one line, and not at any length.
-pub fn for_people(text: &str) -> String {
+/// What a call that failed has come to, as it is shown to people: on one line, and not at any length.
+pub fn for_people(status: &Status) -> String {
     const MOST: usize = 500;
+    let text = match status.source() {
+        // Why there is no connection.
+        Some(source) => describe(source),
+        None if status.message().is_empty() => describe(status),
+        None => status.message().to_owned(),
+    };
     let shown = &text[..text.floor_char_boundary(MOST)];
     let more = if shown.len() < text.len() { "…" } else { "" };
-    format!("{}{more}", shown.escape_debug().to_string().replace("\\\"", "\"").replace("\\'", "'"))
+    let shown = shown.escape_debug().to_string().replace("\\\"", "\"").replace("\\'", "'");
+    format!("{:?}: {shown}{more}", status.code())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_others_say_is_shown_on_one_line_and_not_at_any_length() {
+        assert_eq!(for_people(&Status::not_found("no \"such\" thing")), "NotFound: no \"such\" thing");
+        let shown = for_people(&Status::internal(format!("\u{1b}[2J\n{}", "é".repeat(5000))));
+        assert!(shown.len() < 2000 && shown.ends_with('…'), "{shown}");
+        assert!(!shown.contains(['\u{1b}', '\n']), "{shown}");
+    }
 }

@@ -55,6 +55,21 @@ async fn an_action_is_run_and_its_client_gets_all_of_it() {
     assert_eq!(cached.output_files, result.output_files);
 }
 
+/// Others would get it from the action cache for what they asked.
+#[tokio::test]
+async fn what_is_run_is_what_the_digest_says_whatever_else_is_said() {
+    let scene = Scene::start().await;
+    let mut scheduler = buildbarn::start();
+    let _worker = scene.worker("buildbarn", &scheduler.address(), &[]);
+    let [good, other] = ["echo good > output", "echo other > output"];
+    let (good, other) = (scene.client.action(good, &[]).await, scene.client.action(other, &[]).await);
+    let handed = Handed { action: Some(scene.message_of(&other).await), ..Handed::of(&scene, &good).await };
+    scheduler.hand_out(&handed).await;
+    let (_, response) = scheduler.completion().await;
+    let result = response.result.unwrap();
+    assert_eq!(scene.client.read(result.output_files[0].digest.as_ref().unwrap()).await, b"good\n");
+}
+
 #[tokio::test]
 async fn the_result_of_a_fast_action_does_not_wait_for_its_stages() {
     let scene = Scene::start().await;
