@@ -1,7 +1,7 @@
 //! What a worker says to Buildbarn, and what it makes of what it hears.
 
 use crosswheel::reapi::protobuf::Any;
-use crosswheel::reapi::{RequestMetadata, moment};
+use crosswheel::reapi::{Action, RequestMetadata, moment};
 use prost::Message;
 
 use super::buildbarn_scheduler::{self as buildbarn, Handed, Said, execute, go_on, idle, said};
@@ -63,11 +63,12 @@ async fn what_is_run_is_what_the_digest_says_whatever_else_is_said() {
     let _worker = scene.worker("buildbarn", &scheduler.address(), &[]);
     let [good, other] = ["echo good > output", "echo other > output"];
     let (good, other) = (scene.client.action(good, &[]).await, scene.client.action(other, &[]).await);
-    let handed = Handed { action: Some(scene.message_of(&other).await), ..Handed::of(&scene, &good).await };
-    scheduler.hand_out(&handed).await;
+    let other = Action { do_not_cache: true, ..scene.message_of(&other).await };
+    scheduler.hand_out(&Handed { action: Some(other), ..Handed::of(&scene, &good).await }).await;
     let (_, response) = scheduler.completion().await;
     let result = response.result.unwrap();
     assert_eq!(scene.client.read(result.output_files[0].digest.as_ref().unwrap()).await, b"good\n");
+    assert!(scene.cached(&good).await.is_some(), "it wants to be cached");
 }
 
 #[tokio::test]
