@@ -11,10 +11,11 @@ use super::exit_codes::Subcommand;
 use super::output::{complain, print};
 use super::remote::RemoteArguments;
 use super::sourced::Sourced;
+use super::targets::NamedTargets;
 use crate::build::{BuildOptions, IndexFlags, SettingsLayer, SourceResult, SourceStatus, build};
 use crate::contract::{CompilerKind, Expect, Failure, FailureClass, SandboxMode};
 use crate::deadline::LONGEST_SECONDS;
-use crate::platform::{Arch, Glibc, Target};
+use crate::platform::{Arch, Glibc, RequestedTarget, Target};
 use crate::server::settings::CrossCc;
 
 const AFTER_HELP: &str = "\
@@ -118,9 +119,9 @@ pub struct BuildArguments {
     #[arg(long, short)]
     verbose: bool,
 
-    /// Platform the wheels are for: linux_amd64 or linux_arm64; may be given several times [default: that of --python]
+    /// Platform the wheels are for: linux_amd64 or linux_arm64, or what others call it (aarch64, linux/arm64); manylinux_2_28_aarch64 also bounds the glibc, as --glibc does; may be given several times [default: that of --python]
     #[arg(long = "target", value_name = "TARGET", help_heading = "Builds")]
-    targets: Vec<Target>,
+    targets: Vec<RequestedTarget>,
 
     #[command(flatten)]
     roots: Sourced<RootArguments>,
@@ -202,7 +203,7 @@ struct Document<'a> {
 /// Runs the subcommand.
 pub fn run(arguments: BuildArguments) -> ExitCode {
     let (sources, json) = (arguments.sources.clone(), arguments.json);
-    let targets = distinct(&arguments.targets);
+    let targets = NamedTargets::of(&arguments.targets, None).map(|named| named.targets).unwrap_or_default();
     let summary = prepare(arguments).and_then(|(options, executor)| {
         let summary = build(&sources, options, executor.connect(), |result| {
             if !json {
@@ -245,6 +246,7 @@ pub fn run(arguments: BuildArguments) -> ExitCode {
 
 /// What to do, and the executor that is to do it, not yet reached.
 fn prepare(arguments: BuildArguments) -> Result<(BuildOptions, Executor), Failure> {
+    let named = NamedTargets::of(&arguments.targets, arguments.glibc)?;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let jobs = arguments.jobs.map_or(cores, usize::from);
     let cache_directory = super::directories::cache_directory(arguments.cache_dir).map_err(invalid)?;
@@ -293,7 +295,8 @@ fn prepare(arguments: BuildArguments) -> Result<(BuildOptions, Executor), Failur
         expect: arguments.expect,
         patches: arguments.patch,
         patch_strip: arguments.patch_strip,
-        targets: distinct(&arguments.targets),
+        targets: named.targets,
+        target_glibc: named.glibc,
         roots: roots(&arguments.roots.given.rootfs).map_err(invalid)?,
         roots_of_this_run: arguments.roots.by_flag,
         cross_compiler,
@@ -309,12 +312,6 @@ fn prepare(arguments: BuildArguments) -> Result<(BuildOptions, Executor), Failur
         verbose: arguments.verbose,
     };
     Ok((options, executor))
-}
-
-/// Each once, in the order in which they were given.
-fn distinct(targets: &[Target]) -> Vec<Target> {
-    let is_first = |(index, target): &(usize, &Target)| !targets[..*index].contains(target);
-    targets.iter().enumerate().filter(is_first).map(|(_, target)| *target).collect()
 }
 
 /// `on`, `off`, a command, or a path, which is made absolute.

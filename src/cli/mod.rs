@@ -21,6 +21,7 @@ mod serve;
 mod setting_arguments;
 mod sourced;
 mod store;
+mod targets;
 mod wheel;
 mod worker;
 
