@@ -14,6 +14,7 @@ use pep508_rs::PackageName;
 use super::builder::Builder;
 use super::built::Built;
 use super::index::credentials::redact_urls;
+use super::inputs::requested::{RequestedSource, SourceInput};
 use super::inputs::sdists::Sdist;
 use super::inputs::source::Source;
 use super::options::BuildOptions;
@@ -36,6 +37,7 @@ pub fn build(
     connect: ConnectExecutor,
     on_result: impl Fn(&SourceResult) + Sync,
 ) -> Result<BuildSummary, Failure> {
+    let sources: Vec<SourceInput> = sources.iter().map(|text| SourceInput::of_argument(text)).collect();
     let (run, destinations) = Run::new(options, connect)?;
     let targets = Targets::new(run, destinations);
     let run = &*targets.run;
@@ -94,8 +96,8 @@ impl Targets {
     }
 
     /// Builds a source for every target; the results are in the order of the targets.
-    fn build_source(&self, text: &str, on_result: impl Fn(&SourceResult)) -> Vec<Ended> {
-        let mut source = SourceBuild { targets: self, text, sdist: None, done: Vec::new() };
+    fn build_source(&self, input: &SourceInput, on_result: impl Fn(&SourceResult)) -> Vec<Ended> {
+        let mut source = SourceBuild { targets: self, input, sdists: Vec::new(), done: Vec::new() };
         let mut ended: Vec<(usize, Ended)> = Vec::new();
         for index in self.order() {
             let of_target = source.build_for(index);
@@ -110,9 +112,9 @@ impl Targets {
 /// A source on its way through the targets.
 struct SourceBuild<'a> {
     targets: &'a Targets,
-    text: &'a str,
-    /// Fetched for the first target.
-    sdist: Option<Result<(Source, Sdist), Failure>>,
+    input: &'a SourceInput,
+    /// Fetched once, for the first target; if the version is chosen, then once for each version of Python.
+    sdists: Vec<(Option<Version>, Result<(Source, Sdist), Failure>)>,
     /// The wheels there are, with the targets that they were built for.
     done: Vec<Done>,
 }
@@ -138,9 +140,13 @@ impl SourceBuild<'_> {
         let start = Instant::now();
         let target = self.targets.destinations[index].target;
         match self.try_build_for(index) {
-            Ok(delivered) => {
+            Ok(None) => {
+                let seconds = start.elapsed().as_secs_f64();
+                (SourceResult::skipped(&self.input.text, target, seconds), Vec::new())
+            }
+            Ok(Some(delivered)) => {
                 let result = SourceResult {
-                    source: redact_urls(self.text),
+                    source: redact_urls(&self.input.text),
                     target,
                     status: delivered.status,
                     wheel: Some(delivered.wheel),
@@ -157,17 +163,22 @@ impl SourceBuild<'_> {
                 redact(&mut failure.message);
                 failure.evidence.iter_mut().chain(&mut failure.hint).for_each(redact);
                 let seconds = start.elapsed().as_secs_f64();
-                (SourceResult::failed(self.text, target, failure, seconds), Vec::new())
+                (SourceResult::failed(&self.input.text, target, failure, seconds), Vec::new())
             }
         }
     }
 
-    fn try_build_for(&mut self, index: usize) -> Result<Delivered, Failure> {
+    /// None if the source is not wanted for that target.
+    fn try_build_for(&mut self, index: usize) -> Result<Option<Delivered>, Failure> {
         let run = &*self.targets.run;
         run.interrupt.check()?;
         let task = run.progress.task(self.label(index));
-        let (source, sdist) = self.sdist(&task)?;
+        let requested = self.input.requested.as_ref().map_err(Clone::clone)?;
         let builder = self.targets.builder(index, &task)?;
+        if !requested.applies(&builder.interpreter.markers) {
+            return Ok(None);
+        }
+        let (source, sdist) = self.sdist(requested, builder, &task)?;
         let writes_lock = run.lock_to_write().is_some();
         // What a patched pyproject.toml asks for only a build can tell the lock.
         let may_share = !(run.options.no_share || writes_lock && run.customisation.touches_pyproject());
@@ -178,47 +189,53 @@ impl SourceBuild<'_> {
                 true => builder.locks_of_shared(&sdist, &run.customisation, &done.report, &task)?,
                 false => Vec::new(),
             };
-            return Ok(Delivered {
+            return Ok(Some(Delivered {
                 status: SourceStatus::Shared,
                 report: done.report.clone(),
                 wheel: done.published.clone(),
                 replaced: false,
                 shared_from: Some(done.target),
                 locks,
-            });
+            }));
         }
         let built = builder.build_sdist(&sdist, &run.customisation, run.options.rebuild, &[&sdist], &task)?;
         run.interrupt.check()?;
-        check_identity(&source, &built.report)?;
+        check_identity(&source, requested.name.as_ref(), &built.report)?;
         check_distinct(&self.done, builder.target, &built.report)?;
         let (out, sha256) = (&run.options.out, built.report.sha256);
         let (wheel, published) = publish(&built.wheel, sha256, out, &run.sdists, &run.interrupt)?;
         let Built { report, cached, locks, .. } = built;
         self.done.push(Done { target: builder.target, report: report.clone(), published: wheel.clone() });
-        Ok(Delivered {
+        Ok(Some(Delivered {
             status: if cached { SourceStatus::Cached } else { SourceStatus::Built },
             report,
             wheel,
             replaced: published == Published::Replaced,
             shared_from: None,
             locks,
-        })
+        }))
     }
 
-    /// The sdist, fetched once for all targets.
-    fn sdist(&mut self, task: &Task) -> Result<(Source, Sdist), Failure> {
-        let (run, text) = (&self.targets.run, self.text);
-        let acquire = || {
-            let source = Source::parse(text)?;
-            let sdist = run.acquire(source.clone(), task)?;
-            Ok((source, sdist))
-        };
-        self.sdist.get_or_insert_with(acquire).clone()
+    /// The sdist for what builds with `builder`.
+    fn sdist(
+        &mut self,
+        requested: &RequestedSource,
+        builder: &Builder,
+        task: &Task,
+    ) -> Result<(Source, Sdist), Failure> {
+        let python = &builder.interpreter.markers.python_full_version().version;
+        let of = matches!(requested.source, Source::Newest { .. }).then(|| python.clone());
+        if let Some((_, known)) = self.sdists.iter().find(|(known, _)| *known == of) {
+            return known.clone();
+        }
+        let sdist = self.targets.run.acquire_requested(requested, python, task);
+        self.sdists.push((of, sdist.clone()));
+        sdist
     }
 
     /// What the source is called while it is built.
     fn label(&self, index: usize) -> String {
-        let shown = redact_urls(self.text);
+        let shown = redact_urls(&self.input.text);
         let shown = shown.split('#').next().unwrap_or(&shown);
         let name = shown.rsplit('/').next().unwrap_or(shown);
         match &*self.targets.destinations {
@@ -242,18 +259,29 @@ fn check_distinct(done: &[Done], target: Target, report: &Report) -> Result<(), 
     Err(Failure::new(FailureClass::WheelRefused, message).with_hint(hint))
 }
 
-/// Fails if `name==version` was asked for and something else came out: an sdist without PKG-INFO does not
-/// tell the step what to expect.
-fn check_identity(source: &Source, report: &Report) -> Result<(), Failure> {
-    let Source::Pinned { name, version } = source else { return Ok(()) };
-    let same = report.name.parse().is_ok_and(|found: PackageName| found == *name)
-        && report.version.parse().is_ok_and(|found: Version| found == *version);
-    if same {
+/// Fails if a project or a version of it was asked for and something else came out: an sdist without PKG-INFO does
+/// not tell the step what to expect.
+fn check_identity(source: &Source, name: Option<&PackageName>, report: &Report) -> Result<(), Failure> {
+    let version = match source {
+        Source::Pinned { version, .. } => Some(version),
+        _ => None,
+    };
+    let is_named = name.is_none_or(|name| report.name.parse().is_ok_and(|found: PackageName| found == *name));
+    let is_version =
+        version.is_none_or(|version| report.version.parse().is_ok_and(|found: Version| found == *version));
+    if is_named && is_version {
         return Ok(());
     }
-    let message = format!("{name}=={version} was asked for, and its sdist built {}", report.file_name);
-    Err(Failure::new(FailureClass::WheelRefused, message)
-        .with_hint("the index has the wrong sdist under this name, or its setup.py computes another version"))
+    let name = name.map(ToString::to_string).unwrap_or_default();
+    let (wanted, hint) = match version {
+        Some(version) => (
+            format!("{name}=={version}"),
+            "the index has the wrong sdist under this name, or its setup.py computes another version",
+        ),
+        None => (name, "the source is that of another project, or the name before the `@` is not its name"),
+    };
+    let message = format!("{wanted} was asked for, and its sdist built {}", report.file_name);
+    Err(Failure::new(FailureClass::WheelRefused, message).with_hint(hint))
 }
 
 #[cfg(test)]

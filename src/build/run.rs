@@ -75,7 +75,12 @@ impl Run {
         let customisation = options.customisation(&sdists)?;
         let surroundings = surroundings(&options, &destinations, local.as_ref().ok());
         let run = Self {
-            index: Index::new(Arc::clone(&http), settings.indexes.clone(), settings.find_links.clone()),
+            index: Index::new(
+                Arc::clone(&http),
+                settings.indexes.clone(),
+                settings.find_links.clone(),
+                settings.cutoffs.clone(),
+            ),
             downloads: Downloads::new(Arc::clone(&cache), Arc::clone(&http)),
             wheels: WheelCache::new(Arc::clone(&cache)),
             executor: Arc::new(Executor::start(connect, surroundings)?),
