@@ -1,4 +1,4 @@
-"""What uv installs against what crosswheel plans, for everything that is asked of a project. Does not know the projects."""
+"""What uv installs against what crosswheel plans, for all that is asked of a project. Does not know the projects."""
 
 import concurrent.futures
 import dataclasses
@@ -34,7 +34,9 @@ class Comparison:
         if self.refused:
             return f"{self.question}\nuv refuses:\n{tail(self.expected)}\ncrosswheel plans:\n{_indented(self.planned)}"
         if isinstance(self.planned, str):
-            return f"{self.question}\nuv installs:\n{_indented(self.expected)}\ncrosswheel refuses:\n{tail(self.planned)}"
+            return (
+                f"{self.question}\nuv installs:\n{_indented(self.expected)}\ncrosswheel refuses:\n{tail(self.planned)}"
+            )
         lines = difflib.unified_diff(self.expected, self.planned, "uv installs", "crosswheel plans", lineterm="", n=99)
         return f"{self.question}\n{_indented(lines)}"
 

@@ -21,7 +21,9 @@ class Crosswheel:
         os.makedirs(self._bin)
         for version, path in pythons.items():
             os.symlink(path, os.path.join(self._bin, f"python{version}"))
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("UV_", "CROSSWHEEL_", "PIP_"))}
+        kept = {
+            name: value for name, value in os.environ.items() if not name.startswith(("UV_", "CROSSWHEEL_", "PIP_"))
+        }
         home = os.path.join(directory, "home")
         self._environment = {**kept, "HOME": home, "XDG_CONFIG_HOME": home, "XDG_CONFIG_DIRS": home}
         self._environment["CROSSWHEEL_CACHE_DIR"] = os.path.join(directory, "crosswheel-cache")

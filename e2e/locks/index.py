@@ -1,5 +1,5 @@
-"""An index of packages on the loopback interface (PEP 503 and 691), for several projects at once. Does not know what its
-packages are for."""
+"""An index of packages on the loopback interface (PEP 691), for several projects at once. Does not know what they
+are for."""
 
 import hashlib
 import http.server

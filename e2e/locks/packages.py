@@ -11,7 +11,7 @@ import tarfile
 import zipfile
 
 # A backend of its own, in the sdist or directory itself: nothing has to be resolved, or fetched, to build it.
-BACKEND = '''
+BACKEND = """
 import base64, hashlib, os, zipfile
 
 def build_wheel(directory, config_settings=None, metadata_directory=None):
@@ -35,7 +35,7 @@ def build_wheel(directory, config_settings=None, metadata_directory=None):
     return name
 
 build_editable = build_wheel
-'''
+"""
 
 BUILD_SYSTEM = '\n[build-system]\nrequires = []\nbuild-backend = "inner"\nbackend-path = ["."]\n'
 

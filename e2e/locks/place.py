@@ -1,4 +1,4 @@
-"""A project as files: written, committed where git has to know of it, locked. Does not know what is asked of the lock."""
+"""A project as files: written, and committed where git has to know of it. Does not know what is asked of it."""
 
 import os
 import textwrap

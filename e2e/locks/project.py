@@ -9,8 +9,8 @@ from locks.packages import Package, source_tree
 
 @dataclasses.dataclass
 class Project:
-    """`pyproject` and the texts of `files` may have `{index}` and `{second}`, the addresses of its two indexes, `{files}`,
-    where its files are, and `{repository}`, the address of a git repository of which it can have `git` files."""
+    """`pyproject` and the texts of `files` may have `{index}` and `{second}`, the addresses of its two indexes,
+    `{files}`, where its files are, and `{repository}`, the address of a git repository with its `git` files."""
 
     name: str
     pyproject: str

@@ -1,4 +1,4 @@
-"""A real uv: it locks, and it installs what it takes for a platform, which is then read. Does not know of crosswheel."""
+"""A real uv: it locks, and installs what it takes for a platform, which is then read. Does not know of crosswheel."""
 
 import glob
 import os
@@ -79,7 +79,7 @@ def _installed(environment, lock):
 
 
 def _in_lock(records, name, version):
-    """Version and place of the one record of this name that is a tree of sources; a member may have no version there."""
+    """Version and place of the one record of this name that is a source tree; a member may have no version there."""
     found = [
         (record.get("version", "(dynamic)"), place)
         for record in records

@@ -38,7 +38,11 @@ FILES = [
                 ],
             ),
             Package("versions", "1", wheels=["py310-none-any", "py311-none-any", "py3-none-any", "py2.py3-none-any"]),
-            Package("local", "1.0+cpu.2", wheels=[f"cp3{minor}-cp3{minor}-linux_{m}" for minor in range(10, 14) for m in _TWO]),
+            Package(
+                "local",
+                "1.0+cpu.2",
+                wheels=[f"cp3{minor}-cp3{minor}-linux_{m}" for minor in range(10, 14) for m in _TWO],
+            ),
             Package(
                 "old",
                 "1",

@@ -137,7 +137,10 @@ SOURCES = [
         below = { git = "{repository}", subdirectory = "below", branch = "main" }
         """,
         [*pure("base")],
-        git={**built_tree(".", Package("at-the-top", "1", requires=["base"])), **built_tree("below", Package("below", "1", requires=["base"]))},
+        git={
+            **built_tree(".", Package("at-the-top", "1", requires=["base"])),
+            **built_tree("below", Package("below", "1", requires=["base"])),
+        },
     ),
     Project(
         "found-links",
