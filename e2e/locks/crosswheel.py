@@ -4,6 +4,7 @@ import os
 import subprocess
 
 from harness.processes import PATIENCE_SECONDS
+from locks import pythons
 
 # What the targets of the comparison have.
 GLIBC = "2.36"
@@ -14,20 +15,15 @@ class Refused(Exception):
 
 
 class Crosswheel:
-    def __init__(self, program, directory, pythons):
-        """`pythons`: version -> path, of which each is found under its name, `python3.12`."""
+    def __init__(self, program, directory, those):
         self.program = program
-        self._bin = os.path.join(directory, "pythons")
-        os.makedirs(self._bin)
-        for version, path in pythons.items():
-            os.symlink(path, os.path.join(self._bin, f"python{version}"))
         kept = {
             name: value for name, value in os.environ.items() if not name.startswith(("UV_", "CROSSWHEEL_", "PIP_"))
         }
         home = os.path.join(directory, "home")
         self._environment = {**kept, "HOME": home, "XDG_CONFIG_HOME": home, "XDG_CONFIG_DIRS": home}
         self._environment["CROSSWHEEL_CACHE_DIR"] = os.path.join(directory, "crosswheel-cache")
-        self._environment["PATH"] = f"{self._bin}:{os.environ['PATH']}"
+        self._environment["PATH"] = pythons.path(those, os.path.join(directory, "pythons"))
 
     def plans(self, project, asked, version, target):
         """The lines of its plan. Raises Refused if there is none."""

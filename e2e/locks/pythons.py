@@ -26,6 +26,14 @@ def found(wanted=None, most=None):
     return {version: pythons[version] for version in sorted(nearest[:most])}
 
 
+def path(pythons, directory):
+    """A PATH on which each is found under its name, `python3.12`, by links that are put into `directory`."""
+    os.makedirs(directory)
+    for version, python in pythons.items():
+        os.symlink(python, os.path.join(directory, f"python{version}"))
+    return f"{directory}:{os.environ['PATH']}"
+
+
 def _python(minor):
     places = [shutil.which(f"python3.{minor}"), *sorted(glob.glob(f"{_PYENV}/3.{minor}.*/bin/python3.{minor}"))]
     for place in filter(None, places):
