@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use pep508_rs::MarkerEnvironment;
 
 use super::conflicts::ConflictItem;
+use super::decision::TooComplex;
 
 /// Why a lock or its project cannot be used as asked.
 #[derive(Debug, thiserror::Error)]
@@ -140,6 +141,38 @@ pub enum LockError {
         origin: String,
         /// Why not.
         reason: NoFileReason,
+    },
+    /// Conditions that are larger than any resolver writes.
+    #[error("{what} cannot be worked with: {source}")]
+    TooComplex {
+        /// Of what.
+        what: String,
+        /// How large.
+        source: TooComplex,
+    },
+    /// A circle that is larger than any known.
+    #[error("{members} packages of the lock all need each other; more than {limit} are not worked with")]
+    LargeCircle {
+        /// How many.
+        members: usize,
+        /// How many may.
+        limit: usize,
+    },
+    /// Two records of one name where only one can be installed.
+    #[error("{first} and {second} would both be installed on: {environments}")]
+    TwoAtOnce {
+        /// One, as [`super::record::RecordId`] says it.
+        first: String,
+        /// The other.
+        second: String,
+        /// Where.
+        environments: String,
+    },
+    /// A configuration that can be had in no environment the lock supports.
+    #[error("nothing can be installed so: {reason}")]
+    Unavailable {
+        /// Why.
+        reason: String,
     },
 }
 

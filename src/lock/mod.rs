@@ -1,9 +1,11 @@
 //! A project's uv.lock and pyproject.toml: what they say, what of it one environment needs, and which file each record
 //! of that is. Knows neither Bazel, nor the Remote Execution API, nor the network: nothing is fetched or run here.
 
+mod decision;
 mod document;
 mod edge;
 mod error;
+mod fixpoint;
 mod group_name;
 mod locked_file;
 mod manifest;
@@ -15,7 +17,10 @@ mod requirement;
 mod selecting;
 mod wheel_choice;
 
+pub mod aliases;
 pub mod closure;
+pub mod components;
+pub mod conditions;
 pub mod configuration;
 pub mod conflicts;
 pub mod graph;
@@ -26,8 +31,12 @@ pub mod record;
 pub mod selection;
 pub mod settings;
 pub mod source;
+pub mod supported;
 
+pub use aliases::Aliases;
 pub use closure::Closure;
+pub use components::{Components, Entry};
+pub use conditions::{ConditionalEdge, Conditions, Unavailable, UnavailableReason};
 pub use configuration::{Configuration, RequiredPython, Root};
 pub use conflicts::{ActiveAtoms, ConflictItem, ConflictKind, ConflictSet};
 pub use edge::Edge;
@@ -45,3 +54,4 @@ pub use requirement::LockedRequirement;
 pub use selection::Selection;
 pub use settings::{ConfigSettings, ExtraBuildDependency, ProjectIndex, ProjectSettings};
 pub use source::{RecordSource, RegistryPlace};
+pub use supported::SupportedEnvironments;

@@ -31,7 +31,9 @@ impl Project {
             members.push(Member::new(self, record)?);
         }
         let single = match &members[..] {
-            [one] if !selection.all_packages && (self.current().is_some() || selection.packages.len() == 1) => {
+            [one]
+                if !selection.all_packages && (self.current().is_some() || selection.packages.len() == 1) =>
+            {
                 Some(one.record)
             }
             _ => None,

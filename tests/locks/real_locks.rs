@@ -37,7 +37,13 @@ fn real_locks_are_planned_as_uv_installs_them() {
     let files = expected_files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/locks/data"));
     assert!(files.len() >= 44, "only {} expected files", files.len());
     let differences: Vec<_> = files.iter().filter_map(|file| difference(file)).collect();
-    assert!(differences.is_empty(), "{} of {}:\n{}", differences.len(), files.len(), differences.join("\n\n"));
+    assert!(
+        differences.is_empty(),
+        "{} of {}:\n{}",
+        differences.len(),
+        files.len(),
+        differences.join("\n\n")
+    );
 }
 
 #[test]
@@ -46,5 +52,11 @@ fn so_are_those_in_the_directory_somebody_names() {
     let files = expected_files(Path::new(&directory));
     assert!(!files.is_empty(), "no expected files below {}", directory.display());
     let differences: Vec<_> = files.iter().filter_map(|file| difference(file)).collect();
-    assert!(differences.is_empty(), "{} of {}:\n{}", differences.len(), files.len(), differences.join("\n\n"));
+    assert!(
+        differences.is_empty(),
+        "{} of {}:\n{}",
+        differences.len(),
+        files.len(),
+        differences.join("\n\n")
+    );
 }
