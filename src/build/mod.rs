@@ -5,6 +5,7 @@ mod build_sdist;
 mod builder;
 mod built;
 mod cache;
+mod check_wheels;
 mod command;
 mod customisation;
 mod failure;
