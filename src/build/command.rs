@@ -93,6 +93,11 @@ impl Targets {
         order
     }
 
+    /// The target for which a source is built first, and on which an sdist is made of a tree.
+    fn first(&self) -> usize {
+        self.order().first().copied().unwrap_or_default()
+    }
+
     /// Builds a source for every target; the results are in the order of the targets.
     fn build_source(&self, text: &str, on_result: impl Fn(&SourceResult)) -> Vec<Ended> {
         let mut source = SourceBuild { targets: self, text, sdist: None, done: Vec::new() };
@@ -207,10 +212,11 @@ impl SourceBuild<'_> {
 
     /// The sdist, fetched once for all targets.
     fn sdist(&mut self, task: &Task) -> Result<(Source, Sdist), Failure> {
-        let (run, text) = (&self.targets.run, self.text);
+        let (targets, text) = (self.targets, self.text);
         let acquire = || {
             let source = Source::parse(text)?;
-            let sdist = run.acquire(source.clone(), task)?;
+            let first = || targets.builder(targets.first(), task);
+            let sdist = targets.run.acquire(source.clone(), first, task)?;
             Ok((source, sdist))
         };
         self.sdist.get_or_insert_with(acquire).clone()

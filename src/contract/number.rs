@@ -20,8 +20,8 @@
 
 use std::ops::RangeInclusive;
 
-/// The contract by which this crosswheel asks.
-pub const CONTRACT: u32 = 1;
+/// The contract by which this crosswheel asks. With 2 came `crosswheel sdist`; of `crosswheel wheel` nothing changed.
+pub const CONTRACT: u32 = 2;
 
 /// The variable that names the contract by which an action is asked for.
 pub const CONTRACT_VARIABLE: &str = "CROSSWHEEL_CONTRACT";

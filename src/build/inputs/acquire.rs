@@ -8,8 +8,10 @@ use pep508_rs::PackageName;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use super::directory::TreeSource;
 use super::sdists::Sdist;
 use super::source::Source;
+use crate::build::builder::Builder;
 use crate::build::cache::{FRESH, KeyBuilder};
 use crate::build::index::download::file_name_of;
 use crate::build::index::http::{FetchError, HashMismatch};
@@ -27,9 +29,19 @@ struct Located {
 }
 
 impl Run {
-    /// The sdist `source` names.
-    pub(crate) fn acquire(&self, source: Source, task: &Task) -> Result<Sdist, Failure> {
+    /// The sdist `source` names. `builder` makes one, if it has yet to be made.
+    pub(crate) fn acquire<'a>(
+        &self,
+        source: Source,
+        builder: impl FnOnce() -> Result<&'a Builder, Failure>,
+        task: &Task,
+    ) -> Result<Sdist, Failure> {
         match source {
+            Source::Directory(project) => {
+                let shown = project.display().to_string();
+                let tree = TreeSource { project: &project, shown, place: None, name: None };
+                builder()?.tree_sdist(&self.tree(tree, task)?, task)
+            }
             Source::File(path) => self.sdists.open(&path, None, None),
             Source::Url { url, sha256 } => {
                 self.fetched_sdist(&self.http.credentials().absorb(&url), sha256, task)

@@ -1,4 +1,4 @@
-//! The SOURCE arguments of `crosswheel build`: a file, a URL, or `name==version`.
+//! The SOURCE arguments of `crosswheel build`: a file, a directory, a URL, or `name==version`.
 //! Knows nothing of how a source is fetched.
 
 use std::path::PathBuf;
@@ -18,6 +18,8 @@ use crate::digest::Sha256;
 pub enum Source {
     /// A local file.
     File(PathBuf),
+    /// A source directory, of which an sdist is made first.
+    Directory(PathBuf),
     /// A URL, and the hash its fragment promises.
     Url {
         /// The URL without its fragment.
@@ -42,8 +44,7 @@ impl Source {
             return Ok(Self::File(path));
         }
         if path.is_dir() {
-            return Err(invalid(format!("`{text}` is a directory; crosswheel builds sdists"))
-                .with_hint("make one with `python -m build --sdist`"));
+            return Ok(Self::Directory(path));
         }
         if text.contains("://") {
             return parse_url(text);
@@ -124,7 +125,6 @@ mod tests {
             ("dist/missing-1.0.tar.gz", "there is no file"),
             ("ftp://x.example/a-1.tar.gz", "neither an http"),
             ("https://x.example/a-1.tar.gz#sha256=12", "not 64 hexadecimal digits"),
-            ("/", "is a directory"),
         ] {
             let failure = Source::parse(text).unwrap_err();
             assert_eq!(failure.class, FailureClass::InvalidSource);

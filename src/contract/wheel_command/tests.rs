@@ -142,9 +142,10 @@ fn the_flags_of_the_command_line_are_those_of_the_contract() {
             (option.get_long().unwrap().to_owned(), !matches!(option.get_action(), ArgAction::SetTrue))
         })
         .collect();
-    let known = Flag::ALL.map(|flag| (flag.name().to_owned(), flag.takes_value()));
+    let known = Flag::ALL.into_iter().filter(|flag| flag.is_of_wheel());
+    let known: Vec<_> = known.map(|flag| (flag.name().to_owned(), flag.takes_value())).collect();
     assert_eq!(flags, BTreeSet::from(known));
-    assert_eq!(flags.len(), Flag::ALL.len());
+    assert_eq!(flags.len(), known.len());
 }
 
 #[test]
