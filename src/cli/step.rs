@@ -24,7 +24,7 @@ use crate::step::helper::{Helpers, find_interpreter};
 use crate::step::request::BackendRequest;
 
 /// How long the build may take to notice a signal.
-const GRACE: Duration = Duration::from_secs(4);
+pub(super) const GRACE: Duration = Duration::from_secs(4);
 
 /// What every step is told beside what it is to make.
 pub(super) struct Surroundings {
@@ -200,13 +200,13 @@ impl Reply {
     }
 }
 
-fn interrupted(signal: &FirstSignal) -> ExitCode {
+pub(super) fn interrupted(signal: &FirstSignal) -> ExitCode {
     complain(&format!("error: {Cancelled}"));
     ExitCode::from(signal.exit_code().unwrap_or(exit_codes::FAILED))
 }
 
 /// The cache directory, and what removes it if it is one for this build only: workers may have no home.
-fn cache_directory(given: Option<PathBuf>) -> Result<(PathBuf, Option<LockedHome>), String> {
+pub(super) fn cache_directory(given: Option<PathBuf>) -> Result<(PathBuf, Option<LockedHome>), String> {
     const PREFIX: &str = "crosswheel-cache-";
     match super::directories::cache_directory(given) {
         Ok(directory) => Ok((directory, None)),

@@ -1,4 +1,4 @@
-//! The flags of `crosswheel wheel` and `crosswheel sdist`, each with what its value can reach, so that a worker can tell what an action may be
+//! The flags of `crosswheel wheel`, `crosswheel sdist` and `crosswheel check`, each with what its value can reach, so that a worker can tell what an action may be
 //! trusted with before it runs. Knows nothing of what they are for.
 
 /// A flag of a step.
@@ -35,6 +35,9 @@ pub enum Flag {
     Quiet,
     Subdirectory,
     GitAnswers,
+    Import,
+    NoImports,
+    Pip,
 }
 
 /// What a flag of an action can reach.
@@ -61,7 +64,7 @@ pub enum FlagClass {
 
 impl Flag {
     /// All of them.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 34] = [
         Self::Out,
         Self::Report,
         Self::Python,
@@ -93,6 +96,9 @@ impl Flag {
         Self::Quiet,
         Self::Subdirectory,
         Self::GitAnswers,
+        Self::Import,
+        Self::NoImports,
+        Self::Pip,
     ];
 
     /// Its name, without the dashes in front.
@@ -129,6 +135,9 @@ impl Flag {
             Self::Quiet => "quiet",
             Self::Subdirectory => "subdirectory",
             Self::GitAnswers => "git-answers",
+            Self::Import => "import",
+            Self::NoImports => "no-imports",
+            Self::Pip => "pip",
         }
     }
 
@@ -142,7 +151,7 @@ impl Flag {
         match self {
             Self::Out | Self::Report => FlagClass::Output,
             Self::Patch | Self::Crates | Self::Subdirectory | Self::GitAnswers => FlagClass::Input,
-            Self::BuildWheels => FlagClass::Wheels,
+            Self::BuildWheels | Self::Pip => FlagClass::Wheels,
             Self::Python => FlagClass::Python,
             Self::CrossCc => FlagClass::Compiler,
             Self::Sandbox => FlagClass::Isolation,
@@ -163,18 +172,37 @@ impl Flag {
             | Self::LimitRatio
             | Self::LimitDepth
             | Self::Json
-            | Self::Quiet => FlagClass::Value,
+            | Self::Quiet
+            | Self::Import
+            | Self::NoImports => FlagClass::Value,
         }
     }
 
     /// Whether a value belongs to it; the others are switches.
     pub const fn takes_value(self) -> bool {
-        !matches!(self, Self::KeepWork | Self::Json | Self::Quiet)
+        !matches!(self, Self::KeepWork | Self::Json | Self::Quiet | Self::NoImports)
     }
 
     /// Whether `crosswheel wheel` has it.
     pub const fn is_of_wheel(self) -> bool {
-        !matches!(self, Self::Subdirectory | Self::GitAnswers)
+        !matches!(self, Self::Import | Self::NoImports | Self::Pip | Self::Subdirectory | Self::GitAnswers)
+    }
+
+    /// Whether `crosswheel check` has it.
+    pub const fn is_of_check(self) -> bool {
+        matches!(
+            self,
+            Self::Python
+                | Self::Target
+                | Self::Import
+                | Self::NoImports
+                | Self::Pip
+                | Self::Timeout
+                | Self::Sandbox
+                | Self::CacheDir
+                | Self::WorkDir
+                | Self::Json
+        )
     }
 
     /// Whether `crosswheel sdist` has it.
@@ -204,7 +232,9 @@ impl Flag {
     /// Whether the rules of `crosswheel generate bazel` have a use for it.
     pub const fn is_for_rules(self) -> bool {
         // Reports are files there, tools and compilers the worker's, and so are all of its directories.
-        self.is_of_wheel() && !matches!(self, Self::Json | Self::CrossCc) && !matches!(self.class(), FlagClass::Machine)
+        self.is_of_wheel()
+            && !matches!(self, Self::Json | Self::CrossCc)
+            && !matches!(self.class(), FlagClass::Machine)
     }
 }
 

@@ -47,13 +47,17 @@ impl Line {
 
     /// The whole command line, of which `input` is the only argument that is no flag.
     pub fn around(self, subcommand: &str, input: &str) -> Vec<String> {
-        let input = input.to_owned();
+        self.around_all(subcommand, vec![input.to_owned()])
+    }
+
+    /// The whole command line, of which `inputs` are the arguments that are no flags.
+    pub fn around_all(self, subcommand: &str, inputs: Vec<String>) -> Vec<String> {
         let words = [PROGRAM, subcommand].map(str::to_owned).into_iter();
-        if input.starts_with('-') {
+        if inputs.iter().any(|input| input.starts_with('-')) {
             // Behind two dashes, one more begins no flag.
-            words.chain(self.0).chain(["--".to_owned(), input]).collect()
+            words.chain(self.0).chain(["--".to_owned()]).chain(inputs).collect()
         } else {
-            words.chain([input]).chain(self.0).collect()
+            words.chain(inputs).chain(self.0).collect()
         }
     }
 }

@@ -1,9 +1,11 @@
-//! What `crosswheel wheel` and `crosswheel sdist` are told and answer: the contract between whoever asks for a wheel or an
-//! sdist (`crosswheel build`, the rules of `crosswheel generate bazel`) and whoever runs the step (the command line, a worker). Rendered, parsed and
+//! What `crosswheel wheel`, `crosswheel sdist` and `crosswheel check` are told and answer: the contract between whoever asks
+//! (`crosswheel build`, the rules of `crosswheel generate bazel`) and whoever runs the step (the command line, a worker). Rendered, parsed and
 //! classified here and nowhere else. Knows nothing of how a wheel is built, nor of how an action gets to where it runs.
 
 mod answer;
 mod archive_limits;
+mod check_command;
+mod check_report;
 mod expect;
 mod failure;
 mod flag;
@@ -21,6 +23,8 @@ mod wheel_command;
 
 pub use answer::{Answer, AnswerError, ErrorKind};
 pub use archive_limits::ArchiveLimits;
+pub use check_command::CheckCommand;
+pub use check_report::{CheckAnswer, CheckProblem, CheckReport, ProblemKind};
 pub use expect::Expect;
 pub use failure::{Failure, FailureClass};
 pub use flag::{Argument, Flag, FlagClass};
@@ -29,8 +33,8 @@ pub use git::{
 };
 pub use given_wheels::GivenWheels;
 pub use invocation::{
-    CACHE_VARIABLE, CROSS_CC_VARIABLE, MNEMONIC, PATH_VARIABLE, PROGRAM, SDIST_MNEMONIC, SDIST_SUBCOMMAND, SUBCOMMAND, WORK_VARIABLE,
-    environment,
+    CACHE_VARIABLE, CHECK_MNEMONIC, CHECK_SUBCOMMAND, CROSS_CC_VARIABLE, MNEMONIC, PATH_VARIABLE, PROGRAM,
+    SDIST_MNEMONIC, SDIST_SUBCOMMAND, SUBCOMMAND, WORK_VARIABLE, environment,
 };
 pub use key_value::{InvalidKeyValue, KeyValue};
 pub use line::NotUnicode;
