@@ -149,7 +149,11 @@ impl Builder {
     }
 
     /// Adds those of `texts` that apply here and are new; whether there were any.
-    pub(super) fn add_requirements(&self, asked: &mut Vec<Requirement<VerbatimUrl>>, texts: &[String]) -> bool {
+    pub(super) fn add_requirements(
+        &self,
+        asked: &mut Vec<Requirement<VerbatimUrl>>,
+        texts: &[String],
+    ) -> bool {
         let before = asked.len();
         for requirement in texts.iter().filter_map(|text| text.parse::<Requirement<VerbatimUrl>>().ok()) {
             if requirement.evaluate_markers(&self.interpreter.markers, &[]) && !asked.contains(&requirement) {

@@ -13,7 +13,8 @@ use super::failure_text;
 use super::output::{complain, print};
 use crate::cancellation::{Cancellation, Cancelled};
 use crate::contract::{
-    Answer, AnswerError, ErrorKind, Failure, GivenWheels, IsolationReport, KeyValue, SandboxMode, asked_contract,
+    Answer, AnswerError, ErrorKind, Failure, GivenWheels, IsolationReport, KeyValue, SandboxMode,
+    asked_contract,
 };
 use crate::scratch::file::{self, FileAccess};
 use crate::scratch::home::LockedHome;
@@ -116,7 +117,11 @@ impl Backend<'_> {
             helpers,
             build_wheels: self.build_wheels,
             config_settings,
-            environment: self.environment.into_iter().map(|variable| (variable.key, variable.value)).collect(),
+            environment: self
+                .environment
+                .into_iter()
+                .map(|variable| (variable.key, variable.value))
+                .collect(),
             tool_directories: super::directories::directories("--path", self.tool_directories)?,
             cross_compiler,
             crates: self.crates,

@@ -18,8 +18,8 @@ use super::source::project::Project;
 use super::verify::verified_wheel::{ExpectedWheel, NativeExpectation, VerifiedWheel, verify};
 use super::verify::wheel_refused::WheelRefused;
 use super::workshop::{
-    BackendResult, BuildEnvironment, Called, Layout, Workshop, discard, isolated, isolation_report, own_peak_memory,
-    prepare_sandbox, used_requirement,
+    BackendResult, BuildEnvironment, Called, Layout, Workshop, discard, isolated, isolation_report,
+    own_peak_memory, prepare_sandbox, used_requirement,
 };
 use crate::archive;
 use crate::archive::SourceTree;
@@ -205,4 +205,3 @@ fn check_target(request: &WheelRequest) -> Result<(), StepError> {
     let refused = WheelRefused::WrongMachine { target: request.target, found, python };
     Err(Failure::from(refused).into())
 }
-

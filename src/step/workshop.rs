@@ -189,16 +189,18 @@ impl<'a> Workshop<'a> {
         let log = environment.layout.host.join(Layout::LOG);
         let interpreter = &self.request.interpreter;
         let mut turned_down = None;
-        let (run, remains) =
-            self.backend_call(environment, called, &log).run(sandbox, self.cancellation, output, |requires| {
-                match check_dynamic(called.hooks, requires, &environment.installed, interpreter) {
-                    Ok(()) => true,
-                    Err(failure) => {
-                        turned_down = Some(failure);
-                        false
-                    }
+        let (run, remains) = self.backend_call(environment, called, &log).run(
+            sandbox,
+            self.cancellation,
+            output,
+            |requires| match check_dynamic(called.hooks, requires, &environment.installed, interpreter) {
+                Ok(()) => true,
+                Err(failure) => {
+                    turned_down = Some(failure);
+                    false
                 }
-            })?;
+            },
+        )?;
         self.cancellation.check()?;
         self.stopwatch.add("requires", run.requires_time);
         self.stopwatch.add("backend", run.build_time);

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use crate::build::interrupt::Interrupt;
 use crate::contract::{Failure, FailureClass};
 
 /// Variables by which git is told of another repository than the one it is in, or to run other programs.
@@ -51,6 +52,14 @@ impl Git {
         })
     }
 
+    /// Whether git would run ssh as it is, which may ask somebody; else the user has said what to run.
+    pub fn asks_by_ssh(&self, directory: &Path, interrupt: &Interrupt) -> bool {
+        let by_variable = ["GIT_SSH_COMMAND", "GIT_SSH"].iter().any(|name| std::env::var_os(name).is_some());
+        let mut command = self.command(directory, &[]);
+        command.args(["config", "--get", "core.sshCommand"]);
+        !by_variable && interrupt.run(&mut command, |_| ()).is_ok_and(|finished| !finished.status.success())
+    }
+
     /// A call of it in `directory`, with settings that go before those of the user, but are not passed on to others.
     pub fn command(&self, directory: &Path, settings: &[(&str, &str)]) -> Command {
         let mut command = Command::new(&self.program);
@@ -61,7 +70,8 @@ impl Git {
         // No question may be put to somebody who is not there.
         command.env("GIT_TERMINAL_PROMPT", "0").env("GIT_ASKPASS", "").env("SSH_ASKPASS", "");
         command.env("GIT_PAGER", "cat").env("LC_ALL", "C.UTF-8");
-        let ours = [("core.hooksPath", "/dev/null"), ("core.fsmonitor", "false"), ("advice.detachedHead", "false")];
+        let ours =
+            [("core.hooksPath", "/dev/null"), ("core.fsmonitor", "false"), ("advice.detachedHead", "false")];
         configure(&mut command, ours.iter().chain(settings));
         command
     }
@@ -69,7 +79,8 @@ impl Git {
 
 /// Adds settings in the environment, where nobody else sees them, behind those that are there already.
 fn configure<'a>(command: &mut Command, settings: impl Iterator<Item = &'a (&'a str, &'a str)>) {
-    let count = std::env::var("GIT_CONFIG_COUNT").ok().and_then(|text| text.parse::<usize>().ok()).unwrap_or(0);
+    let count =
+        std::env::var("GIT_CONFIG_COUNT").ok().and_then(|text| text.parse::<usize>().ok()).unwrap_or(0);
     let mut next = count;
     for (key, value) in settings {
         command.env(OsString::from(format!("GIT_CONFIG_KEY_{next}")), key);

@@ -30,24 +30,87 @@ impl Reader {
 }
 
 const LOG: &[&str] = &[
-    "-s", "-z", "-1", "--no-patch", "--oneline", "--all", "--tags", "--branches", "--remotes", "--first-parent",
-    "--merges", "--no-merges", "--reverse", "--topo-order", "--date-order", "--author-date-order",
-    "--simplify-by-decoration", "--simplify-merges", "--full-history", "--follow", "--decorate", "--no-decorate",
-    "--abbrev", "--abbrev-commit", "--no-abbrev-commit", "--no-color", "--color", "--date", "--no-show-signature",
-    "--name-only", "--name-status", "--no-walk", "--walk-reflogs", "--parents", "--children", "--count", "--max-parents",
-    "--min-parents", "--boundary", "--left-right", "--cherry-pick", "--ancestry-path", "--quiet", "--no-ext-diff",
-    "--no-textconv", "--no-notes", "--timestamp", "--header", "--objects",
+    "-s",
+    "-z",
+    "-1",
+    "--no-patch",
+    "--oneline",
+    "--all",
+    "--tags",
+    "--branches",
+    "--remotes",
+    "--first-parent",
+    "--merges",
+    "--no-merges",
+    "--reverse",
+    "--topo-order",
+    "--date-order",
+    "--author-date-order",
+    "--simplify-by-decoration",
+    "--simplify-merges",
+    "--full-history",
+    "--follow",
+    "--decorate",
+    "--no-decorate",
+    "--abbrev",
+    "--abbrev-commit",
+    "--no-abbrev-commit",
+    "--no-color",
+    "--color",
+    "--date",
+    "--no-show-signature",
+    "--name-only",
+    "--name-status",
+    "--no-walk",
+    "--walk-reflogs",
+    "--parents",
+    "--children",
+    "--count",
+    "--max-parents",
+    "--min-parents",
+    "--boundary",
+    "--left-right",
+    "--cherry-pick",
+    "--ancestry-path",
+    "--quiet",
+    "--no-ext-diff",
+    "--no-textconv",
+    "--no-notes",
+    "--timestamp",
+    "--header",
+    "--objects",
 ];
 const LOG_VALUES: &[&str] = &[
-    "-n", "--max-count", "--skip", "--format", "--pretty", "--since", "--until", "--after", "--before", "--author",
-    "--committer", "--grep", "--decorate-refs", "--decorate-refs-exclude", "--exclude", "--glob",
+    "-n",
+    "--max-count",
+    "--skip",
+    "--format",
+    "--pretty",
+    "--since",
+    "--until",
+    "--after",
+    "--before",
+    "--author",
+    "--committer",
+    "--grep",
+    "--decorate-refs",
+    "--decorate-refs-exclude",
+    "--exclude",
+    "--glob",
 ];
 
 const READERS: &[Reader] = &[
     Reader::of(
         "describe",
         &[
-            "--all", "--tags", "--contains", "--long", "--always", "--exact-match", "--first-parent", "--dirty",
+            "--all",
+            "--tags",
+            "--contains",
+            "--long",
+            "--always",
+            "--exact-match",
+            "--first-parent",
+            "--dirty",
             "--no-abbrev",
         ],
         &["--abbrev", "--match", "--exclude", "--candidates"],
@@ -55,23 +118,65 @@ const READERS: &[Reader] = &[
     Reader::of(
         "rev-parse",
         &[
-            "--abbrev-ref", "--show-toplevel", "--show-prefix", "--show-cdup", "--git-dir", "--git-common-dir",
-            "--absolute-git-dir", "--is-inside-work-tree", "--is-inside-git-dir", "--is-bare-repository",
-            "--is-shallow-repository", "--verify", "--quiet", "-q", "--short", "--symbolic", "--symbolic-full-name",
-            "--all", "--branches", "--tags", "--remotes", "--show-superproject-working-tree", "--revs-only", "--no-revs",
-            "--flags", "--no-flags", "--show-object-format", "--end-of-options",
+            "--abbrev-ref",
+            "--show-toplevel",
+            "--show-prefix",
+            "--show-cdup",
+            "--git-dir",
+            "--git-common-dir",
+            "--absolute-git-dir",
+            "--is-inside-work-tree",
+            "--is-inside-git-dir",
+            "--is-bare-repository",
+            "--is-shallow-repository",
+            "--verify",
+            "--quiet",
+            "-q",
+            "--short",
+            "--symbolic",
+            "--symbolic-full-name",
+            "--all",
+            "--branches",
+            "--tags",
+            "--remotes",
+            "--show-superproject-working-tree",
+            "--revs-only",
+            "--no-revs",
+            "--flags",
+            "--no-flags",
+            "--show-object-format",
+            "--end-of-options",
         ],
         &["--default", "--git-path", "--path-format"],
     ),
     Reader::of("log", LOG, LOG_VALUES),
     Reader::of("rev-list", LOG, LOG_VALUES),
     Reader { needed: &["-s", "--no-patch", "--quiet"], ..Reader::of("show", LOG, LOG_VALUES) },
-    Reader::of("shortlog", &["-s", "-n", "-e", "-sn", "-sne", "-se", "--summary", "--numbered", "--email"], &["--format"]),
+    Reader::of(
+        "shortlog",
+        &["-s", "-n", "-e", "-sn", "-sne", "-se", "--summary", "--numbered", "--email"],
+        &["--format"],
+    ),
     Reader::of(
         "status",
         &[
-            "--porcelain", "--short", "-s", "--branch", "-b", "-z", "--untracked-files", "-u", "-uno", "-unormal", "-uall",
-            "--ignored", "--ignore-submodules", "--no-renames", "--renames", "--ahead-behind", "--no-ahead-behind",
+            "--porcelain",
+            "--short",
+            "-s",
+            "--branch",
+            "-b",
+            "-z",
+            "--untracked-files",
+            "-u",
+            "-uno",
+            "-unormal",
+            "-uall",
+            "--ignored",
+            "--ignore-submodules",
+            "--no-renames",
+            "--renames",
+            "--ahead-behind",
+            "--no-ahead-behind",
             "--null",
         ],
         &[],
@@ -79,28 +184,82 @@ const READERS: &[Reader] = &[
     Reader::of(
         "ls-files",
         &[
-            "-c", "--cached", "-d", "--deleted", "-m", "--modified", "-o", "--others", "-i", "--ignored", "-s", "--stage",
-            "-z", "--exclude-standard", "--full-name", "--error-unmatch", "--recurse-submodules", "--directory", "-t",
-            "--no-empty-directory", "--deduplicate", "-u", "--unmerged", "--eol",
+            "-c",
+            "--cached",
+            "-d",
+            "--deleted",
+            "-m",
+            "--modified",
+            "-o",
+            "--others",
+            "-i",
+            "--ignored",
+            "-s",
+            "--stage",
+            "-z",
+            "--exclude-standard",
+            "--full-name",
+            "--error-unmatch",
+            "--recurse-submodules",
+            "--directory",
+            "-t",
+            "--no-empty-directory",
+            "--deduplicate",
+            "-u",
+            "--unmerged",
+            "--eol",
         ],
         &["-x", "--exclude", "--abbrev", "--format"],
     ),
     Reader::of(
         "ls-tree",
-        &["-r", "-t", "-d", "-l", "-z", "--long", "--name-only", "--name-status", "--full-name", "--full-tree", "--object-only"],
+        &[
+            "-r",
+            "-t",
+            "-d",
+            "-l",
+            "-z",
+            "--long",
+            "--name-only",
+            "--name-status",
+            "--full-name",
+            "--full-tree",
+            "--object-only",
+        ],
         &["--abbrev", "--format"],
     ),
     Reader::of("symbolic-ref", &["--short", "-q", "--quiet", "--no-recurse"], &[]),
     Reader {
         needed: &[
-            "--show-current", "--list", "-l", "-a", "--all", "-r", "--remotes", "--contains", "--points-at", "--merged",
-            "-v", "-vv",
+            "--show-current",
+            "--list",
+            "-l",
+            "-a",
+            "--all",
+            "-r",
+            "--remotes",
+            "--contains",
+            "--points-at",
+            "--merged",
+            "-v",
+            "-vv",
         ],
         ..Reader::of(
             "branch",
             &[
-                "--show-current", "--list", "-l", "-a", "--all", "-r", "--remotes", "-v", "-vv", "--no-color", "--color",
-                "--no-column", "--ignore-case",
+                "--show-current",
+                "--list",
+                "-l",
+                "-a",
+                "--all",
+                "-r",
+                "--remotes",
+                "-v",
+                "-vv",
+                "--no-color",
+                "--color",
+                "--no-column",
+                "--ignore-case",
             ],
             &["--contains", "--no-contains", "--points-at", "--merged", "--no-merged", "--format", "--sort"],
         )
@@ -116,17 +275,53 @@ const READERS: &[Reader] = &[
     Reader::of(
         "for-each-ref",
         &["--no-color", "--color", "--ignore-case", "--omit-empty"],
-        &["--count", "--sort", "--format", "--points-at", "--merged", "--no-merged", "--contains", "--no-contains"],
+        &[
+            "--count",
+            "--sort",
+            "--format",
+            "--points-at",
+            "--merged",
+            "--no-merged",
+            "--contains",
+            "--no-contains",
+        ],
     ),
     Reader::of(
         "show-ref",
-        &["--head", "--tags", "--heads", "--branches", "-d", "--dereference", "-s", "--hash", "--abbrev", "--verify", "-q", "--quiet", "--exists"],
+        &[
+            "--head",
+            "--tags",
+            "--heads",
+            "--branches",
+            "-d",
+            "--dereference",
+            "-s",
+            "--hash",
+            "--abbrev",
+            "--verify",
+            "-q",
+            "--quiet",
+            "--exists",
+        ],
         &[],
     ),
-    Reader::of("name-rev", &["--tags", "--name-only", "--all", "--always", "--no-undefined"], &["--refs", "--exclude"]),
-    Reader::of("merge-base", &["-a", "--all", "--is-ancestor", "--octopus", "--independent", "--fork-point"], &[]),
+    Reader::of(
+        "name-rev",
+        &["--tags", "--name-only", "--all", "--always", "--no-undefined"],
+        &["--refs", "--exclude"],
+    ),
+    Reader::of(
+        "merge-base",
+        &["-a", "--all", "--is-ancestor", "--octopus", "--independent", "--fork-point"],
+        &[],
+    ),
     Reader::of("cat-file", &["-t", "-s", "-e", "-p"], &[]),
-    Reader::of("check-ignore", &["-q", "--quiet", "-v", "--verbose", "-n", "--non-matching", "--no-index", "-z"], &[]),
+    Reader::of("check-attr", &["-z", "-a", "--all", "--stdin", "--cached"], &[]),
+    Reader::of(
+        "check-ignore",
+        &["--stdin", "-q", "--quiet", "-v", "--verbose", "-n", "--non-matching", "--no-index", "-z"],
+        &[],
+    ),
     Reader::of("check-ref-format", &["--branch", "--normalize"], &[]),
     // Of other formats, the repository's settings could name programs.
     Reader::of("archive", &["--worktree-attributes", "--format"], &["--prefix"]),
@@ -153,8 +348,22 @@ const READERS: &[Reader] = &[
 ];
 
 const DIFF: &[&str] = &[
-    "--quiet", "--exit-code", "--name-only", "--name-status", "--shortstat", "--cached", "--staged", "--ignore-submodules",
-    "-z", "-m", "-r", "--no-ext-diff", "--no-textconv", "--diff-filter", "--no-renames", "--no-color",
+    "--quiet",
+    "--exit-code",
+    "--name-only",
+    "--name-status",
+    "--shortstat",
+    "--cached",
+    "--staged",
+    "--ignore-submodules",
+    "-z",
+    "-m",
+    "-r",
+    "--no-ext-diff",
+    "--no-textconv",
+    "--diff-filter",
+    "--no-renames",
+    "--no-color",
 ];
 
 /// Settings that a question may bring along, and what they may be set to; `*` for anything.
@@ -179,8 +388,16 @@ const SETTINGS: &[(&str, &str)] = &[
 
 /// Keys of the configuration that a build may learn. Others may hold secrets.
 const KEYS: &[&str] = &[
-    "user.name", "user.email", "remote.origin.url", "init.defaultbranch", "core.bare", "core.ignorecase", "core.autocrlf",
-    "core.quotepath", "core.filemode", "core.symlinks",
+    "user.name",
+    "user.email",
+    "remote.origin.url",
+    "init.defaultbranch",
+    "core.bare",
+    "core.ignorecase",
+    "core.autocrlf",
+    "core.quotepath",
+    "core.filemode",
+    "core.symlinks",
 ];
 
 /// The arguments for git, still with [`GIT_TOP`] where the repository is meant; or why the question is not passed on.
@@ -198,10 +415,11 @@ pub(super) fn passed_on(question: &GitQuestion) -> Result<Vec<String>, String> {
             None => None,
         };
         if let Some(directory) = value_of("--git-dir") {
-            let own = [".git", "./.git"].contains(&directory) || directory == format!("{GIT_TOP}/.git");
-            if !own {
+            // Its own, or that of a submodule.
+            if Path::new(directory).file_name().is_none_or(|name| name != ".git") {
                 return Err(format!("{directory} is another repository"));
             }
+            inside(directory)?;
             passed.push(format!("--git-dir={directory}"));
         } else if let Some(directory) = value_of("--work-tree") {
             inside(directory)?;
@@ -214,7 +432,11 @@ pub(super) fn passed_on(question: &GitQuestion) -> Result<Vec<String>, String> {
             passed.extend(["-c".to_owned(), setting.to_owned()]);
         } else {
             match argument {
-                "--no-pager" | "-P" | "--no-optional-locks" | "--literal-pathspecs" | "--no-replace-objects" => {
+                "--no-pager"
+                | "-P"
+                | "--no-optional-locks"
+                | "--literal-pathspecs"
+                | "--no-replace-objects" => {
                     passed.push(argument.to_owned());
                 }
                 "--version" | "-v" => break "version",
@@ -283,19 +505,21 @@ fn check_shape(subcommand: &str, rest: &[&str]) -> Result<(), String> {
     let ok = match subcommand {
         // A second name would be written.
         "symbolic-ref" => names == 1,
-        "archive" => rest.iter().all(|argument| match argument.strip_prefix("--format=") {
-            Some(format) => ["tar", "zip"].contains(&format),
-            None => *argument != "--format",
-        }) || matches!(rest, ["--format", "tar" | "zip", rest @ ..] if !rest.contains(&"--format")),
-        "config" => matches!(rest, ["--get" | "get", key] | [key] if KEYS.contains(&key.to_ascii_lowercase().as_str())),
+        "archive" => {
+            rest.iter().all(|argument| match argument.strip_prefix("--format=") {
+                Some(format) => ["tar", "zip"].contains(&format),
+                None => *argument != "--format",
+            }) || matches!(rest, ["--format", "tar" | "zip", rest @ ..] if !rest.contains(&"--format"))
+        }
+        "config" => {
+            matches!(rest, ["--get" | "get", key] | [key] if KEYS.contains(&key.to_ascii_lowercase().as_str()))
+        }
         "submodule" => matches!(rest, ["status"] | ["status", "--recursive"]),
         "remote" => matches!(rest, [] | ["get-url", "origin"]),
         "help" => rest.is_empty(),
-        "check-ignore" | "rev-list" => !rest.contains(&"--stdin"),
         _ => true,
     };
-    // What comes from standard input is not known here.
-    match ok && !rest.contains(&"--stdin") {
+    match ok {
         true => Ok(()),
         false => Err(format!("`git {subcommand} {}` is not among what is passed on", rest.join(" "))),
     }
@@ -335,8 +559,7 @@ mod tests {
     use super::*;
 
     fn ask(arguments: &[&str]) -> Result<Vec<String>, String> {
-        let arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
-        passed_on(&GitQuestion { directory: "sub".into(), arguments })
+        passed_on(&GitQuestion::new("sub", arguments))
     }
 
     #[test]
@@ -364,9 +587,13 @@ mod tests {
             "config --get user.name",
             "submodule status",
             "--no-pager --version",
+            "ls-files -z -s -- . :(exclude,attr:export-ignore)",
+            "check-attr -z --stdin export-ignore",
         ] {
-            let words: Vec<&str> =
-                question.split(' ').map(|word| if word == "GIT" { &own["--git-dir=".len()..] } else { word }).collect();
+            let words: Vec<&str> = question
+                .split(' ')
+                .map(|word| if word == "GIT" { &own["--git-dir=".len()..] } else { word })
+                .collect();
             let passed = ask(&words).unwrap_or_else(|reason| panic!("{question}: {reason}"));
             assert!(!passed.is_empty());
         }
@@ -409,6 +636,8 @@ mod tests {
             "-c core.pager=x log",
             "--exec-path=/x status",
             "--git-dir=/x/.git log",
+            "--git-dir=../.git log",
+            "--git-dir=x log",
             "--git-dir /x log",
             "--work-tree=/x status",
             "-C .. log",
@@ -424,7 +653,7 @@ mod tests {
             assert!(ask(&words).is_err(), "{question}");
         }
         for directory in ["..", "/", "a/../.."] {
-            let question = GitQuestion { directory: directory.into(), arguments: vec!["version".into()] };
+            let question = GitQuestion::new(directory, &["version"]);
             assert!(passed_on(&question).is_err(), "{directory}");
         }
     }
@@ -432,7 +661,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_question_makes_us_panic(directory: String, arguments: Vec<String>) {
-            let _ = passed_on(&GitQuestion { directory, arguments });
+            let _ = passed_on(&GitQuestion { directory, arguments, stdin: None });
         }
 
         #[test]

@@ -193,7 +193,8 @@ impl Walk<'_> {
             real.display(),
             self.top.display()
         );
-        Err(refused(message).with_hint("put the directory itself there, or remove the link; links to files are followed"))
+        Err(refused(message)
+            .with_hint("put the directory itself there, or remove the link; links to files are followed"))
     }
 
     fn keep_link(&mut self, place: &Path, target: &Path) -> Result<(), Failure> {
@@ -281,9 +282,21 @@ mod tests {
     #[test]
     fn repositories_environments_caches_and_our_own_output_stay() {
         let bench = Bench::with(&[
-            "top/setup.py", "top/a/b.py", "top/.gitignore", "top/.git/config", "top/a/.hg/x", "top/.svn/x", "top/.jj/x",
-            "top/a/__pycache__/b.pyc", "top/.venv/pyvenv.cfg", "top/.venv/lib/x.py", "top/target/CACHEDIR.TAG",
-            "top/target/debug/x", "top/dist/a.whl", "top/sub/.git", "top/sub/x",
+            "top/setup.py",
+            "top/a/b.py",
+            "top/.gitignore",
+            "top/.git/config",
+            "top/a/.hg/x",
+            "top/.svn/x",
+            "top/.jj/x",
+            "top/a/__pycache__/b.pyc",
+            "top/.venv/pyvenv.cfg",
+            "top/.venv/lib/x.py",
+            "top/target/CACHEDIR.TAG",
+            "top/target/debug/x",
+            "top/dist/a.whl",
+            "top/sub/.git",
+            "top/sub/x",
         ]);
         let found = bench.collect("top", &[]).unwrap();
         assert_eq!(paths(&found), [".gitignore", "a/b.py", "setup.py", "sub/x"]);
@@ -293,7 +306,11 @@ mod tests {
     #[test]
     fn of_a_repository_travels_what_the_project_needs() {
         let bench = Bench::with(&[
-            "top/README", "top/other/x", "top/packages/a/setup.py", "top/packages/b/setup.py", "top/proto/x.proto",
+            "top/README",
+            "top/other/x",
+            "top/packages/a/setup.py",
+            "top/packages/b/setup.py",
+            "top/proto/x.proto",
         ]);
         symlink("../../proto", bench.at("top/packages/a/proto")).unwrap();
         let found = bench.collect("top/packages/a", &["top/README"]).unwrap();
@@ -342,7 +359,8 @@ mod tests {
         file.file().set_modified(old).unwrap();
         let found = again(found.memory);
         assert!(found.news);
-        let digest = |path: &str| found.root.files().unwrap().into_iter().find(|(name, ..)| name == path).unwrap().1;
+        let digest =
+            |path: &str| found.root.files().unwrap().into_iter().find(|(name, ..)| name == path).unwrap().1;
         assert_eq!(digest("a.py").hash, *Sha256::of(b"other").as_bytes());
     }
 

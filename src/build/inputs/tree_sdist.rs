@@ -15,12 +15,15 @@ use crate::build::resolve::resolution::Resolution;
 use crate::build::steps::runner::Ran;
 use crate::build::steps::sdist_step::SdistStep;
 use crate::build::steps::step_action::{with_interpreter, with_settings};
-use crate::contract::{Failure, FailureClass, GitQuestion, MOST_QUESTIONS, SdistReport};
+use crate::contract::{Failure, FailureClass, GIT_TOP, GitQuestion, MOST_QUESTIONS, SdistReport};
 use crate::digest::Sha256;
 use crate::step::source::project::BuildSystem;
 
 /// How often a backend may come up with new questions or requirements.
 const MOST_ROUNDS: usize = 8;
+
+/// Questions that are answered although the backend did not ask them this time.
+const MOST_IDLE: usize = 16;
 
 /// Files that decide what a backend asks for.
 const DECIDING: [&str; 4] = ["pyproject.toml", "setup.py", "setup.cfg", "meson.build"];
@@ -64,8 +67,8 @@ impl Builder {
                 Ran::Built { report, file, cached: _ } => {
                     check_file_name(&report.file_name)?;
                     let place = self.run.cache.download(report.sha256, &report.file_name);
-                    let intact =
-                        place.is_file() && self.run.sdists.digest(&place).is_ok_and(|found| found == report.sha256);
+                    let intact = place.is_file()
+                        && self.run.sdists.digest(&place).is_ok_and(|found| found == report.sha256);
                     if !intact {
                         let fetched = self.run.cache.temporary_directory()?;
                         self.runner.client()?.download(&file, &fetched.path().join(&report.file_name))?;
@@ -85,7 +88,9 @@ impl Builder {
                         && needs.take_up(self, &failure.missing_requirements);
                     if requirements && self.run.lock_in_use().is_some() {
                         let missing = failure.missing_requirements.join(", ");
-                        return Err(drift(format!("build_sdist asks for {missing}, which the lock does not have")));
+                        return Err(drift(format!(
+                            "build_sdist asks for {missing}, which the lock does not have"
+                        )));
                     }
                     if !questions && !requirements {
                         return Err(git.explain(failure));
@@ -145,8 +150,9 @@ struct TreeNeeds {
 impl TreeNeeds {
     fn of(builder: &Builder, tree: &Tree) -> Result<Self, Failure> {
         let run = &builder.run;
-        let mut key = with_settings(with_interpreter(KeyBuilder::default(), &builder.interpreter), &run.customisation)
-            .part("tree", tree.project.as_os_str().as_encoded_bytes());
+        let mut key =
+            with_settings(with_interpreter(KeyBuilder::default(), &builder.interpreter), &run.customisation)
+                .part("tree", tree.project.as_os_str().as_encoded_bytes());
         let mut pyproject = None;
         for name in DECIDING {
             let Ok(bytes) = fs_err::read(tree.project.join(name)) else { continue };
@@ -238,11 +244,15 @@ impl<'a> GitTalk<'a> {
         self.questions.len() > before
     }
 
+    /// What was answered is asked again the next time, so that it is the same action; but for what nobody has asked, if
+    /// it becomes too much.
     fn remember(&self, builder: &Builder, asked: &[GitQuestion]) -> Result<(), Failure> {
-        if asked == self.remembered {
+        let idle = self.questions.iter().filter(|question| !asked.contains(question)).count();
+        let kept = if idle > MOST_IDLE { asked } else { &self.questions };
+        if kept == self.remembered {
             return Ok(());
         }
-        Ok(builder.run.cache.write("git-questions", self.key, &asked)?)
+        Ok(builder.run.cache.write("git-questions", self.key, &kept)?)
     }
 
     /// A failure that may have come of what git was not asked says so.
@@ -263,10 +273,24 @@ impl<'a> GitTalk<'a> {
 fn usual_questions(tree: &Tree) -> Vec<GitQuestion> {
     let mentions = |name: &&str| {
         let text = fs_err::read_to_string(tree.project.join(name)).unwrap_or_default();
-        ["setuptools_scm", "setuptools-scm", "hatch-vcs", "vcs-versioning"].iter().any(|plugin| text.contains(plugin))
+        ["setuptools_scm", "setuptools-scm", "hatch-vcs", "vcs-versioning"]
+            .iter()
+            .any(|plugin| text.contains(plugin))
     };
     if !DECIDING.iter().any(|name| mentions(&name)) {
         return Vec::new();
     }
-    Vec::new()
+    let own = format!("{GIT_TOP}/.git");
+    let of_repository = [
+        &["rev-parse", "--show-prefix"][..],
+        &["describe", "--dirty", "--tags", "--long", "--abbrev=40", "--match", "*[0-9]*"],
+        &["rev-parse", "--abbrev-ref", "HEAD"],
+        &["-c", "log.showSignature=false", "log", "-n", "1", "HEAD", "--format=%cI"],
+        &["ls-files", "-z", "-s", "--", ".", ":(exclude,attr:export-ignore)"],
+    ];
+    let of_repository = of_repository
+        .map(|arguments| GitQuestion::new("", &[&["--git-dir", own.as_str()], arguments].concat()));
+    let others = [&["--version"][..], &["version"], &["rev-parse", "HEAD"], &["rev-parse", "--show-prefix"]];
+    let others = others.map(|arguments| GitQuestion::new(&tree.subdirectory, arguments));
+    of_repository.into_iter().chain(others).collect()
 }

@@ -122,7 +122,8 @@ impl Lock {
     /// Adds `entries`, replacing those for the same project, Python and platform.
     pub fn update(&mut self, entries: Vec<LockedSdist>) {
         let same = |a: &LockedSdist, b: &LockedSdist| {
-            let of = |entry: &LockedSdist| (entry.python.clone(), entry.target, entry.tree.clone(), entry.builds);
+            let of =
+                |entry: &LockedSdist| (entry.python.clone(), entry.target, entry.tree.clone(), entry.builds);
             of(a) == of(b) && (a.tree.is_some() || (&a.name, &a.version) == (&b.name, &b.version))
         };
         self.sdists.retain(|old| !entries.iter().any(|new| same(old, new)));
@@ -176,12 +177,10 @@ impl Lock {
         product: Option<Product>,
         environment: &LockEnvironment,
     ) -> Result<&LockedSdist, Failure> {
-        let of_tree = |entry: &&LockedSdist| {
-            entry.tree.as_ref() == Some(&place.tree) && entry.builds == product
-        };
-        let fits = |entry: &&LockedSdist| {
-            entry.python == environment.python && entry.target == environment.target
-        };
+        let of_tree =
+            |entry: &&LockedSdist| entry.tree.as_ref() == Some(&place.tree) && entry.builds == product;
+        let fits =
+            |entry: &&LockedSdist| entry.python == environment.python && entry.target == environment.target;
         let tree = &place.tree;
         let Some(entry) = self.sdists.iter().filter(of_tree).find(fits) else {
             return Err(drift(match self.sdists.iter().find(of_tree) {
@@ -202,7 +201,9 @@ impl Lock {
     /// Where the sdist with `sha256` that a locked wheel was built from comes from.
     pub fn built_from(&self, sha256: Sha256, environment: &LockEnvironment) -> Result<&LockedSdist, Failure> {
         let fits = |entry: &&LockedSdist| {
-            entry.sha256 == Some(sha256) && entry.python == environment.python && entry.target == environment.target
+            entry.sha256 == Some(sha256)
+                && entry.python == environment.python
+                && entry.target == environment.target
         };
         self.sdists
             .iter()

@@ -141,9 +141,10 @@ impl Runner {
                 let cached = finished.cached;
                 match finished.outputs.into_iter().find(is_file) {
                     Some(file) => Ok(Ran::Built { report, file, cached }),
-                    None => {
-                        failed(&format!("the executor did not return {}, which was built", report.file_name()))
-                    }
+                    None => failed(&format!(
+                        "the executor did not return {}, which was built",
+                        report.file_name()
+                    )),
                 }
             }
         }

@@ -179,7 +179,12 @@ pub(crate) fn with_interpreter(key: KeyBuilder, interpreter: &Interpreter) -> Ke
 }
 
 /// Adds the file `host` to `inputs`, in `directory` and under its own name; its path there.
-pub(super) fn add(inputs: &mut InputRoot, directory: &str, host: &Path, sha256: Sha256) -> Result<String, Failure> {
+pub(super) fn add(
+    inputs: &mut InputRoot,
+    directory: &str,
+    host: &Path,
+    sha256: Sha256,
+) -> Result<String, Failure> {
     let path = format!("{directory}/{}", text_of_name(host)?);
     let size_bytes = fs_err::metadata(host)?.len();
     inputs.add_file(&path, host, blob_digest(sha256, size_bytes), false).map_err(ClientError::from)?;

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use super::rust_inputs::RustInputs;
 use super::step_action::{
-    OUT, Step, add, give_crates, give_wheels, python, salt, text_of_name, timeout_of_action, tool_directories,
-    with_interpreter, with_settings,
+    OUT, Step, add, give_crates, give_wheels, python, salt, text_of_name, timeout_of_action,
+    tool_directories, with_interpreter, with_settings,
 };
 use crate::build::cache::KeyBuilder;
 use crate::build::customisation::{Customisation, Patch};
@@ -249,8 +249,10 @@ mod tests {
     #[test]
     fn results_are_kept_apart_by_release_where_it_is_the_one_that_builds() {
         with_step(&Customisation::default(), |step| {
-            let salts =
-                |placement: &Placement| ["1.0.0", "1.0.1"].map(|release| salt(placement, release, step.interpreter, step.rust.as_ref()));
+            let salts = |placement: &Placement| {
+                ["1.0.0", "1.0.1"]
+                    .map(|release| salt(placement, release, step.interpreter, step.rust.as_ref()))
+            };
             for ours in [Placement::Here, root("one")] {
                 let [older, newer] = salts(&ours);
                 assert_ne!(older, newer);

@@ -44,8 +44,8 @@ impl KnownGit {
             let file = fs_err::File::open(directory.join(ANSWERS_FILE))?;
             Ok((directory, serde_json::from_reader(io::BufReader::new(file.take(MOST_BYTES)))?))
         };
-        let (directory, answers) =
-            read().map_err(|error| StepError::Input(format!("the answers of git cannot be read: {error}")))?;
+        let (directory, answers) = read()
+            .map_err(|error| StepError::Input(format!("the answers of git cannot be read: {error}")))?;
         Ok(Self { directory: Some(directory), answers })
     }
 
@@ -94,7 +94,8 @@ impl KnownGit {
         let asked = asked(&host_path.join(PROGRAMS).join(ASKED));
         let unanswered = match self.answers.repository {
             GitRepository::Here { .. } => {
-                let answered: HashSet<_> = self.answers.answers.iter().map(|answer| &answer.question).collect();
+                let answered: HashSet<_> =
+                    self.answers.answers.iter().map(|answer| &answer.question).collect();
                 let is_new = |question: &&GitQuestion| !answered.contains(question);
                 asked.iter().filter(is_new).cloned().collect()
             }

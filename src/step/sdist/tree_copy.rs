@@ -38,8 +38,7 @@ pub(super) fn copy_tree(tree: &Path, copy: &Path, cancellation: &Cancellation) -
             if kind.is_dir() {
                 if below.components().count() > DEEPEST {
                     let place = entry.path();
-                    let message =
-                        format!("{} lies more than {DEEPEST} directories deep", place.display());
+                    let message = format!("{} lies more than {DEEPEST} directories deep", place.display());
                     return Err(StepError::Input(message));
                 }
                 left.push(below);
