@@ -14,7 +14,7 @@ use pep508_rs::{ExtraName, MarkerEnvironment, MarkerTree};
 
 use super::configuration::Configuration;
 use super::conflicts::ConflictItem;
-use super::decision::{Decider, TooComplex, both, either, has_atoms};
+use super::decision::{Decider, TooComplex, both, either};
 use super::edge::Edge;
 use super::error::LockError;
 use super::fixpoint::reached_under;
@@ -125,6 +125,15 @@ impl fmt::Display for UnavailableReason {
     }
 }
 
+/// Whether an edge's own extras count as active when its marker is decided.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum OwnExtras {
+    /// While what is active is being found.
+    AreActive,
+    /// Once it is known.
+    AreAsAllOthers,
+}
+
 /// Conditions in the making.
 struct Search<'g, 'l> {
     graph: &'g Graph<'l>,
@@ -167,7 +176,9 @@ impl<'g, 'l> Search<'g, 'l> {
     /// An edge of a group counts its own extras as active, and makes them so for those after it.
     fn start_with(&mut self, edge: &Edge) -> Result<(), LockError> {
         let own = self.atoms_of(edge);
-        let marker = self.decide(edge, None, &own).map_err(|error| self.too_complex(edge.to, error))?;
+        let marker = Decider::new(&self.active)
+            .decide(&edge.marker, |atom| own.contains(atom))
+            .map_err(|error| self.too_complex(edge.to, error))?;
         if !marker.is_false() {
             self.add_atoms(own, &marker).map_err(|error| self.too_complex(edge.to, error))?;
             self.starts.extend(self.graph.targets(edge).map(|node| (node, marker.clone())));
@@ -228,9 +239,7 @@ impl<'g, 'l> Search<'g, 'l> {
     /// Follows all edges with the atoms that are active from the start and those of the edge itself; what is reached so
     /// activates the extras it asks for.
     fn activate_along_edges(&mut self) -> Result<(), LockError> {
-        let edges = self.decided_edges(|search, node, edge| {
-            search.decide(edge, search.graph.extra(node), &search.atoms_of(edge))
-        })?;
+        let edges = self.decided_edges(OwnExtras::AreActive)?;
         let conditions = self.reach(&edges)?;
         for node in self.graph.nodes() {
             let condition = &conditions[node.position()];
@@ -250,8 +259,7 @@ impl<'g, 'l> Search<'g, 'l> {
         supported: SupportedEnvironments,
         unavailable: Vec<Unavailable>,
     ) -> Result<Conditions, LockError> {
-        let mut edges =
-            self.decided_edges(|search, node, edge| search.decide(edge, search.graph.extra(node), &[]))?;
+        let mut edges = self.decided_edges(OwnExtras::AreAsAllOthers)?;
         for edges in &mut edges {
             edges.retain(|edge| !supported.exclude(&edge.marker));
         }
@@ -272,15 +280,17 @@ impl<'g, 'l> Search<'g, 'l> {
         Ok(Conditions { nodes, edges, starts: self.starts, supported, unavailable })
     }
 
-    fn decided_edges(
-        &self,
-        decide: impl Fn(&Self, NodeId, &Edge) -> Result<MarkerTree, TooComplex>,
-    ) -> Result<Vec<Vec<ConditionalEdge>>, LockError> {
+    fn decided_edges(&self, own_extras: OwnExtras) -> Result<Vec<Vec<ConditionalEdge>>, LockError> {
+        let mut decider = Decider::new(&self.active);
         let mut decided = Vec::with_capacity(self.graph.len());
         for node in self.graph.nodes() {
+            let within = self.graph.extra(node);
             let mut edges = Vec::new();
             for edge in self.graph.edges(node) {
-                let marker = decide(self, node, edge).map_err(|error| self.too_complex(edge.to, error))?;
+                let own = if own_extras == OwnExtras::AreActive { self.atoms_of(edge) } else { Vec::new() };
+                let marker = decider
+                    .decide(&edge.marker, |atom| within == Some(atom) || own.contains(atom))
+                    .map_err(|error| self.too_complex(edge.to, error))?;
                 if !marker.is_false() {
                     edges.push(ConditionalEdge { to: edge.to, extras: edge.extras.clone(), marker });
                 }
@@ -308,25 +318,6 @@ impl<'g, 'l> Search<'g, 'l> {
             let node = graph.nodes().nth(position);
             too_complex(&node.map(|node| graph.record(node).to_string()).unwrap_or_default(), error)
         })
-    }
-
-    /// The marker of an edge of the extra `within`, or of none, with every atom replaced.
-    fn decide(
-        &self,
-        edge: &Edge,
-        within: Option<&ExtraName>,
-        own: &[ExtraName],
-    ) -> Result<MarkerTree, TooComplex> {
-        if !has_atoms(&edge.marker) {
-            return super::decision::bounded(edge.marker.clone());
-        }
-        let atom = |name: &ExtraName| {
-            if within == Some(name) || own.contains(name) {
-                return MarkerTree::TRUE;
-            }
-            self.active.get(name).cloned().unwrap_or(MarkerTree::FALSE)
-        };
-        Decider::new(&atom).decide(&edge.marker)
     }
 
     fn atoms_of(&self, edge: &Edge) -> Vec<ExtraName> {
