@@ -117,7 +117,7 @@ fn children(tree: &MarkerTree) -> Vec<MarkerTree> {
 }
 
 /// The `extra` atoms in `marker`, each once.
-fn atoms(marker: &MarkerTree) -> Vec<ExtraName> {
+pub fn atoms_of(marker: &MarkerTree) -> Vec<ExtraName> {
     let (mut seen, mut atoms) = (HashSet::new(), BTreeSet::new());
     let mut open = vec![marker.clone()];
     while let Some(tree) = open.pop() {
@@ -154,7 +154,7 @@ impl<'a> Decider<'a> {
         is_given: impl Fn(&ExtraName) -> bool,
     ) -> Result<MarkerTree, TooComplex> {
         if !self.atoms.contains_key(marker) {
-            self.atoms.insert(marker.clone(), atoms(&bounded(marker.clone())?));
+            self.atoms.insert(marker.clone(), atoms_of(&bounded(marker.clone())?));
         }
         let given = self.atoms[marker].iter().filter(|atom| is_given(atom)).cloned().collect();
         self.without_atoms(marker, &given)
