@@ -1,32 +1,25 @@
-//! The whole of `crosswheel build`: each source is fetched once and built for each target, several sources at a time;
-//! a pure wheel is built for one target and shared with the others.
+//! The whole of `crosswheel build`: each source is fetched once and built for each target, several sources at a time.
 //! Knows nothing of the command line or of how results are printed.
 
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use parking_lot::Mutex;
 use pep440_rs::Version;
 use pep508_rs::PackageName;
 
-use super::builder::Builder;
-use super::built::Built;
+use super::builders::Builders;
 use super::index::credentials::redact_urls;
 use super::inputs::sdists::Sdist;
 use super::inputs::source::Source;
 use super::options::BuildOptions;
 use super::progress::Task;
 use super::resolve::lock::LockedSdist;
-use super::results::{BuildSummary, SourceResult, SourceStatus};
-use super::run::Run;
+use super::results::{BuildSummary, SourceResult};
+use super::run::{Run, RunMode};
+use super::shared_builds::{Delivered, SharedBuilds};
+use super::side_by_side::side_by_side;
 use super::steps::executor::ConnectExecutor;
-use super::targets::destination::Destination;
-use super::targets::sharing::is_right_for;
-use super::wheel_cache::{Published, publish};
 use crate::contract::{Failure, FailureClass, Report};
-use crate::platform::{Arch, Target};
 
 /// Builds every source for every target on the executor that `connect` reaches. `on_result` is called as each ends,
 /// in whatever order that is. An error is one that keeps all of them from being built.
@@ -36,25 +29,13 @@ pub fn build(
     connect: ConnectExecutor,
     on_result: impl Fn(&SourceResult) + Sync,
 ) -> Result<BuildSummary, Failure> {
-    let (run, destinations) = Run::new(options, connect)?;
-    let targets = Targets::new(run, destinations);
-    let run = &*targets.run;
+    let (run, destinations) = Run::new(options, RunMode::Build, connect)?;
+    let builders = Builders::new(run, destinations);
+    let run = &*builders.run;
     let results: Vec<Mutex<Vec<Ended>>> = sources.iter().map(|_| Mutex::default()).collect();
-    let next = AtomicUsize::new(0);
-    let work = || {
-        while let Some((source, slot)) = {
-            let index = next.fetch_add(1, Ordering::Relaxed);
-            sources.get(index).zip(results.get(index))
-        } {
-            let ended = targets.build_source(source, |result| run.progress.suspend(|| on_result(result)));
-            *slot.lock() = ended;
-        }
-    };
-    std::thread::scope(|scope| {
-        for _ in 1..run.options.jobs.clamp(1, sources.len().max(1)) {
-            scope.spawn(work);
-        }
-        work();
+    side_by_side(sources, run.options.jobs, |index, source| {
+        let mut source = SourceBuild { text: source, sdist: None, builds: SharedBuilds::new(&builders) };
+        *results[index].lock() = source.build(|result| run.progress.suspend(|| on_result(result)));
     });
     let ended = results.into_iter().flat_map(Mutex::into_inner);
     let (results, locks): (Vec<_>, Vec<_>) = ended.unzip();
@@ -66,77 +47,30 @@ pub fn build(
 /// What became of a source for a target, and what goes into the lock file for it.
 type Ended = (SourceResult, Vec<LockedSdist>);
 
-/// What builds for each target, made when it is first needed.
-struct Targets {
-    run: Arc<Run>,
-    /// In the order in which they were given.
-    destinations: Vec<Destination>,
-    builders: Vec<OnceLock<Result<Builder, Failure>>>,
+/// A source on its way through the targets.
+struct SourceBuild<'a> {
+    text: &'a str,
+    /// Fetched for the first target.
+    sdist: Option<Result<(Source, Sdist), Failure>>,
+    builds: SharedBuilds<'a>,
 }
 
-impl Targets {
-    fn new(run: Run, destinations: Vec<Destination>) -> Self {
-        let builders = destinations.iter().map(|_| OnceLock::new()).collect();
-        Self { run: Arc::new(run), destinations, builders }
-    }
-
-    fn builder(&self, index: usize, task: &Task) -> Result<&Builder, Failure> {
-        let make = || Builder::new(Arc::clone(&self.run), &self.destinations[index], task);
-        self.builders[index].get_or_init(make).as_ref().map_err(Clone::clone)
-    }
-
-    /// The order in which a source is built: first for a platform like this machine's, where it takes least, as the
-    /// others may share the wheel.
-    fn order(&self) -> Vec<usize> {
-        let mut order: Vec<usize> = (0..self.destinations.len()).collect();
-        order.sort_by_key(|index| self.destinations[*index].target.arch != Arch::host());
-        order
-    }
-
-    /// Builds a source for every target; the results are in the order of the targets.
-    fn build_source(&self, text: &str, on_result: impl Fn(&SourceResult)) -> Vec<Ended> {
-        let mut source = SourceBuild { targets: self, text, sdist: None, done: Vec::new() };
+impl SourceBuild<'_> {
+    /// Builds it for every target; the results are in the order of the targets.
+    fn build(&mut self, on_result: impl Fn(&SourceResult)) -> Vec<Ended> {
         let mut ended: Vec<(usize, Ended)> = Vec::new();
-        for index in self.order() {
-            let of_target = source.build_for(index);
+        for index in self.builds.builders.order() {
+            let of_target = self.build_for(index);
             on_result(&of_target.0);
             ended.push((index, of_target));
         }
         ended.sort_by_key(|(index, _)| *index);
         ended.into_iter().map(|(_, ended)| ended).collect()
     }
-}
 
-/// A source on its way through the targets.
-struct SourceBuild<'a> {
-    targets: &'a Targets,
-    text: &'a str,
-    /// Fetched for the first target.
-    sdist: Option<Result<(Source, Sdist), Failure>>,
-    /// The wheels there are, with the targets that they were built for.
-    done: Vec<Done>,
-}
-
-struct Done {
-    target: Target,
-    report: Report,
-    published: PathBuf,
-}
-
-/// A wheel where the user wants it.
-struct Delivered {
-    status: SourceStatus,
-    report: Report,
-    wheel: PathBuf,
-    replaced: bool,
-    shared_from: Option<Target>,
-    locks: Vec<LockedSdist>,
-}
-
-impl SourceBuild<'_> {
     fn build_for(&mut self, index: usize) -> Ended {
         let start = Instant::now();
-        let target = self.targets.destinations[index].target;
+        let target = self.builds.builders.destinations[index].target;
         match self.try_build_for(index) {
             Ok(delivered) => {
                 let result = SourceResult {
@@ -152,10 +86,8 @@ impl SourceBuild<'_> {
                 };
                 (result, delivered.locks)
             }
-            Err(mut failure) => {
-                let redact = |text: &mut String| *text = self.targets.run.http.credentials().redact(text);
-                redact(&mut failure.message);
-                failure.evidence.iter_mut().chain(&mut failure.hint).for_each(redact);
+            Err(failure) => {
+                let failure = self.builds.builders.run.redacted(failure);
                 let seconds = start.elapsed().as_secs_f64();
                 (SourceResult::failed(self.text, target, failure, seconds), Vec::new())
             }
@@ -163,51 +95,17 @@ impl SourceBuild<'_> {
     }
 
     fn try_build_for(&mut self, index: usize) -> Result<Delivered, Failure> {
-        let run = &*self.targets.run;
+        let run = &*self.builds.builders.run;
         run.interrupt.check()?;
         let task = run.progress.task(self.label(index));
         let (source, sdist) = self.sdist(&task)?;
-        let builder = self.targets.builder(index, &task)?;
-        let writes_lock = run.lock_to_write().is_some();
-        // What a patched pyproject.toml asks for only a build can tell the lock.
-        let may_share = !(run.options.no_share || writes_lock && run.customisation.touches_pyproject());
-        let is_right =
-            |done: &&Done| may_share && is_right_for(&done.report, run.options.expect, &builder.interpreter);
-        if let Some(done) = self.done.iter().find(is_right) {
-            let locks = match writes_lock {
-                true => builder.locks_of_shared(&sdist, &run.customisation, &done.report, &task)?,
-                false => Vec::new(),
-            };
-            return Ok(Delivered {
-                status: SourceStatus::Shared,
-                report: done.report.clone(),
-                wheel: done.published.clone(),
-                replaced: false,
-                shared_from: Some(done.target),
-                locks,
-            });
-        }
-        let built = builder.build_sdist(&sdist, &run.customisation, run.options.rebuild, &[&sdist], &task)?;
-        run.interrupt.check()?;
-        check_identity(&source, &built.report)?;
-        check_distinct(&self.done, builder.target, &built.report)?;
-        let (out, sha256) = (&run.options.out, built.report.sha256);
-        let (wheel, published) = publish(&built.wheel, sha256, out, &run.sdists, &run.interrupt)?;
-        let Built { report, cached, locks, .. } = built;
-        self.done.push(Done { target: builder.target, report: report.clone(), published: wheel.clone() });
-        Ok(Delivered {
-            status: if cached { SourceStatus::Cached } else { SourceStatus::Built },
-            report,
-            wheel,
-            replaced: published == Published::Replaced,
-            shared_from: None,
-            locks,
-        })
+        let check = |report: &Report| check_identity(&source, report);
+        self.builds.deliver(index, &sdist, &run.customisation, check, &task)
     }
 
     /// The sdist, fetched once for all targets.
     fn sdist(&mut self, task: &Task) -> Result<(Source, Sdist), Failure> {
-        let (run, text) = (&self.targets.run, self.text);
+        let (run, text) = (&self.builds.builders.run, self.text);
         let acquire = || {
             let source = Source::parse(text)?;
             let sdist = run.acquire(source.clone(), task)?;
@@ -220,26 +118,8 @@ impl SourceBuild<'_> {
     fn label(&self, index: usize) -> String {
         let shown = redact_urls(self.text);
         let shown = shown.split('#').next().unwrap_or(&shown);
-        let name = shown.rsplit('/').next().unwrap_or(shown);
-        match &*self.targets.destinations {
-            [_] => name.to_owned(),
-            several => format!("{name} {}", several[index].target),
-        }
+        self.builds.builders.label(shown.rsplit('/').next().unwrap_or(shown), index)
     }
-}
-
-/// Fails if the wheel for `target` has the name of one that is `done` for another, and other bytes: one of the two
-/// would be installed where the other belongs.
-fn check_distinct(done: &[Done], target: Target, report: &Report) -> Result<(), Failure> {
-    let is_other =
-        |done: &&Done| done.report.file_name == report.file_name && done.report.sha256 != report.sha256;
-    let Some(other) = done.iter().find(is_other) else { return Ok(()) };
-    let message = format!(
-        "{} for {target} is not the same as for {}, and nothing in its name tells them apart",
-        report.file_name, other.target
-    );
-    let hint = "its build depends on the platform and says that it does not; build for one target at a time, with an --out for each";
-    Err(Failure::new(FailureClass::WheelRefused, message).with_hint(hint))
 }
 
 /// Fails if `name==version` was asked for and something else came out: an sdist without PKG-INFO does not
@@ -254,26 +134,4 @@ fn check_identity(source: &Source, report: &Report) -> Result<(), Failure> {
     let message = format!("{name}=={version} was asked for, and its sdist built {}", report.file_name);
     Err(Failure::new(FailureClass::WheelRefused, message)
         .with_hint("the index has the wrong sdist under this name, or its setup.py computes another version"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::build::targets::sharing::tests::report;
-    use crate::digest::Sha256;
-    use crate::packaging::interpreter::Interpreter;
-
-    #[test]
-    fn two_wheels_of_one_name_must_be_one_wheel() {
-        let report = report(&Interpreter::find("3", tempfile::tempdir().unwrap().path()).unwrap());
-        let [amd64, arm64] = [Arch::Amd64, Arch::Arm64].map(|arch| Target { arch });
-        let done = [Done { target: amd64, report: report.clone(), published: PathBuf::new() }];
-        check_distinct(&done, arm64, &report).unwrap();
-        let sha256 = Sha256::of(b"other bytes");
-        let renamed = Report { file_name: "a-1-py3-none-linux_aarch64.whl".into(), sha256, ..report.clone() };
-        check_distinct(&done, arm64, &renamed).unwrap();
-        let failure = check_distinct(&done, arm64, &Report { sha256, ..report }).unwrap_err();
-        assert_eq!(failure.class.exit_code(), 19);
-        assert!(failure.message.contains("is not the same as for linux_amd64"), "{failure}");
-    }
 }

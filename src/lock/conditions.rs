@@ -150,9 +150,9 @@ impl Search<'_, '_> {
                 }
             }
         }
-        for python in &self.configuration.required_pythons {
+        for python in self.configuration.pythons(self.graph.lock()) {
             let marker = python_marker(&python.specifiers).map_err(|error| too_complex(&python.by, error))?;
-            let reason = UnavailableReason::Python(python.clone());
+            let reason = UnavailableReason::Python(python);
             unavailable.push(Unavailable { marker: marker.negate(), reason });
         }
         unavailable.extend(self.without_fork()?);

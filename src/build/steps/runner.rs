@@ -92,7 +92,7 @@ impl Runner {
 
     /// The connection to the executor.
     pub(crate) fn client(&self) -> Result<&Client, Failure> {
-        self.executor.client()
+        self.executor.client(self.target)
     }
 
     fn show(&self, event: JobEvent<'_>, stage: &str, task: &Task) {
@@ -191,6 +191,7 @@ fn silent_end(finished: &Finished) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::build::steps::executor::ExecutorSurroundings;
     use crate::build::targets::placement::RemotePlacement;
 
     fn finished(exit_code: i32, stdout: &str) -> Finished {
@@ -207,7 +208,7 @@ mod tests {
 
     fn interpret(placement: Placement, finished: Finished) -> Result<Ran, Failure> {
         let never = || Err(Failure::new(FailureClass::ExecutionFailed, "not reached"));
-        let executor = Arc::new(Executor::start(Box::new(move |_| never()), None).unwrap());
+        let executor = Arc::new(Executor::new(Box::new(move |_| never()), ExecutorSurroundings::default()));
         let target = "linux_arm64".parse().unwrap();
         Runner::new(executor, target, placement, Interrupt::never(), false).interpret(finished)
     }

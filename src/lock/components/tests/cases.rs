@@ -313,6 +313,7 @@ fn the_pythons_of_a_group_are_where_it_can_be_had() {
     assert_eq!(text(&unavailable.marker).unwrap().unwrap(), "python_full_version < '3.12'");
     assert_eq!(unavailable.reason.to_string(), "the group `g` needs Python >=3.12");
     configuration.required_pythons[0].specifiers = "<3.10".parse().unwrap();
+    assert_eq!(configuration.pythons(&lock).len(), 1);
     let error = Conditions::of(&Graph::of(&lock), &configuration).unwrap_err().to_string();
     assert!(error.contains("the group `g` needs Python <3.10"), "{error}");
 }
