@@ -10,7 +10,8 @@ use crate::build::customisation::Customisation;
 use crate::build::targets::placement::Placement;
 use crate::client::{ClientError, InputRoot, Job};
 use crate::contract::{
-    Answer, Failure, FailureClass, GivenWheels, IsolationReport, KeyValue, NotUnicode, Report, SdistReport,
+    Answer, Failure, FailureClass, GivenWheels, IsolationReport, KeyValue, NotUnicode, Report,
+    SDIST_SUBCOMMAND, SUBCOMMAND, SdistReport,
 };
 use crate::digest::{Digest, DigestFunction, Sha256};
 use crate::packaging::interpreter::Interpreter;
@@ -42,6 +43,9 @@ pub(crate) trait Step {
 
 /// What a step reports of the file that it makes.
 pub(crate) trait StepReport: Sized {
+    /// The subcommand whose report it is.
+    const SUBCOMMAND: &'static str;
+
     /// The report in `answer`, if it is one of this kind.
     fn of(answer: Answer) -> Option<Box<Self>>;
     fn file_name(&self) -> &str;
@@ -50,6 +54,8 @@ pub(crate) trait StepReport: Sized {
 }
 
 impl StepReport for Report {
+    const SUBCOMMAND: &'static str = SUBCOMMAND;
+
     fn of(answer: Answer) -> Option<Box<Self>> {
         match answer {
             Answer::Built(report) => Some(report),
@@ -71,6 +77,8 @@ impl StepReport for Report {
 }
 
 impl StepReport for SdistReport {
+    const SUBCOMMAND: &'static str = SDIST_SUBCOMMAND;
+
     fn of(answer: Answer) -> Option<Box<Self>> {
         match answer {
             Answer::Sdist(report) => Some(report),
