@@ -51,6 +51,12 @@ impl Scene {
     pub fn new() -> Self {
         let place = Place::new();
         place.write(&LIB.file_name(), LIB.sdist());
+        for (name, text) in LIB.sources() {
+            place.write(&format!("lib/{name}"), &text);
+            place.write(&format!("repository/python/{name}"), &text);
+        }
+        place.write("answers/answers.json", r#"{"repository": "none"}"#);
+        place.write("crates/config.toml", "");
         place.write("wheelhouse/helper-1.0-py3-none-any.whl", wheel("helper", "1.0"));
         place.write("index/helper-1.0-py3-none-any.whl", wheel("helper", "1.0"));
         place.write("index/cython-0.29.36-py3-none-any.whl", wheel("cython", "0.29.36"));

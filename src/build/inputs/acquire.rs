@@ -53,9 +53,19 @@ impl Builder {
             }
             source => source.clone(),
         };
+        // Of an archive that an sdist is yet to be made of, it is the archive that has a hash.
+        let archive = match &source {
+            Source::Url { url, sha256, subdirectory: Some(_) } => {
+                let url = self.run.http.credentials().absorb(url);
+                Some(self.run.fetched_file(&url, *sha256, task)?)
+            }
+            _ => None,
+        };
+        if let Some((path, sha256)) = &archive {
+            requested.hashes.check(path, *sha256)?;
+        }
         let sdist = self.acquire(source.clone(), task)?;
-        // Of an archive that an sdist was made of, the archive was checked.
-        if sdist.origin.is_none() {
+        if archive.is_none() {
             requested.hashes.check(&sdist.path, sdist.sha256)?;
         }
         Ok((source, sdist))

@@ -89,6 +89,15 @@ impl Repository {
         Ok(places.filter(|place| place.symlink_metadata().is_ok_and(|found| !found.is_dir())).collect())
     }
 
+    /// Whether a file that the repository has is another one in the working tree.
+    pub fn is_dirty(&self, interrupt: &Interrupt) -> Result<bool, Failure> {
+        let Some(git) = &self.git else { return Ok(false) };
+        let asked = ["status", "--porcelain", "--untracked-files=no"].map(str::to_owned);
+        let mut changed = Vec::new();
+        let (code, _) = run(git, &self.top, &self.top, &asked, None, &mut changed, interrupt)?;
+        Ok(code == 0 && !changed.is_empty())
+    }
+
     /// Puts what git says to `questions` into the new directory `directory`.
     pub fn answers(
         &self,

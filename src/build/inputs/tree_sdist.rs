@@ -1,6 +1,8 @@
 //! The sdist of a source tree: made by a step, with build requirements that are resolved like those of wheels, and with
 //! what the backend wants to know of git. Knows nothing of what is done with the sdist.
 
+use std::time::SystemTime;
+
 use pep508_rs::{Requirement, VerbatimUrl};
 
 use super::directory::Tree;
@@ -25,6 +27,9 @@ const MOST_ROUNDS: usize = 8;
 /// Questions that are answered although the backend did not ask them this time.
 const MOST_IDLE: usize = 16;
 
+/// In seconds.
+const DAY: u64 = 24 * 60 * 60;
+
 /// Files that decide what a backend asks for.
 const DECIDING: [&str; 4] = ["pyproject.toml", "setup.py", "setup.cfg", "meson.build"];
 
@@ -44,6 +49,7 @@ impl Builder {
             tree_name: &tree.name,
             subdirectory: &tree.subdirectory,
             git_answers: None,
+            epoch: self.epoch_of(tree)?,
             build_wheels: Vec::new(),
             interpreter: &self.interpreter,
             target: self.target,
@@ -100,6 +106,14 @@ impl Builder {
         }
         let message = format!("the backend came up with new questions or requirements {MOST_ROUNDS} times");
         Err(Failure::new(FailureClass::BackendError, message))
+    }
+
+    /// The versions of changed working trees have the day in them, for which backends look at the clock.
+    fn epoch_of(&self, tree: &Tree) -> Result<Option<u64>, Failure> {
+        let Some(repository) = &tree.repository else { return Ok(None) };
+        let is_dirty = repository.is_dirty(&self.run.interrupt)?;
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+        Ok(is_dirty.then_some(now - now % DAY))
     }
 
     fn tree_requirements(
