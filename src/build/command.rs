@@ -2,7 +2,7 @@
 //! a pure wheel is built for one target and shared with the others.
 //! Knows nothing of the command line or of how results are printed.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
@@ -14,7 +14,8 @@ use pep508_rs::PackageName;
 use super::builder::Builder;
 use super::built::Built;
 use super::index::credentials::redact_urls;
-use super::inputs::requested::{RequestedSource, SourceInput};
+use super::inputs::requested::RequestedSource;
+use super::inputs::requirements_file::{RequestedSet, SourceInput};
 use super::inputs::sdists::Sdist;
 use super::inputs::source::Source;
 use super::options::BuildOptions;
@@ -33,11 +34,13 @@ use crate::platform::{Arch, Target};
 /// in whatever order that is. An error is one that keeps all of them from being built.
 pub fn build(
     sources: &[String],
-    options: BuildOptions,
+    mut options: BuildOptions,
     connect: ConnectExecutor,
     on_result: impl Fn(&SourceResult) + Sync,
 ) -> Result<BuildSummary, Failure> {
-    let sources: Vec<SourceInput> = sources.iter().map(|text| SourceInput::of_argument(text)).collect();
+    let mut set = RequestedSet::read(&options.requirements, Path::new(""))?;
+    options.index.layer.append(std::mem::take(&mut set.layer));
+    let sources = set.inputs(sources)?;
     let (run, destinations) = Run::new(options, connect)?;
     let targets = Targets::new(run, destinations);
     let run = &*targets.run;
@@ -109,12 +112,15 @@ impl Targets {
     }
 }
 
+/// The sdist that a source was found to be, and which version of it, if that had been left open.
+type Acquired = Result<(Source, Sdist), Failure>;
+
 /// A source on its way through the targets.
 struct SourceBuild<'a> {
     targets: &'a Targets,
     input: &'a SourceInput,
     /// Fetched once, for the first target; if the version is chosen, then once for each version of Python.
-    sdists: Vec<(Option<Version>, Result<(Source, Sdist), Failure>)>,
+    sdists: Vec<(Source, Option<Version>, Acquired)>,
     /// The wheels there are, with the targets that they were built for.
     done: Vec<Done>,
 }
@@ -175,9 +181,11 @@ impl SourceBuild<'_> {
         let task = run.progress.task(self.label(index));
         let requested = self.input.requested.as_ref().map_err(Clone::clone)?;
         let builder = self.targets.builder(index, &task)?;
-        if !requested.applies(&builder.interpreter.markers) {
+        let markers = &builder.interpreter.markers;
+        if !requested.applies(markers) {
             return Ok(None);
         }
+        let requested = &requested.bounded_by(&self.input.constraints, markers)?;
         let (source, sdist) = self.sdist(requested, builder, &task)?;
         let writes_lock = run.lock_to_write().is_some();
         // What a patched pyproject.toml asks for only a build can tell the lock.
@@ -225,11 +233,14 @@ impl SourceBuild<'_> {
     ) -> Result<(Source, Sdist), Failure> {
         let python = &builder.interpreter.markers.python_full_version().version;
         let of = matches!(requested.source, Source::Newest { .. }).then(|| python.clone());
-        if let Some((_, known)) = self.sdists.iter().find(|(known, _)| *known == of) {
+        let is_same = |(source, python, _): &&(Source, Option<Version>, _)| {
+            *source == requested.source && *python == of
+        };
+        if let Some((_, _, known)) = self.sdists.iter().find(is_same) {
             return known.clone();
         }
         let sdist = self.targets.run.acquire_requested(requested, python, task);
-        self.sdists.push((of, sdist.clone()));
+        self.sdists.push((requested.source.clone(), of, sdist.clone()));
         sdist
     }
 

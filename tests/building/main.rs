@@ -14,4 +14,5 @@ mod deep;
 mod doctor;
 mod inputs;
 mod remote_build;
+mod requirements;
 mod targets;
