@@ -34,9 +34,6 @@ impl Builder {
     pub(super) fn new(run: Arc<Run>, destination: &Destination, task: &Task) -> Result<Self, Failure> {
         let target = destination.target;
         let placement = destination.placement.clone()?;
-        if let Placement::Root(_) = placement {
-            run.executor.check(target)?;
-        }
         let interpreter = match known_python(&run, &placement, target) {
             Some(local) => local,
             None => run.python_at(&placement, target, task)?,

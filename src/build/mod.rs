@@ -3,8 +3,10 @@
 
 mod build_sdist;
 mod builder;
+mod builders;
 mod built;
 mod cache;
+mod check_wheels;
 mod command;
 mod customisation;
 mod failure;
@@ -17,9 +19,12 @@ mod resolve;
 mod results;
 mod run;
 mod settings;
+mod shared_builds;
+mod side_by_side;
 mod steps;
 mod targets;
 mod wheel_cache;
+mod wheelhouse;
 
 pub use command::build;
 pub use options::BuildOptions;

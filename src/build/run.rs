@@ -49,11 +49,22 @@ pub(super) struct Run {
     python_for_uv: OnceLock<Option<PathBuf>>,
 }
 
+/// What a run is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum RunMode {
+    /// Building: the executor is started at once, as it is needed in any case.
+    Build,
+    #[allow(dead_code)]
+    /// Making sure that everything is there: perhaps nothing is to be built.
+    Wheelhouse,
+}
+
 impl Run {
     /// Reads all configuration; fails on what would fail every source on every target. Also says where the steps
     /// for each target run, in the order in which the targets were given.
     pub(super) fn new(
         options: BuildOptions,
+        mode: RunMode,
         connect: ConnectExecutor,
     ) -> Result<(Self, Vec<Destination>), Failure> {
         let cache = Arc::new(Cache::open(&options.cache_directory)?);
@@ -73,7 +84,10 @@ impl Run {
         };
         let sdists = Sdists::new(Arc::clone(&cache));
         let customisation = options.customisation(&sdists)?;
-        let surroundings = surroundings(&options, &destinations, local.as_ref().ok());
+        let executor = Executor::new(connect, surroundings(&options, &destinations, local.as_ref().ok()));
+        if mode == RunMode::Build && options.remote.is_none() {
+            executor.begin();
+        }
         let run = Self {
             index: Index::new(
                 Arc::clone(&http),
@@ -83,7 +97,7 @@ impl Run {
             ),
             downloads: Downloads::new(Arc::clone(&cache), Arc::clone(&http)),
             wheels: WheelCache::new(Arc::clone(&cache)),
-            executor: Arc::new(Executor::start(connect, surroundings)?),
+            executor: Arc::new(executor),
             progress: Progress::on_stderr(options.verbose),
             uv: OnceLock::new(),
             python_for_uv: OnceLock::new(),
@@ -99,6 +113,14 @@ impl Run {
             options,
         };
         Ok((run, destinations))
+    }
+
+    /// `failure` without secrets.
+    pub(super) fn redacted(&self, mut failure: Failure) -> Failure {
+        let redact = |text: &mut String| *text = self.http.credentials().redact(text);
+        redact(&mut failure.message);
+        failure.evidence.iter_mut().chain(&mut failure.hint).for_each(redact);
+        failure
     }
 
     /// uv, looked for when it is first needed.
@@ -125,18 +147,18 @@ fn surroundings(
     options: &BuildOptions,
     destinations: &[Destination],
     local: Option<&Interpreter>,
-) -> Option<ExecutorSurroundings> {
+) -> ExecutorSurroundings {
     if options.remote.is_some() {
-        return None;
+        return ExecutorSurroundings::default();
     }
     let root_of = |destination: &Destination| match &destination.placement {
         Ok(Placement::Root(root)) => Some((destination.target, root.directory.clone())),
         _ => None,
     };
-    Some(ExecutorSurroundings {
+    ExecutorSurroundings {
         visible_paths: visible_paths(options, local),
         roots: destinations.iter().filter_map(root_of).collect(),
-    })
+    }
 }
 
 /// What steps must see of this machine wherever it is: the interpreter, and the user's tools.

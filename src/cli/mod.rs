@@ -1,6 +1,8 @@
 //! The command line: one thin file per subcommand. Knows nothing of how anything is done.
 
 mod build;
+mod build_settings;
+mod check;
 mod command_line;
 mod directories;
 mod doctor;

@@ -33,44 +33,49 @@ pub struct ConnectedExecutor {
     pub reduced_isolation: bool,
 }
 
-/// A connection. One within this process is made while other things are done, and is waited for in any case; one
-/// to elsewhere, which may take long to fail, is made when it is needed.
+/// A connection, made when it is needed, or while other things are done, and then waited for in any case.
 pub(crate) struct Executor {
     connecting: Mutex<Option<Connecting>>,
     reached: OnceLock<Result<ConnectedExecutor, Failure>>,
 }
 
 enum Connecting {
-    Later(ConnectExecutor),
+    Later(ConnectExecutor, ExecutorSurroundings),
     Now(JoinHandle<Result<ConnectedExecutor, Failure>>),
+    Never(Failure),
 }
 
 impl Executor {
-    /// Starts the executor within this process, which must have these surroundings; or gets ready to connect to one
-    /// elsewhere.
-    pub(crate) fn start(
-        connect: ConnectExecutor,
-        surroundings: Option<ExecutorSurroundings>,
-    ) -> std::io::Result<Self> {
-        let connecting = match surroundings {
-            Some(surroundings) => {
+    /// One that is reached when it is first needed. If it is within this process, it must have these surroundings.
+    pub(crate) fn new(connect: ConnectExecutor, surroundings: ExecutorSurroundings) -> Self {
+        let connecting = Mutex::new(Some(Connecting::Later(connect, surroundings)));
+        Self { connecting, reached: OnceLock::new() }
+    }
+
+    /// Begins to reach it, as it will be needed, and does not wait. Not for one elsewhere, which may take long to fail,
+    /// as the end of the run waits for it.
+    pub(crate) fn begin(&self) {
+        let mut connecting = self.connecting.lock();
+        match connecting.take() {
+            Some(Connecting::Later(connect, surroundings)) => {
                 let thread = std::thread::Builder::new().name("connect".into());
-                Connecting::Now(thread.spawn(move || connect(surroundings))?)
+                *connecting = Some(match thread.spawn(move || connect(surroundings)) {
+                    Ok(thread) => Connecting::Now(thread),
+                    Err(error) => Connecting::Never(error.into()),
+                });
             }
-            None => Connecting::Later(connect),
-        };
-        Ok(Self { connecting: Mutex::new(Some(connecting)), reached: OnceLock::new() })
+            begun => *connecting = begun,
+        }
     }
 
-    /// The connection, for steps of any target; waits for it.
-    pub(crate) fn client(&self) -> Result<&Client, Failure> {
-        Ok(&self.reached()?.client)
-    }
-
-    /// Fails if the executor can do nothing for `target`; waits for the connection.
-    pub(crate) fn check(&self, target: Target) -> Result<(), Failure> {
-        let refused = self.reached()?.refused.iter().find(|(of, _)| *of == target);
-        refused.map_or(Ok(()), |(_, failure)| Err(failure.clone()))
+    /// The connection, for steps of `target`; waits for it.
+    ///
+    /// # Errors
+    /// If the executor cannot be reached, or can do nothing for `target`.
+    pub(crate) fn client(&self, target: Target) -> Result<&Client, Failure> {
+        let reached = self.reached()?;
+        let refused = reached.refused.iter().find(|(of, _)| *of == target);
+        refused.map_or(Ok(&reached.client), |(_, failure)| Err(failure.clone()))
     }
 
     /// Whether steps are isolated less than a host can; waits for the connection.
@@ -80,8 +85,9 @@ impl Executor {
 
     fn reached(&self) -> Result<&ConnectedExecutor, Failure> {
         let wait = || match self.take().expect("it is taken once, in here, before the end") {
-            Connecting::Later(connect) => connect(ExecutorSurroundings::default()),
+            Connecting::Later(connect, surroundings) => connect(surroundings),
             Connecting::Now(thread) => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+            Connecting::Never(failure) => Err(failure),
         };
         self.reached.get_or_init(wait).as_ref().map_err(Clone::clone)
     }
@@ -157,19 +163,22 @@ mod tests {
 
     #[test]
     fn a_connection_that_fails_fails_every_step_in_the_same_words() {
-        for surroundings in [Some(ExecutorSurroundings::default()), None] {
+        for begins in [true, false] {
             let refuse = |_| Err(Failure::new(FailureClass::ExecutionFailed, "nobody is there"));
-            let executor = Executor::start(Box::new(refuse), surroundings).unwrap();
-            for _ in 0..2 {
-                assert_eq!(executor.client().unwrap_err().message, "nobody is there");
-                let target = "linux_arm64".parse().unwrap();
-                assert_eq!(executor.check(target).unwrap_err().message, "nobody is there");
+            let executor = Executor::new(Box::new(refuse), ExecutorSurroundings::default());
+            if begins {
+                executor.begin();
+                executor.begin();
+            }
+            for target in ["linux_arm64", "linux_amd64"] {
+                let failure = executor.client(target.parse().unwrap()).err().unwrap();
+                assert_eq!(failure.message, "nobody is there");
             }
         }
     }
 
     #[test]
     fn what_nobody_needs_is_not_connected_to() {
-        drop(Executor::start(Box::new(|_| panic!("it is")), None).unwrap());
+        drop(Executor::new(Box::new(|_| panic!("it is")), ExecutorSurroundings::default()));
     }
 }

@@ -39,7 +39,7 @@ impl Run {
         task.stage(&format!("asking {program} of {target} about itself"));
         let again = self.options.refresh || self.options.rebuild;
         let job = question(&program, placement, target, again);
-        let client = self.executor.client()?;
+        let client = self.executor.client(target)?;
         let ended = client.run(&job, false, self.interrupt.cancellation(), |_| ());
         self.interrupt.check()?;
         let place = Place { program: &program, placement, target };

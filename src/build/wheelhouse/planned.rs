@@ -1,0 +1,72 @@
+//! What is to be in a wheelhouse for a target, and where each of it comes from. Knows nothing of who decided that, nor of
+//! what is done with it.
+
+use pep440_rs::Version;
+use pep508_rs::PackageName;
+use url::Url;
+
+use crate::build::inputs::source::Source;
+use crate::digest::Sha256;
+use crate::platform::{Glibc, Target};
+
+/// All that has to be installed on a target.
+#[derive(Clone, Debug)]
+pub struct TargetPlan {
+    /// The platform.
+    pub target: Target,
+    /// The Python that installs it.
+    pub python: PythonFacts,
+    /// Sorted by name and version.
+    pub distributions: Vec<PlannedDistribution>,
+}
+
+/// What a plan takes to be true of a target's Python.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PythonFacts {
+    /// `python_full_version`, such as `3.11.7`.
+    pub version: String,
+    /// The newest glibc that wheels may need; none on other libcs.
+    pub glibc: Option<Glibc>,
+    /// Whether nobody asked the target's Python, as there is none that could be asked: it is taken to be like this
+    /// machine's of that version.
+    pub assumed: bool,
+}
+
+/// One of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlannedDistribution {
+    /// Normalised project name.
+    pub name: PackageName,
+    /// The version; none if only its build will tell.
+    pub version: Option<Version>,
+    /// Where its wheel comes from.
+    pub origin: DistributionOrigin,
+    /// Why that is so, in a few words.
+    pub reason: String,
+}
+
+/// Where a wheel comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DistributionOrigin {
+    /// There is one.
+    Wheel(PlannedFile),
+    /// It is built from an sdist.
+    Sdist(PlannedFile),
+    /// It is built from a tree: a directory, or a commit of a repository.
+    Source(Source),
+}
+
+/// A file that is fetched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlannedFile {
+    /// Its name, as that of a wheel or an sdist.
+    pub file_name: String,
+    /// Where it is: an http, https or file URL, without a login.
+    pub place: Url,
+    /// SHA-256, if it is known beforehand.
+    pub sha256: Option<Sha256>,
+    /// Another digest, where the plan has one that is not SHA-256: its algorithm and hexadecimal text.
+    pub other_hash: Option<(String, String)>,
+    /// Bytes, if they are known beforehand.
+    pub size: Option<u64>,
+}
