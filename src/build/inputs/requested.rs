@@ -141,6 +141,14 @@ impl RequestedSource {
         })
     }
 
+    /// Adds hashes of which its file must have one.
+    pub fn must_have(&mut self, hashes: &RequiredHashes) {
+        self.hashes.add_all(hashes);
+        if let Source::Url { sha256, .. } = &mut self.source {
+            *sha256 = self.hashes.only_sha256();
+        }
+    }
+
     /// Whether it is wanted where `markers` hold.
     pub fn applies(&self, markers: &MarkerEnvironment) -> bool {
         self.marker.evaluate(markers, &[])
@@ -158,7 +166,7 @@ impl RequestedSource {
         });
         for constraint in on_it {
             if self.hashes.is_empty() {
-                bounded.hashes.add_all(&constraint.hashes);
+                bounded.must_have(&constraint.hashes);
             }
             let (name, limits) = match &constraint.source {
                 Source::Pinned { name, version } => {

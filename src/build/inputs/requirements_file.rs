@@ -129,7 +129,7 @@ impl RequestedSet {
 
 fn check_hash(source: &RequestedSource) -> Result<(), Failure> {
     let problem = match &source.source {
-        Source::Git(_) => "is a source tree, which has no hash to check",
+        Source::Git(_) | Source::Directory(_) => "is a source tree, which has no hash to check",
         Source::Newest { .. } => "does not name one version with ==",
         _ if source.hashes.is_empty() => "has no hash",
         _ => return Ok(()),
@@ -202,7 +202,7 @@ impl Reading<'_> {
                 set.hash_checking |= !hashes.is_empty() && !constrains;
                 let mut source = RequestedSource::parse(&text, self.base)
                     .map_err(|failure| beside(failure, &text, directory))?;
-                source.hashes.add_all(&hashes);
+                source.must_have(&hashes);
                 source.line = Some(place.clone());
                 let known = if constrains { &mut set.constraints } else { &mut set.sources };
                 let is_same = |other: &RequestedSource| {

@@ -60,6 +60,11 @@ impl Source {
         Self::Newest { name, specifiers, prereleases: false }
     }
 
+    /// Whether it leads to source files and not to an sdist, which is then made of them.
+    pub fn is_tree(&self) -> bool {
+        matches!(self, Self::Git(_) | Self::Directory(_) | Self::Url { subdirectory: Some(_), .. })
+    }
+
     /// The same, with pre-releases as good as others if `wanted`.
     pub fn with_prereleases(mut self, wanted: bool) -> Self {
         if let Self::Newest { prereleases, .. } = &mut self {
