@@ -60,6 +60,19 @@ impl Source {
         Self::Newest { name, specifiers, prereleases: false }
     }
 
+    /// Whether it leads to source files and not to an sdist, which is then made of them.
+    pub fn is_tree(&self) -> bool {
+        matches!(self, Self::Git(_) | Self::Directory(_) | Self::Url { subdirectory: Some(_), .. })
+    }
+
+    /// The same, with pre-releases as good as others if `wanted`.
+    pub fn with_prereleases(mut self, wanted: bool) -> Self {
+        if let Self::Newest { prereleases, .. } = &mut self {
+            *prereleases |= wanted;
+        }
+        self
+    }
+
     /// Reads the place of a source: a URL, with or without `git+`, or a path, which is relative to `base`. Also gives
     /// what else its fragment says.
     pub fn parse_place(text: &str, base: &Path) -> Result<(Self, SourceFragment), Failure> {
