@@ -198,6 +198,7 @@ impl BuildSettings {
             no_share: self.no_share,
             refresh: self.refresh,
             lock: None,
+            lock_grows: false,
             update_lock: false,
             verbose: self.verbose,
         };

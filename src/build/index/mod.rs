@@ -5,4 +5,5 @@ mod anchors;
 pub(super) mod credentials;
 pub(super) mod download;
 pub(super) mod http;
+pub(super) mod other_hash;
 pub(super) mod simple_api;

@@ -120,6 +120,28 @@ impl Lock {
         format!("{HEADER}{body}")
     }
 
+    /// Whether there is an entry for this Python and platform for the sdist with `sha256`, or for another one of the
+    /// same project and version.
+    pub fn knows(
+        &self,
+        name: &str,
+        version: Option<&Version>,
+        sha256: Sha256,
+        environment: &LockEnvironment,
+    ) -> bool {
+        self.sdists.iter().any(|entry| {
+            entry.python == environment.python
+                && entry.target == environment.target
+                && (entry.sha256 == sha256 || entry.name == name && entry.version.as_ref() == version)
+        })
+    }
+
+    /// The text of the entry for the sdist with `sha256`; none if there is none.
+    pub fn text_of(&self, sha256: Sha256, environment: &LockEnvironment) -> Option<String> {
+        let entry = self.built_from(sha256, environment).ok()?;
+        Some(entry.to_text())
+    }
+
     /// The entry for the sdist with `sha256`, or what has drifted. `name` and `version` are those of
     /// the sdist, for the message.
     pub fn entry(
@@ -162,6 +184,11 @@ impl Lock {
 }
 
 impl LockedSdist {
+    /// It alone, as text.
+    pub fn to_text(&self) -> String {
+        toml::to_string(self).expect("an entry has only strings and tables")
+    }
+
     /// Fails unless every requirement of `asked` is among what is locked.
     pub fn check(&self, asked: &[Requirement<VerbatimUrl>]) -> Result<(), Failure> {
         for requirement in asked {

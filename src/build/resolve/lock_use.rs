@@ -19,10 +19,11 @@ impl Run {
 
     /// The lock file that is written, if one is: one that does not rule.
     pub(crate) fn lock_to_write(&self) -> Option<&Path> {
-        self.options.lock.as_deref().filter(|_| self.lock_in_use().is_none())
+        let is_written = self.lock_in_use().is_none() || self.options.lock_grows;
+        self.options.lock.as_deref().filter(|_| is_written)
     }
 
-    /// Writes the lock file if it is not the one that ruled.
+    /// Writes the lock file with `entries`, if it is one that is written and they are news to it.
     pub(crate) fn write_lock(&self, entries: Vec<LockedSdist>) -> Result<(), Failure> {
         let Some(path) = self.lock_to_write() else { return Ok(()) };
         let mut lock = self.lock.clone().unwrap_or_else(Lock::empty);
@@ -36,6 +37,14 @@ impl Run {
 }
 
 impl Builder {
+    /// The lock that decides what `sdist` is built with, if one does.
+    pub(crate) fn lock_for(&self, sdist: &Sdist) -> Option<&Lock> {
+        let knows = |lock: &&Lock| {
+            lock.knows(&sdist.name(), sdist.facts.version.as_ref(), sdist.sha256, &self.environment)
+        };
+        self.run.lock_in_use().filter(|lock| !self.run.options.lock_grows || knows(lock))
+    }
+
     /// Lock entries of `sdist`, built with `resolution`, and of those built for it.
     pub(crate) fn lock_entries(&self, sdist: &Sdist, resolution: &Resolution) -> Vec<LockedSdist> {
         let entry = LockedSdist {

@@ -32,7 +32,7 @@ const REDUCED_ISOLATION: &[u8] = b"\0without namespaces";
 #[derive(Debug)]
 pub(crate) enum Ran {
     /// A wheel, still with the executor.
-    Built { report: Box<Report>, wheel: Output, cached: bool },
+    Built { report: Box<Report>, wheel: Output, cached: bool, worker: String },
     /// The step's own failure.
     Failed(Failure),
 }
@@ -77,10 +77,11 @@ impl Runner {
     fn run_job(&self, job: &Job, step: &WheelStep, stage: &str, task: &Task) -> Result<Ran, Failure> {
         let mut lines = Lines::default();
         let cancelled = self.interrupt.cancellation();
-        let ended = self.client()?.run(job, self.follow, cancelled, |event| match event {
-            JobEvent::Stderr(bytes) => lines.add(bytes, |line| task.output(line)),
-            other => self.show(other, stage, task),
-        });
+        let ended =
+            self.client()?.run(job, self.follow || task.keeps_log(), cancelled, |event| match event {
+                JobEvent::Stderr(bytes) => lines.add(bytes, |line| task.output(line)),
+                other => self.show(other, stage, task),
+            });
         lines.finish(|line| task.output(line));
         self.interrupt.check()?;
         match ended {
@@ -88,6 +89,11 @@ impl Runner {
             Err(ClientError::TimedOut(message)) => Ok(Ran::Failed(timed_out(&message, step.timeout))),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Where steps run.
+    pub(crate) fn placement(&self) -> &Placement {
+        &self.placement
     }
 
     /// The connection to the executor.
@@ -130,8 +136,11 @@ impl Runner {
                 let is_wheel =
                     |output: &Output| output.path == path && output.digest.hex() == report.sha256.to_string();
                 let cached = finished.cached;
+                let worker = finished.result.execution_metadata.map(|metadata| metadata.worker);
                 match finished.outputs.into_iter().find(is_wheel) {
-                    Some(wheel) => Ok(Ran::Built { report, wheel, cached }),
+                    Some(wheel) => {
+                        Ok(Ran::Built { report, wheel, cached, worker: worker.unwrap_or_default() })
+                    }
                     None => Err(Failure::new(
                         FailureClass::ExecutionFailed,
                         format!("the executor did not return {}, which was built", report.file_name),
