@@ -7,7 +7,7 @@
 //! | 5 | [`cli`] |
 //! | 4 | [`build`], [`doctor`], [`server`] |
 //! | 3 | [`client`], [`queue`], [`status`], [`worker`] |
-//! | 2 | [`execute`], [`starlark`], [`step`] |
+//! | 2 | [`execute`], [`lock`], [`starlark`], [`step`] |
 //! | 1 | [`archive`], [`cas`], [`packaging`], [`rootfs`], [`sandbox`] |
 //! | 0 | [`cancellation`], [`contract`], [`deadline`], [`digest`], [`emulation`], [`finding`], [`memory`], [`patience`], [`platform`], [`reapi`], [`remote`], [`scratch`], [`shares`], [`shortage`], [`signals`], [`size`], [`worker_protocols`] |
 
@@ -29,6 +29,7 @@ pub mod doctor;
 pub mod emulation;
 pub mod execute;
 pub mod finding;
+pub mod lock;
 pub mod memory;
 pub mod packaging;
 pub mod patience;

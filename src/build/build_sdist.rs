@@ -91,7 +91,7 @@ impl Builder {
             build_wheels: Vec::new(),
             interpreter: &self.interpreter,
             target: self.target,
-            glibc: self.run.options.glibc,
+            glibc: self.run.options.glibc_for(self.target),
             rust: None,
             customisation,
             sandbox: self.run.options.sandbox,

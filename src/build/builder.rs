@@ -38,7 +38,7 @@ impl Builder {
             Some(local) => local,
             None => run.python_at(&placement, target, task)?,
         };
-        let build_glibc = match (run.options.glibc, interpreter.glibc()) {
+        let build_glibc = match (run.options.glibc_for(target), interpreter.glibc()) {
             (Some(wanted), Some(there)) => Some(wanted.min(there)),
             (_, there) => there,
         };

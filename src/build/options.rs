@@ -49,6 +49,8 @@ pub struct BuildOptions {
     pub cross_compiler: Option<String>,
     /// The newest glibc wheels may need.
     pub glibc: Option<Glibc>,
+    /// The same for those targets that have their own.
+    pub target_glibc: Vec<(Target, Glibc)>,
     /// How much isolation there must be.
     pub sandbox: SandboxMode,
     /// Seconds a backend may take.
@@ -72,6 +74,12 @@ pub struct BuildOptions {
 }
 
 impl BuildOptions {
+    /// The newest glibc that wheels for `target` may need, if that was said.
+    pub(super) fn glibc_for(&self, target: Target) -> Option<Glibc> {
+        let own = self.target_glibc.iter().find(|(of, _)| *of == target).map(|(_, glibc)| *glibc);
+        own.or(self.glibc)
+    }
+
     /// What they change about the builds of the sources.
     pub(super) fn customisation(&self, sdists: &Sdists) -> Result<Customisation, Failure> {
         for requirement in &self.build_requires {

@@ -8,10 +8,11 @@ use clap::Args;
 use super::executor::{Embedded, Executor};
 use super::remote::RemoteArguments;
 use super::sourced::Sourced;
-use crate::build::{BuildOptions, IndexFlags, SettingsLayer};
+use super::targets::NamedTargets;
+use crate::build::{BuildOptions, IndexFlags, ProjectIndexes, SettingsLayer};
 use crate::contract::{Expect, Failure, FailureClass, SandboxMode};
 use crate::deadline::LONGEST_SECONDS;
-use crate::platform::{Glibc, Target};
+use crate::platform::{Glibc, RequestedTarget, Target};
 use crate::server::settings::CrossCc;
 
 /// How and where everything is built.
@@ -69,9 +70,9 @@ pub struct BuildSettings {
     #[arg(long, short)]
     verbose: bool,
 
-    /// Platform the wheels are for: linux_amd64 or linux_arm64; may be given several times [default: that of --python]
+    /// Platform the wheels are for: linux_amd64 or linux_arm64, or what others call it (aarch64, linux/arm64); manylinux_2_28_aarch64 also bounds the glibc, as --glibc does; may be given several times [default: that of --python]
     #[arg(long = "target", value_name = "TARGET", help_heading = "Builds")]
-    targets: Vec<Target>,
+    targets: Vec<RequestedTarget>,
 
     #[command(flatten)]
     roots: Sourced<RootArguments>,
@@ -128,7 +129,7 @@ struct RootArguments {
 impl BuildSettings {
     /// The targets, each once, in the order in which they were given.
     pub fn targets(&self) -> Vec<Target> {
-        distinct(&self.targets)
+        NamedTargets::of(&self.targets, None).map(|named| named.targets).unwrap_or_default()
     }
 
     /// What to do, with wheels going to `out`, and the executor that is to do it, not yet reached. Of `builds`, if that
@@ -137,6 +138,7 @@ impl BuildSettings {
     /// # Errors
     /// Flags that make no sense, alone or together.
     pub fn prepare(self, out: PathBuf, builds: Option<usize>) -> Result<(BuildOptions, Executor), Failure> {
+        let named = NamedTargets::of(&self.targets, self.glibc)?;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let jobs = self.jobs.map_or(cores, usize::from);
         let cache_directory = super::directories::cache_directory(self.cache_dir).map_err(invalid)?;
@@ -177,6 +179,7 @@ impl BuildSettings {
                     constraints: self.constraint,
                 },
                 offline: self.offline,
+                project: ProjectIndexes::default(),
             },
             build_requires: self.build_requires,
             config_settings: Vec::new(),
@@ -186,7 +189,8 @@ impl BuildSettings {
             expect: Expect::default(),
             patches: Vec::new(),
             patch_strip: 1,
-            targets: distinct(&self.targets),
+            targets: named.targets,
+            target_glibc: named.glibc,
             roots: roots(&self.roots.given.rootfs).map_err(invalid)?,
             roots_of_this_run: self.roots.by_flag,
             cross_compiler,
@@ -204,12 +208,6 @@ impl BuildSettings {
         };
         Ok((options, executor))
     }
-}
-
-/// Each once, in the order in which they were given.
-fn distinct(targets: &[Target]) -> Vec<Target> {
-    let is_first = |(index, target): &(usize, &Target)| !targets[..*index].contains(target);
-    targets.iter().enumerate().filter(is_first).map(|(_, target)| *target).collect()
 }
 
 /// `on`, `off`, a command, or a path, which is made absolute.

@@ -4,7 +4,9 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-use super::{build, doctor, generate, rootfs, sandbox_init, sandbox_run, serve, store, wheel, worker};
+use super::{
+    build, doctor, generate, rootfs, sandbox_init, sandbox_run, serve, store, wheel, wheelhouse, worker,
+};
 
 /// Builds Python wheels from sdists, on a machine whose platform is the target's.
 #[derive(Parser)]
@@ -17,6 +19,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     Build(Box<build::BuildArguments>),
+    Wheelhouse(Box<wheelhouse::WheelhouseArguments>),
     Wheel(Box<wheel::WheelArguments>),
     Serve(Box<serve::ServeArguments>),
     Worker(Box<worker::WorkerArguments>),
@@ -41,6 +44,7 @@ pub fn command() -> clap::Command {
 pub fn run() -> ExitCode {
     match Arguments::parse().command {
         Command::Build(arguments) => build::run(*arguments),
+        Command::Wheelhouse(arguments) => wheelhouse::run(*arguments),
         Command::Wheel(arguments) => wheel::run(*arguments),
         Command::Serve(arguments) => serve::run(*arguments),
         Command::Worker(arguments) => worker::run(*arguments),

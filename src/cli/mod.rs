@@ -22,7 +22,10 @@ mod serve;
 mod setting_arguments;
 mod sourced;
 mod store;
+mod targets;
 mod wheel;
+mod wheelhouse;
+mod wheelhouse_output;
 mod worker;
 
 pub use command_line::{command, run};

@@ -88,7 +88,9 @@ struct CreateArguments {
 
 #[derive(Clone, Copy, ValueEnum)]
 enum ArchArgument {
+    #[value(alias = "aarch64")]
     Arm64,
+    #[value(aliases = ["x86_64", "x64"])]
     Amd64,
 }
 

@@ -2,11 +2,13 @@
 
 use super::target::Arch;
 
-/// Ours: as REAPI's `Arch` has them, and Debian and Docker; as the kernel has them; as REAPI's `ISA` has them.
-const OURS: [(&str, Arch); 6] = [
+/// Ours: as REAPI's `Arch` has them, and Debian and Docker; as the kernel has them; as REAPI's `ISA` has them;
+/// as Node and .NET have them.
+const OURS: [(&str, Arch); 7] = [
     ("amd64", Arch::Amd64),
     ("x86_64", Arch::Amd64),
     ("x86-64", Arch::Amd64),
+    ("x64", Arch::Amd64),
     ("arm64", Arch::Arm64),
     ("aarch64", Arch::Arm64),
     ("arm-a64", Arch::Arm64),

@@ -8,10 +8,12 @@ mod property;
 mod python_version;
 mod search_path;
 mod target;
+mod target_name;
 
 pub use arch_name::NamedArch;
 pub use libc::{InvalidLibc, Libc, LibcFamily};
 pub use property::canonical_property_name;
 pub use python_version::{InvalidPythonVersion, PythonVersion};
 pub use search_path::SYSTEM_PATH;
-pub use target::{Arch, Glibc, InvalidGlibc, InvalidTarget, Target};
+pub use target::{Arch, Glibc, InvalidGlibc, InvalidTargetName, Target};
+pub use target_name::{InvalidTarget, RequestedTarget};

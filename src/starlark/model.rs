@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
-use crate::platform::{InvalidLibc, InvalidTarget, Libc, Target};
+use crate::platform::{InvalidLibc, InvalidTarget, Libc, RequestedTarget, Target};
 
 /// A Bazel package with platforms and rules.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,6 +58,8 @@ pub enum ModelError {
     Target(#[from] InvalidTarget),
     #[error(transparent)]
     Libc(#[from] InvalidLibc),
+    #[error("the target's name says {named}, and libc says {libc}")]
+    TwoLibcs { named: Libc, libc: Libc },
     #[error("`{0}` is no version of Python such as 3.11")]
     Python(String),
     #[error("`{0}` is no version of Bazel that is generated for; there are 4.2, 7, 8 and 9")]
@@ -110,12 +112,20 @@ impl PlatformModel {
     /// [`ModelError`], if it is of another form.
     pub fn parse(text: &str) -> Result<Self, ModelError> {
         let mut parts = text.split(',').map(str::trim);
-        let mut platform = Self::of(parts.next().unwrap_or_default().parse()?);
+        let requested: RequestedTarget = parts.next().unwrap_or_default().parse()?;
+        let named = requested.glibc.map(Libc::Glibc);
+        let mut platform = Self { libc: named, ..Self::of(requested.target) };
         for part in parts {
             let (key, value) = part.split_once('=').ok_or_else(|| ModelError::NoKeyValue(part.to_owned()))?;
             match key {
                 "name" => platform.name = value.to_owned(),
-                "libc" => platform.libc = Some(value.parse()?),
+                "libc" => {
+                    let libc: Libc = value.parse()?;
+                    if let Some(named) = named.filter(|named| *named != libc) {
+                        return Err(ModelError::TwoLibcs { named, libc });
+                    }
+                    platform.libc = Some(libc);
+                }
                 "libc-property" => platform.libc_property = switch("libc-property", value)?,
                 "python" => platform.pythons.push(value.parse()?),
                 "python-property" => platform.python_property = switch("python-property", value)?,

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::model::{BazelModel, BazelVersion, ModelError, PlatformModel};
-use crate::platform::{Arch, Target};
+use crate::platform::{Arch, NamedArch, Target};
 
 /// A model of which parts may be left open.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -78,7 +78,8 @@ fn platform(table: &toml::Table) -> Result<PlatformModel, ModelError> {
     }
     let arch = text("arch")?.ok_or_else(|| ModelError::File("a platform has no arch".into()))?;
     let known = || ModelError::File(format!("arch: `{arch}` is neither amd64 nor arm64"));
-    let mut platform = PlatformModel::of(Target { arch: Arch::from_property(arch).ok_or_else(known)? });
+    let mut platform =
+        PlatformModel::of(Target { arch: NamedArch::of(arch).and_then(NamedArch::ours).ok_or_else(known)? });
     if let Some(name) = text("name")? {
         platform.name = name.to_owned();
     }

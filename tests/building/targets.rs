@@ -187,3 +187,33 @@ fn a_python_that_becomes_another_builds_anew() {
     place.build(&arguments).ended(0).says("cached  app-1.0");
     place.build(&[&arguments[..], &["--rebuild"]].concat()).ended(2).says("there is no /opt/python");
 }
+
+#[test]
+fn whatever_people_call_a_target_results_have_its_own_name() {
+    let (server, place) = (index_with_app(), Place::new());
+    let (host, _) = targets();
+    let machine = std::env::consts::ARCH;
+    let index = server.index();
+    let build = |names: &[&str]| {
+        let flags: Vec<_> = names.iter().flat_map(|name| ["--target", name]).collect();
+        place.build(&[&["app==1.0", "--index-url", &index, "--json"], &flags[..]].concat())
+    };
+    let (docker, triple) = (host.replace('_', "/"), format!("{machine}-unknown-linux-gnu"));
+    let document = build(&[machine, &docker, &triple, host]).ended(0).json();
+    assert_eq!(each(&document, "target"), [host]);
+    // The glibc in a name is the one that the step is told.
+    let old = format!("manylinux_2_17_{machine}");
+    let document = build(&[&old]).ended(0).json();
+    assert_eq!(
+        (each(&document, "target"), each(&document, "status")),
+        (vec![host.into()], vec!["built".into()])
+    );
+    let run = place.build(&["app==1.0", "--index-url", &index, "--target", &old, "--glibc", "2.28"]).ended(2);
+    assert!(run.stderr.contains("--glibc says 2.28 for all targets"), "{}", run.stderr);
+    for (name, says) in
+        [("linux_arm46", "did you mean `linux_arm64`?"), ("musllinux_1_2_x86_64", "with musl")]
+    {
+        let run = build(&[name]).ended(2);
+        assert!(run.stderr.contains(says), "{}", run.stderr);
+    }
+}

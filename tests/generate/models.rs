@@ -125,6 +125,8 @@ fn a_line_and_a_table_say_the_same() {
     )
     .unwrap();
     assert_eq!(file.platforms, Some(vec![line.unwrap()]));
+    let manylinux = "manylinux_2_36_aarch64,name=arm,libc-property=off,python=3.11,python=3.12,Pool=a=b";
+    assert_eq!(file.platforms, Some(vec![PlatformModel::parse(manylinux).unwrap()]));
     assert_eq!(file.package.as_deref(), Some("build/platforms"));
     assert_eq!(file.versions, Some([BazelVersion::V4_2, BazelVersion::V9].into()));
 }
@@ -137,6 +139,10 @@ fn what_makes_no_model_is_refused() {
     };
     for (line, problem) in [
         ("linux_riscv", "unknown target `linux_riscv`"),
+        (
+            "manylinux_2_28_x86_64,libc=glibc-2.36",
+            "the target's name says glibc-2.28, and libc says glibc-2.36",
+        ),
         ("linux_amd64,libc=glibc", "`glibc` is not a C library"),
         ("linux_amd64,python=3", "`3` is no version of Python"),
         ("linux_amd64,python=3.011", "no version of Python"),

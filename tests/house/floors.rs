@@ -28,7 +28,7 @@ const FLOORS: [&[&str]; 6] = [
         "remote",
     ],
     &["archive", "packaging", "cas", "rootfs", "sandbox"],
-    &["step", "execute", "starlark"],
+    &["step", "execute", "lock", "starlark"],
     &["client", "queue", "status", "worker"],
     &["build", "doctor", "server"],
     &["cli"],

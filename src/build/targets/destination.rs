@@ -140,6 +140,7 @@ mod tests {
             roots_of_this_run: true,
             cross_compiler: None,
             glibc: None,
+            target_glibc: Vec::new(),
             sandbox: SandboxMode::Auto,
             timeout: None,
             jobs: 1,

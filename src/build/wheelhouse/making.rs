@@ -22,6 +22,7 @@ use crate::build::cache::KeyBuilder;
 use crate::build::customisation::Customisation;
 use crate::build::index::other_hash::check_other_hash;
 use crate::build::inputs::sdists::Sdist;
+use crate::build::inputs::source::Source;
 use crate::build::progress::Task;
 use crate::build::resolve::lock::LockedSdist;
 use crate::build::results::SourceStatus;
@@ -117,7 +118,9 @@ impl<'a> Making<'a> {
         self.tally.kept(self.results.iter().filter(|result| result.get().is_some()).count());
         let run = &*self.builders.run;
         let is_file = |group: &Group| matches!(group.origin, DistributionOrigin::Sdist(_));
-        if groups.iter().any(|group| is_file(group) && !group.items.is_empty()) && run.options.remote.is_none() {
+        if groups.iter().any(|group| is_file(group) && !group.items.is_empty())
+            && run.options.remote.is_none()
+        {
             run.executor.begin();
         }
         self.say_what_waits(&groups);
@@ -142,7 +145,8 @@ impl<'a> Making<'a> {
                     continue;
                 }
                 let customisation = self.settings.of(&item.planned.name, item.plan);
-                let is_same = |group: &Group| *group.origin == *origin && group.customisation == customisation;
+                let is_same =
+                    |group: &Group| *group.origin == *origin && group.customisation == customisation;
                 let position = groups.iter().position(is_same).unwrap_or_else(|| {
                     let builds = SharedBuilds::new(self.builders);
                     let sdist = OnceLock::new();
@@ -154,7 +158,7 @@ impl<'a> Making<'a> {
                 // Of a tree it can only be told once it is an sdist.
                 let known = match origin {
                     DistributionOrigin::Sdist(file) => file.sha256,
-                    DistributionOrigin::Wheel(_) | DistributionOrigin::Source(_) => None,
+                    DistributionOrigin::Wheel(_) | DistributionOrigin::Tree(_) => None,
                 };
                 match known.and_then(|sha256| self.kept_build(item, group, sha256)) {
                     Some(kept) => self.end(number, Ok(kept), None, Instant::now()),
@@ -298,7 +302,12 @@ impl<'a> Making<'a> {
         Ok(sha256)
     }
 
-    fn fetched_record(&self, item: &Item, file: &PlannedFile, sha256: Sha256) -> Result<WheelRecord, Failure> {
+    fn fetched_record(
+        &self,
+        item: &Item,
+        file: &PlannedFile,
+        sha256: Sha256,
+    ) -> Result<WheelRecord, Failure> {
         let path = self.builders.run.options.out.join(&file.file_name);
         let (version, size_bytes) = (version_of_wheel(item.planned, file)?, fs_err::metadata(&path)?.len());
         Ok(WheelRecord {
@@ -341,8 +350,9 @@ impl<'a> Making<'a> {
         let run = &*self.builders.run;
         run.interrupt.check()?;
         let builder = self.builders.builder(item.index, task)?;
-        let sdist = group.sdist.get_or_init(|| self.acquire(group.origin, task)).as_ref().map_err(Clone::clone)?;
-        if matches!(group.origin, DistributionOrigin::Source(_))
+        let sdist =
+            group.sdist.get_or_init(|| self.acquire(group.origin, task)).as_ref().map_err(Clone::clone)?;
+        if matches!(group.origin, DistributionOrigin::Tree(_))
             && let Some(kept) = self.kept_build(item, group, sdist.sha256)
         {
             return Ok(kept);
@@ -372,7 +382,7 @@ impl<'a> Making<'a> {
                 check_other_hash(&sdist.path, file.other_hash.as_ref())?;
                 Ok(sdist)
             }
-            DistributionOrigin::Source(source) => run.acquire(source.clone(), task),
+            DistributionOrigin::Tree(source) => run.acquire(Source::parse(source)?, task),
         }
     }
 
@@ -387,7 +397,7 @@ impl<'a> Making<'a> {
         let report = &delivered.report;
         let kind = match group.origin {
             DistributionOrigin::Sdist(_) | DistributionOrigin::Wheel(_) => OriginKind::Sdist,
-            DistributionOrigin::Source(_) => OriginKind::Tree,
+            DistributionOrigin::Tree(_) => OriginKind::Tree,
         };
         let origin = self.origin_record(kind, &group.origin.place(), Some(sdist.sha256));
         WheelRecord {
@@ -469,7 +479,8 @@ impl<'a> Making<'a> {
     fn keep_log(&self, item: &Item, failure: Option<&Failure>, text: &str) -> Option<PathBuf> {
         let run = &*self.builders.run;
         let directory = run.options.out.join(LOGS);
-        let path = directory.join(log_name(&item.planned.name, item.planned.version.as_ref(), item.plan.target));
+        let path =
+            directory.join(log_name(&item.planned.name, item.planned.version.as_ref(), item.plan.target));
         if failure.is_none() || text.is_empty() {
             let _ = fs_err::remove_file(&path);
             let _ = std::fs::remove_dir(&directory);
@@ -506,10 +517,8 @@ fn version_of_wheel(planned: &PlannedDistribution, file: &PlannedFile) -> Result
     if let Some(version) = &planned.version {
         return Ok(version.clone());
     }
-    let name: crate::packaging::wheel_name::WheelFileName = file
-        .file_name
-        .parse()
-        .map_err(|error: crate::packaging::wheel_name::InvalidWheelName| {
+    let name: crate::packaging::wheel_name::WheelFileName =
+        file.file_name.parse().map_err(|error: crate::packaging::wheel_name::InvalidWheelName| {
             Failure::new(FailureClass::FetchFailed, error.to_string())
         })?;
     Ok(name.version)
@@ -525,7 +534,8 @@ fn check_identity(planned: &PlannedDistribution, report: &Report) -> Result<(), 
     if is_name && is_version {
         return Ok(());
     }
-    let message = format!("{} has to be installed, and its source built {}", title(planned), report.file_name);
+    let message =
+        format!("{} has to be installed, and its source built {}", title(planned), report.file_name);
     Err(Failure::new(FailureClass::WheelRefused, message)
         .with_hint("if the source has another version by now, lock the project again"))
 }

@@ -6,7 +6,7 @@ use pep508_rs::PackageName;
 use serde::Serialize;
 use url::Url;
 
-use crate::build::inputs::source::Source;
+use crate::build::index::credentials::redact_urls;
 use crate::contract::Failure;
 use crate::digest::Sha256;
 use crate::platform::{Glibc, Target};
@@ -38,7 +38,7 @@ pub struct TargetPlan {
     pub python: PythonFacts,
     /// Sorted by name and version.
     pub distributions: Vec<PlannedDistribution>,
-    /// `NAME==VERSION FILE` for each that is installed, sorted.
+    /// `NAME==VERSION FILE` for each of them, sorted.
     pub lines: Vec<String>,
 }
 
@@ -76,18 +76,39 @@ pub enum DistributionOrigin {
     Wheel(PlannedFile),
     /// It is built from an sdist.
     Sdist(PlannedFile),
-    /// It is built from a tree: a directory, or a commit of a repository.
-    Source(Source),
+    /// It is built from a tree, or from an archive that is no sdist: a directory, a commit of a repository. As people name
+    /// a source.
+    Tree(String),
+}
+
+impl WheelhousePlan {
+    /// 0 if every target could be planned, else the code of the first failure.
+    pub fn exit_code(&self) -> u8 {
+        let mut failures = self.targets.iter().filter_map(|planned| planned.plan.as_ref().err());
+        failures.next().map_or(0, |failure| failure.class.exit_code())
+    }
 }
 
 impl DistributionOrigin {
+    /// What it is, in a word.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Wheel(_) => "wheel",
+            Self::Sdist(_) => "sdist",
+            Self::Tree(_) => "tree",
+        }
+    }
+
+    /// Where it is, as people write it, without a login.
+    pub fn shown_place(&self) -> String {
+        redact_urls(&self.place())
+    }
+
     /// Where it is, as people write it; may hold a login.
     pub fn place(&self) -> String {
         match self {
             Self::Wheel(file) | Self::Sdist(file) => file.place.to_string(),
-            Self::Source(Source::File(path)) => path.display().to_string(),
-            Self::Source(Source::Url { url, .. }) => url.to_string(),
-            Self::Source(Source::Pinned { name, version }) => format!("{name}=={version}"),
+            Self::Tree(source) => source.clone(),
         }
     }
 }

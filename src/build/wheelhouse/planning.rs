@@ -42,6 +42,10 @@ impl Planner {
                 project.add_to(&mut options);
                 Input::Project(Box::new(project))
             }
+            WheelhouseInput::Requirements { .. } | WheelhouseInput::Pylock(_) => {
+                let message = "only projects with a uv.lock can be made into a wheelhouse so far";
+                return Err(Failure::new(crate::contract::FailureClass::InvalidSource, message));
+            }
         };
         Ok(Self { options, input })
     }

@@ -162,9 +162,10 @@ impl WheelhouseRecord {
     pub fn requirements_name(&self, target: Target, python: &str) -> String {
         let known = self.target(target, python).and_then(|record| record.requirements.clone());
         let plain = format!("requirements-{target}.txt");
-        let is_taken = self.targets.iter().any(|record| {
-            record.python != python && record.requirements.as_deref() == Some(plain.as_str())
-        });
+        let is_taken = self
+            .targets
+            .iter()
+            .any(|record| record.python != python && record.requirements.as_deref() == Some(plain.as_str()));
         match known {
             Some(known) => known,
             None if is_taken => format!("requirements-{target}-py{python}.txt"),

@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use pep508_rs::PackageName;
 
+use crate::lock::Selection;
+
 /// What a wheelhouse is to be made of, and how.
 #[derive(Clone, Debug)]
 pub struct WheelhouseRequest {
@@ -23,6 +25,8 @@ pub enum WheelhouseInput {
     Project {
         /// The directory of the project, or of a member.
         directory: PathBuf,
+        /// What of it.
+        selection: Selection,
     },
     /// What these requirements are resolved to.
     Requirements {

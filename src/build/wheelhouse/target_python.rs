@@ -33,7 +33,7 @@ impl TargetPython {
         let is_named = run.options.roots.iter().any(|(of, _)| *of == target);
         match (&destination.placement, &run.local) {
             (Err(_), Ok(local)) if !is_named && local.target() != target => {
-                let glibc = run.options.glibc.or(local.glibc());
+                let glibc = run.options.glibc_for(target).or(local.glibc());
                 let machine = target.arch.machine();
                 let markers = local.markers.clone().with_platform_machine(machine);
                 Ok(Self {

@@ -1,0 +1,3 @@
+from almanac import main
+
+main()
