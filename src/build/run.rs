@@ -88,7 +88,12 @@ impl Run {
             executor.begin();
         }
         let run = Self {
-            index: Index::new(Arc::clone(&http), settings.indexes.clone(), settings.find_links.clone()),
+            index: Index::new(
+                Arc::clone(&http),
+                settings.indexes.clone(),
+                settings.find_links.clone(),
+                settings.cutoffs.clone(),
+            ),
             downloads: Downloads::new(Arc::clone(&cache), Arc::clone(&http)),
             wheels: WheelCache::new(Arc::clone(&cache)),
             executor: Arc::new(executor),

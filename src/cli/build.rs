@@ -34,8 +34,8 @@ Examples:
   crosswheel build cowsay==6.0 --remote grpc://buildbox:8980
       Builds on a worker of that server, with the build requirements resolved here.
 
-Indexes and credentials come from the flags, from UV_DEFAULT_INDEX, UV_INDEX, UV_FIND_LINKS and
-UV_OFFLINE, from PIP_INDEX_URL, PIP_EXTRA_INDEX_URL, PIP_FIND_LINKS, PIP_NO_INDEX and PIP_CONSTRAINT,
+Indexes and credentials come from the flags, from UV_DEFAULT_INDEX, UV_INDEX, UV_FIND_LINKS, UV_OFFLINE
+and UV_EXCLUDE_NEWER, from PIP_INDEX_URL, PIP_EXTRA_INDEX_URL, PIP_FIND_LINKS, PIP_NO_INDEX and PIP_CONSTRAINT,
 from uv.toml and from pip.conf, in this order; logins also from UV_INDEX_<NAME>_USERNAME/_PASSWORD and
 ~/.netrc. Answers of indexes are reused for 10 minutes (--refresh: not at all; --offline: forever).";
 
@@ -43,7 +43,8 @@ from uv.toml and from pip.conf, in this order; logins also from UV_INDEX_<NAME>_
 #[derive(Args)]
 #[command(after_long_help = format!("{AFTER_HELP}\n\n{}", Subcommand::Build.help()))]
 pub struct BuildArguments {
-    /// An sdist file, an http(s) or file URL (optionally ending in #sha256=...), or name==version
+    /// An sdist file, an http(s) or file URL (optionally ending in #sha256=...), or a project of the index, such as
+    /// cowsay, 'cowsay>=5,<6' or cowsay==6.0; with a name, `name @ URL`; with a marker, 'cowsay; python_version > "3.9"'
     #[arg(value_name = "SOURCE", required = true)]
     sources: Vec<String>,
 
@@ -168,7 +169,13 @@ fn print_result(result: &SourceResult, several: bool) {
             lines.push(format!("failed  {target}{}: {failure}", result.source));
             lines.extend(details(failure));
         }
-        (None, None) => {}
+        (None, None) => {
+            lines.push(format!(
+                "{:<8}{target}{}  (its marker does not hold)",
+                title(result.status),
+                result.source
+            ));
+        }
     }
     print(&lines.join("\n"));
 }
@@ -191,6 +198,7 @@ fn title(status: SourceStatus) -> &'static str {
         SourceStatus::Built => "built",
         SourceStatus::Cached => "cached",
         SourceStatus::Shared => "shared",
+        SourceStatus::Skipped => "skipped",
         SourceStatus::Failed => "failed",
     }
 }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use super::{
-    build, doctor, generate, rootfs, sandbox_init, sandbox_run, serve, store, wheel, wheelhouse, worker,
+    build, check, doctor, generate, rootfs, sandbox_init, sandbox_run, serve, store, wheel, wheelhouse, worker,
 };
 
 /// Builds Python wheels from sdists, on a machine whose platform is the target's.
@@ -21,6 +21,7 @@ enum Command {
     Build(Box<build::BuildArguments>),
     Wheelhouse(Box<wheelhouse::WheelhouseArguments>),
     Wheel(Box<wheel::WheelArguments>),
+    Check(Box<check::CheckArguments>),
     Serve(Box<serve::ServeArguments>),
     Worker(Box<worker::WorkerArguments>),
     Generate(generate::GenerateArguments),
@@ -46,6 +47,7 @@ pub fn run() -> ExitCode {
         Command::Build(arguments) => build::run(*arguments),
         Command::Wheelhouse(arguments) => wheelhouse::run(*arguments),
         Command::Wheel(arguments) => wheel::run(*arguments),
+        Command::Check(arguments) => check::run(*arguments),
         Command::Serve(arguments) => serve::run(*arguments),
         Command::Worker(arguments) => worker::run(*arguments),
         Command::Generate(arguments) => generate::run(arguments),

@@ -20,6 +20,7 @@ pub(super) enum Subcommand {
     Build,
     Wheelhouse,
     Wheel,
+    Check,
     Serve,
     Worker,
     Rootfs,
@@ -65,14 +66,15 @@ fn ended_by(signal: i32) -> &'static str {
 }
 
 impl Subcommand {
-    const OTHERS: [Self; 6] =
-        [Self::Serve, Self::Worker, Self::Rootfs, Self::Store, Self::Generate, Self::Doctor];
+    const OTHERS: [Self; 7] =
+        [Self::Check, Self::Serve, Self::Worker, Self::Rootfs, Self::Store, Self::Generate, Self::Doctor];
 
     fn name(self) -> &'static str {
         match self {
             Self::Build => "build",
             Self::Wheelhouse => "wheelhouse",
             Self::Wheel => "wheel",
+            Self::Check => "check",
             Self::Serve => "serve",
             Self::Worker => "worker",
             Self::Rootfs => "rootfs",
@@ -90,6 +92,7 @@ impl Subcommand {
             Self::Build => of_build("every wheel was built"),
             Self::Wheelhouse => of_build("every wheel is there"),
             Self::Wheel => of_wheel(),
+            Self::Check => of_check(),
             Self::Serve | Self::Worker => plain(&[
                 (SUCCESS, "after SIGTERM or Ctrl-C, once nothing runs any more"),
                 (FAILED, "this machine is at fault"),
@@ -160,6 +163,18 @@ fn of_wheel() -> Vec<Row> {
     ]
     .into_iter()
     .chain(classes.map(Row::of_class))
+    .chain(Row::of_signals(OF_PROGRAMS, None))
+    .collect()
+}
+
+fn of_check() -> Vec<Row> {
+    [
+        Row::plain(SUCCESS, "the wheels work together, as far as it was looked at"),
+        Row::plain(FAILED, "this machine is at fault (disk full, no permission)"),
+        Row::plain(USAGE, "the command line makes no sense"),
+        Row::of_class(FailureClass::CheckFailed),
+    ]
+    .into_iter()
     .chain(Row::of_signals(OF_PROGRAMS, None))
     .collect()
 }

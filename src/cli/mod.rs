@@ -2,6 +2,7 @@
 
 mod build;
 mod build_settings;
+mod check;
 mod command_line;
 mod directories;
 mod doctor;

@@ -174,13 +174,13 @@ fn remarks(report: &Report) -> Vec<String> {
     remarks
 }
 
-fn interrupted(signal: &FirstSignal) -> ExitCode {
+pub(super) fn interrupted(signal: &FirstSignal) -> ExitCode {
     complain(&format!("error: {Cancelled}"));
     ExitCode::from(signal.exit_code().unwrap_or(exit_codes::FAILED))
 }
 
 /// The cache directory, and what removes it if it is one for this build only: workers may have no home.
-fn cache_directory(given: Option<PathBuf>) -> Result<(PathBuf, Option<LockedHome>), String> {
+pub(super) fn cache_directory(given: Option<PathBuf>) -> Result<(PathBuf, Option<LockedHome>), String> {
     const PREFIX: &str = "crosswheel-cache-";
     match super::directories::cache_directory(given) {
         Ok(directory) => Ok((directory, None)),
@@ -237,4 +237,4 @@ fn request(command: WheelCommand, cache: PathBuf) -> Result<WheelRequest, String
 }
 
 /// How long the build may take to notice a signal.
-const GRACE: Duration = Duration::from_secs(4);
+pub(super) const GRACE: Duration = Duration::from_secs(4);

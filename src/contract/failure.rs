@@ -43,6 +43,8 @@ pub enum FailureClass {
     RequirementCycle,
     /// The executor cannot be reached, or could not run the step.
     ExecutionFailed,
+    /// Wheels that were to be installed together cannot be, or do not work.
+    CheckFailed,
     /// A signal ended the run.
     Interrupted,
     /// The backend failed for a reason none of the other classes names. So is read what a newer crosswheel names.
@@ -60,7 +62,7 @@ struct Facts {
 
 impl FailureClass {
     /// Every class, in the order of their exit codes.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::LocalIo,
         Self::InvalidSource,
         Self::MissingBuildRequirement,
@@ -79,11 +81,12 @@ impl FailureClass {
         Self::LockDrift,
         Self::RequirementCycle,
         Self::ExecutionFailed,
+        Self::CheckFailed,
         Self::Interrupted,
     ];
 
     /// The exit code of `crosswheel` for this class: 10 to 20 if the step found it, 21 to 25 if there was no step that
-    /// could; 1, 2 and 130 as everywhere.
+    /// could, 26 if wheels do not fit together; 1, 2 and 130 as everywhere.
     pub const fn exit_code(self) -> u8 {
         self.facts().code
     }
@@ -181,6 +184,12 @@ impl FailureClass {
                 "execution failed",
                 "the executor cannot be reached, has no fitting worker, or could not run the step",
             ),
+            Self::CheckFailed => (
+                26,
+                "check-failed",
+                "check failed",
+                "wheels cannot be installed together, lack what they require, or cannot be imported",
+            ),
             Self::Interrupted => (130, "interrupted", "interrupted", "ended by Ctrl-C"),
         };
         Facts { code, name, title, meaning }
@@ -244,7 +253,7 @@ mod tests {
     #[test]
     fn exit_codes_are_distinct_and_in_order() {
         let codes: Vec<u8> = FailureClass::ALL.iter().map(|class| class.exit_code()).collect();
-        assert_eq!(codes, [1, 2].into_iter().chain(10..=25).chain([130]).collect::<Vec<u8>>());
+        assert_eq!(codes, [1, 2].into_iter().chain(10..=26).chain([130]).collect::<Vec<u8>>());
         let of_the_step = FailureClass::ALL.into_iter().filter(|class| class.is_of_the_step());
         assert_eq!(of_the_step.count(), 11);
     }

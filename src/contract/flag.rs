@@ -1,7 +1,7 @@
-//! The flags of `crosswheel wheel`, each with what its value can reach, so that a worker can tell what an action may be
+//! The flags of `crosswheel wheel` and `crosswheel check`, each with what its value can reach, so that a worker can tell what an action may be
 //! trusted with before it runs. Knows nothing of what they are for.
 
-/// A flag of `crosswheel wheel`.
+/// A flag of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Flag {
     Out,
@@ -33,6 +33,9 @@ pub enum Flag {
     KeepWork,
     Json,
     Quiet,
+    Import,
+    NoImports,
+    Pip,
 }
 
 /// What a flag of an action can reach.
@@ -59,7 +62,7 @@ pub enum FlagClass {
 
 impl Flag {
     /// All of them.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 32] = [
         Self::Out,
         Self::Report,
         Self::Python,
@@ -89,6 +92,9 @@ impl Flag {
         Self::KeepWork,
         Self::Json,
         Self::Quiet,
+        Self::Import,
+        Self::NoImports,
+        Self::Pip,
     ];
 
     /// Its name, without the dashes in front.
@@ -123,6 +129,9 @@ impl Flag {
             Self::KeepWork => "keep-work",
             Self::Json => "json",
             Self::Quiet => "quiet",
+            Self::Import => "import",
+            Self::NoImports => "no-imports",
+            Self::Pip => "pip",
         }
     }
 
@@ -136,7 +145,7 @@ impl Flag {
         match self {
             Self::Out | Self::Report => FlagClass::Output,
             Self::Patch | Self::Crates => FlagClass::Input,
-            Self::BuildWheels => FlagClass::Wheels,
+            Self::BuildWheels | Self::Pip => FlagClass::Wheels,
             Self::Python => FlagClass::Python,
             Self::CrossCc => FlagClass::Compiler,
             Self::Sandbox => FlagClass::Isolation,
@@ -157,19 +166,45 @@ impl Flag {
             | Self::LimitRatio
             | Self::LimitDepth
             | Self::Json
-            | Self::Quiet => FlagClass::Value,
+            | Self::Quiet
+            | Self::Import
+            | Self::NoImports => FlagClass::Value,
         }
     }
 
     /// Whether a value belongs to it; the others are switches.
     pub const fn takes_value(self) -> bool {
-        !matches!(self, Self::KeepWork | Self::Json | Self::Quiet)
+        !matches!(self, Self::KeepWork | Self::Json | Self::Quiet | Self::NoImports)
+    }
+
+    /// Whether `crosswheel wheel` has it.
+    pub const fn is_of_wheel(self) -> bool {
+        !matches!(self, Self::Import | Self::NoImports | Self::Pip)
+    }
+
+    /// Whether `crosswheel check` has it.
+    pub const fn is_of_check(self) -> bool {
+        matches!(
+            self,
+            Self::Python
+                | Self::Target
+                | Self::Import
+                | Self::NoImports
+                | Self::Pip
+                | Self::Timeout
+                | Self::Sandbox
+                | Self::CacheDir
+                | Self::WorkDir
+                | Self::Json
+        )
     }
 
     /// Whether the rules of `crosswheel generate bazel` have a use for it.
     pub const fn is_for_rules(self) -> bool {
         // Reports are files there, tools and compilers the worker's, and so are all of its directories.
-        !matches!(self, Self::Json | Self::CrossCc) && !matches!(self.class(), FlagClass::Machine)
+        self.is_of_wheel()
+            && !matches!(self, Self::Json | Self::CrossCc)
+            && !matches!(self.class(), FlagClass::Machine)
     }
 }
 

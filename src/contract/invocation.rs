@@ -14,6 +14,12 @@ pub const SUBCOMMAND: &str = "wheel";
 /// What such actions are called (`RequestMetadata.action_mnemonic`, and the mnemonic of Bazel's rules).
 pub const MNEMONIC: &str = "PySdistBuild";
 
+/// `arguments[1]` of an action that checks wheels.
+pub const CHECK_SUBCOMMAND: &str = "check";
+
+/// What such actions are called.
+pub const CHECK_MNEMONIC: &str = "PyWheelsCheck";
+
 /// Where programs are looked for: the Python that builds, and crosswheel itself on workers of others.
 pub const PATH_VARIABLE: &str = "PATH";
 
@@ -26,7 +32,7 @@ pub const CROSS_CC_VARIABLE: &str = "CROSSWHEEL_CROSS_CC";
 /// Where the step builds (`--work-dir`).
 pub const WORK_VARIABLE: &str = "CROSSWHEEL_WORK_DIR";
 
-/// The environment of an action that makes a wheel: all that whoever asks has to set.
+/// The environment of an action that makes a wheel, or checks some: all that whoever asks has to set.
 pub fn environment() -> BTreeMap<String, String> {
     let variables = [(PATH_VARIABLE, SYSTEM_PATH.to_owned()), (CONTRACT_VARIABLE, CONTRACT.to_string())];
     variables.map(|(name, value)| (name.to_owned(), value)).into()

@@ -5,6 +5,8 @@
 //! that means something else from now on. Not with what answers have in addition: whoever reads them skips what it does
 //! not know, and takes a class of failures that it does not know for [`BackendError`](super::failure::FailureClass::BackendError).
 //!
+//! **What came with which.** 1: `crosswheel wheel`. 2: `crosswheel check`.
+//!
 //! **When an old one is dropped** from [`KNOWN`]: never without need. While it is in there, all that could be said by it
 //! must mean what it meant.
 //!
@@ -21,7 +23,7 @@
 use std::ops::RangeInclusive;
 
 /// The contract by which this crosswheel asks.
-pub const CONTRACT: u32 = 1;
+pub const CONTRACT: u32 = 2;
 
 /// The variable that names the contract by which an action is asked for.
 pub const CONTRACT_VARIABLE: &str = "CROSSWHEEL_CONTRACT";

@@ -1,8 +1,7 @@
 //! The command line of `crosswheel wheel`: one type, which the command line is parsed into, and which whoever asks for a
 //! wheel renders.
 
-use std::fmt::Display;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use clap::builder::{OsStringValueParser, TypedValueParser};
@@ -13,8 +12,9 @@ use super::archive_limits::ArchiveLimits;
 use super::expect::Expect;
 use super::flag::Flag;
 use super::given_wheels::GivenWheels;
-use super::invocation::{CACHE_VARIABLE, CROSS_CC_VARIABLE, PROGRAM, SUBCOMMAND, WORK_VARIABLE};
+use super::invocation::{CACHE_VARIABLE, CROSS_CC_VARIABLE, SUBCOMMAND, WORK_VARIABLE};
 use super::key_value::KeyValue;
+use super::line::{Line, NotUnicode, text};
 use super::sandbox_mode::SandboxMode;
 use crate::deadline::LONGEST_SECONDS;
 use crate::platform::{Glibc, LibcFamily, PythonVersion, Target};
@@ -103,11 +103,6 @@ pub struct WheelCommand {
     #[arg(long = Flag::Quiet.name(), short)]
     pub quiet: bool,
 }
-
-/// A path that no action can name, as those are UTF-8.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} has a name that is not UTF-8")]
-pub struct NotUnicode(pub PathBuf);
 
 impl WheelCommand {
     /// `--patch-strip` if nobody says otherwise: names in patches begin with `a/` and `b/`.
@@ -212,59 +207,8 @@ impl WheelCommand {
         line.switch(Flag::KeepWork, *keep_work);
         line.switch(Flag::Json, *json);
         line.switch(Flag::Quiet, *quiet);
-        Ok(line.around(text(sdist)?))
+        Ok(line.around(SUBCOMMAND, text(sdist)?))
     }
-}
-
-/// Flags, in the making.
-#[derive(Default)]
-struct Line(Vec<String>);
-
-impl Line {
-    fn values(&mut self, flag: Flag, values: impl IntoIterator<Item: Display>) {
-        self.0.extend(values.into_iter().map(|value| format!("--{}={value}", flag.name())));
-    }
-
-    fn paths<'a>(
-        &mut self,
-        flag: Flag,
-        paths: impl IntoIterator<Item = &'a PathBuf>,
-    ) -> Result<(), NotUnicode> {
-        for path in paths {
-            self.values(flag, [text(path)?]);
-        }
-        Ok(())
-    }
-
-    fn switch(&mut self, flag: Flag, on: bool) {
-        self.0.extend(on.then(|| format!("--{}", flag.name())));
-    }
-
-    fn limits(&mut self, limits: &ArchiveLimits) {
-        let usual = ArchiveLimits::default();
-        let mut limit = |flag, limit: u64, usual: u64| self.values(flag, (limit != usual).then_some(limit));
-        limit(Flag::LimitBytes, limits.bytes, usual.bytes);
-        limit(Flag::LimitMembers, limits.members, usual.members);
-        limit(Flag::LimitRatio, limits.ratio, usual.ratio);
-        limit(Flag::LimitDepth, limits.depth as u64, usual.depth as u64);
-    }
-
-    /// The whole command line.
-    fn around(self, sdist: &str) -> Vec<String> {
-        let sdist = sdist.to_owned();
-        let words = [PROGRAM, SUBCOMMAND].map(str::to_owned).into_iter();
-        if sdist.starts_with('-') {
-            // Behind two dashes, one more begins no flag.
-            words.chain(self.0).chain(["--".to_owned(), sdist]).collect()
-        } else {
-            words.chain([sdist]).chain(self.0).collect()
-        }
-    }
-}
-
-/// Paths in actions are UTF-8.
-fn text(path: &Path) -> Result<&str, NotUnicode> {
-    path.to_str().ok_or_else(|| NotUnicode(path.to_owned()))
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! What can be wrong with a lock, with what is asked of it, or with how the two meet.
 
+use super::decision::TooComplex;
 use std::path::{Path, PathBuf};
 
 /// Why a lock or its project cannot be used as asked.
@@ -52,6 +53,38 @@ pub enum LockError {
         file: PathBuf,
         /// The version it says.
         version: i64,
+    },
+    /// Conditions that are larger than any resolver writes.
+    #[error("{what} cannot be worked with: {source}")]
+    TooComplex {
+        /// Of what.
+        what: String,
+        /// How large.
+        source: TooComplex,
+    },
+    /// A circle that is larger than any known.
+    #[error("{members} packages of the lock all need each other; more than {limit} are not worked with")]
+    LargeCircle {
+        /// How many.
+        members: usize,
+        /// How many may.
+        limit: usize,
+    },
+    /// Two records of one name where only one can be installed.
+    #[error("{first} and {second} would both be installed on: {environments}")]
+    TwoAtOnce {
+        /// One, as [`super::record::RecordId`] says it.
+        first: String,
+        /// The other.
+        second: String,
+        /// Where.
+        environments: String,
+    },
+    /// A configuration that can be had in no environment the lock supports.
+    #[error("nothing can be installed so: {reason}")]
+    Unavailable {
+        /// Why.
+        reason: String,
     },
 }
 

@@ -9,4 +9,10 @@ impl RecordIndex {
     pub fn position(self) -> usize {
         self.0 as usize
     }
+
+    /// The record at `position`, which is one of a lock's.
+    pub(super) fn from_position(position: usize) -> Self {
+        // A lock has fewer bytes than that.
+        Self(position as u32)
+    }
 }

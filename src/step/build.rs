@@ -434,7 +434,7 @@ impl Step<'_> {
     }
 }
 
-fn isolation_report(isolation: &Isolation) -> IsolationReport {
+pub(super) fn isolation_report(isolation: &Isolation) -> IsolationReport {
     let network = match isolation.network {
         NetworkIsolation::Namespace => "namespace",
         NetworkIsolation::Seccomp => "seccomp",

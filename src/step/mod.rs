@@ -3,6 +3,7 @@
 
 pub mod backend;
 pub mod build;
+pub mod check;
 pub mod diagnosis;
 pub mod error;
 mod failed_run;

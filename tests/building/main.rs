@@ -12,5 +12,6 @@ mod run;
 mod build;
 mod deep;
 mod doctor;
+mod inputs;
 mod remote_build;
 mod targets;

@@ -25,6 +25,7 @@ pub static ELSEWHERE: &[Elsewhere] = &[
     not_here("cargo test", "this is one of the tests", ".ci/run"),
     not_here("CROSSWHEEL_WRITE_MANUAL=1 cargo test", "it writes the pages", "tests/manual/generated/mod.rs"),
     not_here("benches/engines/run", "takes engines, and a release build", ".ci/run"),
+    not_here("benches/wheelhouse/run", "takes an emulated root, and a release build", ".ci/run"),
     not_here("cargo bench", "it takes minutes, and a release build", ".ci/run"),
     not_here(".ci/run", "this is a part of it", ".ci/run"),
     not_here("e2e/", "takes root, and real clients", ".ci/run"),

@@ -95,6 +95,11 @@ impl Scene {
             (" --python 3.11", format!(" --python {minor}")),
             (" --expect-python 3.11", format!(" --expect-python {minor}")),
             (" --target linux_amd64", format!(" --target {host}")),
+            (" --target linux/amd64", format!(" --target {host}")),
+            (
+                " --target manylinux_2_28_x86_64",
+                format!(" --target manylinux_2_28_{}", Arch::host().machine()),
+            ),
             (" /usr/bin/python3", format!(" {}", python.display())),
             (" /var/", format!(" {}/var/", self.path("").display())),
             (" 0.0.0.0:8980", " 127.0.0.1:0".to_owned()),

@@ -8,6 +8,8 @@ use pep508_rs::PackageName;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use super::choice::VersionWish;
+use super::requested::RequestedSource;
 use super::sdists::Sdist;
 use super::source::Source;
 use crate::build::cache::{FRESH, KeyBuilder};
@@ -26,15 +28,58 @@ struct Located {
     sha256: Option<Sha256>,
 }
 
+/// What is a source tree and no sdist.
+fn no_sdist_yet(source: &Source) -> Failure {
+    let shown = match source {
+        Source::Git(git) => git.to_string(),
+        _ => "a subdirectory of an archive".to_owned(),
+    };
+    Failure::new(
+        FailureClass::InvalidSource,
+        format!("{shown} is a source tree, and crosswheel builds sdists"),
+    )
+    .with_hint("make one with `python -m build --sdist`")
+}
+
+fn unpinnable(requested: &RequestedSource) -> Failure {
+    let message = format!("{} is a source tree, which has no hash to check", requested.shown());
+    Failure::new(FailureClass::InvalidSource, message).with_hint("name an archive of it")
+}
+
 impl Run {
-    /// The sdist `source` names.
+    /// The sdist that `requested` leads to, where it is built with this version of `python`, and has one of the hashes
+    /// that were asked for; also which version was chosen, if that was left open.
+    pub(crate) fn acquire_requested(
+        &self,
+        requested: &RequestedSource,
+        python: &Version,
+        task: &Task,
+    ) -> Result<(Source, Sdist), Failure> {
+        if let (Source::Git(_), false) = (&requested.source, requested.hashes.is_empty()) {
+            return Err(unpinnable(requested));
+        }
+        let source = match &requested.source {
+            Source::Newest { name, specifiers, prereleases } => {
+                let wish = VersionWish { name, specifiers, prereleases: *prereleases, python };
+                Source::Pinned { name: name.clone(), version: self.choose_version(&wish, task)? }
+            }
+            source => source.clone(),
+        };
+        let sdist = self.acquire(source.clone(), task)?;
+        requested.hashes.check(&sdist.path, sdist.sha256)?;
+        Ok((source, sdist))
+    }
+
+    /// The sdist `source` names. Which version is the newest is not for this to decide.
     pub(crate) fn acquire(&self, source: Source, task: &Task) -> Result<Sdist, Failure> {
         match source {
             Source::File(path) => self.sdists.open(&path, None, None),
-            Source::Url { url, sha256 } => {
+            Source::Url { url, sha256, subdirectory: None } => {
                 self.fetched_sdist(&self.http.credentials().absorb(&url), sha256, task)
             }
             Source::Pinned { name, version } => self.indexed_version(&name, Some(&version), task),
+            Source::Newest { name, .. } => self.indexed_version(&name, None, task),
+            Source::Git(_) | Source::Url { .. } => Err(no_sdist_yet(&source)),
         }
     }
 
@@ -48,6 +93,7 @@ impl Run {
         let shown = version.map_or_else(|| name.to_string(), |version| format!("{name}=={version}"));
         let mut key = KeyBuilder::default()
             .part("sdist", &shown)
+            .part("exclude-newer", self.settings.cutoffs.key())
             .parts("index", self.settings.indexes.iter().map(Url::as_str));
         for place in &self.settings.find_links {
             key = key.part("find-links", place.stamp()?);
@@ -57,11 +103,16 @@ impl Run {
             return self.fetched_sdist(&located.url, located.sha256, task);
         }
         task.stage("looking up the sdist");
-        let sdists = self.index.sdists(name)?;
+        let offered = self.index.sdists(name)?;
+        let sdists = &offered.sdists;
         let wanted = |sdist: &&IndexSdist| version.is_none_or(|version| sdist.version == *version);
         let Some(found) = sdists.iter().find(wanted) else {
             let others: Vec<String> = sdists.iter().take(10).map(|sdist| sdist.version.to_string()).collect();
             let failure = Failure::new(FailureClass::FetchFailed, format!("there is no sdist of {shown}"));
+            let is_wanted = |found: &Version| version.is_none_or(|version| version == found);
+            if let Some(hint) = offered.hint(&self.settings.cutoffs, is_wanted) {
+                return Err(failure.with_hint(hint));
+            }
             return Err(match others.as_slice() {
                 [] => failure.with_hint("no index or find-links has any sdist of it"),
                 others => failure.with_hint(format!("there are sdists of {}", others.join(", "))),

@@ -122,6 +122,7 @@ impl Builder {
             .part("target", self.target.to_string())
             .part("glibc", self.build_glibc.map(|glibc| glibc.to_string()).unwrap_or_default())
             .parts("index", settings.indexes.iter().map(Url::as_str))
+            .part("exclude-newer", settings.cutoffs.key())
             .part("no-index", settings.no_index.to_string())
             .part("uv's surroundings", &settings.uv_surroundings);
         for place in &settings.find_links {
@@ -298,7 +299,7 @@ impl Builder {
                 .chain(&self.run.constraints.requirements)
                 .filter(|requirement| requirement.name == project.name)
                 .collect();
-            let candidates = self.run.index.sdists(&project.name)?;
+            let candidates = self.run.index.sdists(&project.name)?.sdists;
             let candidates = candidates.into_iter().filter(|candidate| {
                 let known = built.iter().any(|(_, sdist)| {
                     sdist.facts.name.as_ref() == Some(&candidate.name)

@@ -158,6 +158,12 @@ impl Uv {
             fs_err::write(&path, settings.inline_constraints.join("\n"))?;
             command.arg("--constraints").arg(path);
         }
+        let cutoffs = &settings.cutoffs;
+        if let Some(cutoff) = &cutoffs.general {
+            command.arg("--exclude-newer").arg(cutoff.before.to_string());
+        } else if cutoffs.switched_off {
+            command.args(["--exclude-newer", "false"]);
+        }
         for (flag, wanted) in [
             ("--no-index", settings.no_index),
             ("--offline", settings.offline),

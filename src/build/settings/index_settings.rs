@@ -2,13 +2,17 @@
 //! and what uv is told over what pip is told. Each setting is decided on its own.
 //! Knows nothing of how an index is read; turns texts into URLs and keeps logins aside.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
+use jiff::Timestamp;
+use pep508_rs::PackageName;
 use url::Url;
 
 use super::layer::{Environment, SettingsLayer, is_true};
 use super::{pip_config, uv_config};
 use crate::build::index::credentials::{Credentials, Login, redact_urls};
+use crate::build::index::cutoff::{Cutoff, Cutoffs};
 use crate::build::index::simple_api::FindLinks;
 use crate::contract::{Failure, FailureClass};
 
@@ -51,6 +55,8 @@ pub struct IndexSettings {
     pub constraints: Vec<String>,
     /// Constraints from uv's configuration (PEP 508).
     pub inline_constraints: Vec<String>,
+    /// From when on what was uploaded does not count.
+    pub cutoffs: Cutoffs,
     /// What uv does not find out by itself.
     pub for_uv: ForUv,
     /// Everything uv's answer depends on beyond our own settings, for cache keys. Holds secrets.
@@ -104,6 +110,7 @@ impl IndexSettings {
         for (name, value) in environment.variables.iter().filter(|(name, _)| name.starts_with("UV_")) {
             settings.uv_surroundings.push_str(&format!("\0{name}={value}"));
         }
+        settings.decide_cutoffs(&layers, &uv_files.exclude_newer_package)?;
         settings.decide_indexes(&layers, environment, credentials)?;
         for explicit in &flags.project.explicit {
             // For its login.
@@ -116,6 +123,37 @@ impl IndexSettings {
         constraints.retain(|constraint| seen.insert(constraint.clone()));
         settings.constraints = constraints.iter().map(|text| absolute(text)).collect::<Result<_, _>>()?;
         Ok(settings)
+    }
+
+    fn decide_cutoffs(
+        &mut self,
+        layers: &[(SettingsLayer, bool); 5],
+        projects: &BTreeMap<PackageName, String>,
+    ) -> Result<(), Failure> {
+        const NAMES: [&str; 5] = [
+            "--exclude-newer",
+            "UV_EXCLUDE_NEWER",
+            "PIP_UPLOADED_PRIOR_TO",
+            "exclude-newer in uv's configuration",
+            "uploaded-prior-to in pip's configuration",
+        ];
+        let now = Timestamp::now();
+        for (name, (layer, _)) in NAMES.iter().zip(layers) {
+            let found = match (&layer.exclude_newer, &layer.uploaded_prior_to) {
+                (Some(text), _) => Cutoff::parse(text, now),
+                (None, Some(text)) => Cutoff::parse_of_pip(text, now),
+                (None, None) => continue,
+            };
+            self.cutoffs.general = found.map_err(|error| invalid(format!("{name}: {error}")))?;
+            self.cutoffs.switched_off = self.cutoffs.general.is_none();
+            break;
+        }
+        for (name, text) in projects {
+            let cutoff = Cutoff::parse(text, now);
+            let cutoff = cutoff.map_err(|error| invalid(format!("exclude-newer-package {name}: {error}")))?;
+            self.cutoffs.projects.insert(name.clone(), cutoff);
+        }
+        Ok(())
     }
 
     fn decide_indexes(
@@ -185,6 +223,8 @@ fn uv_variables(environment: &Environment) -> SettingsLayer {
         find_links: split_commas("UV_FIND_LINKS"),
         no_index: None,
         constraints,
+        exclude_newer: environment.get("UV_EXCLUDE_NEWER").map(str::to_owned),
+        uploaded_prior_to: None,
     }
 }
 
@@ -197,6 +237,8 @@ fn pip_variables(environment: &Environment) -> SettingsLayer {
         find_links: environment.words("PIP_FIND_LINKS"),
         no_index: environment.get("PIP_NO_INDEX").map(is_true),
         constraints,
+        exclude_newer: None,
+        uploaded_prior_to: environment.get("PIP_UPLOADED_PRIOR_TO").map(str::to_owned),
     }
 }
 
@@ -348,6 +390,28 @@ mod tests {
         assert!(matches!(settings.find_links.as_slice(), [FindLinks::Directory(_)]));
         let (settings, _) = decide(SettingsLayer::default(), &[("PIP_FIND_LINKS", "/no/such/directory")]);
         assert_eq!(settings.find_links, []);
+    }
+
+    #[test]
+    fn the_time_that_counts_is_decided_like_everything_else() {
+        let before = |flag: Option<&str>, variables: &[(&str, &str)]| {
+            let flags = SettingsLayer { exclude_newer: flag.map(str::to_owned), ..SettingsLayer::default() };
+            let cutoffs = decide(flags, variables).0.cutoffs;
+            (cutoffs.general.map(|cutoff| cutoff.before.to_string()), cutoffs.switched_off)
+        };
+        let uv = ("UV_EXCLUDE_NEWER", "2024-01-31");
+        let pip = ("PIP_UPLOADED_PRIOR_TO", "2023-01-31");
+        let at = |time: &str| (Some(time.to_owned()), false);
+        assert_eq!(before(Some("2022-01-01T00:00:00Z"), &[uv, pip]), at("2022-01-01T00:00:00Z"));
+        assert_eq!(before(None, &[uv, pip]), at("2024-02-01T00:00:00Z"));
+        assert_eq!(before(None, &[pip]), at("2023-01-31T00:00:00Z"));
+        assert_eq!(before(None, &[]), (None, false));
+        assert_eq!(before(Some("false"), &[uv]), (None, true));
+        let flags = SettingsLayer { exclude_newer: Some("soon".into()), ..SettingsLayer::default() };
+        let flags = IndexFlags { layer: flags, offline: false };
+        let failure =
+            IndexSettings::decide(&flags, &Environment::default(), &Credentials::default()).unwrap_err();
+        assert!(failure.message.starts_with("--exclude-newer: `soon` is neither"), "{failure}");
     }
 
     #[test]

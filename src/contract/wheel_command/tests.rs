@@ -8,6 +8,7 @@ use proptest::sample::select;
 
 use super::*;
 use crate::contract::flag::{Argument, FlagClass};
+use crate::contract::invocation::PROGRAM;
 use crate::digest::Sha256;
 use crate::platform::Arch;
 
@@ -142,9 +143,8 @@ fn the_flags_of_the_command_line_are_those_of_the_contract() {
             (option.get_long().unwrap().to_owned(), !matches!(option.get_action(), ArgAction::SetTrue))
         })
         .collect();
-    let known = Flag::ALL.map(|flag| (flag.name().to_owned(), flag.takes_value()));
-    assert_eq!(flags, BTreeSet::from(known));
-    assert_eq!(flags.len(), Flag::ALL.len());
+    let known = Flag::ALL.into_iter().filter(|flag| flag.is_of_wheel());
+    assert_eq!(flags, known.map(|flag| (flag.name().to_owned(), flag.takes_value())).collect());
 }
 
 #[test]

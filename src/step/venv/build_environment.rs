@@ -13,6 +13,7 @@ use super::virtual_environment::{Venv, VenvError};
 use super::wheel_store::{WheelStore, WheelStoreError};
 use super::wheelhouse;
 use crate::contract::{Failure, FailureClass, GivenWheels};
+use crate::digest::Sha256;
 use crate::packaging::interpreter::Interpreter;
 use crate::step::backend::hooks::SCRIPT;
 use crate::step::error::StepError;
@@ -23,6 +24,9 @@ pub(crate) struct VenvMaker<'a> {
     store: WheelStore,
     cache: VenvCache,
     interpreter: &'a Interpreter,
+    program: &'static str,
+    /// Whether environments are [lenient](Venv::overlook).
+    overlooks: bool,
 }
 
 /// An environment with everything in it.
@@ -37,7 +41,19 @@ impl<'a> VenvMaker<'a> {
     /// Keeps what it makes below `cache`.
     pub fn new(cache: &Path, interpreter: &'a Interpreter, helpers: &Helpers) -> Self {
         let store = WheelStore::open(cache.join("unpacked"), helpers.clone());
-        Self { store, cache: VenvCache::open(cache.join("venvs"), helpers.clone()), interpreter }
+        let cache = VenvCache::open(cache.join("venvs"), helpers.clone());
+        Self { store, cache, interpreter, program: SCRIPT, overlooks: false }
+    }
+
+    /// Makes environments in which `program` tries what others installed: whatever of it does not fit, and without byte
+    /// code, as most of it will not be needed.
+    pub fn for_trials(self, program: &'static str) -> Self {
+        Self { store: self.store.without_byte_code(), program, overlooks: true, ..self }
+    }
+
+    /// The wheel at `path`, unpacked; see [`WheelStore::unpacked`].
+    pub fn unpacked(&self, path: &Path, digest: Option<Sha256>) -> Result<UnpackedWheel, WheelStoreError> {
+        self.store.unpacked(path, digest, self.interpreter)
     }
 
     /// The wheels of `given` that go into the environment, unpacked. `required` by pyproject.toml must be
@@ -67,6 +83,9 @@ impl<'a> VenvMaker<'a> {
             let mut venv = Venv::create(directory, visible_at, self.interpreter)?;
             // The build can write to what is in its own venv.
             venv.copy_files();
+            if self.overlooks {
+                venv.overlook();
+            }
             wheels.iter().try_for_each(|wheel| venv.install(wheel))
         };
         make().map(|()| BuildVenv::Own).map_err(|error| self.blame(error, wheels))
@@ -74,7 +93,8 @@ impl<'a> VenvMaker<'a> {
 
     /// An environment with `wheels` that other builds may use, too.
     pub fn shared(&self, visible_at: &Path, wheels: &[UnpackedWheel]) -> Result<BuildVenv, StepError> {
-        let plan = VenvPlan { visible_at, interpreter: self.interpreter, wheels, program: SCRIPT };
+        let Self { interpreter, program, overlooks, .. } = *self;
+        let plan = VenvPlan { visible_at, interpreter, wheels, program, overlooks };
         let venv = self.cache.venv(plan);
         venv.map(BuildVenv::Shared).map_err(|error| self.blame(error, wheels))
     }

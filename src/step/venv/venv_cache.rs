@@ -54,6 +54,9 @@ pub struct VenvPlan<'a> {
     pub wheels: &'a [UnpackedWheel],
     /// The program that runs in it: Python source. Byte-compiled, because every run would compile it anew.
     pub program: &'a str,
+    /// Whether it is [lenient](Venv::overlook).
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub overlooks: bool,
 }
 
 /// An environment of a cache. While this exists, no process removes it.
@@ -164,6 +167,9 @@ impl VenvPlan<'_> {
     /// Makes the environment in `directory`. `compiled` is its program's compiled form.
     fn make(&self, directory: &Path, compiled: Option<&Path>) -> Result<(), VenvError> {
         let mut venv = Venv::create(directory, self.visible_at, self.interpreter)?;
+        if self.overlooks {
+            venv.overlook();
+        }
         for wheel in self.wheels {
             venv.install(wheel)?;
         }

@@ -37,6 +37,8 @@ pub struct Venv {
     installed: Vec<UnpackedWheel>,
     /// Hard links cannot be made from the store to here, so files are copied.
     copy: bool,
+    /// See [`Venv::overlook`].
+    overlooks: bool,
 }
 
 /// Why an environment cannot be made or filled.
@@ -112,6 +114,7 @@ impl Venv {
             tags: interpreter.compatible_tags(interpreter.target(), interpreter.glibc()),
             installed: Vec::new(),
             copy: false,
+            overlooks: false,
         };
         fs_err::create_dir_all(directory.join("bin"))?;
         fs_err::create_dir_all(directory.join(site_packages(interpreter)))?;
@@ -128,6 +131,13 @@ impl Venv {
     /// change must not be in the store.
     pub fn copy_files(&mut self) {
         self.copy = true;
+    }
+
+    /// Installs from now on what other installers would: also wheels that are not for this Python, and those with files that
+    /// are there already with different content, of which the first stays. Whoever wants that looks for it elsewhere
+    /// ([`misfit`], [`places`]).
+    pub fn overlook(&mut self) {
+        self.overlooks = true;
     }
 
     /// Installs a wheel. After an error the environment is unfinished and must be thrown away.
@@ -162,13 +172,12 @@ impl Venv {
     }
 
     fn check_installable(&self, wheel: &UnpackedWheel) -> Result<(), VenvError> {
-        let (file_name, python) = (wheel.file_name().to_string(), self.python_version.clone());
-        if self.tags.rank(wheel.file_name()).is_none() {
-            return Err(VenvError::Incompatible { wheel: file_name, python });
+        if !self.overlooks
+            && let Some(misfit) = misfits(wheel, &self.tags, &self.python_version).into_iter().next()
+        {
+            return Err(misfit);
         }
-        if let Some(required) = wheel.requires_python().filter(|required| !required.contains(&python)) {
-            return Err(VenvError::RequiresPython { wheel: file_name, required: required.clone(), python });
-        }
+        let file_name = wheel.file_name().to_string();
         match self.installed.iter().find(|installed| installed.name() == wheel.name()) {
             None => Ok(()),
             Some(installed) => Err(VenvError::AlreadyInstalled {
@@ -183,14 +192,8 @@ impl Venv {
         self.directory.join("lib").join(&self.python_name).join("site-packages")
     }
 
-    /// Where files of a scheme go, relative to the environment.
     fn scheme_path(&self, scheme: Scheme, wheel: &UnpackedWheel) -> String {
-        match scheme {
-            Scheme::Site => format!("lib/{}/site-packages", self.python_name),
-            Scheme::Scripts => "bin".to_owned(),
-            Scheme::Headers => format!("include/site/{}/{}", self.python_name, wheel.name()),
-            Scheme::Data => String::new(),
-        }
+        scheme_path(scheme, &self.python_name, wheel)
     }
 
     /// Links the files of one scheme. Those outside `site-packages` are added to `record`.
@@ -257,7 +260,7 @@ impl Venv {
         match result {
             Ok(()) => Ok(()),
             Err(Errno::EXIST | Errno::NOTDIR) => {
-                if link.is_same(path) {
+                if self.overlooks || link.is_same(path) {
                     return Ok(());
                 }
                 Err(self.conflict(wheel, join(base, path)))
@@ -282,7 +285,7 @@ impl Venv {
         match OpenOptions::new().write(true).create_new(true).mode(0o755).open(&path) {
             Ok(mut file) => file.write_all(content)?,
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                if fs_err::read(&path).ok().as_deref() != Some(content) {
+                if !self.overlooks && fs_err::read(&path).ok().as_deref() != Some(content) {
                     return Err(self.conflict(wheel, relative));
                 }
             }
@@ -343,6 +346,56 @@ pub(crate) fn site_packages(interpreter: &Interpreter) -> String {
     format!("lib/{}/site-packages", python_name(interpreter))
 }
 
+/// What keeps `wheel` from an environment of `interpreter`, whatever else is in it: its tags, its `Requires-Python`.
+pub(crate) fn misfit(wheel: &UnpackedWheel, interpreter: &Interpreter) -> Vec<VenvError> {
+    let tags = interpreter.compatible_tags(interpreter.target(), interpreter.glibc());
+    misfits(wheel, &tags, &interpreter.markers.python_full_version().version)
+}
+
+fn misfits(wheel: &UnpackedWheel, tags: &CompatibleTags, python: &Version) -> Vec<VenvError> {
+    let file_name = || wheel.file_name().to_string();
+    let tags = tags.rank(wheel.file_name()).is_none().then(|| {
+        let (wheel, python) = (file_name(), python.clone());
+        VenvError::Incompatible { wheel, python }
+    });
+    let required = wheel.requires_python().filter(|required| !required.contains(python));
+    let required = required.map(|required| VenvError::RequiresPython {
+        wheel: file_name(),
+        required: required.clone(),
+        python: python.clone(),
+    });
+    tags.into_iter().chain(required).collect()
+}
+
+/// The files that `wheel` brings to an environment of `interpreter`: where they go, relative to it, and what tells their
+/// content from another. One that an installer writes itself stands for what it is written from.
+pub(crate) fn places(wheel: &UnpackedWheel, interpreter: &Interpreter) -> Vec<(String, Sha256)> {
+    let entry_points = &wheel.manifest().entry_points;
+    let is_entry_point = |place: &str| {
+        let name = place.strip_prefix("bin/");
+        name.is_some_and(|name| entry_points.iter().any(|entry| entry.name == name))
+    };
+    let scripts = entry_points.iter().map(|entry| {
+        let text = entry_point_script("", entry);
+        (join("bin", &entry.name), Sha256::of(text.as_bytes()))
+    });
+    let files = wheel.manifest().files.iter().map(|file| {
+        let base = scheme_path(file.scheme, &python_name(interpreter), wheel);
+        (join(&base, &file.path), file.sha256)
+    });
+    files.filter(|(place, _)| !is_entry_point(place)).chain(scripts).collect()
+}
+
+/// Where files of a scheme go, relative to an environment.
+fn scheme_path(scheme: Scheme, python_name: &str, wheel: &UnpackedWheel) -> String {
+    match scheme {
+        Scheme::Site => format!("lib/{python_name}/site-packages"),
+        Scheme::Scripts => "bin".to_owned(),
+        Scheme::Headers => format!("include/site/{python_name}/{}", wheel.name()),
+        Scheme::Data => String::new(),
+    }
+}
+
 fn python_name(interpreter: &Interpreter) -> String {
     let (major, minor, _) = interpreter.version;
     let thread = if interpreter.free_threaded { "t" } else { "" };
@@ -374,7 +427,8 @@ struct Linker {
 impl Linker {
     fn make_directory(&self, path: &str) -> Result<(), VenvError> {
         match mkdirat(self.target.file(), path, Mode::from_raw_mode(0o755)) {
-            Ok(()) | Err(Errno::EXIST) => Ok(()),
+            // What is no directory is in the way of what comes into it, which is noticed there.
+            Ok(()) | Err(Errno::EXIST | Errno::NOTDIR) => Ok(()),
             Err(errno) => {
                 let text = format!("failed to make `{}`: {errno}", self.target_path(path));
                 Err(io::Error::new(io::Error::from(errno).kind(), text).into())

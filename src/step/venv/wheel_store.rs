@@ -3,7 +3,8 @@
 //! appears in it by one rename, whole or not at all. Knows nothing of environments or of requirements.
 //!
 //! ```text
-//! ROOT/SHA256-1/CACHE_TAG/manifest.json    1: version of this layout; CACHE_TAG: cpython-311
+//! ROOT/SHA256-1/CACHE_TAG/manifest.json    1: version of this layout; CACHE_TAG: cpython-311, or
+//!                                          `sources` for one without byte code of ours
 //!                        /site …           one directory for each scheme, files read-only
 //! ROOT/tmp/XXXXXX                          being unpacked, or left behind by a crash
 //! ```
@@ -41,7 +42,12 @@ const MODIFIED: Duration = Duration::from_secs(315_532_800);
 pub struct WheelStore {
     root: PathBuf,
     helpers: Helpers,
+    /// Whether what has no byte code gets some.
+    compiles: bool,
 }
+
+/// Where wheels without byte code of ours are, beside those with that of an interpreter.
+const SOURCES: &str = "sources";
 
 /// Why a wheel cannot be unpacked.
 #[derive(Debug, thiserror::Error)]
@@ -88,7 +94,13 @@ pub enum WheelStoreError {
 impl WheelStore {
     /// The store at `root`, which is made when the first wheel is unpacked; `helpers` are for its byte code.
     pub fn open(root: PathBuf, helpers: Helpers) -> Self {
-        Self { root, helpers }
+        Self { root, helpers, compiles: true }
+    }
+
+    /// The same store, for who will not use most of what is in the wheels: without byte code, unless it is there.
+    /// Compiling the largest wheels takes minutes where Python is emulated.
+    pub fn without_byte_code(self) -> Self {
+        Self { compiles: false, ..self }
     }
 
     /// The unpacked form of the wheel at `path` for `interpreter`, unpacking it if need be.
@@ -105,8 +117,10 @@ impl WheelStore {
             Some(digest) => digest,
             None => Sha256::of_file(path)?.0,
         };
-        let place = self.root.join(format!("{digest}-{LAYOUT}")).join(&interpreter.cache_tag);
-        if let Ok(found) = UnpackedWheel::load(place.clone()) {
+        let forms = self.root.join(format!("{digest}-{LAYOUT}"));
+        let compiled = forms.join(&interpreter.cache_tag);
+        let place = if self.compiles { compiled.clone() } else { forms.join(SOURCES) };
+        if let Ok(found) = UnpackedWheel::load(compiled).or_else(|_| UnpackedWheel::load(place.clone())) {
             return Ok(found);
         }
         let mut archive = WheelArchive::open(path)?;
@@ -115,8 +129,8 @@ impl WheelStore {
             return Err(WheelStoreError::Digest { wheel, expected: digest, found: archive.sha256 });
         }
         let staging = Staging::new(self.temporary())?;
-        let helpers = &self.helpers;
-        Unpacking { archive: &mut archive, interpreter, directory: staging.path(), helpers }.run()?;
+        let (directory, helpers) = (staging.path(), self.compiles.then_some(&self.helpers));
+        Unpacking { archive: &mut archive, interpreter, directory, helpers }.run()?;
         staging.publish(&place, |place| UnpackedWheel::load(place.to_owned()).is_ok())?;
         Ok(UnpackedWheel::load(place)?)
     }
@@ -146,7 +160,8 @@ struct Unpacking<'a> {
     archive: &'a mut WheelArchive<'static>,
     interpreter: &'a Interpreter,
     directory: &'a Path,
-    helpers: &'a Helpers,
+    /// For byte code; none if there is to be none.
+    helpers: Option<&'a Helpers>,
 }
 
 impl Unpacking<'_> {
@@ -163,7 +178,10 @@ impl Unpacking<'_> {
         }
         files.push(self.write_installer(&mut directories)?);
         files.push(self.write_record(&files)?);
-        let compiled = self.byte_compile(&files)?;
+        let compiled = match self.helpers {
+            Some(helpers) => self.byte_compile(&files, helpers)?,
+            None => Vec::new(),
+        };
         for path in &compiled {
             directories.insert((Scheme::Site, parent_of(path).to_owned()));
         }
@@ -323,7 +341,7 @@ impl Unpacking<'_> {
 
     /// Compiles every Python file in `site-packages` that does not bring its compiled form, and
     /// returns the compiled files.
-    fn byte_compile(&self, files: &[StoredFile]) -> Result<Vec<String>, WheelStoreError> {
+    fn byte_compile(&self, files: &[StoredFile], helpers: &Helpers) -> Result<Vec<String>, WheelStoreError> {
         let site: BTreeSet<&str> =
             files.iter().filter(|file| file.scheme == Scheme::Site).map(|file| file.path.as_str()).collect();
         let mut sources = Vec::new();
@@ -336,7 +354,7 @@ impl Unpacking<'_> {
             }
         }
         let base = self.directory.join(Scheme::Site.directory());
-        byte_compile(&base, &sources, self.interpreter, self.helpers).map_err(|source| {
+        byte_compile(&base, &sources, self.interpreter, helpers).map_err(|source| {
             WheelStoreError::ByteCompile { wheel: self.archive.file_name.to_string(), source }
         })?;
         let mut made = Vec::new();

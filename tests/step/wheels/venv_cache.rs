@@ -55,7 +55,7 @@ impl Fixture {
 
 fn plan(wheels: &[UnpackedWheel]) -> VenvPlan<'_> {
     let visible_at = Path::new("/crosswheel/venv");
-    VenvPlan { visible_at, interpreter: &PYTHON, wheels, program: "print(__file__)" }
+    VenvPlan { visible_at, interpreter: &PYTHON, wheels, program: "print(__file__)", overlooks: false }
 }
 
 /// As if it had last been used this long ago.
@@ -83,6 +83,7 @@ fn the_same_wheels_share_an_environment_and_others_do_not() {
         VenvPlan { visible_at: Path::new("/elsewhere"), ..plan(&both) },
         VenvPlan { interpreter: &other, ..plan(&both) },
         VenvPlan { program: "pass", ..plan(&both) },
+        VenvPlan { overlooks: true, ..plan(&both) },
     ]
     .map(|plan| inode(fixture.cache.venv(plan).unwrap().directory()));
     assert!(!others.contains(&first));
