@@ -5,7 +5,8 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use super::{
-    build, check, doctor, generate, rootfs, sandbox_init, sandbox_run, serve, store, wheel, wheelhouse, worker,
+    build, check, doctor, generate, rootfs, sandbox_init, sandbox_run, serve, store, wheel, wheelhouse,
+    worker,
 };
 
 /// Builds Python wheels from sdists, on a machine whose platform is the target's.

@@ -1,9 +1,10 @@
 //! Conflicts: extras, groups and projects of which at most one is active at a time, and the atoms that markers of the
 //! lock have for them. Knows nothing of what activates them.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
-use pep508_rs::{ExtraName, MarkerEnvironment, MarkerTree, PackageName};
+use pep508_rs::{ExtraName, MarkerEnvironment, MarkerTree, MarkerTreeKind, MarkerValueExtra, PackageName};
 
 use super::group_name::GroupName;
 
@@ -73,17 +74,17 @@ impl fmt::Display for ConflictItem {
 
 /// The atoms that are true. All others are false.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ActiveAtoms(Vec<ExtraName>);
+pub struct ActiveAtoms(BTreeSet<ExtraName>);
 
 impl ActiveAtoms {
     /// Makes `item` active; whether it was not.
     pub fn activate(&mut self, item: &ConflictItem) -> bool {
-        let atom = item.atom();
-        let new = !self.0.contains(&atom);
-        if new {
-            self.0.push(atom);
-        }
-        new
+        self.0.insert(item.atom())
+    }
+
+    /// Makes `item` inactive.
+    pub fn deactivate(&mut self, item: &ConflictItem) {
+        self.0.remove(&item.atom());
     }
 
     /// Whether `item` is active.
@@ -97,22 +98,43 @@ impl ActiveAtoms {
     }
 
     /// Whether `marker` holds in `environment`, for an edge of the extra `within` or of none.
+    ///
+    /// As [`MarkerTree::evaluate`], which walks all ways through the marker for its warnings, and there may be
+    /// exponentially many.
     pub fn hold(
         &self,
         marker: &MarkerTree,
         environment: &MarkerEnvironment,
         within: Option<&ExtraName>,
     ) -> bool {
-        if marker.is_true() {
-            return true;
+        let mut at = Some(marker.clone());
+        while let Some(node) = at {
+            at = match node.kind() {
+                MarkerTreeKind::True => return true,
+                MarkerTreeKind::False => return false,
+                MarkerTreeKind::Version(node) => {
+                    let version = environment.get_version(node.key());
+                    node.edges().find(|(range, _)| range.contains(version)).map(|(_, below)| below)
+                }
+                MarkerTreeKind::String(node) => {
+                    let text = environment.get_string(node.key()).to_owned();
+                    node.children().find(|(range, _)| range.contains(&text)).map(|(_, below)| below)
+                }
+                MarkerTreeKind::In(node) => {
+                    Some(node.edge(node.value().contains(environment.get_string(node.key()))))
+                }
+                MarkerTreeKind::Contains(node) => {
+                    Some(node.edge(environment.get_string(node.key()).contains(node.value())))
+                }
+                MarkerTreeKind::Extra(node) => {
+                    let atom = match node.name() {
+                        MarkerValueExtra::Extra(atom) => Some(atom),
+                        MarkerValueExtra::Arbitrary(_) => None,
+                    };
+                    Some(node.edge(atom.is_some_and(|atom| self.is_true(atom, within))))
+                }
+            };
         }
-        match within {
-            None => marker.evaluate(environment, &self.0),
-            Some(extra) => {
-                let mut atoms = self.0.clone();
-                atoms.push(extra.clone());
-                marker.evaluate(environment, &atoms)
-            }
-        }
+        false
     }
 }

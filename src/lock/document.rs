@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::str::FromStr;
 
+use pep508_rs::PackageName;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -27,6 +28,16 @@ impl Defect {
     pub(super) fn new(item: &Item<'_>, reason: impl Into<String>) -> Self {
         Self { at: item.span(), missing: None, reason: reason.into() }
     }
+}
+
+/// The text of a file of at most `limit` bytes.
+pub(super) fn read_text(path: &Path, limit: u64) -> Result<String, LockError> {
+    let unreadable = |source| LockError::Unreadable { path: path.to_owned(), source };
+    let size = fs_err::metadata(path).map_err(unreadable)?.len();
+    if size > limit {
+        return Err(LockError::TooLarge { path: path.to_owned(), size, limit });
+    }
+    fs_err::read_to_string(path).map_err(unreadable)
 }
 
 /// A TOML file.
@@ -140,6 +151,17 @@ impl<'a> Table<'a> {
         self.get(key).map(table).transpose()
     }
 
+    /// The entries of the table `key`; none if it is not there.
+    pub(super) fn entries_of(&self, key: &str) -> Result<Vec<(&'a str, &'a Item<'a>)>, Defect> {
+        Ok(self.table(key)?.map(|table| table.entries().collect()).unwrap_or_default())
+    }
+
+    /// The boolean of `key`, if it is there.
+    pub(super) fn boolean(&self, key: &str) -> Result<Option<bool>, Defect> {
+        let boolean = |item: &Item<'_>| item.get_ref().as_bool().ok_or_else(|| expected("a boolean", item));
+        self.get(key).map(boolean).transpose()
+    }
+
     /// The values of the array `key`; none if it is not there.
     pub(super) fn array(&self, key: &str) -> Result<impl Iterator<Item = &'a Item<'a>> + use<'a>, Defect> {
         Ok(self.get(key).map(array).transpose()?.into_iter().flatten())
@@ -158,6 +180,16 @@ pub(super) fn text<'a>(item: &'a Item<'_>) -> Result<&'a str, Defect> {
 pub(super) fn parsed<T: FromStr<Err: ToString>>(item: &Item<'_>) -> Result<T, Defect> {
     let text = text(item)?;
     text.parse().map_err(|error: T::Err| Defect::new(item, error.to_string()))
+}
+
+/// A name; `pep508_rs` takes the empty text for one.
+pub(super) fn package_name(item: &Item<'_>) -> Result<PackageName, Defect> {
+    if text(item)?.is_empty() { Err(Defect::new(item, "a name cannot be empty")) } else { parsed(item) }
+}
+
+/// What the key of a table says.
+pub(super) fn name_of_key<T: FromStr<Err: ToString>>(key: &str, item: &Item<'_>) -> Result<T, Defect> {
+    key.parse().map_err(|error: T::Err| Defect::new(item, error.to_string()))
 }
 
 pub(super) fn integer(item: &Item<'_>) -> Result<i64, Defect> {

@@ -6,17 +6,16 @@ use pep440_rs::{Version, VersionSpecifiers};
 use pep508_rs::{MarkerTree, PackageName};
 
 use super::conflicts::{ConflictItem, ConflictKind, ConflictSet};
-use super::document::{Defect, Document, Item, Table, array, integer, table, text};
+use super::document::{
+    Defect, Document, Item, Table, array, integer, name_of_key, package_name, read_text, table, text,
+};
 use super::edge::Edge;
 use super::error::LockError;
 use super::manifest::{DependencyMetadata, Manifest, ManifestDependency};
 use super::marker_text::MarkerTexts;
 use super::record::Record;
 use super::record_index::RecordIndex;
-use super::record_reading::{
-    RecordNames, default_groups, entries, extras_of, group_requires_python, name_of_key, package_name,
-    read_records,
-};
+use super::record_reading::{RecordNames, default_groups, extras_of, group_requires_python, read_records};
 use super::requirement::LockedRequirement;
 
 /// The largest lock that is read, in bytes: more than ten times the largest known.
@@ -111,16 +110,6 @@ impl Lock {
     }
 }
 
-/// The text of a file of at most `limit` bytes.
-pub(super) fn read_text(path: &Path, limit: u64) -> Result<String, LockError> {
-    let unreadable = |source| LockError::Unreadable { path: path.to_owned(), source };
-    let size = fs_err::metadata(path).map_err(unreadable)?.len();
-    if size > limit {
-        return Err(LockError::TooLarge { path: path.to_owned(), size, limit });
-    }
-    fs_err::read_to_string(path).map_err(unreadable)
-}
-
 fn read(root: &Table<'_>, path: &Path) -> Result<Lock, Defect> {
     let mut markers = MarkerTexts::default();
     let mut packages: Vec<Table<'_>> = Vec::new();
@@ -188,7 +177,7 @@ impl ManifestReading<'_> {
                 .collect::<Result<_, _>>()?,
             ..Manifest::default()
         };
-        for (group, item) in entries(manifest, "dependency-groups")? {
+        for (group, item) in manifest.entries_of("dependency-groups")? {
             read.dependency_groups.insert(name_of_key(group, item)?, self.dependencies(array(item)?)?);
         }
         Ok(read)

@@ -8,7 +8,7 @@ use pep440_rs::{Version, VersionSpecifiers};
 use pep508_rs::{ExtraName, PackageName};
 use url::Url;
 
-use super::document::{Defect, Item, Table, array, integer, parsed, table, text};
+use super::document::{Defect, Item, Table, array, integer, name_of_key, package_name, parsed, table, text};
 use super::edge::Edge;
 use super::group_name::GroupName;
 use super::locked_file::{FilePlace, LockedFile, file_name_of_url, is_file_name};
@@ -90,11 +90,6 @@ fn identity(package: &Table<'_>) -> Result<Record, Defect> {
     })
 }
 
-/// A name; `pep508_rs` takes the empty text for one.
-pub(super) fn package_name(item: &Item<'_>) -> Result<PackageName, Defect> {
-    if text(item)?.is_empty() { Err(Defect::new(item, "a name cannot be empty")) } else { parsed(item) }
-}
-
 pub(super) fn source(item: &Item<'_>) -> Result<RecordSource, Defect> {
     let source = table(item)?;
     let path = |key| Ok::<_, Defect>(source.text(key)?.map(PathBuf::from));
@@ -165,11 +160,11 @@ impl Contents<'_, '_> {
         if let Some(dependencies) = package.get("dependencies") {
             record.dependencies = self.edges(dependencies)?;
         }
-        for (extra, dependencies) in entries(package, "optional-dependencies")? {
+        for (extra, dependencies) in package.entries_of("optional-dependencies")? {
             record.optional_dependencies.insert(name_of_key(extra, dependencies)?, self.edges(dependencies)?);
         }
         for spelling in ["dependency-groups", "dev-dependencies"] {
-            for (group, dependencies) in entries(package, spelling)? {
+            for (group, dependencies) in package.entries_of(spelling)? {
                 record.dependency_groups.insert(name_of_key(group, dependencies)?, self.edges(dependencies)?);
             }
         }
@@ -177,7 +172,7 @@ impl Contents<'_, '_> {
         record.group_requires_python = group_requires_python(package)?;
         if let Some(metadata) = package.table("metadata")? {
             record.provides_extras = metadata.parsed_list("provides-extras")?;
-            for (group, dependencies) in entries(&metadata, "requires-dev")? {
+            for (group, dependencies) in metadata.entries_of("requires-dev")? {
                 record.declared_groups.push(name_of_key(group, dependencies)?);
             }
         }
@@ -222,19 +217,6 @@ impl Contents<'_, '_> {
     }
 }
 
-/// What the key of a table says.
-pub(super) fn name_of_key<T: std::str::FromStr<Err: ToString>>(
-    key: &str,
-    item: &Item<'_>,
-) -> Result<T, Defect> {
-    key.parse().map_err(|error: T::Err| Defect::new(item, error.to_string()))
-}
-
-/// The entries of the table `key`; none if it is not there.
-pub(super) fn entries<'a>(of: &Table<'a>, key: &str) -> Result<Vec<(&'a str, &'a Item<'a>)>, Defect> {
-    Ok(of.table(key)?.map(|table| table.entries().collect()).unwrap_or_default())
-}
-
 /// `"all"` or a list of groups.
 pub(super) fn default_groups(item: &Item<'_>) -> Result<DefaultGroups, Defect> {
     match item.get_ref().as_str() {
@@ -248,7 +230,7 @@ pub(super) fn group_requires_python(
     of: &Table<'_>,
 ) -> Result<BTreeMap<GroupName, VersionSpecifiers>, Defect> {
     let one = |(group, item)| Ok((name_of_key(group, item)?, parsed(item)?));
-    entries(of, "group-requires-python")?.into_iter().map(one).collect()
+    of.entries_of("group-requires-python")?.into_iter().map(one).collect()
 }
 
 fn wheel(item: &Item<'_>, source: &RecordSource) -> Result<LockedFile, Defect> {

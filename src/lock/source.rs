@@ -53,7 +53,28 @@ pub struct GitSource {
     pub commit: String,
 }
 
+impl GitSource {
+    /// As the lock has it, without a login.
+    pub fn shown(&self) -> String {
+        match self.text.parse::<Url>() {
+            Ok(url) if url.has_authority() && (!url.username().is_empty() || url.password().is_some()) => {
+                without_login(&url).to_string()
+            }
+            _ => self.text.clone(),
+        }
+    }
+}
+
 impl RecordSource {
+    /// Where in an archive or a repository the project is, if not at its top.
+    pub fn subdirectory(&self) -> Option<&str> {
+        match self {
+            Self::Git(git) => git.subdirectory.as_deref(),
+            Self::Url { subdirectory, .. } => subdirectory.as_deref(),
+            _ => None,
+        }
+    }
+
     /// The source tree on disk, if it is one.
     pub fn tree(&self) -> Option<&PathBuf> {
         match self {

@@ -65,6 +65,16 @@ impl CompatibleTags {
         self.rank_of(tag).is_some()
     }
 
+    /// Whether the Python and the ABI of `tag` are accepted on some platform.
+    pub fn accepts_python(&self, tag: &Tag) -> bool {
+        self.native.iter().chain(&self.any).any(|(python, abi)| *python == tag.python() && *abi == tag.abi())
+    }
+
+    /// The target's architecture as platform tags end with it: `x86_64`.
+    pub fn machine(&self) -> &'static str {
+        self.arch.machine()
+    }
+
     fn rank_of(&self, tag: &Tag) -> Option<usize> {
         let position = |pairs: &[(String, String)]| {
             pairs.iter().position(|(python, abi)| *python == tag.python() && *abi == tag.abi())

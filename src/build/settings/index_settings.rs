@@ -127,7 +127,7 @@ impl IndexSettings {
 
     fn decide_cutoffs(
         &mut self,
-        layers: &[(SettingsLayer, bool); 5],
+        layers: &[(SettingsLayer, bool)],
         projects: &BTreeMap<PackageName, String>,
     ) -> Result<(), Failure> {
         const NAMES: [&str; 5] = [

@@ -367,7 +367,7 @@ impl<'a> Making<'a> {
         let status = match delivered.status {
             SourceStatus::Cached => DistributionStatus::Cached,
             SourceStatus::Shared => DistributionStatus::Shared,
-            SourceStatus::Built | SourceStatus::Failed => DistributionStatus::Built,
+            SourceStatus::Built | SourceStatus::Skipped | SourceStatus::Failed => DistributionStatus::Built,
         };
         Ok(InPlace { status, record })
     }
@@ -382,7 +382,9 @@ impl<'a> Making<'a> {
                 check_other_hash(&sdist.path, file.other_hash.as_ref())?;
                 Ok(sdist)
             }
-            DistributionOrigin::Tree(source) => run.acquire(Source::parse(source)?, task),
+            DistributionOrigin::Tree(source) => {
+                run.acquire(Source::parse_place(source, Path::new("/"))?.0, task)
+            }
         }
     }
 

@@ -50,7 +50,8 @@ impl LockedProject {
             extra_indexes: Vec::new(),
             find_links: settings.find_links.iter().map(|place| absolute(root, place)).collect(),
             no_index: settings.no_index.then_some(true),
-            constraints: Vec::new(),
+            exclude_newer: settings.exclude_newer.clone(),
+            ..SettingsLayer::default()
         };
         let mut explicit = Vec::new();
         for index in &settings.indexes {
