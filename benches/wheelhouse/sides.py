@@ -46,14 +46,21 @@ class Sides:
             shutil.rmtree(self._app.path(path), ignore_errors=True)
 
     def pip_wheel(self):
-        pip = [self._python, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-binary=tomlkit"]
+        pip = [self._python, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-binary=itsdangerous"]
         pip += [f"--wheel-dir={self._result('pip-wheels')}", f"--cache-dir={self._path('pip-cache')}"]
         pip += [f"--index-url={self._index.address}/simple", f"--requirement={self._requirements}"]
         settings = {"PIP_CONSTRAINT": self._constraints, "PIP_FIND_LINKS": "", "PIP_CONFIG_FILE": os.devnull}
         return call(pip, cwd=self._app.directory, **settings, **self._app.environment)
 
     def uv_pip(self):
-        uv = ["pip", "install", "--quiet", "--no-deps", f"--target={self._result('uv-target')}", "--no-binary=tomlkit"]
+        uv = [
+            "pip",
+            "install",
+            "--quiet",
+            "--no-deps",
+            f"--target={self._result('uv-target')}",
+            "--no-binary=itsdangerous",
+        ]
         uv += [f"--python={self._python}", f"--build-constraints={self._constraints}", "-r", self._requirements]
         # A cache of its own: what `uv sync` builds is not to be found in it.
         return self._uv(uv, UV_CACHE_DIR=self._path("uv-pip-cache"))

@@ -42,15 +42,21 @@ class Comparison:
 
 
 def project(project, index, directory, real, ours, pythons):
-    """All comparisons of a project; raises Failed if there is nothing to compare."""
+    """All comparisons of a project; none of one that was drawn and has no lock. Raises Failed if there is nothing to
+    compare."""
     directory = os.path.join(directory, project.name)
     place.make(project, index, directory)
-    real.lock(directory, list(pythons.values())[-1])
+    try:
+        real.lock(directory, list(pythons.values())[-1])
+    except uv.NoLock as failure:
+        if project.drawn:
+            return []
+        raise Failed(str(failure)) from None
     place.finish(project, directory)
     questions = list(itertools.product(project.asked, pythons, TARGETS))
     with concurrent.futures.ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:
         found = list(threads.map(lambda question: _one(directory, *question, real, ours, pythons), questions))
-    if project.never != all(comparison.refused for comparison in found):
+    if not project.drawn and project.never != all(comparison.refused for comparison in found):
         wanted = "all" if project.never else "not all"
         said = "\n".join(str(comparison.expected) for comparison in found[:2])
         raise Failed(f"uv was to refuse {wanted} of this; of the first it says:\n{tail(said)}")

@@ -28,6 +28,8 @@ class Project:
     afterwards: str = ""
     # Whether it is built itself, so that it is among what is installed.
     built: bool = False
+    # Whether it was drawn at random: it need not have a lock, nor be installed anywhere.
+    drawn: bool = False
     # Whether there is something in it that nobody can install, whatever is asked.
     never: bool = False
 

@@ -27,6 +27,10 @@ class Refused(Exception):
     """uv does not install it; its text says why."""
 
 
+class NoLock(Exception):
+    """uv finds no versions that go together; its text says why."""
+
+
 class Uv:
     def __init__(self, program, directory):
         self.program = program
@@ -41,7 +45,7 @@ class Uv:
     def lock(self, project, python):
         finished = self._run(["lock", f"--project={project}", f"--python={python}"])
         if finished.code != 0:
-            raise Failed(f"uv does not lock it:\n{tail(finished.output)}")
+            raise NoLock(f"uv does not lock it:\n{tail(finished.output)}")
 
     def installs(self, project, asked, python, target):
         """The lines of what uv installs: `name==version FILE`, sorted. Raises Refused if it does not."""

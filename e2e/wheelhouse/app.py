@@ -14,7 +14,7 @@ TARGETS = ["linux_amd64", "linux_arm64"]
 
 # What has to be built of it: for both, as there is no wheel of it that fits or no wheel at all, as it is no file of an
 # index, or as the app says so; and for arm64 alone, as there is a wheel for amd64.
-BUILT = {"docopt", "intervaltree", "lru-dict", "python-geohash", "tomlkit"}
+BUILT = {"docopt", "intervaltree", "itsdangerous", "lru-dict", "python-geohash"}
 TREES = {"almanac", "almanac-units", "phases", "tides"}
 BUILT_FOR_ARM64 = {"ciso8601", "ukkonen"}
 # Those with machine code.

@@ -7,6 +7,7 @@ use pep508_rs::{ExtraName, MarkerEnvironment};
 
 use super::configuration::Configuration;
 use super::conflicts::{ActiveAtoms, ConflictItem};
+use super::decision::describe;
 use super::edge::Edge;
 use super::error::{LockError, described};
 use super::graph::{Graph, NodeId};
@@ -80,7 +81,7 @@ fn check_environment(
     let no_atoms = ActiveAtoms::default();
     let supported = lock.supported_markers();
     if !supported.is_empty() && !supported.iter().any(|marker| no_atoms.hold(marker, environment, None)) {
-        let texts: Vec<_> = supported.iter().filter_map(|marker| marker.try_to_string()).collect();
+        let texts: Vec<_> = supported.iter().map(describe).collect();
         return Err(LockError::UnsupportedEnvironment {
             lock: lock.path().to_owned(),
             environment: described(environment),
@@ -88,7 +89,7 @@ fn check_environment(
         });
     }
     check_python(&lock.path().display().to_string(), lock.requires_python(), environment)?;
-    let groups = &configuration.required_pythons;
+    let groups = configuration.pythons(lock);
     groups.iter().try_for_each(|group| check_python(&group.by, &group.specifiers, environment))
 }
 

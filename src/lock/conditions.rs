@@ -9,7 +9,6 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use pep440_rs::VersionSpecifiers;
 use pep508_rs::{ExtraName, MarkerEnvironment, MarkerTree};
 
 use super::configuration::Configuration;
@@ -19,7 +18,6 @@ use super::edge::Edge;
 use super::error::LockError;
 use super::fixpoint::reached_under;
 use super::graph::{Graph, NodeId};
-use super::group_name::GroupName;
 use super::record_index::RecordIndex;
 use super::supported::{SupportedEnvironments, python_marker};
 
@@ -60,8 +58,8 @@ pub struct Unavailable {
 pub enum UnavailableReason {
     /// Two items of one set of conflicts are active.
     Conflict(ConflictItem, ConflictItem),
-    /// A group needs another Python.
-    Python(GroupName),
+    /// A group, as a message names it, needs another Python.
+    Python(String),
 }
 
 impl Conditions {
@@ -120,7 +118,7 @@ impl fmt::Display for UnavailableReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Conflict(first, second) => write!(f, "{first} and {second} are declared as conflicting"),
-            Self::Python(group) => write!(f, "the group `{group}` needs another Python"),
+            Self::Python(group) => write!(f, "{group} needs another Python"),
         }
     }
 }
@@ -138,7 +136,6 @@ impl<'g, 'l> Search<'g, 'l> {
     /// Begins with the roots, and what their groups and the manifest need.
     fn of(graph: &'g Graph<'l>, configuration: &'g Configuration) -> Result<Self, LockError> {
         let mut search = Self { graph, configuration, active: BTreeMap::new(), starts: Vec::new() };
-        let mut group_edges: Vec<&Edge> = Vec::new();
         for root in &configuration.roots {
             let name = &graph.lock().record(root.record).name;
             if !configuration.only_groups {
@@ -150,15 +147,12 @@ impl<'g, 'l> Search<'g, 'l> {
                     search.starts.extend(node.map(|node| (node, MarkerTree::TRUE)));
                 }
             }
-            for group in &root.groups {
-                search.active.insert(ConflictItem::group(name, group).atom(), MarkerTree::TRUE);
-                group_edges.extend(graph.group(root.record, group).unwrap_or_default());
-            }
         }
-        for group in &configuration.manifest_groups {
-            group_edges.extend(graph.manifest_group(group).unwrap_or_default());
+        for (record, group) in configuration.groups() {
+            let name = &graph.lock().record(record).name;
+            search.active.insert(ConflictItem::group(name, group).atom(), MarkerTree::TRUE);
         }
-        for edge in group_edges {
+        for edge in configuration.first_edges(graph) {
             search.start_with(edge)?;
         }
         Ok(search)
@@ -190,13 +184,10 @@ impl<'g, 'l> Search<'g, 'l> {
                 }
             }
         }
-        for (group, requires_python) in self.group_pythons() {
-            let marker = python_marker(requires_python)
-                .map_err(|error| too_complex(&format!("the group `{group}`"), error))?;
-            unavailable.push(Unavailable {
-                marker: marker.negate(),
-                reason: UnavailableReason::Python(group.clone()),
-            });
+        for python in self.configuration.pythons(self.graph.lock()) {
+            let marker = python_marker(&python.specifiers).map_err(|error| too_complex(&python.by, error))?;
+            unavailable
+                .push(Unavailable { marker: marker.negate(), reason: UnavailableReason::Python(python.by) });
         }
         unavailable.retain(|unavailable| !supported.exclude(&unavailable.marker));
         for unavailable in &mut unavailable {
@@ -208,21 +199,6 @@ impl<'g, 'l> Search<'g, 'l> {
             Some(everywhere) => Err(LockError::Unavailable { reason: everywhere.reason.to_string() }),
             None => Ok(unavailable),
         }
-    }
-
-    /// The Pythons that the chosen groups need, where the lock says so.
-    fn group_pythons(&self) -> Vec<(&GroupName, &'l VersionSpecifiers)> {
-        let lock = self.graph.lock();
-        let mut pythons = Vec::new();
-        for root in &self.configuration.roots {
-            let known = &lock.record(root.record).group_requires_python;
-            pythons.extend(root.groups.iter().filter_map(|group| Some((group, known.get(group)?))));
-        }
-        let known = &lock.manifest().group_requires_python;
-        pythons.extend(
-            self.configuration.manifest_groups.iter().filter_map(|group| Some((group, known.get(group)?))),
-        );
-        pythons
     }
 
     /// Follows all edges with the atoms that are active from the start and those of the edge itself; what is reached so

@@ -22,7 +22,7 @@ pub struct Configuration {
     pub manifest_groups: Vec<GroupName>,
     /// Whether the roots themselves, their dependencies and those of their extras are left out (`--only-group`).
     pub only_groups: bool,
-    /// The Pythons that the groups need.
+    /// The Pythons that groups need, as far as the lock does not say so.
     pub required_pythons: Vec<RequiredPython>,
 }
 
@@ -80,6 +80,20 @@ impl Configuration {
             .iter()
             .flat_map(move |root| root.groups.iter().map(move |group| (of_root(root), group)));
         roots.chain(self.root_groups.iter().map(|(record, group)| (*record, group)))
+    }
+
+    /// The Pythons that the groups need.
+    pub fn pythons(&self, lock: &Lock) -> Vec<RequiredPython> {
+        let of_records = self.groups().filter_map(|(record, group)| {
+            let record = lock.record(record);
+            let specifiers = record.group_requires_python.get(group)?.clone();
+            Some(RequiredPython { by: format!("the group `{group}` of {}", record.name), specifiers })
+        });
+        let of_manifest = self.manifest_groups.iter().filter_map(|group| {
+            let specifiers = lock.manifest().group_requires_python.get(group)?.clone();
+            Some(RequiredPython { by: format!("the group `{group}`"), specifiers })
+        });
+        of_records.chain(of_manifest).chain(self.required_pythons.iter().cloned()).collect()
     }
 
     /// The edges this begins with, beside the roots themselves: of all groups wanted, and of what a script needs.

@@ -1,12 +1,12 @@
 //! What can be wrong with a lock, with what is asked of it, or with how the two meet.
 
-use super::decision::TooComplex;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use pep508_rs::MarkerEnvironment;
 
 use super::conflicts::ConflictItem;
+use super::decision::TooComplex;
 
 /// Why a lock or its project cannot be used as asked.
 #[derive(Debug, thiserror::Error)]
@@ -58,38 +58,6 @@ pub enum LockError {
         file: PathBuf,
         /// The version it says.
         version: i64,
-    },
-    /// Conditions that are larger than any resolver writes.
-    #[error("{what} cannot be worked with: {source}")]
-    TooComplex {
-        /// Of what.
-        what: String,
-        /// How large.
-        source: TooComplex,
-    },
-    /// A circle that is larger than any known.
-    #[error("{members} packages of the lock all need each other; more than {limit} are not worked with")]
-    LargeCircle {
-        /// How many.
-        members: usize,
-        /// How many may.
-        limit: usize,
-    },
-    /// Two records of one name where only one can be installed.
-    #[error("{first} and {second} would both be installed on: {environments}")]
-    TwoAtOnce {
-        /// One, as [`super::record::RecordId`] says it.
-        first: String,
-        /// The other.
-        second: String,
-        /// Where.
-        environments: String,
-    },
-    /// A configuration that can be had in no environment the lock supports.
-    #[error("nothing can be installed so: {reason}")]
-    Unavailable {
-        /// Why.
-        reason: String,
     },
     /// There is no project where one is looked for.
     #[error("there is no pyproject.toml in {} or above it", directory.display())]
@@ -173,6 +141,38 @@ pub enum LockError {
         origin: String,
         /// Why not.
         reason: NoFileReason,
+    },
+    /// Conditions that are larger than any resolver writes.
+    #[error("{what} cannot be worked with: {source}")]
+    TooComplex {
+        /// Of what.
+        what: String,
+        /// How large.
+        source: TooComplex,
+    },
+    /// A circle that is larger than any known.
+    #[error("{members} packages of the lock all need each other; more than {limit} are not worked with")]
+    LargeCircle {
+        /// How many.
+        members: usize,
+        /// How many may.
+        limit: usize,
+    },
+    /// Two records of one name where only one can be installed.
+    #[error("{first} and {second} would both be installed on: {environments}")]
+    TwoAtOnce {
+        /// One, as [`super::record::RecordId`] says it.
+        first: String,
+        /// The other.
+        second: String,
+        /// Where.
+        environments: String,
+    },
+    /// A configuration that can be had in no environment the lock supports.
+    #[error("nothing can be installed so: {reason}")]
+    Unavailable {
+        /// Why.
+        reason: String,
     },
 }
 

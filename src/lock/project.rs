@@ -189,10 +189,10 @@ impl ManifestGroups<'_> {
         self.file.default_groups.clone().or_else(|| self.lock.manifest().default_groups.clone())
     }
 
-    /// The Pythons one of them needs.
+    /// The Pythons one of them needs, if the lock does not say so.
     pub(super) fn requires_python(self, group: &GroupName) -> Option<VersionSpecifiers> {
-        let locked = self.lock.manifest().group_requires_python.get(group).cloned();
-        self.file.requires_python(group).or(locked)
+        let is_locked = self.lock.manifest().group_requires_python.contains_key(group);
+        self.file.requires_python(group).filter(|_| !is_locked)
     }
 }
 
@@ -224,9 +224,9 @@ impl Declarations<'_> {
         self.file.as_ref().and_then(|file| file.default_groups.clone()).or(locked)
     }
 
-    /// The Pythons one of its groups needs.
+    /// The Pythons one of its groups needs, if the lock does not say so.
     pub(super) fn requires_python(&self, group: &GroupName) -> Option<VersionSpecifiers> {
-        let locked = self.lock.record(self.member).group_requires_python.get(group).cloned();
-        self.file.as_ref().and_then(|file| file.requires_python(group)).or(locked)
+        let is_locked = self.lock.record(self.member).group_requires_python.contains_key(group);
+        self.file.as_ref().and_then(|file| file.requires_python(group)).filter(|_| !is_locked)
     }
 }

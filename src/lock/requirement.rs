@@ -5,6 +5,8 @@ use std::fmt;
 use pep440_rs::VersionSpecifiers;
 use pep508_rs::{ExtraName, MarkerTree, PackageName};
 
+use super::decision::describe;
+
 /// A requirement of the manifest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LockedRequirement {
@@ -34,9 +36,6 @@ impl fmt::Display for LockedRequirement {
         } else if let Some(specifier) = &self.specifier {
             specifier.fmt(f)?;
         }
-        match self.marker.try_to_string() {
-            Some(marker) => write!(f, " ; {marker}"),
-            None => Ok(()),
-        }
+        if self.marker.is_true() { Ok(()) } else { write!(f, " ; {}", describe(&self.marker)) }
     }
 }

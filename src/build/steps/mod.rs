@@ -1,6 +1,8 @@
-//! The actions that make wheels: what one is told, what it needs of this machine, and who runs it.
+//! The actions that make wheels, and check them: what one is told, what it needs of this machine, and who runs it.
 
+pub(super) mod check_step;
 pub(super) mod executor;
+pub(super) mod pip;
 pub(super) mod runner;
 mod rust;
 mod rust_inputs;

@@ -78,7 +78,7 @@ impl WheelStep<'_> {
         let custom = self.customisation;
         let sdist = add(inputs, "sdist", self.sdist, self.sdist_sha256)?;
         Ok(WheelCommand {
-            python: self.python(placement)?,
+            python: python_at(self.interpreter, placement)?,
             build_wheels: self.build_wheels(inputs)?,
             target: Some(self.target),
             glibc: self.glibc,
@@ -126,16 +126,6 @@ impl WheelStep<'_> {
         }
         // Rust is the worker's own there.
         given.first().map_or(Ok(Vec::new()), |first| Err(cannot_travel(first, placement, self.target)))
-    }
-
-    fn python(&self, placement: &Placement) -> Result<String, Failure> {
-        let (major, minor, _) = self.interpreter.version;
-        match placement {
-            Placement::Here | Placement::Root(_) => text(&self.interpreter.executable).map(str::to_owned),
-            Placement::Remote(remote) => {
-                Ok(remote.python.clone().unwrap_or_else(|| format!("python{major}.{minor}")))
-            }
-        }
     }
 
     /// What decides the wheel and is not in the action otherwise: this release, which is the one that builds; the
@@ -193,7 +183,18 @@ impl WheelStep<'_> {
     }
 }
 
-fn with_interpreter(key: KeyBuilder, interpreter: &Interpreter) -> KeyBuilder {
+/// `--python` of a step that runs at `placement` with `interpreter`, or one like it.
+pub(super) fn python_at(interpreter: &Interpreter, placement: &Placement) -> Result<String, Failure> {
+    let (major, minor, _) = interpreter.version;
+    match placement {
+        Placement::Here | Placement::Root(_) => text(&interpreter.executable).map(str::to_owned),
+        Placement::Remote(remote) => {
+            Ok(remote.python.clone().unwrap_or_else(|| format!("python{major}.{minor}")))
+        }
+    }
+}
+
+pub(super) fn with_interpreter(key: KeyBuilder, interpreter: &Interpreter) -> KeyBuilder {
     key.part("python", interpreter.executable.as_os_str().as_encoded_bytes())
         .part("version", interpreter.markers.python_full_version().to_string())
         .part("abi", format!("{} {}", interpreter.cache_tag, interpreter.abi_flags))
@@ -201,7 +202,12 @@ fn with_interpreter(key: KeyBuilder, interpreter: &Interpreter) -> KeyBuilder {
 }
 
 /// Adds the file `host` to `inputs`, in `directory` and under its own name; its path there.
-fn add(inputs: &mut InputRoot, directory: &str, host: &Path, sha256: Sha256) -> Result<String, Failure> {
+pub(super) fn add(
+    inputs: &mut InputRoot,
+    directory: &str,
+    host: &Path,
+    sha256: Sha256,
+) -> Result<String, Failure> {
     let path = format!("{directory}/{}", text_of_name(host)?);
     let size_bytes = fs_err::metadata(host)?.len();
     inputs.add_file(&path, host, blob_digest(sha256, size_bytes), false).map_err(ClientError::from)?;

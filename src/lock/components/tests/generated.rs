@@ -96,6 +96,7 @@ impl Wanted {
             roots: roots.collect(),
             manifest_groups: self.manifest_groups.iter().map(|group| group.parse().unwrap()).collect(),
             only_groups: self.only_groups,
+            ..Configuration::default()
         }
     }
 }
