@@ -15,3 +15,4 @@ mod doctor;
 mod inputs;
 mod remote_build;
 mod targets;
+mod wheelhouse;

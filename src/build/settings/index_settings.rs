@@ -408,7 +408,7 @@ mod tests {
         assert_eq!(before(None, &[]), (None, false));
         assert_eq!(before(Some("false"), &[uv]), (None, true));
         let flags = SettingsLayer { exclude_newer: Some("soon".into()), ..SettingsLayer::default() };
-        let flags = IndexFlags { layer: flags, offline: false };
+        let flags = IndexFlags { layer: flags, ..IndexFlags::default() };
         let failure =
             IndexSettings::decide(&flags, &Environment::default(), &Credentials::default()).unwrap_err();
         assert!(failure.message.starts_with("--exclude-newer: `soon` is neither"), "{failure}");

@@ -278,7 +278,7 @@ mod tests {
     #[test]
     fn a_check_is_a_report_whatever_is_wrong_with_the_wheels_and_its_own_troubles_are_failures() {
         let never = || Err(Failure::new(FailureClass::ExecutionFailed, "not reached"));
-        let executor = Arc::new(Executor::start(Box::new(move |_| never()), None).unwrap());
+        let executor = Arc::new(Executor::new(Box::new(move |_| never()), ExecutorSurroundings::default()));
         let target = "linux_arm64".parse().unwrap();
         let runner = Runner::new(executor, target, Placement::Here, Interrupt::never(), false);
         let read = |code, text: &str| runner.interpret_check(&finished(code, text));
