@@ -129,7 +129,9 @@ impl SourceBuild<'_> {
         if let Some((_, known)) = self.sdists.iter().find(|(known, _)| *known == of) {
             return known.clone();
         }
-        let sdist = builder.run.acquire_requested(requested, python, task);
+        let builders = self.builds.builders;
+        let first = || builders.builder(builders.first(), task);
+        let sdist = builders.run.acquire_requested(requested, python, first, task);
         self.sdists.push((of, sdist.clone()));
         sdist
     }

@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use super::{
-    build, check, doctor, generate, rootfs, sandbox_init, sandbox_run, serve, store, wheel, wheelhouse,
-    worker,
+    build, check, doctor, generate, rootfs, sandbox_init, sandbox_run, sdist, serve, store, wheel,
+    wheelhouse, worker,
 };
 
 /// Builds Python wheels from sdists, on a machine whose platform is the target's.
@@ -22,6 +22,7 @@ enum Command {
     Build(Box<build::BuildArguments>),
     Wheelhouse(Box<wheelhouse::WheelhouseArguments>),
     Wheel(Box<wheel::WheelArguments>),
+    Sdist(Box<sdist::SdistArguments>),
     Check(Box<check::CheckArguments>),
     Serve(Box<serve::ServeArguments>),
     Worker(Box<worker::WorkerArguments>),
@@ -48,6 +49,7 @@ pub fn run() -> ExitCode {
         Command::Build(arguments) => build::run(*arguments),
         Command::Wheelhouse(arguments) => wheelhouse::run(*arguments),
         Command::Wheel(arguments) => wheel::run(*arguments),
+        Command::Sdist(arguments) => sdist::run(*arguments),
         Command::Check(arguments) => check::run(*arguments),
         Command::Serve(arguments) => serve::run(*arguments),
         Command::Worker(arguments) => worker::run(*arguments),

@@ -20,6 +20,7 @@ pub(super) enum Subcommand {
     Build,
     Wheelhouse,
     Wheel,
+    Sdist,
     Check,
     Serve,
     Worker,
@@ -74,6 +75,7 @@ impl Subcommand {
             Self::Build => "build",
             Self::Wheelhouse => "wheelhouse",
             Self::Wheel => "wheel",
+            Self::Sdist => "sdist",
             Self::Check => "check",
             Self::Serve => "serve",
             Self::Worker => "worker",
@@ -91,7 +93,8 @@ impl Subcommand {
         match self {
             Self::Build => of_build("every wheel was built"),
             Self::Wheelhouse => of_build("every wheel is there"),
-            Self::Wheel => of_wheel(),
+            Self::Wheel => of_step("a verified wheel was written"),
+            Self::Sdist => of_step("an sdist was written"),
             Self::Check => of_check(),
             Self::Serve | Self::Worker => plain(&[
                 (SUCCESS, "after SIGTERM or Ctrl-C, once nothing runs any more"),
@@ -154,10 +157,10 @@ fn of_build(success: &'static str) -> Vec<Row> {
         .collect()
 }
 
-fn of_wheel() -> Vec<Row> {
+fn of_step(success: &'static str) -> Vec<Row> {
     let classes = FailureClass::ALL.into_iter().filter(|class| class.is_of_the_step());
     [
-        Row::plain(SUCCESS, "a verified wheel was written"),
+        Row::plain(SUCCESS, success),
         Row::plain(FAILED, "this machine is at fault (disk full, no permission)"),
         Row::plain(USAGE, "the command line makes no sense"),
     ]
@@ -181,7 +184,7 @@ fn of_check() -> Vec<Row> {
 
 /// All exit codes, as a page of the manual in Markdown: a table for `build` and `wheel`, and one for the others.
 pub fn exit_codes_markdown() -> String {
-    let step: Vec<u8> = of_wheel().into_iter().map(|row| row.code).collect();
+    let step: Vec<u8> = Subcommand::Wheel.rows().into_iter().map(|row| row.code).collect();
     let build = of_build("every wheel was built, or is there").into_iter().map(|row| {
         let class = row.class.map(|class| format!("`{class}`")).unwrap_or_default();
         let of_wheel = if step.contains(&row.code) { "yes" } else { "" };
@@ -192,7 +195,7 @@ pub fn exit_codes_markdown() -> String {
         subcommand.rows().into_iter().map(line)
     });
     format!(
-        "| code | class | `wheel`, too | `crosswheel build`, `crosswheel wheelhouse` |\n|---|---|---|---|\n{}\n\
+        "| code | class | `wheel` and `sdist`, too | `crosswheel build`, `crosswheel wheelhouse` |\n|---|---|---|---|\n{}\n\
          | subcommand | code | |\n|---|---|---|\n{}",
         build.collect::<String>(),
         others.collect::<String>()

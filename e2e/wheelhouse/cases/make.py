@@ -57,4 +57,21 @@ def make(run):
 
 
 def documented(house, found):
-    raise NotImplementedError
+    wheels = house.wheels()
+    for told in house.document()["targets"]:
+        target = told["target"]
+        expect_equal(told["complete"], True, f"complete for {target}")
+        files = {wheel["name"]: wheel["file_name"] for wheel in told["wheels"]}
+        expect_equal(files, found[target], f"files for {target}")
+        for wheel in told["wheels"]:
+            what = f"{wheel['name']} for {target}"
+            expect_equal(wheel["sha256"], wheels[wheel["file_name"]], f"digest of {what}")
+            expect_equal(wheel["size_bytes"], os.path.getsize(house.path(wheel["file_name"])), f"size of {what}")
+            if wheel["name"] in built(target):
+                expect_equal(wheel["report"]["sha256"], wheel["sha256"], f"digest in the report of {what}")
+                expect(wheel["worker"], f"nothing says who built {what}")
+            else:
+                expect_equal(wheel["how"], "fetched", f"how {what} came to be")
+            if wheel["name"] in NATIVE & built(target):
+                expect(wheel["glibc_floor"], f"nothing says which glibc {what} needs")
+                expect_equal(wheel["report"]["emulated"], target == "linux_arm64", f"emulated: {what}")

@@ -9,9 +9,11 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::choice::VersionWish;
+use super::directory::TreeSource;
 use super::requested::RequestedSource;
 use super::sdists::Sdist;
 use super::source::Source;
+use crate::build::builder::Builder;
 use crate::build::cache::{FRESH, KeyBuilder};
 use crate::build::index::download::file_name_of;
 use crate::build::index::http::{FetchError, HashMismatch};
@@ -49,13 +51,16 @@ fn unpinnable(requested: &RequestedSource) -> Failure {
 impl Run {
     /// The sdist that `requested` leads to, where it is built with this version of `python`, and has one of the hashes
     /// that were asked for; also which version was chosen, if that was left open.
-    pub(crate) fn acquire_requested(
+    pub(crate) fn acquire_requested<'a>(
         &self,
         requested: &RequestedSource,
         python: &Version,
+        builder: impl FnOnce() -> Result<&'a Builder, Failure>,
         task: &Task,
     ) -> Result<(Source, Sdist), Failure> {
-        if let (Source::Git(_), false) = (&requested.source, requested.hashes.is_empty()) {
+        if let (Source::Git(_) | Source::Directory(_), false) =
+            (&requested.source, requested.hashes.is_empty())
+        {
             return Err(unpinnable(requested));
         }
         let source = match &requested.source {
@@ -65,14 +70,24 @@ impl Run {
             }
             source => source.clone(),
         };
-        let sdist = self.acquire(source.clone(), task)?;
+        let sdist = self.acquire(source.clone(), builder, task)?;
         requested.hashes.check(&sdist.path, sdist.sha256)?;
         Ok((source, sdist))
     }
 
-    /// The sdist `source` names. Which version is the newest is not for this to decide.
-    pub(crate) fn acquire(&self, source: Source, task: &Task) -> Result<Sdist, Failure> {
+    /// The sdist `source` names. Which version is the newest is not for this to decide. `builder` makes one, if it has yet to be made.
+    pub(crate) fn acquire<'a>(
+        &self,
+        source: Source,
+        builder: impl FnOnce() -> Result<&'a Builder, Failure>,
+        task: &Task,
+    ) -> Result<Sdist, Failure> {
         match source {
+            Source::Directory(project) => {
+                let shown = project.display().to_string();
+                let tree = TreeSource { project: &project, shown, place: None, name: None };
+                builder()?.tree_sdist(&self.tree(tree, task)?, task)
+            }
             Source::File(path) => self.sdists.open(&path, None, None),
             Source::Url { url, sha256, subdirectory: None } => {
                 self.fetched_sdist(&self.http.credentials().absorb(&url), sha256, task)

@@ -12,8 +12,10 @@ use pep508_rs::PackageName;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use super::directory::TreePlace;
 use crate::archive::read_top_level_files;
 use crate::build::cache::{Cache, KeyBuilder};
+use crate::build::resolve::lock::LockedSdist;
 use crate::contract::{ArchiveLimits, Failure};
 use crate::digest::Sha256;
 use crate::packaging::core_metadata::CoreMetadata;
@@ -34,6 +36,17 @@ pub struct Sdist {
     pub url: Option<Url>,
     /// What it says about itself.
     pub facts: SdistFacts,
+    /// The source tree that it was made of, if it was made here.
+    pub origin: Option<SdistOrigin>,
+}
+
+/// The source tree that an sdist was made of.
+#[derive(Clone, Debug)]
+pub struct SdistOrigin {
+    /// How a lock names the tree, of which another sdist may be made after the next edit.
+    pub(crate) place: TreePlace,
+    /// Lock entries of what made the sdist.
+    pub locks: Vec<LockedSdist>,
 }
 
 /// What an sdist says about itself.
@@ -116,11 +129,11 @@ impl Sdists {
             .part("file name", &file_name)
             .finish();
         if let Some((facts, _)) = self.cache.read("sdists", key) {
-            return Ok(Sdist { path, sha256, url, facts });
+            return Ok(Sdist { path, sha256, url, facts, origin: None });
         }
         let facts = read_facts(&path, &file_name)?;
         self.cache.write("sdists", key, &facts)?;
-        Ok(Sdist { path, sha256, url, facts })
+        Ok(Sdist { path, sha256, url, facts, origin: None })
     }
 
     /// SHA-256 of the file at `path`, from memory if the file has not changed since.
@@ -147,11 +160,12 @@ fn digest_key(path: &Path) -> Sha256 {
     KeyBuilder::default().part("path", path.as_os_str().as_encoded_bytes()).finish()
 }
 
-/// Whether a change from now on would show in its times.
-fn is_settled(metadata: &std::fs::Metadata) -> bool {
+/// Whether a file changed so long ago that its next change will show in its [`stamp`].
+pub(super) fn is_settled(metadata: &std::fs::Metadata) -> bool {
     let changed = metadata.modified().ok().into_iter().chain(ctime(metadata)).max();
-    let age = changed.and_then(|changed| SystemTime::now().duration_since(changed).ok());
-    age.is_some_and(|age| age > SETTLED)
+    changed
+        .and_then(|changed| SystemTime::now().duration_since(changed).ok())
+        .is_some_and(|age| age > SETTLED)
 }
 
 fn ctime(metadata: &std::fs::Metadata) -> Option<SystemTime> {
@@ -161,7 +175,7 @@ fn ctime(metadata: &std::fs::Metadata) -> Option<SystemTime> {
 }
 
 /// Every write changes the ctime, which no program can set back.
-fn stamp(metadata: &std::fs::Metadata) -> String {
+pub(super) fn stamp(metadata: &std::fs::Metadata) -> String {
     format!(
         "{}:{} {} {}.{} {}.{}",
         metadata.dev(),

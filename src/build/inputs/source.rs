@@ -18,6 +18,8 @@ use crate::digest::Sha256;
 pub enum Source {
     /// A local file.
     File(PathBuf),
+    /// A source directory, of which an sdist is made first.
+    Directory(PathBuf),
     /// An archive at a URL.
     Url {
         /// The URL without its fragment.
@@ -93,8 +95,7 @@ impl Source {
             return Ok(Some(Self::File(path)));
         }
         if path.is_dir() {
-            return Err(invalid(format!("`{text}` is a directory; crosswheel builds sdists"))
-                .with_hint("make one with `python -m build --sdist`"));
+            return Ok(Some(Self::Directory(path)));
         }
         Ok(None)
     }
@@ -185,8 +186,6 @@ mod tests {
             ("https://x.example/a-1.tar.gz#sha256=12", "64 hexadecimal digits"),
             ("https://x.example/a-1.tar.gz#md5=12", "no hash to rely on"),
             ("https://x.example/a-1.tar.gz#subdirectory=../x", "outside of it"),
-            ("/", "is a directory"),
-            ("file:///", "is a directory"),
         ] {
             let failure = place(text).unwrap_err();
             assert_eq!(failure.class, FailureClass::InvalidSource);

@@ -5,8 +5,7 @@ use std::path::PathBuf;
 
 use pep508_rs::PackageName;
 
-use super::wheel_step::{add, python_at, with_interpreter};
-use crate::build::cache::KeyBuilder;
+use super::step_action::{add, python, salt};
 use crate::build::targets::placement::Placement;
 use crate::client::{InputRoot, Job};
 use crate::contract::{
@@ -48,7 +47,7 @@ impl CheckStep<'_> {
         let wheels = self.wheels.iter().map(|wheel| give("wheels", wheel)).collect::<Result<_, _>>()?;
         let pip = self.pip.as_ref().map(|wheel| give("pip", wheel)).transpose()?;
         let command = CheckCommand {
-            python: python_at(self.interpreter, placement)?,
+            python: python(self.interpreter, placement)?,
             target: Some(self.target),
             imports: self.imports.to_vec(),
             no_imports: self.imports.is_empty(),
@@ -62,26 +61,11 @@ impl CheckStep<'_> {
             environment: environment(),
             inputs,
             platform: placement.platform(self.target),
-            salt: self.salt(placement),
+            salt: salt(placement, RELEASE, self.interpreter, None),
             mnemonic: CHECK_MNEMONIC.to_owned(),
             target: self.target.to_string(),
             ..Job::default()
         })
-    }
-
-    /// What decides the answer and is not in the action otherwise, as for a wheel: this release, and the Python or the root
-    /// file system, where they are here.
-    fn salt(&self, placement: &Placement) -> Vec<u8> {
-        let key = KeyBuilder::default().part("crosswheel", RELEASE);
-        let key = match placement {
-            Placement::Here => key,
-            Placement::Root(root) => {
-                let program = self.interpreter.executable.to_string_lossy();
-                key.part("root", &root.stamp).part("program", root.stamp_of(&program))
-            }
-            Placement::Remote(_) => return Vec::new(),
-        };
-        with_interpreter(key, self.interpreter).finish().to_string().into_bytes()
     }
 }
 

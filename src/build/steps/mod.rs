@@ -6,4 +6,6 @@ pub(super) mod pip;
 pub(super) mod runner;
 mod rust;
 mod rust_inputs;
+pub(super) mod sdist_step;
+pub(super) mod step_action;
 pub(super) mod wheel_step;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::check_step::CheckStep;
 use super::executor::Executor;
-use super::wheel_step::{OUT, WheelStep};
+use super::step_action::{OUT, Step, StepReport};
 use crate::build::interrupt::Interrupt;
 use crate::build::progress::Task;
 use crate::build::resolve::lines::{Lines, last_lines};
@@ -12,7 +12,6 @@ use crate::build::targets::placement::Placement;
 use crate::client::{Client, ClientError, Finished, Job, JobEvent, Output};
 use crate::contract::{
     Answer, AnswerError, CHECK_SUBCOMMAND, CheckAnswer, CheckReport, ErrorKind, Failure, FailureClass,
-    Report, SUBCOMMAND,
 };
 use crate::platform::Target;
 
@@ -34,9 +33,9 @@ const REDUCED_ISOLATION: &[u8] = b"\0without namespaces";
 
 /// What came of a step.
 #[derive(Debug)]
-pub(crate) enum Ran {
-    /// A wheel, still with the executor.
-    Built { report: Box<Report>, wheel: Output, cached: bool, worker: String },
+pub(crate) enum Ran<R> {
+    /// A file, still with the executor.
+    Built { report: Box<R>, file: Output, cached: bool, worker: String },
     /// The step's own failure.
     Failed(Failure),
 }
@@ -54,13 +53,13 @@ impl Runner {
 
     /// Runs `step` to its end, or finds out how it ended before. `stage` says what it is to those who wait; they
     /// get to see each line of the backend's output, too. A step that fails is a [`Ran`]; errors are ours.
-    pub(crate) fn run(
+    pub(crate) fn run<S: Step>(
         &self,
-        step: &WheelStep,
+        step: &S,
         rebuild: bool,
         stage: &str,
         task: &Task,
-    ) -> Result<Ran, Failure> {
+    ) -> Result<Ran<S::Report>, Failure> {
         let mut job = step.job(&self.placement)?;
         job.skip_cache = rebuild;
         let reduced = self.executor.has_reduced_isolation()?;
@@ -70,7 +69,7 @@ impl Runner {
         }
         match self.run_job(&job, step, stage, task)? {
             // Of a time when only what is within the executor's sandbox could not have one.
-            Ran::Built { report, cached: true, .. } if !reduced && report.isolation.is_reduced() => {
+            Ran::Built { report, cached: true, .. } if !reduced && report.isolation().is_reduced() => {
                 job.skip_cache = true;
                 self.run_job(&job, step, stage, task)
             }
@@ -78,10 +77,16 @@ impl Runner {
         }
     }
 
-    fn run_job(&self, job: &Job, step: &WheelStep, stage: &str, task: &Task) -> Result<Ran, Failure> {
+    fn run_job<S: Step>(
+        &self,
+        job: &Job,
+        step: &S,
+        stage: &str,
+        task: &Task,
+    ) -> Result<Ran<S::Report>, Failure> {
         match self.end_of(job, stage, task)? {
             Ok(finished) => self.interpret(finished),
-            Err(ClientError::TimedOut(message)) => Ok(Ran::Failed(timed_out(&message, step.timeout))),
+            Err(ClientError::TimedOut(message)) => Ok(Ran::Failed(timed_out(&message, step.timeout()))),
             Err(error) => Err(error.into()),
         }
     }
@@ -166,9 +171,9 @@ impl Runner {
         }
     }
 
-    fn interpret(&self, finished: Finished) -> Result<Ran, Failure> {
+    fn interpret<R: StepReport>(&self, finished: Finished) -> Result<Ran<R>, Failure> {
         let Ok(answer) = serde_json::from_slice(&finished.stdout) else {
-            return Ok(Ran::Failed(silent_end(SUBCOMMAND, &finished)));
+            return Ok(Ran::Failed(silent_end(R::SUBCOMMAND, &finished)));
         };
         match answer {
             Answer::Error(error) => Err(self.blame(error)),
@@ -177,19 +182,20 @@ impl Runner {
                 Ok(Ran::Failed(Failure { class: FailureClass::BackendError, ..failure }))
             }
             Answer::Failed(failure) => Ok(Ran::Failed(failure)),
-            Answer::Built(report) => {
-                let path = format!("{OUT}/{}", report.file_name);
-                let is_wheel =
-                    |output: &Output| output.path == path && output.digest.hex() == report.sha256.to_string();
+            made => {
+                let failed = |what: &str| Err(Failure::new(FailureClass::ExecutionFailed, what));
+                let Some(report) = R::of(made) else { return failed("the executor ran another step") };
+                let path = format!("{OUT}/{}", report.file_name());
+                let is_file = |output: &Output| {
+                    output.path == path && output.digest.hex() == report.sha256().to_string()
+                };
                 let cached = finished.cached;
                 let worker = finished.result.execution_metadata.map(|metadata| metadata.worker);
-                match finished.outputs.into_iter().find(is_wheel) {
-                    Some(wheel) => {
-                        Ok(Ran::Built { report, wheel, cached, worker: worker.unwrap_or_default() })
-                    }
-                    None => Err(Failure::new(
-                        FailureClass::ExecutionFailed,
-                        format!("the executor did not return {}, which was built", report.file_name),
+                match finished.outputs.into_iter().find(is_file) {
+                    Some(file) => Ok(Ran::Built { report, file, cached, worker: worker.unwrap_or_default() }),
+                    None => failed(&format!(
+                        "the executor did not return {}, which was built",
+                        report.file_name()
                     )),
                 }
             }
@@ -248,6 +254,7 @@ mod tests {
     use super::*;
     use crate::build::steps::executor::ExecutorSurroundings;
     use crate::build::targets::placement::RemotePlacement;
+    use crate::contract::Report;
 
     fn finished(exit_code: i32, stdout: &str) -> Finished {
         Finished {
@@ -261,7 +268,7 @@ mod tests {
         }
     }
 
-    fn interpret(placement: Placement, finished: Finished) -> Result<Ran, Failure> {
+    fn interpret(placement: Placement, finished: Finished) -> Result<Ran<Report>, Failure> {
         let never = || Err(Failure::new(FailureClass::ExecutionFailed, "not reached"));
         let executor = Arc::new(Executor::new(Box::new(move |_| never()), ExecutorSurroundings::default()));
         let target = "linux_arm64".parse().unwrap();

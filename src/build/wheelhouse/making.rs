@@ -21,7 +21,7 @@ use crate::build::builders::Builders;
 use crate::build::cache::KeyBuilder;
 use crate::build::customisation::Customisation;
 use crate::build::index::other_hash::check_other_hash;
-use crate::build::inputs::sdists::Sdist;
+use crate::build::inputs::sdists::{Sdist, SdistOrigin};
 use crate::build::inputs::source::Source;
 use crate::build::progress::Task;
 use crate::build::resolve::lock::LockedSdist;
@@ -160,7 +160,7 @@ impl<'a> Making<'a> {
                     DistributionOrigin::Sdist(file) => file.sha256,
                     DistributionOrigin::Wheel(_) | DistributionOrigin::Tree(_) => None,
                 };
-                match known.and_then(|sha256| self.kept_build(item, group, sha256)) {
+                match known.and_then(|sha256| self.kept_build(item, group, sha256, None)) {
                     Some(kept) => self.end(number, Ok(kept), None, Instant::now()),
                     None => group.items.push(number),
                 }
@@ -228,14 +228,20 @@ impl<'a> Making<'a> {
         Some(InPlace { status: DistributionStatus::Kept, record })
     }
 
-    fn kept_build(&self, item: &Item, group: &Group, sdist: Sha256) -> Option<InPlace> {
+    fn kept_build(
+        &self,
+        item: &Item,
+        group: &Group,
+        sdist: Sha256,
+        origin: Option<&SdistOrigin>,
+    ) -> Option<InPlace> {
         let run = &*self.builders.run;
         if run.options.rebuild || run.options.update_lock {
             return None;
         }
         let record = self.recorded(item)?;
         let builder = self.builders.builder(item.index, &run.progress.task("")).ok()?;
-        if record.key != self.built_key(builder, sdist, &group.customisation, &[]) {
+        if record.key != self.built_key(builder, sdist, origin, &group.customisation, &[]) {
             return None;
         }
         self.claim(&record.file_name, record.sha256).ok()?;
@@ -253,18 +259,11 @@ impl<'a> Making<'a> {
         &self,
         builder: &Builder,
         sdist: Sha256,
+        origin: Option<&SdistOrigin>,
         customisation: &Customisation,
         locks: &[LockedSdist],
     ) -> Sha256 {
-        let run = &*self.builders.run;
-        let environment = &builder.environment;
-        let is_it = |entry: &&LockedSdist| {
-            entry.sha256 == sdist && entry.target == environment.target && entry.python == environment.python
-        };
-        let entry = run.options.lock.as_ref().and_then(|_| {
-            let written = locks.iter().find(is_it).map(LockedSdist::to_text);
-            written.or_else(|| run.lock.as_ref()?.text_of(sdist, environment))
-        });
+        let entry = builder.lock_text(sdist, origin, locks);
         let planned = builder.planned_key(sdist, customisation);
         KeyBuilder::default().part("build", planned.to_string()).parts("lock", entry).finish()
     }
@@ -350,10 +349,13 @@ impl<'a> Making<'a> {
         let run = &*self.builders.run;
         run.interrupt.check()?;
         let builder = self.builders.builder(item.index, task)?;
-        let sdist =
-            group.sdist.get_or_init(|| self.acquire(group.origin, task)).as_ref().map_err(Clone::clone)?;
+        let sdist = group
+            .sdist
+            .get_or_init(|| self.acquire(group.origin, item.index, task))
+            .as_ref()
+            .map_err(Clone::clone)?;
         if matches!(group.origin, DistributionOrigin::Tree(_))
-            && let Some(kept) = self.kept_build(item, group, sdist.sha256)
+            && let Some(kept) = self.kept_build(item, group, sdist.sha256, sdist.origin.as_ref())
         {
             return Ok(kept);
         }
@@ -372,7 +374,7 @@ impl<'a> Making<'a> {
         Ok(InPlace { status, record })
     }
 
-    fn acquire(&self, origin: &DistributionOrigin, task: &Task) -> Result<Sdist, Failure> {
+    fn acquire(&self, origin: &DistributionOrigin, index: usize, task: &Task) -> Result<Sdist, Failure> {
         let run = &*self.builders.run;
         match origin {
             DistributionOrigin::Sdist(file) | DistributionOrigin::Wheel(file) => {
@@ -383,7 +385,8 @@ impl<'a> Making<'a> {
                 Ok(sdist)
             }
             DistributionOrigin::Tree(source) => {
-                run.acquire(Source::parse_place(source, Path::new("/"))?.0, task)
+                let source = Source::parse_place(source, Path::new("/"))?.0;
+                run.acquire(source, || self.builders.builder(index, task), task)
             }
         }
     }
@@ -416,7 +419,13 @@ impl<'a> Making<'a> {
             glibc_floor: report.glibc_floor,
             foreign_libraries: Vec::new(),
             report: Some(report.clone()),
-            key: self.built_key(builder, sdist.sha256, &group.customisation, &delivered.locks),
+            key: self.built_key(
+                builder,
+                sdist.sha256,
+                sdist.origin.as_ref(),
+                &group.customisation,
+                &delivered.locks,
+            ),
         }
     }
 

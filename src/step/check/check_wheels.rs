@@ -15,12 +15,12 @@ use crate::contract::{CheckProblem, CheckReport, ProblemKind};
 use crate::sandbox::{Bind, Outcome, OwnExecutable, Sandbox};
 use crate::scratch::home::LockedHome;
 use crate::step::backend::environment::FIXED_DIRECTORY;
-use crate::step::build::isolation_report;
 use crate::step::error::{StepError, host};
 use crate::step::stopwatch::Stopwatch;
 use crate::step::venv::build_environment::{BuildVenv, VenvMaker};
 use crate::step::venv::unpacked_wheel::UnpackedWheel;
 use crate::step::venv::virtual_environment::python_in;
+use crate::step::workshop::isolation_report;
 
 /// What runs in the environment.
 const PROGRAM: &str = include_str!("try_wheels.py");
