@@ -129,9 +129,7 @@ impl SourceBuild<'_> {
         if let Some((_, known)) = self.sdists.iter().find(|(known, _)| *known == of) {
             return known.clone();
         }
-        let builders = self.builds.builders;
-        let first = || builders.builder(builders.first(), task);
-        let sdist = builders.run.acquire_requested(requested, python, first, task);
+        let sdist = builder.acquire_requested(requested, task);
         self.sdists.push((of, sdist.clone()));
         sdist
     }

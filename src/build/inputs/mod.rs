@@ -1,6 +1,7 @@
 //! What people name, and the sdists that it turns out to be. Of targets it knows that one is there to make sdists on.
 
-mod acquire;
+pub(super) mod acquire;
+mod checkout;
 mod choice;
 pub(super) mod directory;
 mod fragment;
