@@ -386,7 +386,7 @@ impl<'a> Making<'a> {
             }
             DistributionOrigin::Tree(source) => {
                 let source = Source::parse_place(source, Path::new("/"))?.0;
-                run.acquire(source, || self.builders.builder(index, task), task)
+                self.builders.builder(index, task)?.acquire(source, task)
             }
         }
     }
