@@ -91,8 +91,10 @@ impl Subcommand {
             rows.iter().map(|(code, meaning)| Row::plain(*code, meaning)).collect()
         };
         match self {
-            Self::Build => of_build("every wheel was built"),
-            Self::Wheelhouse => of_build("every wheel is there"),
+            Self::Build => {
+                of_build("every wheel was built", &[FailureClass::Interrupted, FailureClass::CheckFailed])
+            }
+            Self::Wheelhouse => of_build("every wheel is there", &[FailureClass::Interrupted]),
             Self::Wheel => of_step("a verified wheel was written"),
             Self::Sdist => of_step("an sdist was written"),
             Self::Check => of_check(),
@@ -148,8 +150,8 @@ impl Subcommand {
     }
 }
 
-fn of_build(success: &'static str) -> Vec<Row> {
-    let classes = FailureClass::ALL.into_iter().filter(|class| *class != FailureClass::Interrupted);
+fn of_build(success: &'static str, others: &[FailureClass]) -> Vec<Row> {
+    let classes = FailureClass::ALL.into_iter().filter(|class| !others.contains(class));
     let interrupted = Some(FailureClass::Interrupted.name());
     std::iter::once(Row::plain(SUCCESS, success))
         .chain(classes.map(Row::of_class))
@@ -185,7 +187,7 @@ fn of_check() -> Vec<Row> {
 /// All exit codes, as a page of the manual in Markdown: a table for `build` and `wheel`, and one for the others.
 pub fn exit_codes_markdown() -> String {
     let step: Vec<u8> = Subcommand::Wheel.rows().into_iter().map(|row| row.code).collect();
-    let build = of_build("every wheel was built, or is there").into_iter().map(|row| {
+    let build = of_build("every wheel was built, or is there", &[FailureClass::Interrupted]).into_iter().map(|row| {
         let class = row.class.map(|class| format!("`{class}`")).unwrap_or_default();
         let of_wheel = if step.contains(&row.code) { "yes" } else { "" };
         format!("| {} | {class} | {of_wheel} | {} |\n", row.code, row.meaning)
@@ -209,7 +211,8 @@ mod tests {
     #[test]
     fn every_class_stands_in_help_and_manual_with_its_code() {
         let (help, manual) = (Subcommand::Build.help(), exit_codes_markdown());
-        for class in FailureClass::ALL.into_iter().filter(|class| *class != FailureClass::Interrupted) {
+        let others = [FailureClass::Interrupted, FailureClass::CheckFailed];
+        for class in FailureClass::ALL.into_iter().filter(|class| !others.contains(class)) {
             let line = format!("{:>4}  {}", class.exit_code(), class.title());
             assert!(help.lines().any(|documented| documented == line), "{line} in:\n{help}");
             let row = format!("| {} | `{}` | ", class.exit_code(), class.name());

@@ -178,6 +178,7 @@ impl Step<'_> {
             sha256: verified.sha256,
             size_bytes: verified.size_bytes,
             glibc_floor: verified.glibc_floor,
+            foreign_libraries: verified.foreign_libraries,
             target: self.request.target,
             python_version: self.request.backend.interpreter.version_text(),
             emulated: self.request.backend.interpreter.is_emulated(),

@@ -72,6 +72,7 @@ pub static ELSEWHERE: &[Elsewhere] = &[
         "tests/emulated/build.rs",
     ),
     not_here("crosswheel build rpds-py==0.18.0", "takes Rust, and its registry", "tests/corpus/corpus.tsv"),
+    not_here("crosswheel check wheelhouse --pip", "takes a wheel of pip", "tests/step/check/pip.rs"),
     not_here(
         "crosswheel wheel rpds_py-0.18.0.tar.gz",
         "takes Rust, and its registry",

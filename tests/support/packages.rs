@@ -113,10 +113,15 @@ impl Project<'_> {
 
 /// A pure wheel with one empty module.
 pub fn wheel(name: &str, version: &str) -> Vec<u8> {
+    wheel_of(name, version, "")
+}
+
+/// A pure wheel with one module, which has this text.
+pub fn wheel_of(name: &str, version: &str, text: &str) -> Vec<u8> {
     let mut archive = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
     let info = format!("{name}-{version}.dist-info");
     let files = [
-        (format!("{name}.py"), String::new()),
+        (format!("{name}.py"), text.to_owned()),
         (format!("{info}/METADATA"), format!("Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")),
         (
             format!("{info}/WHEEL"),

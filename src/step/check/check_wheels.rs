@@ -113,8 +113,12 @@ impl Check<'_> {
         let imported = self.import(&trials, &wheels, &mut problems)?;
         stopwatch.lap("imports");
         if !problems.is_empty() {
-            // They are not those of what happened to the cache.
-            maker.check(&venv, &wheels)?;
+            // They are not those of what happened to the cache. Of a wheel in another's way some is not there.
+            let whole = |wheel: &&UnpackedWheel| {
+                let name = wheel.name().to_string();
+                !problems.iter().any(|found| found.kind == ProblemKind::Install && found.package == name)
+            };
+            maker.check(&venv, &wheels.iter().filter(whole).cloned().collect::<Vec<_>>())?;
         }
         Ok(CheckReport {
             installed: wheels.len(),
