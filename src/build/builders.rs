@@ -41,11 +41,6 @@ impl Builders {
         order
     }
 
-    /// The first of them: it makes the sdists of source trees.
-    pub(super) fn first(&self) -> usize {
-        self.order().first().copied().unwrap_or_default()
-    }
-
     /// What `name` is called while something is done with it for the destination at `index`.
     pub(super) fn label(&self, name: &str, index: usize) -> String {
         match &*self.destinations {

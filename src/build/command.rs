@@ -141,9 +141,7 @@ impl SourceBuild<'_> {
         if let Some((_, _, known)) = self.sdists.iter().find(is_same) {
             return known.clone();
         }
-        let builders = self.builds.builders;
-        let first = || builders.builder(builders.first(), task);
-        let sdist = builders.run.acquire_requested(requested, python, first, task);
+        let sdist = builder.acquire_requested(requested, task);
         self.sdists.push((requested.source.clone(), of, sdist.clone()));
         sdist
     }

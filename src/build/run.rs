@@ -10,6 +10,7 @@ use super::index::credentials::Credentials;
 use super::index::download::Downloads;
 use super::index::http::Http;
 use super::index::simple_api::Index;
+use super::inputs::acquire::TreeSdists;
 use super::inputs::sdists::Sdists;
 use super::interrupt::Interrupt;
 use super::options::BuildOptions;
@@ -39,6 +40,7 @@ pub(super) struct Run {
     pub(super) interrupt: Arc<Interrupt>,
     pub(super) downloads: Downloads,
     pub(super) sdists: Sdists,
+    pub(super) tree_sdists: TreeSdists,
     pub(super) wheels: WheelCache,
     pub(super) executor: Arc<Executor>,
     pub(super) progress: Progress,
@@ -54,7 +56,6 @@ pub(super) struct Run {
 pub(super) enum RunMode {
     /// Building: the executor is started at once, as it is needed in any case.
     Build,
-    #[allow(dead_code)]
     /// Making sure that everything is there: perhaps nothing is to be built.
     Wheelhouse,
 }
@@ -108,6 +109,7 @@ impl Run {
             local,
             interrupt,
             sdists,
+            tree_sdists: TreeSdists::default(),
             lock,
             customisation,
             options,

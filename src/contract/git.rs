@@ -19,6 +19,17 @@ pub struct GitQuestion {
     pub directory: String,
     /// Its arguments, without the program's name. [`TOP`] stands for the repository's top directory.
     pub arguments: Vec<String>,
+    /// What it was given on standard input, if it is one that reads that (`--stdin`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stdin: Option<String>,
+}
+
+impl GitQuestion {
+    /// One that is asked in `directory` with these arguments.
+    pub fn new(directory: &str, arguments: &[&str]) -> Self {
+        let arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
+        Self { directory: directory.to_owned(), arguments, stdin: None }
+    }
 }
 
 impl std::fmt::Display for GitQuestion {

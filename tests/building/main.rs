@@ -16,3 +16,4 @@ mod inputs;
 mod remote_build;
 mod requirements;
 mod targets;
+mod wheelhouse;

@@ -1,26 +1,29 @@
-//! Getting sdists: from a file, a URL or an index, checked by hash wherever one is known.
+//! Getting sdists: from a file, a URL or an index, checked by hash wherever one is known, or made of source trees.
 //! Knows nothing of what is done with them.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 
+use parking_lot::Mutex;
 use pep440_rs::Version;
 use pep508_rs::PackageName;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::choice::VersionWish;
-use super::directory::TreeSource;
+use super::directory::{TreePlace, TreeSource};
 use super::requested::RequestedSource;
 use super::sdists::Sdist;
 use super::source::Source;
+use crate::archive::unpack;
 use crate::build::builder::Builder;
-use crate::build::cache::{FRESH, KeyBuilder};
+use crate::build::cache::{Cache, FRESH, KeyBuilder};
 use crate::build::index::download::file_name_of;
 use crate::build::index::http::{FetchError, HashMismatch};
 use crate::build::index::simple_api::IndexSdist;
 use crate::build::progress::Task;
 use crate::build::run::Run;
-use crate::contract::{Failure, FailureClass};
+use crate::contract::{ArchiveLimits, Failure, FailureClass};
 use crate::digest::Sha256;
 
 /// Where a pinned version, or a URL without a hash, was found to lead.
@@ -30,17 +33,106 @@ struct Located {
     sha256: Option<Sha256>,
 }
 
-/// What is a source tree and no sdist.
-fn no_sdist_yet(source: &Source) -> Failure {
-    let shown = match source {
-        Source::Git(git) => git.to_string(),
-        _ => "a subdirectory of an archive".to_owned(),
-    };
-    Failure::new(
-        FailureClass::InvalidSource,
-        format!("{shown} is a source tree, and crosswheel builds sdists"),
-    )
-    .with_hint("make one with `python -m build --sdist`")
+impl Builder {
+    /// The sdist that `requested` leads to, where it is built with this Python, and has one of the hashes that were
+    /// asked for; also which version was chosen, if that was left open.
+    pub(crate) fn acquire_requested(
+        &self,
+        requested: &RequestedSource,
+        task: &Task,
+    ) -> Result<(Source, Sdist), Failure> {
+        let is_tree = matches!(requested.source, Source::Git(_) | Source::Directory(_));
+        if is_tree && !requested.hashes.is_empty() {
+            return Err(unpinnable(requested));
+        }
+        let python = &self.interpreter.markers.python_full_version().version;
+        let source = match &requested.source {
+            Source::Newest { name, specifiers, prereleases } => {
+                let wish = VersionWish { name, specifiers, prereleases: *prereleases, python };
+                Source::Pinned { name: name.clone(), version: self.run.choose_version(&wish, task)? }
+            }
+            source => source.clone(),
+        };
+        let sdist = self.acquire(source.clone(), task)?;
+        if let Source::Url { url, sha256, subdirectory: Some(_) } = &source
+            && !requested.hashes.is_empty()
+        {
+            let url = self.run.http.credentials().absorb(url);
+            let (archive, sha256) = self.run.fetched_file(&url, *sha256, task)?;
+            requested.hashes.check(&archive, sha256)?;
+        }
+        // What an sdist was made of was checked, or has no hash.
+        if sdist.origin.is_none() {
+            requested.hashes.check(&sdist.path, sdist.sha256)?;
+        }
+        Ok((source, sdist))
+    }
+
+    /// The sdist `source` names. Which version is the newest is not for this to decide. What is a source tree is made
+    /// into an sdist here, once for all targets: whoever asks first has it made.
+    pub(crate) fn acquire(&self, source: Source, task: &Task) -> Result<Sdist, Failure> {
+        let run = &self.run;
+        match source {
+            Source::File(path) => run.sdists.open(&path, None, None),
+            Source::Url { url, sha256, subdirectory: None } => {
+                run.fetched_sdist(&run.http.credentials().absorb(&url), sha256, task)
+            }
+            Source::Pinned { name, version } => run.indexed_version(&name, Some(&version), task),
+            Source::Newest { name, .. } => run.indexed_version(&name, None, task),
+            Source::Directory(project) => {
+                let project = fs_err::canonicalize(&project)?;
+                let shown = project.display().to_string();
+                let make = || {
+                    let source =
+                        TreeSource { project: &project, top: None, shown: shown.clone(), place: None };
+                    self.tree_sdist(&run.tree(source, task)?, task)
+                };
+                run.tree_sdists.once(&run.cache, &shown, make)
+            }
+            Source::Git(git) => run.tree_sdists.once(&run.cache, &format!("{git:?}"), || {
+                let checkout = run.checkout(&git, task)?;
+                self.tree_sdist(&run.tree(checkout.tree(&git), task)?, task)
+            }),
+            Source::Url { url, sha256, subdirectory: Some(subdirectory) } => {
+                let url = run.http.credentials().absorb(&url);
+                let key = format!("{url} {subdirectory} {sha256:?}");
+                run.tree_sdists.once(&run.cache, &key, || {
+                    self.archive_subdirectory_sdist(&url, sha256, &subdirectory, task)
+                })
+            }
+        }
+    }
+
+    /// The sdist of the project in a directory of the archive at `url`, which is no sdist itself.
+    fn archive_subdirectory_sdist(
+        &self,
+        url: &Url,
+        sha256: Option<Sha256>,
+        subdirectory: &str,
+        task: &Task,
+    ) -> Result<Sdist, Failure> {
+        let run = &self.run;
+        let (archive, sha256) = run.fetched_file(url, sha256, task)?;
+        let place = run.cache.unpacked_archive(sha256);
+        if !place.is_dir() {
+            let made = run.cache.temporary_directory()?;
+            unpack(&archive, &made.path().join("tree"), &ArchiveLimits::default()).map_err(Failure::from)?;
+            run.cache.publish_directory(&made.path().join("tree"), &place)?;
+        }
+        let mut tops = fs_err::read_dir(&place)?.flatten();
+        let top = fs_err::canonicalize(tops.next().map_or(place.clone(), |top| top.path()))?;
+        let shown = format!("{url}#subdirectory={subdirectory}");
+        let project =
+            fs_err::canonicalize(top.join(subdirectory)).ok().filter(|project| project.starts_with(&top));
+        let Some(project) = project.filter(|project| project.is_dir()) else {
+            let message = format!("{url} has no directory {subdirectory}");
+            return Err(Failure::new(FailureClass::InvalidSource, message));
+        };
+        let tree = format!("{url}#sha256={sha256}&subdirectory={subdirectory}");
+        let place = Some(TreePlace { tree, commit: None });
+        let source = TreeSource { project: &project, top: Some(&top), shown, place };
+        self.tree_sdist(&run.tree(source, task)?, task)
+    }
 }
 
 fn unpinnable(requested: &RequestedSource) -> Failure {
@@ -48,56 +140,30 @@ fn unpinnable(requested: &RequestedSource) -> Failure {
     Failure::new(FailureClass::InvalidSource, message).with_hint("name an archive of it")
 }
 
-impl Run {
-    /// The sdist that `requested` leads to, where it is built with this version of `python`, and has one of the hashes
-    /// that were asked for; also which version was chosen, if that was left open.
-    pub(crate) fn acquire_requested<'a>(
-        &self,
-        requested: &RequestedSource,
-        python: &Version,
-        builder: impl FnOnce() -> Result<&'a Builder, Failure>,
-        task: &Task,
-    ) -> Result<(Source, Sdist), Failure> {
-        if let (Source::Git(_) | Source::Directory(_), false) =
-            (&requested.source, requested.hashes.is_empty())
-        {
-            return Err(unpinnable(requested));
-        }
-        let source = match &requested.source {
-            Source::Newest { name, specifiers, prereleases } => {
-                let wish = VersionWish { name, specifiers, prereleases: *prereleases, python };
-                Source::Pinned { name: name.clone(), version: self.choose_version(&wish, task)? }
-            }
-            source => source.clone(),
-        };
-        let sdist = self.acquire(source.clone(), builder, task)?;
-        requested.hashes.check(&sdist.path, sdist.sha256)?;
-        Ok((source, sdist))
-    }
+/// The sdists that were made of source trees in this run, so that all targets have the same.
+#[derive(Debug, Default)]
+pub(crate) struct TreeSdists(Mutex<HashMap<String, Result<Sdist, Failure>>>);
 
-    /// The sdist `source` names. Which version is the newest is not for this to decide. `builder` makes one, if it has yet to be made.
-    pub(crate) fn acquire<'a>(
+impl TreeSdists {
+    /// What `make` has made for `key`, or does if nobody has.
+    fn once(
         &self,
-        source: Source,
-        builder: impl FnOnce() -> Result<&'a Builder, Failure>,
-        task: &Task,
+        cache: &Cache,
+        key: &str,
+        make: impl FnOnce() -> Result<Sdist, Failure>,
     ) -> Result<Sdist, Failure> {
-        match source {
-            Source::Directory(project) => {
-                let shown = project.display().to_string();
-                let tree = TreeSource { project: &project, shown, place: None, name: None };
-                builder()?.tree_sdist(&self.tree(tree, task)?, task)
+        cache.exclusively(KeyBuilder::default().part("tree sdist", key).finish(), || {
+            if let Some(made) = self.0.lock().get(key) {
+                return made.clone();
             }
-            Source::File(path) => self.sdists.open(&path, None, None),
-            Source::Url { url, sha256, subdirectory: None } => {
-                self.fetched_sdist(&self.http.credentials().absorb(&url), sha256, task)
-            }
-            Source::Pinned { name, version } => self.indexed_version(&name, Some(&version), task),
-            Source::Newest { name, .. } => self.indexed_version(&name, None, task),
-            Source::Git(_) | Source::Url { .. } => Err(no_sdist_yet(&source)),
-        }
+            let made = make();
+            self.0.lock().insert(key.to_owned(), made.clone());
+            made
+        })
     }
+}
 
+impl Run {
     /// The sdist of `version` of `name`, looked up in the index unless that was done a moment ago.
     pub(crate) fn indexed_version(
         &self,
@@ -151,12 +217,23 @@ impl Run {
         sha256: Option<Sha256>,
         task: &Task,
     ) -> Result<Sdist, Failure> {
+        let (path, found) = self.fetched_file(url, sha256, task)?;
+        self.sdists.open(&path, Some(found), Some(url.clone()))
+    }
+
+    /// The file at `url`, and its digest.
+    fn fetched_file(
+        &self,
+        url: &Url,
+        sha256: Option<Sha256>,
+        task: &Task,
+    ) -> Result<(PathBuf, Sha256), Failure> {
         if let ("file", Ok(path)) = (url.scheme(), url.to_file_path()) {
             let found = self.sdists.digest(&path)?;
             if let Some(expected) = sha256.filter(|expected| *expected != found) {
                 return Err(FetchError::from(HashMismatch { url: url.clone(), expected, found }).into());
             }
-            return self.sdists.open(&path, Some(found), Some(url.clone()));
+            return Ok((path, found));
         }
         let file_name = file_name_of(url)?;
         let key = KeyBuilder::default().part("url", url.as_str()).finish();
@@ -165,7 +242,7 @@ impl Run {
         if known.is_none() {
             self.cache.write("locations", key, &Located { url: url.clone(), sha256: Some(found) })?;
         }
-        self.sdists.open(&path, Some(found), Some(url.clone()))
+        Ok((path, found))
     }
 
     /// A file in the cache, fetched if it is not there.

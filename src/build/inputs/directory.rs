@@ -45,8 +45,9 @@ pub(crate) struct TreeSource<'a> {
     pub shown: String,
     /// How a lock names it; by its path if it has no other name.
     pub place: Option<TreePlace>,
-    /// The name of the directory at the top; its own if it has no other.
-    pub name: Option<&'a str>,
+    /// The top of what travels, which is of no repository; if it is not said, that of the repository around the project,
+    /// or the project itself.
+    pub top: Option<&'a Path>,
 }
 
 impl Run {
@@ -55,14 +56,19 @@ impl Run {
     /// # Errors
     /// If there is no project in it, or something that no build can be given.
     pub(crate) fn tree(&self, source: TreeSource, task: &Task) -> Result<Tree, Failure> {
-        let TreeSource { project, shown, place, name } = source;
+        let TreeSource { project, shown, place, top } = source;
         let project = fs_err::canonicalize(project)?;
         if !["pyproject.toml", "setup.py"].iter().any(|name| project.join(name).is_file()) {
             return Err(nothing_to_build(&project, &shown));
         }
         task.stage("looking at the source tree");
-        let repository = Repository::around(&project, &self.interrupt)?;
-        let top = repository.as_ref().map_or(&project, |repository| &repository.top).clone();
+        let repository = match top {
+            Some(_) => None,
+            None => Repository::around(&project, &self.interrupt)?,
+        };
+        let given = top.map(fs_err::canonicalize).transpose()?;
+        let of_repository = repository.as_ref().map(|repository| repository.top.clone());
+        let top = given.clone().or(of_repository).unwrap_or_else(|| project.clone());
         let beside = match &repository {
             Some(repository) => repository.files_above(&project, &self.interrupt)?,
             None => Vec::new(),
@@ -72,7 +78,7 @@ impl Run {
             .part("project", project.as_os_str().as_encoded_bytes())
             .finish();
         let memory = self.cache.read::<TreeMemory>("trees", key).map(|(memory, _)| memory);
-        let walked = cargo_workspace(&project, &top).unwrap_or(&project);
+        let walked = given.as_deref().or_else(|| cargo_workspace(&project, &top)).unwrap_or(&project);
         let found = collect(&top, walked, &beside, &self.left_out(), memory.unwrap_or_default());
         let TreeFiles { root, memory, news, notes } = found.map_err(|failure| failure.within(&shown))?;
         if news {
@@ -83,7 +89,7 @@ impl Run {
         let subdirectory = project.strip_prefix(&top).ok().and_then(Path::to_str).unwrap_or_default();
         Ok(Tree {
             root,
-            name: name.or(own_name).unwrap_or("tree").to_owned(),
+            name: own_name.unwrap_or("tree").to_owned(),
             subdirectory: subdirectory.to_owned(),
             place: match place {
                 Some(place) => place,

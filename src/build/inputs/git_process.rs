@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use crate::build::interrupt::Interrupt;
 use crate::contract::{Failure, FailureClass};
 
 /// Variables by which git is told of another repository than the one it is in, or to run other programs.
@@ -49,6 +50,14 @@ impl Git {
             Failure::new(FailureClass::FetchFailed, format!("{what} needs git, which is not on PATH"))
                 .with_hint("on Debian and Ubuntu: apt-get install git")
         })
+    }
+
+    /// Whether git would run ssh as it is, which may ask somebody; else the user has said what to run.
+    pub fn asks_by_ssh(&self, directory: &Path, interrupt: &Interrupt) -> bool {
+        let by_variable = ["GIT_SSH_COMMAND", "GIT_SSH"].iter().any(|name| std::env::var_os(name).is_some());
+        let mut command = self.command(directory, &[]);
+        command.args(["config", "--get", "core.sshCommand"]);
+        !by_variable && interrupt.run(&mut command, |_| ()).is_ok_and(|finished| !finished.status.success())
     }
 
     /// A call of it in `directory`, with settings that go before those of the user, but are not passed on to others.

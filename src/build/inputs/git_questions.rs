@@ -316,9 +316,10 @@ const READERS: &[Reader] = &[
         &[],
     ),
     Reader::of("cat-file", &["-t", "-s", "-e", "-p"], &[]),
+    Reader::of("check-attr", &["-z", "-a", "--all", "--stdin", "--cached"], &[]),
     Reader::of(
         "check-ignore",
-        &["-q", "--quiet", "-v", "--verbose", "-n", "--non-matching", "--no-index", "-z"],
+        &["--stdin", "-q", "--quiet", "-v", "--verbose", "-n", "--non-matching", "--no-index", "-z"],
         &[],
     ),
     Reader::of("check-ref-format", &["--branch", "--normalize"], &[]),
@@ -414,10 +415,11 @@ pub(super) fn passed_on(question: &GitQuestion) -> Result<Vec<String>, String> {
             None => None,
         };
         if let Some(directory) = value_of("--git-dir") {
-            let own = [".git", "./.git"].contains(&directory) || directory == format!("{GIT_TOP}/.git");
-            if !own {
+            // Its own, or that of a submodule.
+            if Path::new(directory).file_name().is_none_or(|name| name != ".git") {
                 return Err(format!("{directory} is another repository"));
             }
+            inside(directory)?;
             passed.push(format!("--git-dir={directory}"));
         } else if let Some(directory) = value_of("--work-tree") {
             inside(directory)?;
@@ -515,11 +517,9 @@ fn check_shape(subcommand: &str, rest: &[&str]) -> Result<(), String> {
         "submodule" => matches!(rest, ["status"] | ["status", "--recursive"]),
         "remote" => matches!(rest, [] | ["get-url", "origin"]),
         "help" => rest.is_empty(),
-        "check-ignore" | "rev-list" => !rest.contains(&"--stdin"),
         _ => true,
     };
-    // What comes from standard input is not known here.
-    match ok && !rest.contains(&"--stdin") {
+    match ok {
         true => Ok(()),
         false => Err(format!("`git {subcommand} {}` is not among what is passed on", rest.join(" "))),
     }
@@ -559,8 +559,7 @@ mod tests {
     use super::*;
 
     fn ask(arguments: &[&str]) -> Result<Vec<String>, String> {
-        let arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
-        passed_on(&GitQuestion { directory: "sub".into(), arguments })
+        passed_on(&GitQuestion::new("sub", arguments))
     }
 
     #[test]
@@ -588,6 +587,8 @@ mod tests {
             "config --get user.name",
             "submodule status",
             "--no-pager --version",
+            "ls-files -z -s -- . :(exclude,attr:export-ignore)",
+            "check-attr -z --stdin export-ignore",
         ] {
             let words: Vec<&str> = question
                 .split(' ')
@@ -635,6 +636,8 @@ mod tests {
             "-c core.pager=x log",
             "--exec-path=/x status",
             "--git-dir=/x/.git log",
+            "--git-dir=../.git log",
+            "--git-dir=x log",
             "--git-dir /x log",
             "--work-tree=/x status",
             "-C .. log",
@@ -650,7 +653,7 @@ mod tests {
             assert!(ask(&words).is_err(), "{question}");
         }
         for directory in ["..", "/", "a/../.."] {
-            let question = GitQuestion { directory: directory.into(), arguments: vec!["version".into()] };
+            let question = GitQuestion::new(directory, &["version"]);
             assert!(passed_on(&question).is_err(), "{directory}");
         }
     }
@@ -658,7 +661,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_question_makes_us_panic(directory: String, arguments: Vec<String>) {
-            let _ = passed_on(&GitQuestion { directory, arguments });
+            let _ = passed_on(&GitQuestion { directory, arguments, stdin: None });
         }
 
         #[test]

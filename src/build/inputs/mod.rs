@@ -1,7 +1,8 @@
 //! What people name, and the sdists that it turns out to be. Of targets it knows that one is there to make sdists on.
 
-mod acquire;
+pub(super) mod acquire;
 pub(super) mod binary_policy;
+mod checkout;
 mod choice;
 pub(super) mod directory;
 mod fragment;

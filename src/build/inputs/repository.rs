@@ -1,7 +1,7 @@
 //! The git repository that a source directory lies in: what the builds of it may know, asked of the git of this machine.
 //! Nothing is written there. Knows nothing of who wants to know, nor of what the answers mean.
 
-use std::io::{self, Write};
+use std::io::{self, Seek, Write};
 use std::path::{Path, PathBuf};
 
 use super::git_process::Git;
@@ -53,7 +53,7 @@ impl Repository {
         };
         let mut top = Vec::new();
         let asked = ["rev-parse", "--show-toplevel"].map(str::to_owned);
-        let (code, stderr) = run(&git, nearest, directory, &asked, &mut top, interrupt)?;
+        let (code, stderr) = run(&git, nearest, directory, &asked, None, &mut top, interrupt)?;
         let shown = String::from_utf8_lossy(&top);
         let top = std::fs::canonicalize(shown.trim_end_matches('\n')).ok();
         let Some(top) = top.filter(|top| code == 0 && directory.starts_with(top)) else {
@@ -62,7 +62,7 @@ impl Repository {
         };
         let mut shallow = Vec::new();
         let asked = ["rev-parse", "--is-shallow-repository"].map(str::to_owned);
-        run(&git, &top, &top, &asked, &mut shallow, interrupt)?;
+        run(&git, &top, &top, &asked, None, &mut shallow, interrupt)?;
         let facts =
             GitRepository::Here { linked: top.join(".git").is_file(), shallow: shallow.starts_with(b"true") };
         Ok(Some(Self { top, git: Some(git), facts }))
@@ -83,10 +83,19 @@ impl Repository {
         let arguments: Vec<String> =
             ["ls-files", "-z", "--"].map(str::to_owned).into_iter().chain(patterns).collect();
         let mut names = Vec::new();
-        run(git, &self.top, &self.top, &arguments, &mut names, interrupt)?;
+        run(git, &self.top, &self.top, &arguments, None, &mut names, interrupt)?;
         let names = names.split(|byte| *byte == 0).filter(|name| !name.is_empty());
         let places = names.filter_map(|name| Some(self.top.join(std::str::from_utf8(name).ok()?)));
         Ok(places.filter(|place| place.symlink_metadata().is_ok_and(|found| !found.is_dir())).collect())
+    }
+
+    /// Whether a file that the repository has is another one in the working tree.
+    pub fn is_dirty(&self, interrupt: &Interrupt) -> Result<bool, Failure> {
+        let Some(git) = &self.git else { return Ok(false) };
+        let asked = ["status", "--porcelain", "--untracked-files=no"].map(str::to_owned);
+        let mut changed = Vec::new();
+        let (code, _) = run(git, &self.top, &self.top, &asked, None, &mut changed, interrupt)?;
+        Ok(code == 0 && !changed.is_empty())
     }
 
     /// Puts what git says to `questions` into the new directory `directory`.
@@ -152,7 +161,8 @@ impl Repository {
         };
         let arguments: Vec<String> =
             arguments.iter().map(|argument| argument.replace(GIT_TOP, top)).collect();
-        let (code, stderr) = run(git, &self.top, &directory, &arguments, out, interrupt)?;
+        let stdin = question.stdin.as_ref().map(|text| text.replace(GIT_TOP, top));
+        let (code, stderr) = run(git, &self.top, &directory, &arguments, stdin, out, interrupt)?;
         Ok((code, stderr.replace(top, GIT_TOP)))
     }
 
@@ -180,6 +190,7 @@ fn run(
     top: &Path,
     directory: &Path,
     arguments: &[String],
+    stdin: Option<String>,
     out: &mut impl Write,
     interrupt: &Interrupt,
 ) -> Result<(u8, String), Failure> {
@@ -189,6 +200,12 @@ fn run(
     // As in the sandbox; and no index is refreshed on disk, nor anything fetched.
     command.env("GIT_OPTIONAL_LOCKS", "0").env("GIT_NO_LAZY_FETCH", "1").env("TZ", "UTC");
     command.args(arguments);
+    if let Some(text) = stdin {
+        let mut file = tempfile::tempfile()?;
+        file.write_all(text.as_bytes())?;
+        file.rewind()?;
+        command.stdin(file);
+    }
     let mut complaints = String::new();
     let status = interrupt.run_to(&mut command, out, |line| {
         if complaints.len() < MOST_COMPLAINTS {

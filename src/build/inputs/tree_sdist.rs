@@ -1,6 +1,8 @@
 //! The sdist of a source tree: made by a step, with build requirements that are resolved like those of wheels, and with
 //! what the backend wants to know of git. Knows nothing of what is done with the sdist.
 
+use std::time::SystemTime;
+
 use pep508_rs::{Requirement, VerbatimUrl};
 
 use super::directory::Tree;
@@ -15,12 +17,18 @@ use crate::build::resolve::resolution::Resolution;
 use crate::build::steps::runner::Ran;
 use crate::build::steps::sdist_step::SdistStep;
 use crate::build::steps::step_action::{with_interpreter, with_settings};
-use crate::contract::{Failure, FailureClass, GitQuestion, MOST_QUESTIONS, SdistReport};
+use crate::contract::{Failure, FailureClass, GIT_TOP, GitQuestion, MOST_QUESTIONS, SdistReport};
 use crate::digest::Sha256;
 use crate::step::source::project::BuildSystem;
 
 /// How often a backend may come up with new questions or requirements.
 const MOST_ROUNDS: usize = 8;
+
+/// Questions that are answered although the backend did not ask them this time.
+const MOST_IDLE: usize = 16;
+
+/// In seconds.
+const DAY: u64 = 24 * 60 * 60;
 
 /// Files that decide what a backend asks for.
 const DECIDING: [&str; 4] = ["pyproject.toml", "setup.py", "setup.cfg", "meson.build"];
@@ -41,6 +49,7 @@ impl Builder {
             tree_name: &tree.name,
             subdirectory: &tree.subdirectory,
             git_answers: None,
+            epoch: self.epoch_of(tree)?,
             build_wheels: Vec::new(),
             interpreter: &self.interpreter,
             target: self.target,
@@ -61,7 +70,7 @@ impl Builder {
             // Its files are needed until the step has run.
             let _answers = git.answer(self, &mut step)?;
             match self.runner.run(&step, options.rebuild, "making an sdist", task)? {
-                Ran::Built { report, file, cached: _ } => {
+                Ran::Built { report, file, .. } => {
                     check_file_name(&report.file_name)?;
                     let place = self.run.cache.download(report.sha256, &report.file_name);
                     let intact = place.is_file()
@@ -83,7 +92,7 @@ impl Builder {
                     let questions = git.take_up(&failure.git_questions);
                     let requirements = failure.class == FailureClass::MissingBuildRequirement
                         && needs.take_up(self, &failure.missing_requirements);
-                    if requirements && self.run.lock_in_use().is_some() {
+                    if requirements && self.lock_for_tree(&tree.place, Some(Product::Sdist)).is_some() {
                         let missing = failure.missing_requirements.join(", ");
                         return Err(drift(format!(
                             "build_sdist asks for {missing}, which the lock does not have"
@@ -99,13 +108,23 @@ impl Builder {
         Err(Failure::new(FailureClass::BackendError, message))
     }
 
+    /// The versions of changed working trees have the day in them, for which backends look at the clock.
+    fn epoch_of(&self, tree: &Tree) -> Result<Option<u64>, Failure> {
+        let Some(repository) = &tree.repository else { return Ok(None) };
+        let is_dirty = repository.is_dirty(&self.run.interrupt)?;
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+        Ok(is_dirty.then_some(now - now % DAY))
+    }
+
     fn tree_requirements(
         &self,
         tree: &Tree,
         asked: &[Requirement<VerbatimUrl>],
         task: &Task,
     ) -> Result<Resolution, Failure> {
-        let Some(lock) = self.run.lock_in_use() else { return self.resolve(asked, &[], task) };
+        let Some(lock) = self.lock_for_tree(&tree.place, Some(Product::Sdist)) else {
+            return self.resolve(asked, &[], task);
+        };
         let entry = lock.entry_of_tree(&tree.place, Some(Product::Sdist), &self.environment)?;
         entry.check(asked)?;
         self.resolve_locked(lock, entry, &[], task)
@@ -241,11 +260,15 @@ impl<'a> GitTalk<'a> {
         self.questions.len() > before
     }
 
+    /// What was answered is asked again the next time, so that it is the same action; but for what nobody has asked, if
+    /// it becomes too much.
     fn remember(&self, builder: &Builder, asked: &[GitQuestion]) -> Result<(), Failure> {
-        if asked == self.remembered {
+        let idle = self.questions.iter().filter(|question| !asked.contains(question)).count();
+        let kept = if idle > MOST_IDLE { asked } else { &self.questions };
+        if kept == self.remembered {
             return Ok(());
         }
-        Ok(builder.run.cache.write("git-questions", self.key, &asked)?)
+        Ok(builder.run.cache.write("git-questions", self.key, &kept)?)
     }
 
     /// A failure that may have come of what git was not asked says so.
@@ -273,5 +296,17 @@ fn usual_questions(tree: &Tree) -> Vec<GitQuestion> {
     if !DECIDING.iter().any(|name| mentions(&name)) {
         return Vec::new();
     }
-    Vec::new()
+    let own = format!("{GIT_TOP}/.git");
+    let of_repository = [
+        &["rev-parse", "--show-prefix"][..],
+        &["describe", "--dirty", "--tags", "--long", "--abbrev=40", "--match", "*[0-9]*"],
+        &["rev-parse", "--abbrev-ref", "HEAD"],
+        &["-c", "log.showSignature=false", "log", "-n", "1", "HEAD", "--format=%cI"],
+        &["ls-files", "-z", "-s", "--", ".", ":(exclude,attr:export-ignore)"],
+    ];
+    let of_repository = of_repository
+        .map(|arguments| GitQuestion::new("", &[&["--git-dir", own.as_str()], arguments].concat()));
+    let others = [&["--version"][..], &["version"], &["rev-parse", "HEAD"], &["rev-parse", "--show-prefix"]];
+    let others = others.map(|arguments| GitQuestion::new(&tree.subdirectory, arguments));
+    of_repository.into_iter().chain(others).collect()
 }

@@ -49,7 +49,8 @@ pub enum ResolvedOrigin {
     Wheel(ResolvedFile),
     /// It is built from an sdist.
     Sdist(ResolvedFile),
-    /// It is built from a tree, or from an archive that is no sdist: the source as it was named. May hold a login.
+    /// It is built from a tree, or from an archive that is no sdist: a source as people name it, by an absolute path or a
+    /// URL. May hold a login.
     Tree(String),
 }
 
@@ -87,19 +88,17 @@ struct Asked<'a> {
 }
 
 impl Builder {
-    /// What has to be installed for `requested`, sorted by name. `first` makes what builds sdists of trees, if it has
-    /// yet to be made.
+    /// What has to be installed for `requested`, sorted by name.
     ///
     /// # Errors
     /// What cannot be resolved, fetched or built; what has no wheel where nothing may be built; a file without a hash
     /// where all must have one.
-    pub(crate) fn resolve_for_installation<'a>(
+    pub(crate) fn resolve_for_installation(
         &self,
         requested: &RequestedSet,
-        first: impl Fn() -> Result<&'a Self, Failure>,
         task: &Task,
     ) -> Result<Vec<ResolvedDistribution>, Failure> {
-        let asked = self.asked(requested, first, task)?;
+        let asked = self.asked(requested, task)?;
         if asked.texts.is_empty() {
             return Ok(Vec::new());
         }
@@ -115,12 +114,7 @@ impl Builder {
     }
 
     /// What of `set` is wanted here, with all that says where it is fetched and built.
-    fn asked<'a, 'b>(
-        &self,
-        set: &'b RequestedSet,
-        first: impl Fn() -> Result<&'a Self, Failure>,
-        task: &Task,
-    ) -> Result<Asked<'b>, Failure> {
+    fn asked<'a>(&self, set: &'a RequestedSet, task: &Task) -> Result<Asked<'a>, Failure> {
         let markers = &self.interpreter.markers;
         let mut asked = Asked {
             set,
@@ -137,7 +131,7 @@ impl Builder {
             let text = match &requested.source {
                 Source::Pinned { .. } | Source::Newest { .. } => requirement_text(&requested),
                 _ => {
-                    let direct = self.direct(requested.clone(), &first, task)?;
+                    let direct = self.direct(requested.clone(), task)?;
                     asked.check_may_be_built(&direct)?;
                     let text = format!("{}{} @ {}", direct.name, extras_text(&requested), direct.wheel);
                     asked.directs.push(direct);
@@ -156,12 +150,7 @@ impl Builder {
     }
 
     /// The wheel that `requested` leads to: there, or built.
-    fn direct<'a>(
-        &self,
-        requested: RequestedSource,
-        first: impl Fn() -> Result<&'a Self, Failure>,
-        task: &Task,
-    ) -> Result<Direct, Failure> {
+    fn direct(&self, requested: RequestedSource, task: &Task) -> Result<Direct, Failure> {
         if let Some(wheel) = wheel_url(&requested.source)? {
             let file_name = file_name_of(&wheel)?;
             let parsed: WheelFileName = file_name
@@ -170,8 +159,7 @@ impl Builder {
             check_name(&requested, &parsed.name)?;
             return Ok(Direct { name: parsed.name, requested, sdist: None, wheel });
         }
-        let python = &self.interpreter.markers.python_full_version().version;
-        let (_, sdist) = self.run.acquire_requested(&requested, python, first, task)?;
+        let (_, sdist) = self.acquire_requested(&requested, task)?;
         let built = self.built_for_installation(&sdist, task)?;
         let name = report_name(&built)?;
         check_name(&requested, &name)?;
@@ -300,7 +288,8 @@ impl Builder {
                 (None, Choice::Wheel(file)) => ResolvedOrigin::Wheel(self.checked(file, &name, asked, task)?),
                 (None, _) => return Err(unversioned(&name)),
                 (Some(_), _) if direct.requested.source.is_tree() => {
-                    ResolvedOrigin::Tree(direct.requested.text.clone())
+                    let text = direct.requested.source.place_text()?;
+                    ResolvedOrigin::Tree(text.unwrap_or_else(|| direct.requested.text.clone()))
                 }
                 (Some(sdist), _) => ResolvedOrigin::Sdist(file_of_sdist(sdist)?),
             };

@@ -11,7 +11,7 @@ use crate::build::customisation::Customisation;
 use crate::build::targets::placement::Placement;
 use crate::client::{ClientError, InputRoot, Job};
 use crate::contract::{
-    Failure, RELEASE, SDIST_MNEMONIC, SandboxMode, SdistCommand, SdistReport, environment,
+    Failure, KeyValue, RELEASE, SDIST_MNEMONIC, SandboxMode, SdistCommand, SdistReport, environment,
 };
 use crate::digest::Sha256;
 use crate::packaging::interpreter::Interpreter;
@@ -28,6 +28,8 @@ pub struct SdistStep<'a> {
     pub subdirectory: &'a str,
     /// What git says of its repository, as `--git-answers` wants it; none if it is of none.
     pub git_answers: Option<InputRoot>,
+    /// What time the backend is told, in seconds since 1970, if it is not always the same, nor the user's to say.
+    pub epoch: Option<u64>,
     /// Wheels of the build requirements and their digests.
     pub build_wheels: Vec<(PathBuf, Sha256)>,
     /// The Python to build with.
@@ -48,6 +50,9 @@ pub struct SdistStep<'a> {
 const TREE: &str = "tree";
 const GIT: &str = "git";
 
+/// The variable that tells a build what time it is (reproducible-builds.org).
+const EPOCH: &str = "SOURCE_DATE_EPOCH";
+
 impl Step for SdistStep<'_> {
     type Report = SdistReport;
 
@@ -59,13 +64,16 @@ impl Step for SdistStep<'_> {
             inputs.add_root(GIT, answers.clone()).map_err(ClientError::from)?;
         }
         let custom = self.customisation;
+        let given = custom.env.iter().any(|variable| variable.key == EPOCH);
+        let epoch = self.epoch.filter(|_| !given);
+        let epoch = epoch.map(|epoch| KeyValue { key: EPOCH.to_owned(), value: epoch.to_string() });
         let command = SdistCommand {
             subdirectory: (!self.subdirectory.is_empty()).then(|| self.subdirectory.into()),
             git_answers: self.git_answers.is_some().then(|| GIT.into()),
             python: python(self.interpreter, placement)?,
             build_wheels: give_wheels(&self.build_wheels, &mut inputs)?,
             config_settings: custom.config_settings.clone(),
-            environment: custom.env.clone(),
+            environment: custom.env.iter().cloned().chain(epoch).collect(),
             tool_directories: tool_directories(custom, self.rust.as_ref(), placement, self.target)?,
             crates: give_crates(self.rust.as_ref(), &mut inputs)?,
             timeout: self.timeout,

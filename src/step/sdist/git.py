@@ -11,7 +11,7 @@ import sys
 # What stands for the top directory in questions and answers.
 PLACEHOLDER = "@crosswheel-top@"
 # No honest build asks this much.
-MOST_NOTED = 1 << 20
+MOST_NOTED = 8 << 20
 FATAL = 128
 NO_REPOSITORY = "fatal: not a git repository (or any of the parent directories): .git\n"
 
@@ -23,10 +23,13 @@ def ask(top, arguments):
             arguments = [option + os.environ[variable]] + arguments
     arguments, prefix = without_prefix(top, arguments)
     directory = os.path.relpath(os.path.realpath(os.getcwd()), top)
-    return {
+    question = {
         "directory": "" if directory == "." else directory,
         "arguments": [general(top, argument) for argument in arguments],
-    }, prefix
+    }
+    if "--stdin" in arguments:
+        question["stdin"] = general(top, sys.stdin.buffer.read(MOST_NOTED).decode("utf-8", "backslashreplace"))
+    return question, prefix
 
 
 def general(top, argument):
@@ -56,7 +59,7 @@ def note(path, question):
 
 def find(answers, question):
     for answer in answers.get("answers", ()):
-        if all(answer[key] == question[key] for key in question):
+        if all(answer.get(key) == question[key] for key in question):
             return answer
     return None
 

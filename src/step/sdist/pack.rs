@@ -53,7 +53,7 @@ fn add<W: io::Write>(builder: &mut Builder<W>, from: &Path, place: &Path) -> io:
     if metadata.is_dir() {
         header.set_entry_type(EntryType::Directory);
         header.set_mode(0o755);
-        builder.append_data(&mut header, place, io::empty())
+        builder.append_data(&mut header, place.join(""), io::empty())
     } else if metadata.is_symlink() {
         header.set_entry_type(EntryType::Symlink);
         header.set_mode(0o777);
