@@ -170,6 +170,7 @@ impl BuildSettings {
             })?,
         };
         let options = BuildOptions {
+            requirements: Vec::new(),
             python: self.python,
             out,
             cache_directory,

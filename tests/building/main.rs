@@ -14,5 +14,6 @@ mod deep;
 mod doctor;
 mod inputs;
 mod remote_build;
+mod requirements;
 mod targets;
 mod wheelhouse;

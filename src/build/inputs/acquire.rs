@@ -54,7 +54,14 @@ impl Builder {
             source => source.clone(),
         };
         let sdist = self.acquire(source.clone(), task)?;
-        // Of an archive that an sdist was made of, the archive was checked.
+        if let Source::Url { url, sha256, subdirectory: Some(_) } = &source
+            && !requested.hashes.is_empty()
+        {
+            let url = self.run.http.credentials().absorb(url);
+            let (archive, sha256) = self.run.fetched_file(&url, *sha256, task)?;
+            requested.hashes.check(&archive, sha256)?;
+        }
+        // What an sdist was made of was checked, or has no hash.
         if sdist.origin.is_none() {
             requested.hashes.check(&sdist.path, sdist.sha256)?;
         }

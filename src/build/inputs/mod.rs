@@ -1,6 +1,7 @@
 //! What people name, and the sdists that it turns out to be. Of targets it knows that one is there to make sdists on.
 
 pub(super) mod acquire;
+pub(super) mod binary_policy;
 mod checkout;
 mod choice;
 pub(super) mod directory;
@@ -9,8 +10,11 @@ mod git_process;
 mod git_questions;
 pub(super) mod git_source;
 pub(super) mod hashes;
+mod logical_lines;
 mod repository;
 pub(super) mod requested;
+pub(super) mod requirements_file;
+mod requirements_line;
 pub(super) mod sdists;
 pub(super) mod source;
 mod tree_files;

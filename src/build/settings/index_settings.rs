@@ -53,6 +53,8 @@ pub struct IndexSettings {
     pub offline: bool,
     /// Files (or URLs) of constraints on build requirements, all of which apply.
     pub constraints: Vec<String>,
+    /// Those of them that are constraints on whatever is installed.
+    pub general_constraints: Vec<String>,
     /// Constraints from uv's configuration (PEP 508).
     pub inline_constraints: Vec<String>,
     /// From when on what was uploaded does not count.
@@ -117,11 +119,11 @@ impl IndexSettings {
             parse_index(explicit, environment, credentials)?;
         }
         settings.decide_find_links(&layers, credentials)?;
-        let mut constraints: Vec<String> =
-            layers.into_iter().flat_map(|(layer, _)| layer.constraints).collect();
-        let mut seen = std::collections::HashSet::new();
-        constraints.retain(|constraint| seen.insert(constraint.clone()));
-        settings.constraints = constraints.iter().map(|text| absolute(text)).collect::<Result<_, _>>()?;
+        let general = layers.iter().flat_map(|(layer, _)| &layer.constraints);
+        settings.general_constraints = distinct_files(general)?;
+        let all =
+            layers.iter().flat_map(|(layer, _)| layer.constraints.iter().chain(&layer.build_constraints));
+        settings.constraints = distinct_files(all)?;
         Ok(settings)
     }
 
@@ -214,29 +216,27 @@ fn uv_variables(environment: &Environment) -> SettingsLayer {
         let places = environment.get(name).into_iter().flat_map(|value| value.split(','));
         places.map(str::trim).filter(|place| !place.is_empty()).map(str::to_owned).collect()
     };
-    let mut constraints = environment.words("UV_CONSTRAINT");
-    constraints.extend(environment.words("UV_BUILD_CONSTRAINT"));
     let default = environment.get("UV_DEFAULT_INDEX").or_else(|| environment.get("UV_INDEX_URL"));
     SettingsLayer {
         default_index: default.map(str::to_owned),
         extra_indexes: [environment.words("UV_INDEX"), environment.words("UV_EXTRA_INDEX_URL")].concat(),
         find_links: split_commas("UV_FIND_LINKS"),
         no_index: None,
-        constraints,
+        constraints: environment.words("UV_CONSTRAINT"),
+        build_constraints: environment.words("UV_BUILD_CONSTRAINT"),
         exclude_newer: environment.get("UV_EXCLUDE_NEWER").map(str::to_owned),
         uploaded_prior_to: None,
     }
 }
 
 fn pip_variables(environment: &Environment) -> SettingsLayer {
-    let mut constraints = environment.words("PIP_CONSTRAINT");
-    constraints.extend(environment.words("PIP_BUILD_CONSTRAINT"));
     SettingsLayer {
         default_index: environment.get("PIP_INDEX_URL").map(str::to_owned),
         extra_indexes: environment.words("PIP_EXTRA_INDEX_URL"),
         find_links: environment.words("PIP_FIND_LINKS"),
         no_index: environment.get("PIP_NO_INDEX").map(is_true),
-        constraints,
+        constraints: environment.words("PIP_CONSTRAINT"),
+        build_constraints: environment.words("PIP_BUILD_CONSTRAINT"),
         exclude_newer: None,
         uploaded_prior_to: environment.get("PIP_UPLOADED_PRIOR_TO").map(str::to_owned),
     }
@@ -306,6 +306,12 @@ fn parse_find_links(text: &str, credentials: &Credentials) -> Result<FindLinks, 
     let url =
         Url::from_file_path(&path).map_err(|()| invalid(format!("find-links `{text}` is not a path")))?;
     Ok(FindLinks::Page(url))
+}
+
+/// Each of `files` once, by its absolute path.
+fn distinct_files<'a>(files: impl Iterator<Item = &'a String>) -> Result<Vec<String>, Failure> {
+    let mut seen = std::collections::HashSet::new();
+    files.filter(|file| seen.insert(*file)).map(|file| absolute(file)).collect()
 }
 
 fn absolute(constraint: &str) -> Result<String, Failure> {

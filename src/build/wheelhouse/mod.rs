@@ -11,6 +11,7 @@ mod planning;
 mod project;
 mod record;
 mod request;
+mod requirements;
 mod requirements_text;
 mod results;
 mod tally;

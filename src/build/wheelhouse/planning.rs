@@ -7,6 +7,7 @@ use super::package_settings::PackageSettings;
 use super::planned::{PlannedTarget, TargetPlan};
 use super::project::LockedProject;
 use super::request::{WheelhouseInput, WheelhouseRequest};
+use super::requirements::RequestedRequirements;
 use super::target_python::TargetPython;
 use crate::build::builders::Builders;
 use crate::build::options::BuildOptions;
@@ -21,6 +22,7 @@ pub(super) struct Planner {
 
 enum Input {
     Project(Box<LockedProject>),
+    Requirements(Box<RequestedRequirements>),
 }
 
 /// What is planned.
@@ -42,8 +44,14 @@ impl Planner {
                 project.add_to(&mut options);
                 Input::Project(Box::new(project))
             }
-            WheelhouseInput::Requirements { .. } | WheelhouseInput::Pylock(_) => {
-                let message = "only projects with a uv.lock can be made into a wheelhouse so far";
+            WheelhouseInput::Requirements { requirements, files } => {
+                let requested = RequestedRequirements::read(requirements, files, &request.files)?;
+                requested.add_to(&mut options);
+                Input::Requirements(Box::new(requested))
+            }
+            WheelhouseInput::Pylock(_) => {
+                let message =
+                    "only projects with a uv.lock, and requirements, can be made into a wheelhouse so far";
                 return Err(Failure::new(crate::contract::FailureClass::InvalidSource, message));
             }
         };
@@ -71,6 +79,10 @@ impl Planner {
         let targets: Vec<PlannedTarget> = planned.collect();
         let (settings, notes) = match &self.input {
             Input::Project(project) => project.package_settings(&run.customisation, &targets)?,
+            Input::Requirements(_) => (
+                PackageSettings { common: run.customisation.clone(), ..PackageSettings::default() },
+                Vec::new(),
+            ),
         };
         Ok(Planning { targets, settings, notes })
     }
@@ -85,6 +97,7 @@ impl Planner {
         };
         match &self.input {
             Input::Project(project) => project.plan(target, python),
+            Input::Requirements(requested) => requested.plan(builders.builder(index, &task)?, python, &task),
         }
     }
 }
