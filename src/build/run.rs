@@ -56,7 +56,6 @@ pub(super) struct Run {
 pub(super) enum RunMode {
     /// Building: the executor is started at once, as it is needed in any case.
     Build,
-    #[allow(dead_code)]
     /// Making sure that everything is there: perhaps nothing is to be built.
     Wheelhouse,
 }

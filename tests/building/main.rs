@@ -17,3 +17,4 @@ mod remote_build;
 mod requirements;
 mod targets;
 mod trees;
+mod wheelhouse;

@@ -92,6 +92,19 @@ impl RequestedSet {
         Ok(set)
     }
 
+    /// Adds what `arguments` of a command line ask for.
+    ///
+    /// # Errors
+    /// An argument that cannot be read, or has no hash where all must have one.
+    pub fn ask(&mut self, arguments: &[String]) -> Result<(), Failure> {
+        for text in arguments {
+            let mut requested = RequestedSource::parse(text, Path::new(""))?;
+            requested.source = requested.source.with_prereleases(self.prereleases);
+            self.sources.push(requested);
+        }
+        self.check_hashes()
+    }
+
     /// The sources that `arguments` of the command line and these files name.
     ///
     /// # Errors

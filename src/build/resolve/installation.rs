@@ -49,7 +49,8 @@ pub enum ResolvedOrigin {
     Wheel(ResolvedFile),
     /// It is built from an sdist.
     Sdist(ResolvedFile),
-    /// It is built from a tree, or from an archive that is no sdist: the source as it was named. May hold a login.
+    /// It is built from a tree, or from an archive that is no sdist: a source as people name it, by an absolute path or a
+    /// URL. May hold a login.
     Tree(String),
 }
 
@@ -113,7 +114,7 @@ impl Builder {
     }
 
     /// What of `set` is wanted here, with all that says where it is fetched and built.
-    fn asked<'b>(&self, set: &'b RequestedSet, task: &Task) -> Result<Asked<'b>, Failure> {
+    fn asked<'a>(&self, set: &'a RequestedSet, task: &Task) -> Result<Asked<'a>, Failure> {
         let markers = &self.interpreter.markers;
         let mut asked = Asked {
             set,
@@ -287,7 +288,8 @@ impl Builder {
                 (None, Choice::Wheel(file)) => ResolvedOrigin::Wheel(self.checked(file, &name, asked, task)?),
                 (None, _) => return Err(unversioned(&name)),
                 (Some(_), _) if direct.requested.source.is_tree() => {
-                    ResolvedOrigin::Tree(direct.requested.text.clone())
+                    let text = direct.requested.source.place_text()?;
+                    ResolvedOrigin::Tree(text.unwrap_or_else(|| direct.requested.text.clone()))
                 }
                 (Some(sdist), _) => ResolvedOrigin::Sdist(file_of_sdist(sdist)?),
             };

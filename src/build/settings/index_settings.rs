@@ -25,6 +25,19 @@ pub struct IndexFlags {
     pub layer: SettingsLayer,
     /// `--offline`.
     pub offline: bool,
+    /// What a project says for what is built for it.
+    pub project: ProjectIndexes,
+}
+
+/// What the settings of a project say (`[tool.uv]`). Paths are absolute.
+#[derive(Clone, Debug, Default)]
+pub struct ProjectIndexes {
+    /// Where packages come from.
+    pub layer: SettingsLayer,
+    /// Indexes that only packages that name them come from; never build requirements.
+    pub explicit: Vec<String>,
+    /// Constraints on build requirements (PEP 508).
+    pub build_constraints: Vec<String>,
 }
 
 /// Where packages come from, decided.
@@ -84,13 +97,15 @@ impl IndexSettings {
             (flag_layer, false),
             (uv_variables(environment), true),
             (existing_only(pip_variables(environment)), false),
+            (flags.project.layer.clone(), false),
             (uv_files.layer, true),
             (existing_only(pip_config::read(environment)), false),
         ];
         let mut settings = Self {
             no_index: layers.iter().find_map(|(layer, _)| layer.no_index).unwrap_or(false),
             offline: flags.offline || environment.get("UV_OFFLINE").is_some_and(is_true),
-            inline_constraints: uv_files.build_constraints,
+            inline_constraints: [flags.project.build_constraints.clone(), uv_files.build_constraints]
+                .concat(),
             uv_surroundings: uv_files.text,
             ..Self::default()
         };
@@ -99,6 +114,10 @@ impl IndexSettings {
         }
         settings.decide_cutoffs(&layers, &uv_files.exclude_newer_package)?;
         settings.decide_indexes(&layers, environment, credentials)?;
+        for explicit in &flags.project.explicit {
+            // For its login.
+            parse_index(explicit, environment, credentials)?;
+        }
         settings.decide_find_links(&layers, credentials)?;
         let general = layers.iter().flat_map(|(layer, _)| &layer.constraints);
         settings.general_constraints = distinct_files(general)?;
@@ -110,7 +129,7 @@ impl IndexSettings {
 
     fn decide_cutoffs(
         &mut self,
-        layers: &[(SettingsLayer, bool); 5],
+        layers: &[(SettingsLayer, bool)],
         projects: &BTreeMap<PackageName, String>,
     ) -> Result<(), Failure> {
         const NAMES: [&str; 5] = [
@@ -318,7 +337,7 @@ mod tests {
         variables.push(("XDG_CONFIG_DIRS", "/nonexistent"));
         let environment = Environment::for_tests(&variables, home.path());
         let credentials = Credentials::default();
-        let flags = IndexFlags { layer: flags, offline: false };
+        let flags = IndexFlags { layer: flags, ..IndexFlags::default() };
         (IndexSettings::decide(&flags, &environment, &credentials).unwrap(), credentials)
     }
 
@@ -395,7 +414,7 @@ mod tests {
         assert_eq!(before(None, &[]), (None, false));
         assert_eq!(before(Some("false"), &[uv]), (None, true));
         let flags = SettingsLayer { exclude_newer: Some("soon".into()), ..SettingsLayer::default() };
-        let flags = IndexFlags { layer: flags, offline: false };
+        let flags = IndexFlags { layer: flags, ..IndexFlags::default() };
         let failure =
             IndexSettings::decide(&flags, &Environment::default(), &Credentials::default()).unwrap_err();
         assert!(failure.message.starts_with("--exclude-newer: `soon` is neither"), "{failure}");
@@ -405,7 +424,7 @@ mod tests {
     fn a_url_that_is_none_is_refused_without_its_password() {
         let flags =
             SettingsLayer { default_index: Some("https://a:hunter22@[".into()), ..SettingsLayer::default() };
-        let flags = IndexFlags { layer: flags, offline: false };
+        let flags = IndexFlags { layer: flags, ..IndexFlags::default() };
         let error = IndexSettings::decide(&flags, &Environment::default(), &Credentials::default());
         let message = error.unwrap_err().to_string();
         assert!(!message.contains("hunter22"), "{message}");

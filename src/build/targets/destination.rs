@@ -149,6 +149,7 @@ mod tests {
             no_share: false,
             refresh: false,
             lock: None,
+            lock_grows: false,
             update_lock: false,
             verbose: false,
         }
