@@ -1,1 +1,1 @@
-"""What shows that a wheelhouse is right: an app of ours, the cases that make one of it, and locks compared with uv's view."""
+"""A wheelhouse for an app of ours: the app, and the cases that make it, install it and break it."""

@@ -1,5 +1,5 @@
-"""The repository that the app has one of its packages from: made here, the same to the bit each time, and reached by git
-under the address that is in the lock. Knows nothing of who asks git."""
+"""The repository that the app has one of its packages from: made here, the same to the bit each time, and reached by
+git under the address that is in the lock. Knows nothing of who asks git."""
 
 import os
 import shutil

@@ -67,10 +67,10 @@ impl Builder {
                 resolution.wheels.iter().map(|wheel| (wheel.path(&self.run.cache), wheel.sha256)).collect();
             step.rust = self.rust_inputs(sdist, &asked, customisation, task)?;
             match self.runner.run(&step, rebuild, &stage, task)? {
-                Ran::Built { report, wheel, cached } => {
+                Ran::Built { report, file, cached } => {
                     check_inputs(&step, &report)?;
                     let wheel = self.run.wheels.have(&report, &self.run.sdists, |place| {
-                        Ok(self.runner.client()?.download(&wheel, place)?)
+                        Ok(self.runner.client()?.download(&file, place)?)
                     })?;
                     self.learn_from(&step, &learned, &report)?;
                     let locks = self.lock_entries(sdist, &resolution);
@@ -149,7 +149,11 @@ impl Builder {
     }
 
     /// Adds those of `texts` that apply here and are new; whether there were any.
-    fn add_requirements(&self, asked: &mut Vec<Requirement<VerbatimUrl>>, texts: &[String]) -> bool {
+    pub(super) fn add_requirements(
+        &self,
+        asked: &mut Vec<Requirement<VerbatimUrl>>,
+        texts: &[String],
+    ) -> bool {
         let before = asked.len();
         for requirement in texts.iter().filter_map(|text| text.parse::<Requirement<VerbatimUrl>>().ok()) {
             if requirement.evaluate_markers(&self.interpreter.markers, &[]) && !asked.contains(&requirement) {
@@ -182,8 +186,10 @@ impl Builder {
         task: &Task,
     ) -> Result<Resolution, Failure> {
         let Some(lock) = self.run.lock_in_use() else { return self.resolve(asked, stack, task) };
-        let entry =
-            lock.entry(sdist.sha256, &sdist.name(), sdist.facts.version.as_ref(), &self.environment)?;
+        let entry = match &sdist.origin {
+            Some(origin) => lock.entry_of_tree(&origin.place, None, &self.environment),
+            None => lock.entry(sdist.sha256, &sdist.name(), sdist.facts.version.as_ref(), &self.environment),
+        }?;
         entry.check(asked)?;
         self.resolve_locked(lock, entry, stack, task)
     }

@@ -79,6 +79,21 @@ impl Cache {
         self.root.join("crates").join(key.to_string())
     }
 
+    /// The directory of the archive with digest `sha256`, unpacked.
+    pub fn unpacked_archive(&self, sha256: Sha256) -> PathBuf {
+        self.root.join("archives").join(sha256.to_string())
+    }
+
+    /// All that was fetched of the git repository with this key.
+    pub fn repository(&self, key: Sha256) -> PathBuf {
+        self.root.join("git/repositories").join(key.to_string())
+    }
+
+    /// The directory of the working tree of a commit of that repository.
+    pub fn checkout(&self, key: Sha256, commit: &str) -> PathBuf {
+        self.root.join("git/checkouts").join(key.to_string()).join(commit)
+    }
+
     /// The directory of a version of uv that we installed.
     pub fn uv(&self, version: &str) -> PathBuf {
         self.root.join("uv").join(version)

@@ -1,14 +1,18 @@
 //! The whole of `crosswheel build`: each source is fetched once and built for each target, several sources at a time.
 //! Knows nothing of the command line or of how results are printed.
 
+use std::path::Path;
 use std::time::Instant;
 
 use parking_lot::Mutex;
 use pep440_rs::Version;
 use pep508_rs::PackageName;
 
+use super::builder::Builder;
 use super::builders::Builders;
 use super::index::credentials::redact_urls;
+use super::inputs::requested::RequestedSource;
+use super::inputs::requirements_file::{RequestedSet, SourceInput};
 use super::inputs::sdists::Sdist;
 use super::inputs::source::Source;
 use super::options::BuildOptions;
@@ -25,16 +29,19 @@ use crate::contract::{Failure, FailureClass, Report};
 /// in whatever order that is. An error is one that keeps all of them from being built.
 pub fn build(
     sources: &[String],
-    options: BuildOptions,
+    mut options: BuildOptions,
     connect: ConnectExecutor,
     on_result: impl Fn(&SourceResult) + Sync,
 ) -> Result<BuildSummary, Failure> {
+    let mut set = RequestedSet::read(&options.requirements, Path::new(""))?;
+    options.index.layer.append(std::mem::take(&mut set.layer));
+    let sources = set.inputs(sources)?;
     let (run, destinations) = Run::new(options, RunMode::Build, connect)?;
     let builders = Builders::new(run, destinations);
     let run = &*builders.run;
     let results: Vec<Mutex<Vec<Ended>>> = sources.iter().map(|_| Mutex::default()).collect();
-    side_by_side(sources, run.options.jobs, |index, source| {
-        let mut source = SourceBuild { text: source, sdist: None, builds: SharedBuilds::new(&builders) };
+    side_by_side(&sources, run.options.jobs, |index, input| {
+        let mut source = SourceBuild { input, sdists: Vec::new(), builds: SharedBuilds::new(&builders) };
         *results[index].lock() = source.build(|result| run.progress.suspend(|| on_result(result)));
     });
     let ended = results.into_iter().flat_map(Mutex::into_inner);
@@ -47,11 +54,14 @@ pub fn build(
 /// What became of a source for a target, and what goes into the lock file for it.
 type Ended = (SourceResult, Vec<LockedSdist>);
 
+/// The sdist that a source was found to be, and which version of it, if that had been left open.
+type Acquired = Result<(Source, Sdist), Failure>;
+
 /// A source on its way through the targets.
 struct SourceBuild<'a> {
-    text: &'a str,
-    /// Fetched for the first target.
-    sdist: Option<Result<(Source, Sdist), Failure>>,
+    input: &'a SourceInput,
+    /// Fetched once, for the first target; if the version is chosen, then once for each version of Python.
+    sdists: Vec<(Source, Option<Version>, Acquired)>,
     builds: SharedBuilds<'a>,
 }
 
@@ -72,9 +82,13 @@ impl SourceBuild<'_> {
         let start = Instant::now();
         let target = self.builds.builders.destinations[index].target;
         match self.try_build_for(index) {
-            Ok(delivered) => {
+            Ok(None) => {
+                let seconds = start.elapsed().as_secs_f64();
+                (SourceResult::skipped(&self.input.text, target, seconds), Vec::new())
+            }
+            Ok(Some(delivered)) => {
                 let result = SourceResult {
-                    source: redact_urls(self.text),
+                    source: redact_urls(&self.input.text),
                     target,
                     status: delivered.status,
                     wheel: Some(delivered.wheel),
@@ -89,49 +103,78 @@ impl SourceBuild<'_> {
             Err(failure) => {
                 let failure = self.builds.builders.run.redacted(failure);
                 let seconds = start.elapsed().as_secs_f64();
-                (SourceResult::failed(self.text, target, failure, seconds), Vec::new())
+                (SourceResult::failed(&self.input.text, target, failure, seconds), Vec::new())
             }
         }
     }
 
-    fn try_build_for(&mut self, index: usize) -> Result<Delivered, Failure> {
-        let run = &*self.builds.builders.run;
+    /// None if the source is not wanted for that target.
+    fn try_build_for(&mut self, index: usize) -> Result<Option<Delivered>, Failure> {
+        let builders = self.builds.builders;
+        let run = &*builders.run;
         run.interrupt.check()?;
         let task = run.progress.task(self.label(index));
-        let (source, sdist) = self.sdist(&task)?;
-        let check = |report: &Report| check_identity(&source, report);
-        self.builds.deliver(index, &sdist, &run.customisation, check, &task)
+        let requested = self.input.requested.as_ref().map_err(Clone::clone)?;
+        let builder = builders.builder(index, &task)?;
+        let markers = &builder.interpreter.markers;
+        if !requested.applies(markers) {
+            return Ok(None);
+        }
+        let requested = &requested.bounded_by(&self.input.constraints, markers)?;
+        let (source, sdist) = self.sdist(requested, builder, &task)?;
+        let check = |report: &Report| check_identity(&source, requested.name.as_ref(), report);
+        self.builds.deliver(index, &sdist, &run.customisation, check, &task).map(Some)
     }
 
-    /// The sdist, fetched once for all targets.
-    fn sdist(&mut self, task: &Task) -> Result<(Source, Sdist), Failure> {
-        let (run, text) = (&self.builds.builders.run, self.text);
-        let acquire = || {
-            let source = Source::parse(text)?;
-            let sdist = run.acquire(source.clone(), task)?;
-            Ok((source, sdist))
+    /// The sdist for what builds with `builder`.
+    fn sdist(
+        &mut self,
+        requested: &RequestedSource,
+        builder: &Builder,
+        task: &Task,
+    ) -> Result<(Source, Sdist), Failure> {
+        let python = &builder.interpreter.markers.python_full_version().version;
+        let of = matches!(requested.source, Source::Newest { .. }).then(|| python.clone());
+        let is_same = |(source, python, _): &&(Source, Option<Version>, _)| {
+            *source == requested.source && *python == of
         };
-        self.sdist.get_or_insert_with(acquire).clone()
+        if let Some((_, _, known)) = self.sdists.iter().find(is_same) {
+            return known.clone();
+        }
+        let sdist = builder.acquire_requested(requested, task);
+        self.sdists.push((requested.source.clone(), of, sdist.clone()));
+        sdist
     }
 
     /// What the source is called while it is built.
     fn label(&self, index: usize) -> String {
-        let shown = redact_urls(self.text);
+        let shown = redact_urls(&self.input.text);
         let shown = shown.split('#').next().unwrap_or(&shown);
         self.builds.builders.label(shown.rsplit('/').next().unwrap_or(shown), index)
     }
 }
 
-/// Fails if `name==version` was asked for and something else came out: an sdist without PKG-INFO does not
-/// tell the step what to expect.
-fn check_identity(source: &Source, report: &Report) -> Result<(), Failure> {
-    let Source::Pinned { name, version } = source else { return Ok(()) };
-    let same = report.name.parse().is_ok_and(|found: PackageName| found == *name)
-        && report.version.parse().is_ok_and(|found: Version| found == *version);
-    if same {
+/// Fails if a project or a version of it was asked for and something else came out: an sdist without PKG-INFO does
+/// not tell the step what to expect.
+fn check_identity(source: &Source, name: Option<&PackageName>, report: &Report) -> Result<(), Failure> {
+    let version = match source {
+        Source::Pinned { version, .. } => Some(version),
+        _ => None,
+    };
+    let is_named = name.is_none_or(|name| report.name.parse().is_ok_and(|found: PackageName| found == *name));
+    let is_version =
+        version.is_none_or(|version| report.version.parse().is_ok_and(|found: Version| found == *version));
+    if is_named && is_version {
         return Ok(());
     }
-    let message = format!("{name}=={version} was asked for, and its sdist built {}", report.file_name);
-    Err(Failure::new(FailureClass::WheelRefused, message)
-        .with_hint("the index has the wrong sdist under this name, or its setup.py computes another version"))
+    let name = name.map(ToString::to_string).unwrap_or_default();
+    let (wanted, hint) = match version {
+        Some(version) => (
+            format!("{name}=={version}"),
+            "the index has the wrong sdist under this name, or its setup.py computes another version",
+        ),
+        None => (name, "the source is that of another project, or the name before the `@` is not its name"),
+    };
+    let message = format!("{wanted} was asked for, and its sdist built {}", report.file_name);
+    Err(Failure::new(FailureClass::WheelRefused, message).with_hint(hint))
 }

@@ -6,7 +6,7 @@
 //! Knows nothing of what the children do.
 
 use std::collections::HashSet;
-use std::io::{ErrorKind, Read};
+use std::io::{ErrorKind, Read, Write};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -99,24 +99,38 @@ impl Interrupt {
     /// Runs `command` to its end with its standard output captured and each line of its standard
     /// error handed to `on_line`. Bytes that are not UTF-8 are replaced.
     pub fn run(&self, command: &mut Command, on_line: impl FnMut(&str) + Send) -> Result<Finished, Failure> {
+        let mut captured = Vec::new();
+        let status = self.run_to(command, &mut captured, on_line)?;
+        Ok(Finished { status, stdout: captured })
+    }
+
+    /// Runs `command` as [`Interrupt::run`], and writes its standard output to `out` as it comes. If `out` takes no more,
+    /// that is an error, and the command is left to find out by itself that nobody listens.
+    pub fn run_to(
+        &self,
+        command: &mut Command,
+        out: &mut impl Write,
+        on_line: impl FnMut(&str) + Send,
+    ) -> Result<ExitStatus, Failure> {
         let program = command.get_program().to_string_lossy().into_owned();
         let failed = |what: &str, error: std::io::Error| {
             Failure::new(FailureClass::LocalIo, format!("cannot {what} `{program}`: {error}"))
         };
         let mut child = self.spawn(command.stdout(Stdio::piped()).stderr(Stdio::piped()), failed)?;
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-        let captured = std::thread::scope(|scope| {
+        let copied = std::thread::scope(|scope| {
             scope.spawn(move || {
                 if let Some(stderr) = stderr {
                     each_line(stderr, on_line);
                 }
             });
-            let mut captured = Vec::new();
-            stdout.map_or(Ok(0), |mut stdout| stdout.read_to_end(&mut captured)).map(|_| captured)
+            // Closed at once, so that a command that still writes ends.
+            stdout.map_or(Ok(0), |mut stdout| std::io::copy(&mut stdout, out))
         });
         let status = self.reap(&mut child).map_err(|error| failed("wait for", error))?;
         self.check()?;
-        Ok(Finished { status, stdout: captured.map_err(|error| failed("read from", error))? })
+        copied.map_err(|error| failed("read from", error))?;
+        Ok(status)
     }
 
     /// Starts a child, unless a signal has already ended the run.

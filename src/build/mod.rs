@@ -6,6 +6,7 @@ mod builder;
 mod builders;
 mod built;
 mod cache;
+mod check_wheels;
 mod command;
 mod customisation;
 mod failure;

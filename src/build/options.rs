@@ -17,6 +17,8 @@ use crate::platform::{Glibc, Target};
 pub struct BuildOptions {
     /// The Python to build with: a version, a command or a path.
     pub python: String,
+    /// Files of requirements (pip's `-r`), each of which names sources and may say where packages come from.
+    pub requirements: Vec<PathBuf>,
     /// The directory for wheels.
     pub out: PathBuf,
     /// The cache directory.

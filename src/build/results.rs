@@ -18,6 +18,8 @@ pub enum SourceStatus {
     Cached,
     /// The wheel that was built for another target is pure, and is right for this one, too.
     Shared,
+    /// It is not wanted for this target: its marker does not hold there.
+    Skipped,
     /// It has no wheel.
     Failed,
 }
@@ -47,6 +49,21 @@ pub struct SourceResult {
 }
 
 impl SourceResult {
+    /// A source that is not wanted for `target`.
+    pub fn skipped(source: &str, target: Target, seconds: f64) -> Self {
+        Self {
+            source: redact_urls(source),
+            target,
+            status: SourceStatus::Skipped,
+            wheel: None,
+            report: None,
+            shared_from: None,
+            failure: None,
+            seconds,
+            replaced: false,
+        }
+    }
+
     /// A source that failed.
     pub fn failed(source: &str, target: Target, failure: Failure, seconds: f64) -> Self {
         Self {

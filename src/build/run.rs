@@ -10,6 +10,7 @@ use super::index::credentials::Credentials;
 use super::index::download::Downloads;
 use super::index::http::Http;
 use super::index::simple_api::Index;
+use super::inputs::acquire::TreeSdists;
 use super::inputs::sdists::Sdists;
 use super::interrupt::Interrupt;
 use super::options::BuildOptions;
@@ -39,6 +40,7 @@ pub(super) struct Run {
     pub(super) interrupt: Arc<Interrupt>,
     pub(super) downloads: Downloads,
     pub(super) sdists: Sdists,
+    pub(super) tree_sdists: TreeSdists,
     pub(super) wheels: WheelCache,
     pub(super) executor: Arc<Executor>,
     pub(super) progress: Progress,
@@ -89,7 +91,12 @@ impl Run {
             executor.begin();
         }
         let run = Self {
-            index: Index::new(Arc::clone(&http), settings.indexes.clone(), settings.find_links.clone()),
+            index: Index::new(
+                Arc::clone(&http),
+                settings.indexes.clone(),
+                settings.find_links.clone(),
+                settings.cutoffs.clone(),
+            ),
             downloads: Downloads::new(Arc::clone(&cache), Arc::clone(&http)),
             wheels: WheelCache::new(Arc::clone(&cache)),
             executor: Arc::new(executor),
@@ -103,6 +110,7 @@ impl Run {
             local,
             interrupt,
             sdists,
+            tree_sdists: TreeSdists::default(),
             lock,
             customisation,
             options,

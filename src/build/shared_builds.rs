@@ -66,7 +66,10 @@ impl<'a> SharedBuilds<'a> {
         // What a patched pyproject.toml asks for only a build can tell the lock.
         let may_share = !(run.options.no_share || writes_lock && customisation.touches_pyproject());
         let is_right = |done: &&Done| {
-            may_share && is_right_for(&done.report, customisation.expect, &builder.interpreter)
+            may_share
+                // Of a project of the index, another Python may have got another version.
+                && done.report.sdist_sha256 == sdist.sha256
+                && is_right_for(&done.report, customisation.expect, &builder.interpreter)
         };
         let shared = self.done.lock().iter().find(is_right).cloned();
         if let Some(done) = shared {

@@ -20,6 +20,8 @@ Examples:
       Builds the wheel of a local sdist into dist/.
   crosswheel build cowsay==6.0 pyyaml==6.0.2 --out wheels --jobs 4
       Fetches both sdists from the index, checks their hashes, builds them side by side.
+  crosswheel build -r requirements.txt --target linux_arm64
+      Builds what the file names, checked by the hashes in it.
   crosswheel build cowsay==6.0 --lock crosswheel.lock
       Writes the exact build requirements into the lock file, or uses them if there is one.
   crosswheel build lib-1.0.tar.gz --build-requires 'cython<3' --constraint constraints.txt
@@ -34,8 +36,8 @@ Examples:
   crosswheel build cowsay==6.0 --remote grpc://buildbox:8980
       Builds on a worker of that server, with the build requirements resolved here.
 
-Indexes and credentials come from the flags, from UV_DEFAULT_INDEX, UV_INDEX, UV_FIND_LINKS and
-UV_OFFLINE, from PIP_INDEX_URL, PIP_EXTRA_INDEX_URL, PIP_FIND_LINKS, PIP_NO_INDEX and PIP_CONSTRAINT,
+Indexes and credentials come from the flags, from UV_DEFAULT_INDEX, UV_INDEX, UV_FIND_LINKS, UV_OFFLINE
+and UV_EXCLUDE_NEWER, from PIP_INDEX_URL, PIP_EXTRA_INDEX_URL, PIP_FIND_LINKS, PIP_NO_INDEX and PIP_CONSTRAINT,
 from uv.toml and from pip.conf, in this order; logins also from UV_INDEX_<NAME>_USERNAME/_PASSWORD and
 ~/.netrc. Answers of indexes are reused for 10 minutes (--refresh: not at all; --offline: forever).";
 
@@ -43,9 +45,14 @@ from uv.toml and from pip.conf, in this order; logins also from UV_INDEX_<NAME>_
 #[derive(Args)]
 #[command(after_long_help = format!("{AFTER_HELP}\n\n{}", Subcommand::Build.help()))]
 pub struct BuildArguments {
-    /// An sdist file, an http(s) or file URL (optionally ending in #sha256=...), or name==version
-    #[arg(value_name = "SOURCE", required = true)]
+    /// An sdist file, an http(s) or file URL (optionally ending in #sha256=...), or a project of the index, such as
+    /// cowsay, 'cowsay>=5,<6' or cowsay==6.0; with a name, `name @ URL`; with a marker, 'cowsay; python_version > "3.9"'
+    #[arg(value_name = "SOURCE", required_unless_present = "requirements")]
     sources: Vec<String>,
+
+    /// Also build what this file names, as pip reads it: requirements with markers and hashes, and its options
+    #[arg(long = "requirement", short, value_name = "FILE")]
+    requirements: Vec<PathBuf>,
 
     /// Directory the wheels are put into
     #[arg(long, short, value_name = "DIR", default_value = "dist")]
@@ -95,6 +102,7 @@ struct Document<'a> {
 /// Runs the subcommand.
 pub fn run(arguments: BuildArguments) -> ExitCode {
     let (sources, json) = (arguments.sources.clone(), arguments.json);
+    let files: Vec<_> = arguments.requirements.iter().map(|file| format!("-r {}", file.display())).collect();
     let targets = arguments.settings.targets();
     let summary = prepare(arguments).and_then(|(options, executor)| {
         let summary = build(&sources, options, executor.connect(), |result| {
@@ -125,6 +133,7 @@ pub fn run(arguments: BuildArguments) -> ExitCode {
                     SourceResult::failed(source, *target, failure.clone(), 0.0)
                 };
                 let of_source = |source| targets.iter().map(move |target| failed(source, target));
+                let sources = if sources.is_empty() { &files } else { &sources };
                 print_document(&sources.iter().flat_map(of_source).collect::<Vec<_>>());
             } else {
                 let mut lines = vec![format!("crosswheel build: {failure}")];
@@ -138,8 +147,10 @@ pub fn run(arguments: BuildArguments) -> ExitCode {
 
 /// What to do, and the executor that is to do it, not yet reached.
 fn prepare(arguments: BuildArguments) -> Result<(BuildOptions, Executor), Failure> {
-    let (options, executor) = arguments.settings.prepare(arguments.out, Some(arguments.sources.len()))?;
+    let most = arguments.requirements.is_empty().then_some(arguments.sources.len());
+    let (options, executor) = arguments.settings.prepare(arguments.out, most)?;
     let options = BuildOptions {
+        requirements: arguments.requirements,
         config_settings: arguments.config_setting,
         env: arguments.env,
         expect: arguments.expect,
@@ -168,7 +179,13 @@ fn print_result(result: &SourceResult, several: bool) {
             lines.push(format!("failed  {target}{}: {failure}", result.source));
             lines.extend(details(failure));
         }
-        (None, None) => {}
+        (None, None) => {
+            lines.push(format!(
+                "{:<8}{target}{}  (its marker does not hold)",
+                title(result.status),
+                result.source
+            ));
+        }
     }
     print(&lines.join("\n"));
 }
@@ -191,6 +208,7 @@ fn title(status: SourceStatus) -> &'static str {
         SourceStatus::Built => "built",
         SourceStatus::Cached => "cached",
         SourceStatus::Shared => "shared",
+        SourceStatus::Skipped => "skipped",
         SourceStatus::Failed => "failed",
     }
 }

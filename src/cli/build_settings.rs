@@ -46,6 +46,10 @@ pub struct BuildSettings {
     #[arg(long, value_name = "REQUIREMENT", help_heading = "Build requirements")]
     build_requires: Vec<String>,
 
+    /// Leave out what was uploaded later: a date (included, UTC), a time (RFC 3339), or how long ago (7 days)
+    #[arg(long, value_name = "DATE", help_heading = "Build requirements")]
+    exclude_newer: Option<String>,
+
     /// Ask indexes again, whatever is known from the last 10 minutes
     #[arg(long, help_heading = "Build requirements")]
     refresh: bool,
@@ -166,6 +170,7 @@ impl BuildSettings {
             })?,
         };
         let options = BuildOptions {
+            requirements: Vec::new(),
             python: self.python,
             out,
             cache_directory,
@@ -177,6 +182,8 @@ impl BuildSettings {
                     find_links: self.find_links,
                     no_index: self.no_index.then_some(true),
                     constraints: self.constraint,
+                    exclude_newer: self.exclude_newer,
+                    ..SettingsLayer::default()
                 },
                 offline: self.offline,
             },

@@ -10,7 +10,7 @@ use clap::Args;
 use super::exit_codes::{self, Subcommand};
 use super::failure_text;
 use super::output::{complain, print};
-use super::wheel::{GRACE, cache_directory, interrupted};
+use super::step::{GRACE, cache_directory, interrupted};
 use crate::cancellation::Cancellation;
 use crate::contract::{CheckAnswer, CheckCommand, CheckReport, FailureClass, asked_contract};
 use crate::signals::{FirstSignal, MoreSignals, on_first_signal};

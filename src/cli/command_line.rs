@@ -4,7 +4,9 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-use super::{build, check, doctor, generate, rootfs, sandbox_init, sandbox_run, serve, store, wheel, worker};
+use super::{
+    build, check, doctor, generate, rootfs, sandbox_init, sandbox_run, sdist, serve, store, wheel, worker,
+};
 
 /// Builds Python wheels from sdists, on a machine whose platform is the target's.
 #[derive(Parser)]
@@ -18,6 +20,7 @@ struct Arguments {
 enum Command {
     Build(Box<build::BuildArguments>),
     Wheel(Box<wheel::WheelArguments>),
+    Sdist(Box<sdist::SdistArguments>),
     Check(Box<check::CheckArguments>),
     Serve(Box<serve::ServeArguments>),
     Worker(Box<worker::WorkerArguments>),
@@ -43,6 +46,7 @@ pub fn run() -> ExitCode {
     match Arguments::parse().command {
         Command::Build(arguments) => build::run(*arguments),
         Command::Wheel(arguments) => wheel::run(*arguments),
+        Command::Sdist(arguments) => sdist::run(*arguments),
         Command::Check(arguments) => check::run(*arguments),
         Command::Serve(arguments) => serve::run(*arguments),
         Command::Worker(arguments) => worker::run(*arguments),

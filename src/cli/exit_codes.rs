@@ -19,6 +19,7 @@ pub(super) const DAMAGE: u8 = 3;
 pub(super) enum Subcommand {
     Build,
     Wheel,
+    Sdist,
     Check,
     Serve,
     Worker,
@@ -72,6 +73,7 @@ impl Subcommand {
         match self {
             Self::Build => "build",
             Self::Wheel => "wheel",
+            Self::Sdist => "sdist",
             Self::Check => "check",
             Self::Serve => "serve",
             Self::Worker => "worker",
@@ -88,7 +90,8 @@ impl Subcommand {
         };
         match self {
             Self::Build => of_build(),
-            Self::Wheel => of_wheel(),
+            Self::Wheel => of_step("a verified wheel was written"),
+            Self::Sdist => of_step("an sdist was written"),
             Self::Check => of_check(),
             Self::Serve | Self::Worker => plain(&[
                 (SUCCESS, "after SIGTERM or Ctrl-C, once nothing runs any more"),
@@ -142,7 +145,8 @@ impl Subcommand {
 }
 
 fn of_build() -> Vec<Row> {
-    let classes = FailureClass::ALL.into_iter().filter(|class| *class != FailureClass::Interrupted);
+    let others = [FailureClass::Interrupted, FailureClass::CheckFailed];
+    let classes = FailureClass::ALL.into_iter().filter(|class| !others.contains(class));
     let interrupted = Some(FailureClass::Interrupted.name());
     std::iter::once(Row::plain(SUCCESS, "every wheel was built"))
         .chain(classes.map(Row::of_class))
@@ -150,10 +154,10 @@ fn of_build() -> Vec<Row> {
         .collect()
 }
 
-fn of_wheel() -> Vec<Row> {
+fn of_step(success: &'static str) -> Vec<Row> {
     let classes = FailureClass::ALL.into_iter().filter(|class| class.is_of_the_step());
     [
-        Row::plain(SUCCESS, "a verified wheel was written"),
+        Row::plain(SUCCESS, success),
         Row::plain(FAILED, "this machine is at fault (disk full, no permission)"),
         Row::plain(USAGE, "the command line makes no sense"),
     ]
@@ -177,7 +181,7 @@ fn of_check() -> Vec<Row> {
 
 /// All exit codes, as a page of the manual in Markdown: a table for `build` and `wheel`, and one for the others.
 pub fn exit_codes_markdown() -> String {
-    let step: Vec<u8> = of_wheel().into_iter().map(|row| row.code).collect();
+    let step: Vec<u8> = Subcommand::Wheel.rows().into_iter().map(|row| row.code).collect();
     let build = of_build().into_iter().map(|row| {
         let class = row.class.map(|class| format!("`{class}`")).unwrap_or_default();
         let of_wheel = if step.contains(&row.code) { "yes" } else { "" };
@@ -188,7 +192,7 @@ pub fn exit_codes_markdown() -> String {
         subcommand.rows().into_iter().map(line)
     });
     format!(
-        "| code | class | `wheel`, too | `crosswheel build` |\n|---|---|---|---|\n{}\n\
+        "| code | class | `wheel` and `sdist`, too | `crosswheel build` |\n|---|---|---|---|\n{}\n\
          | subcommand | code | |\n|---|---|---|\n{}",
         build.collect::<String>(),
         others.collect::<String>()
@@ -202,7 +206,8 @@ mod tests {
     #[test]
     fn every_class_stands_in_help_and_manual_with_its_code() {
         let (help, manual) = (Subcommand::Build.help(), exit_codes_markdown());
-        for class in FailureClass::ALL.into_iter().filter(|class| *class != FailureClass::Interrupted) {
+        let others = [FailureClass::Interrupted, FailureClass::CheckFailed];
+        for class in FailureClass::ALL.into_iter().filter(|class| !others.contains(class)) {
             let line = format!("{:>4}  {}", class.exit_code(), class.title());
             assert!(help.lines().any(|documented| documented == line), "{line} in:\n{help}");
             let row = format!("| {} | `{}` | ", class.exit_code(), class.name());

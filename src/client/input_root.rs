@@ -81,6 +81,16 @@ impl InputRoot {
         self.place(path, path, Entry::File { digest, executable: false, content: Content::Memory(bytes) })
     }
 
+    /// Adds a link to `target` at `path`.
+    ///
+    /// # Errors
+    /// [`InputError`] if there is no room for it, or if it leads out of the root by its text.
+    pub fn add_link(&mut self, path: &str, target: &str) -> Result<(), InputError> {
+        let depth = path.matches('/').count();
+        let target = inner_target(target, depth).ok_or_else(|| InputError::Link(path.into()))?;
+        self.place(path, path, Entry::Symlink { target })
+    }
+
     /// Adds an empty directory at `path`.
     ///
     /// # Errors
@@ -224,16 +234,21 @@ pub(super) fn problem_of(name: &str) -> Option<&'static str> {
 fn link_target(place: &Path, depth: usize) -> Result<String, InputError> {
     let outside = || InputError::Link(place.to_owned());
     let target = fs_err::read_link(place)?.into_os_string().into_string().map_err(|_| outside())?;
+    inner_target(&target, depth).ok_or_else(outside)
+}
+
+/// `target` of a link `depth` directories below a top, if it stays below that.
+fn inner_target(target: &str, depth: usize) -> Option<String> {
     let mut level = depth;
     for part in target.split('/') {
         match part {
-            ".." => level = level.checked_sub(1).ok_or_else(outside)?,
-            "" if target.starts_with('/') => return Err(outside()),
+            ".." => level = level.checked_sub(1)?,
+            "" if target.starts_with('/') => return None,
             "" | "." => {}
             _ => level += 1,
         }
     }
-    Ok(target)
+    Some(target.to_owned())
 }
 
 fn digest_of_file(path: &Path) -> std::io::Result<Digest> {

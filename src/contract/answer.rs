@@ -1,19 +1,22 @@
-//! What `crosswheel wheel --json` prints, and `--report` writes.
+//! What `crosswheel wheel --json` and `crosswheel sdist --json` print, and `--report` writes.
 
 use serde::{Deserialize, Serialize};
 
 use super::failure::Failure;
 use super::report::Report;
+use super::sdist_report::SdistReport;
 
-/// The single JSON document that answers a request for a wheel.
+/// The single JSON document that answers a request for a wheel or an sdist.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Answer {
     /// A verified wheel was written.
     Built(Box<Report>),
-    /// No wheel was written, and that is the project's doing.
+    /// An sdist was written.
+    Sdist(Box<SdistReport>),
+    /// Nothing was written, and that is the project's doing.
     Failed(Failure),
-    /// No wheel was written, for a reason that has nothing to do with the project.
+    /// Nothing was written, for a reason that has nothing to do with the project.
     Error(AnswerError),
 }
 

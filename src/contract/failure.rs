@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::git::GitQuestion;
 use super::report::IsolationReport;
 
 /// The class of a failure. Each has an exit code of its own ([`FailureClass::exit_code`]).
@@ -215,6 +216,9 @@ pub struct Failure {
     /// for and that are not installed. Empty when the requirement is only guessed from the log.
     #[serde(default)]
     pub missing_requirements: Vec<String>,
+    /// For [`FailureClass::MissingTool`] of `crosswheel sdist`: what the backend asked git and got no answer to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub git_questions: Vec<GitQuestion>,
     /// How the build was isolated that failed; none if it did not come to that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub isolation: Option<Box<IsolationReport>>,
@@ -229,6 +233,7 @@ impl Failure {
             evidence: Vec::new(),
             hint: None,
             missing_requirements: Vec::new(),
+            git_questions: Vec::new(),
             isolation: None,
         }
     }

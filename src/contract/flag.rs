@@ -1,4 +1,4 @@
-//! The flags of `crosswheel wheel` and `crosswheel check`, each with what its value can reach, so that a worker can tell what an action may be
+//! The flags of `crosswheel wheel`, `crosswheel sdist` and `crosswheel check`, each with what its value can reach, so that a worker can tell what an action may be
 //! trusted with before it runs. Knows nothing of what they are for.
 
 /// A flag of a step.
@@ -33,6 +33,8 @@ pub enum Flag {
     KeepWork,
     Json,
     Quiet,
+    Subdirectory,
+    GitAnswers,
     Import,
     NoImports,
     Pip,
@@ -62,7 +64,7 @@ pub enum FlagClass {
 
 impl Flag {
     /// All of them.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 34] = [
         Self::Out,
         Self::Report,
         Self::Python,
@@ -92,6 +94,8 @@ impl Flag {
         Self::KeepWork,
         Self::Json,
         Self::Quiet,
+        Self::Subdirectory,
+        Self::GitAnswers,
         Self::Import,
         Self::NoImports,
         Self::Pip,
@@ -129,6 +133,8 @@ impl Flag {
             Self::KeepWork => "keep-work",
             Self::Json => "json",
             Self::Quiet => "quiet",
+            Self::Subdirectory => "subdirectory",
+            Self::GitAnswers => "git-answers",
             Self::Import => "import",
             Self::NoImports => "no-imports",
             Self::Pip => "pip",
@@ -144,7 +150,7 @@ impl Flag {
     pub const fn class(self) -> FlagClass {
         match self {
             Self::Out | Self::Report => FlagClass::Output,
-            Self::Patch | Self::Crates => FlagClass::Input,
+            Self::Patch | Self::Crates | Self::Subdirectory | Self::GitAnswers => FlagClass::Input,
             Self::BuildWheels | Self::Pip => FlagClass::Wheels,
             Self::Python => FlagClass::Python,
             Self::CrossCc => FlagClass::Compiler,
@@ -179,7 +185,7 @@ impl Flag {
 
     /// Whether `crosswheel wheel` has it.
     pub const fn is_of_wheel(self) -> bool {
-        !matches!(self, Self::Import | Self::NoImports | Self::Pip)
+        !matches!(self, Self::Import | Self::NoImports | Self::Pip | Self::Subdirectory | Self::GitAnswers)
     }
 
     /// Whether `crosswheel check` has it.
@@ -199,6 +205,30 @@ impl Flag {
         )
     }
 
+    /// Whether `crosswheel sdist` has it.
+    pub const fn is_of_sdist(self) -> bool {
+        matches!(
+            self,
+            Self::Out
+                | Self::Report
+                | Self::Python
+                | Self::BuildWheels
+                | Self::ConfigSetting
+                | Self::Env
+                | Self::Path
+                | Self::Crates
+                | Self::Timeout
+                | Self::Sandbox
+                | Self::CacheDir
+                | Self::WorkDir
+                | Self::KeepWork
+                | Self::Json
+                | Self::Quiet
+                | Self::Subdirectory
+                | Self::GitAnswers
+        )
+    }
+
     /// Whether the rules of `crosswheel generate bazel` have a use for it.
     pub const fn is_for_rules(self) -> bool {
         // Reports are files there, tools and compilers the worker's, and so are all of its directories.
@@ -208,12 +238,12 @@ impl Flag {
     }
 }
 
-/// One argument of an action behind `crosswheel wheel`, in the form in which they are rendered: `--name=value`. What
+/// One argument of an action behind the subcommand, in the form in which they are rendered: `--name=value`. What
 /// stands in another form may mean the same to the step; nobody who has to judge it needs to know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Argument<'a> {
-    /// The sdist: whatever does not begin with a dash.
-    Sdist(&'a str),
+    /// The sdist or the tree: whatever does not begin with a dash.
+    Source(&'a str),
     /// A flag and its value, which is empty for switches.
     Flag(Flag, &'a str),
     /// Anything else.
@@ -224,7 +254,7 @@ impl<'a> Argument<'a> {
     /// Reads an argument.
     pub fn read(text: &'a str) -> Self {
         let Some(option) = text.strip_prefix("--") else {
-            return if text.starts_with('-') { Self::Other } else { Self::Sdist(text) };
+            return if text.starts_with('-') { Self::Other } else { Self::Source(text) };
         };
         let (name, value) =
             option.split_once('=').map_or((option, None), |(name, value)| (name, Some(value)));
@@ -246,7 +276,7 @@ mod tests {
         assert_eq!(Argument::read("--out=a=b"), Argument::Flag(Flag::Out, "a=b"));
         assert_eq!(Argument::read("--env="), Argument::Flag(Flag::Env, ""));
         assert_eq!(Argument::read("--json"), Argument::Flag(Flag::Json, ""));
-        assert_eq!(Argument::read("in/a-1.tar.gz"), Argument::Sdist("in/a-1.tar.gz"));
+        assert_eq!(Argument::read("in/a-1.tar.gz"), Argument::Source("in/a-1.tar.gz"));
         for other in [
             "--out",
             "--json=yes",

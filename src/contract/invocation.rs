@@ -11,8 +11,14 @@ pub const PROGRAM: &str = "crosswheel";
 /// `arguments[1]` of it.
 pub const SUBCOMMAND: &str = "wheel";
 
+/// `arguments[1]` of an action that makes an sdist.
+pub const SDIST_SUBCOMMAND: &str = "sdist";
+
 /// What such actions are called (`RequestMetadata.action_mnemonic`, and the mnemonic of Bazel's rules).
 pub const MNEMONIC: &str = "PySdistBuild";
+
+/// What actions are called that make an sdist of a source tree.
+pub const SDIST_MNEMONIC: &str = "PySdist";
 
 /// `arguments[1]` of an action that checks wheels.
 pub const CHECK_SUBCOMMAND: &str = "check";
@@ -32,7 +38,7 @@ pub const CROSS_CC_VARIABLE: &str = "CROSSWHEEL_CROSS_CC";
 /// Where the step builds (`--work-dir`).
 pub const WORK_VARIABLE: &str = "CROSSWHEEL_WORK_DIR";
 
-/// The environment of an action that makes a wheel, or checks some: all that whoever asks has to set.
+/// The environment of an action that makes a wheel or an sdist, or checks wheels: all that whoever asks has to set.
 pub fn environment() -> BTreeMap<String, String> {
     let variables = [(PATH_VARIABLE, SYSTEM_PATH.to_owned()), (CONTRACT_VARIABLE, CONTRACT.to_string())];
     variables.map(|(name, value)| (name.to_owned(), value)).into()

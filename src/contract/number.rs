@@ -5,7 +5,7 @@
 //! that means something else from now on. Not with what answers have in addition: whoever reads them skips what it does
 //! not know, and takes a class of failures that it does not know for [`BackendError`](super::failure::FailureClass::BackendError).
 //!
-//! **What came with which.** 1: `crosswheel wheel`. 2: `crosswheel check`.
+//! **What came with which.** 1: `crosswheel wheel`. 2: `crosswheel check` and `crosswheel sdist`.
 //!
 //! **When an old one is dropped** from [`KNOWN`]: never without need. While it is in there, all that could be said by it
 //! must mean what it meant.

@@ -32,6 +32,10 @@ pub struct Report {
     pub size_bytes: u64,
     /// Newest `GLIBC_x.y` symbol version any ELF file inside needs; none when pure or static.
     pub glibc_floor: Option<Glibc>,
+    /// Libraries that files inside need, and that are neither in the wheel nor a part of glibc, such as `libz.so.1`;
+    /// sorted.
+    #[serde(default)]
+    pub foreign_libraries: Vec<String>,
     /// The platform the wheel was verified against.
     pub target: Target,
     /// Version of the Python that built it, such as `3.11.7`.

@@ -250,9 +250,11 @@ impl<'g> Walk<'g, '_> {
         atoms.hold(&edge.marker, self.environment, within)
     }
 
+    /// What an edge activates: an extra that needs nothing is not in the lock, so it does not become active by an edge.
     fn items(&self, edge: &Edge) -> Vec<ConflictItem> {
         let name = &self.graph.lock().record(edge.to).name;
-        edge.extras.iter().map(|extra| ConflictItem::extra(name, extra)).collect()
+        let extras = edge.extras.iter().filter(|extra| self.graph.node(edge.to, Some(extra)).is_some());
+        extras.map(|extra| ConflictItem::extra(name, extra)).collect()
     }
 }
 

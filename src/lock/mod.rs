@@ -1,6 +1,7 @@
 //! A project's uv.lock and pyproject.toml: what they say, what of it one environment needs, and which file each record
 //! of that is. Knows neither Bazel, nor the Remote Execution API, nor the network: nothing is fetched or run here.
 
+mod activation;
 mod decision;
 mod document;
 mod edge;

@@ -1,4 +1,4 @@
-//! What an ELF file needs of the machine it is loaded on: architecture, and the newest glibc.
+//! What an ELF file needs of the machine it is loaded on: architecture, the newest glibc, and other libraries.
 //! Reads what the dynamic loader reads (program headers and the dynamic segment, not sections, which
 //! may be stripped or lie), a few kilobytes whatever the size of the file. Static libraries are looked
 //! into, too. Knows nothing of wheels.
@@ -7,8 +7,8 @@ use std::io::{self, Read, Seek, SeekFrom};
 
 use object::Endianness;
 use object::elf::{
-    DT_NEEDED, DT_STRTAB, DT_VERNEED, DT_VERNEEDNUM, Dyn64, ELFCLASS64, ELFDATA2LSB, EM_AMDGPU, EM_BPF,
-    EM_CUDA, FileHeader64, PT_DYNAMIC, PT_LOAD, ProgramHeader64, Vernaux, Verneed,
+    DT_NEEDED, DT_SONAME, DT_STRTAB, DT_VERNEED, DT_VERNEEDNUM, Dyn64, ELFCLASS64, ELFDATA2LSB, EM_AMDGPU,
+    EM_BPF, EM_CUDA, FileHeader64, PT_DYNAMIC, PT_LOAD, ProgramHeader64, Vernaux, Verneed,
 };
 use object::pod::Pod;
 
@@ -24,6 +24,8 @@ const ENDIAN: Endianness = Endianness::Little;
 const MAX_DYNAMIC_BYTES: u64 = 1 << 20;
 /// Most version requirements that are followed, so that a chain of links cannot go on for ever.
 const MAX_VERSIONS: usize = 65_536;
+/// Most libraries that one names; the largest real ones have some 200.
+const MAX_LIBRARIES: usize = 4096;
 /// Longest name of a library or version.
 const MAX_NAME_BYTES: u64 = 4096;
 
@@ -32,6 +34,10 @@ const MAX_NAME_BYTES: u64 = 4096;
 pub struct ElfNeeds {
     /// The newest `GLIBC_x.y` symbol version it refers to.
     pub glibc: Option<Glibc>,
+    /// The libraries that it names (`DT_NEEDED`), in its order.
+    pub libraries: Vec<String>,
+    /// The name by which others would name it (`DT_SONAME`).
+    pub soname: Option<String>,
     /// It is code for a device or a virtual machine (CUDA, AMD GPU, BPF), not for a processor.
     pub device_code: bool,
 }
@@ -69,13 +75,16 @@ pub fn examine(file: &mut (impl Read + Seek), arch: Arch) -> Result<ElfNeeds, El
     let mut elf = Elf { file, loads: Vec::new() };
     let header: FileHeader64<Endianness> = *elf.machine_header(0, arch)?;
     if is_device_code(header.e_machine.get(ENDIAN).0) {
-        return Ok(ElfNeeds { glibc: None, device_code: true });
+        return Ok(ElfNeeds { device_code: true, ..ElfNeeds::default() });
     }
-    let glibc = match elf.dynamic(&header)? {
-        Some(dynamic) => elf.needed_glibc(&dynamic)?,
-        None => None,
-    };
-    Ok(ElfNeeds { glibc, device_code: false })
+    let Some(dynamic) = elf.dynamic(&header)? else { return Ok(ElfNeeds::default()) };
+    let libraries = elf.libraries(&dynamic)?;
+    let is_musl = |name: &&String| name.starts_with("libc.musl-") || name.starts_with("ld-musl-");
+    if let Some(musl) = libraries.iter().find(is_musl) {
+        return Err(ElfError::Musl(musl.clone()));
+    }
+    let soname = dynamic.soname.map(|name| elf.string(dynamic.strings, name)).transpose()?;
+    Ok(ElfNeeds { glibc: elf.needed_glibc(&dynamic)?, libraries, soname, device_code: false })
 }
 
 /// Checks the machine of each object file in an `ar` archive. Objects have no symbol versions yet.
@@ -110,6 +119,7 @@ struct Dynamic {
     strings: u64,
     versions: Option<(u64, usize)>,
     needed: Vec<u64>,
+    soname: Option<u64>,
 }
 
 struct Elf<'a, F> {
@@ -164,7 +174,7 @@ impl<F: Read + Seek> Elf<'_, F> {
 
     fn read_dynamic(&mut self, start: u64, size: u64) -> Result<Dynamic, ElfError> {
         let (mut strings, mut versions, mut version_count) = (0, None, 0);
-        let mut needed = Vec::new();
+        let (mut needed, mut soname) = (Vec::new(), None);
         for index in 0..size / 16 {
             let offset =
                 start.checked_add(index * 16).ok_or(ElfError::Malformed("its dynamic segment wraps"))?;
@@ -173,23 +183,26 @@ impl<F: Read + Seek> Elf<'_, F> {
             match entry.d_tag.get(ENDIAN) {
                 tag if tag.0 == 0 => break,
                 tag if tag == DT_STRTAB => strings = value,
+                tag if tag == DT_NEEDED && needed.len() == MAX_LIBRARIES => {
+                    return Err(ElfError::Malformed("it names absurdly many libraries"));
+                }
                 tag if tag == DT_NEEDED => needed.push(value),
+                tag if tag == DT_SONAME => soname = Some(value),
                 tag if tag == DT_VERNEED => versions = Some(value),
                 tag if tag == DT_VERNEEDNUM => version_count = usize::try_from(value).unwrap_or(usize::MAX),
                 _ => {}
             }
         }
-        Ok(Dynamic { strings, versions: versions.map(|address| (address, version_count)), needed })
+        let versions = versions.map(|address| (address, version_count));
+        Ok(Dynamic { strings, versions, needed, soname })
+    }
+
+    fn libraries(&mut self, dynamic: &Dynamic) -> Result<Vec<String>, ElfError> {
+        dynamic.needed.iter().map(|name| self.string(dynamic.strings, *name)).collect()
     }
 
     /// Follows the version requirements (`Verneed` records, one per library) for the newest glibc.
     fn needed_glibc(&mut self, dynamic: &Dynamic) -> Result<Option<Glibc>, ElfError> {
-        for name in &dynamic.needed {
-            let name = self.string(dynamic.strings, *name)?;
-            if name.starts_with("libc.musl-") || name.starts_with("ld-musl-") {
-                return Err(ElfError::Musl(name));
-            }
-        }
         let Some((mut library_at, count)) = dynamic.versions else { return Ok(None) };
         let wraps = || ElfError::Malformed("its version requirements wrap");
         let (mut newest, mut followed) = (None, 0);
@@ -355,6 +368,8 @@ mod tests {
         let found = needs(&own_binary(), Arch::host()).unwrap();
         let glibc = found.glibc.expect("tests are linked with glibc");
         assert!(("2.2".parse().unwrap()..="2.99".parse().unwrap()).contains(&glibc), "{glibc}");
+        assert!(found.libraries.contains(&"libc.so.6".to_owned()), "{found:?}");
+        assert_eq!(found.soname, None);
     }
 
     #[test]

@@ -11,3 +11,4 @@ pub mod tag;
 pub mod wheel_archive;
 pub mod wheel_metadata;
 pub mod wheel_name;
+pub mod wheel_requirements;

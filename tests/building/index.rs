@@ -105,6 +105,25 @@ impl Server {
         );
     }
 
+    /// Serves files and a PEP 700 page that lists them with what `facts` says of each: `upload-time`, `yanked`,
+    /// `requires-python`.
+    pub fn add_described(&self, project: &str, files: &[(&str, &[u8], serde_json::Value)]) {
+        let files: Vec<_> = files
+            .iter()
+            .map(|(name, bytes, facts)| {
+                self.add_file(name, bytes);
+                let mut file = serde_json::json!({"filename": name, "url": format!("{}/files/{name}", self.url("")),
+                    "hashes": {"sha256": sha256(bytes)}, "size": bytes.len()});
+                file.as_object_mut().unwrap().extend(facts.as_object().unwrap().clone());
+                file
+            })
+            .collect();
+        let versions: [&str; 0] = [];
+        let page = serde_json::json!({"meta": {"api-version": "1.1"}, "name": project, "versions": versions, "files": files});
+        let path = format!("/simple/{project}/");
+        self.add(&path, "application/vnd.pypi.simple.v1+json", page.to_string().into_bytes());
+    }
+
     /// The next `count` requests for `path` are answered with 500.
     pub fn fail(&self, path: &str, count: u32) {
         self.state.lock().failures.insert(path.to_owned(), count);

@@ -12,5 +12,8 @@ mod run;
 mod build;
 mod deep;
 mod doctor;
+mod inputs;
 mod remote_build;
+mod requirements;
 mod targets;
+mod trees;

@@ -11,4 +11,5 @@
 mod support;
 
 mod build;
+mod check;
 mod wheels;

@@ -175,7 +175,7 @@ fn the_flags_of_the_rules_are_those_that_the_contract_has_for_them() {
         .iter()
         .filter_map(|argument| match Argument::read(argument) {
             Argument::Flag(flag, _) => Some(flag),
-            Argument::Sdist(_) => None,
+            Argument::Source(_) => None,
             Argument::Other => panic!("{argument} is none of the contract's"),
         })
         .collect();

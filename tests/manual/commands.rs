@@ -67,6 +67,7 @@ pages! {
     bazel: "docs/bazel.md",
     build: "docs/build.md",
     cache: "docs/cache.md",
+    checking: "docs/check.md",
     deploy: "docs/deploy.md",
     development: "docs/development.md",
     doctor: "docs/doctor.md",

@@ -25,6 +25,7 @@ pub static ELSEWHERE: &[Elsewhere] = &[
     not_here("cargo test", "this is one of the tests", ".ci/run"),
     not_here("CROSSWHEEL_WRITE_MANUAL=1 cargo test", "it writes the pages", "tests/manual/generated/mod.rs"),
     not_here("benches/engines/run", "takes engines, and a release build", ".ci/run"),
+    not_here("benches/wheelhouse/run", "takes an emulated root, and a release build", ".ci/run"),
     not_here("cargo bench", "it takes minutes, and a release build", ".ci/run"),
     not_here(".ci/run", "this is a part of it", ".ci/run"),
     not_here("e2e/", "takes root, and real clients", ".ci/run"),
@@ -71,6 +72,7 @@ pub static ELSEWHERE: &[Elsewhere] = &[
         "tests/emulated/build.rs",
     ),
     not_here("crosswheel build rpds-py==0.18.0", "takes Rust, and its registry", "tests/corpus/corpus.tsv"),
+    not_here("crosswheel check wheelhouse --pip", "takes a wheel of pip", "tests/step/check/pip.rs"),
     not_here(
         "crosswheel wheel rpds_py-0.18.0.tar.gz",
         "takes Rust, and its registry",

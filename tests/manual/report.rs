@@ -9,6 +9,7 @@ use crate::run::Place;
 use crate::scene::LIB;
 use crate::step::{BACKEND, Bench, json};
 use crate::support::packages::wheel;
+use crate::support::waiting::InTime;
 
 /// A backend that needs a wheel, and compiles something.
 const COMPILES: &str = "import shlex, subprocess, sysconfig
@@ -75,6 +76,23 @@ fn the_fields_of_a_report_are_those_of_the_manual() {
         json(&pure.build(&["--python", "/no/such/python"])),
     ];
     assert_eq!(of_all(&documents), documented("docs/wheel.md", "fields of crosswheel wheel --json"));
+}
+
+#[test]
+fn the_fields_of_a_check_are_those_of_the_manual() {
+    let bench = Bench::with_body("pass");
+    fs_err::write(bench.path("helper-1.0-py3-none-any.whl"), wheel("helper", "1.0")).unwrap();
+    fs_err::write(bench.path("broken-1.0-py3-none-any.whl"), "").unwrap();
+    let check = |wheels: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_crosswheel"));
+        command.arg("check").arg("--json").args(wheels.iter().map(|wheel| bench.path(wheel)));
+        json(&command.env("CROSSWHEEL_CACHE_DIR", bench.path("cache")).output_in_time())
+    };
+    let documents = [
+        check(&["helper-1.0-py3-none-any.whl", "broken-1.0-py3-none-any.whl"]),
+        check(&["absent-1.0-py3-none-any.whl"]),
+    ];
+    assert_eq!(of_all(&documents), documented("docs/check.md", "fields of crosswheel check --json"));
 }
 
 #[test]

@@ -51,6 +51,12 @@ impl Scene {
     pub fn new() -> Self {
         let place = Place::new();
         place.write(&LIB.file_name(), LIB.sdist());
+        for (name, text) in LIB.sources() {
+            place.write(&format!("lib/{name}"), &text);
+            place.write(&format!("repository/python/{name}"), &text);
+        }
+        place.write("answers/answers.json", r#"{"repository": "none"}"#);
+        place.write("crates/config.toml", "");
         place.write("wheelhouse/helper-1.0-py3-none-any.whl", wheel("helper", "1.0"));
         place.write("index/helper-1.0-py3-none-any.whl", wheel("helper", "1.0"));
         place.write("index/cython-0.29.36-py3-none-any.whl", wheel("cython", "0.29.36"));
@@ -95,6 +101,11 @@ impl Scene {
             (" --python 3.11", format!(" --python {minor}")),
             (" --expect-python 3.11", format!(" --expect-python {minor}")),
             (" --target linux_amd64", format!(" --target {host}")),
+            (" --target linux/amd64", format!(" --target {host}")),
+            (
+                " --target manylinux_2_28_x86_64",
+                format!(" --target manylinux_2_28_{}", Arch::host().machine()),
+            ),
             (" /usr/bin/python3", format!(" {}", python.display())),
             (" /var/", format!(" {}/var/", self.path("").display())),
             (" 0.0.0.0:8980", " 127.0.0.1:0".to_owned()),

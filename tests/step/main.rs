@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod check;
 mod hostile_archives;
 mod shared_venv;
 mod wheel;

@@ -3,6 +3,7 @@
 
 mod anchors;
 pub(super) mod credentials;
+pub(super) mod cutoff;
 pub(super) mod download;
 pub(super) mod http;
 pub(super) mod simple_api;

@@ -6,12 +6,14 @@ use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use pep440_rs::{Version, VersionSpecifiers};
 use pep508_rs::PackageName;
 use serde::Deserialize;
 use url::Url;
 
 use super::anchors::{self, Anchor};
+use super::cutoff::Cutoffs;
 use super::http::{FetchError, Http};
 use crate::digest::Sha256;
 use crate::packaging::sdist_name::sdist_version;
@@ -62,6 +64,19 @@ pub struct IndexFile {
     pub requires_python: Option<VersionSpecifiers>,
     /// Whether it was withdrawn (PEP 592).
     pub yanked: bool,
+    /// When it was uploaded (PEP 700), if the index tells.
+    pub upload_time: Option<Timestamp>,
+    /// Who lists it.
+    pub listed_by: ListedBy,
+}
+
+/// Who lists a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ListedBy {
+    /// An index.
+    Index,
+    /// A find-links place: whoever named it vouches for what is there, whenever it got there.
+    FindLinks,
 }
 
 /// An sdist an index offers.
@@ -75,18 +90,47 @@ pub struct IndexSdist {
     pub file: IndexFile,
 }
 
+/// The sdists of a project.
+#[derive(Clone, Debug, Default)]
+pub struct OfferedSdists {
+    /// Newest version first, one per version.
+    pub sdists: Vec<IndexSdist>,
+    /// Those that do not count, as they were uploaded too late, or nobody tells when.
+    pub excluded: Vec<IndexSdist>,
+}
+
+impl OfferedSdists {
+    /// What to say of those that do not count and are wanted, if there are any.
+    pub fn hint(&self, cutoffs: &Cutoffs, is_wanted: impl Fn(&Version) -> bool) -> Option<String> {
+        let excluded = self.excluded.iter().find(|sdist| is_wanted(&sdist.version))?;
+        let before = cutoffs.of(&excluded.name)?.before;
+        Some(match excluded.file.upload_time {
+            Some(time) => format!(
+                "{} {} was uploaded at {time}, and --exclude-newer leaves out what was not before {before}",
+                excluded.name, excluded.version
+            ),
+            None => format!(
+                "the index does not tell when {} {} was uploaded, so --exclude-newer leaves it out; --find-links does not \
+                 need to",
+                excluded.name, excluded.version
+            ),
+        })
+    }
+}
+
 /// The indexes of this run, in the order they are asked.
 #[derive(Debug)]
 pub struct Index {
     http: Arc<Http>,
     indexes: Vec<Url>,
     find_links: Vec<FindLinks>,
+    cutoffs: Cutoffs,
 }
 
 impl Index {
     /// Indexes (root URLs without user information) and find-links places, in order.
-    pub fn new(http: Arc<Http>, indexes: Vec<Url>, find_links: Vec<FindLinks>) -> Self {
-        Self { http, indexes, find_links }
+    pub fn new(http: Arc<Http>, indexes: Vec<Url>, find_links: Vec<FindLinks>, cutoffs: Cutoffs) -> Self {
+        Self { http, indexes, find_links, cutoffs }
     }
 
     /// Every file of `project`: those of all find-links places, then those of the first index that
@@ -118,21 +162,17 @@ impl Index {
         Ok(files)
     }
 
-    /// The sdists of `project`, newest version first, one per version.
-    pub fn sdists(&self, project: &PackageName) -> Result<Vec<IndexSdist>, FetchError> {
-        let files = self.files(project)?;
-        let mut sdists: Vec<_> = files
-            .into_iter()
-            .filter_map(|file| {
-                let (version, preference) = sdist_version(&file.file_name, project)?;
-                Some((preference, IndexSdist { name: project.clone(), version, file }))
-            })
-            .collect();
-        sdists.sort_by(|(a_preference, a), (b_preference, b)| {
-            b.version.cmp(&a.version).then(a_preference.cmp(b_preference))
-        });
-        sdists.dedup_by(|(_, a), (_, b)| a.version == b.version);
-        Ok(sdists.into_iter().map(|(_, sdist)| sdist).collect())
+    /// The sdists of `project`, as far as they were uploaded in time.
+    pub fn sdists(&self, project: &PackageName) -> Result<OfferedSdists, FetchError> {
+        let (files, excluded) = self.files(project)?.into_iter().partition(|file| self.counts(project, file));
+        Ok(OfferedSdists { sdists: sdists_among(files, project), excluded: sdists_among(excluded, project) })
+    }
+
+    fn counts(&self, project: &PackageName, file: &IndexFile) -> bool {
+        match self.cutoffs.of(project).filter(|_| file.listed_by == ListedBy::Index) {
+            Some(cutoff) => file.upload_time.is_some_and(|time| cutoff.admits(time)),
+            None => true,
+        }
     }
 
     fn linked(&self, place: &FindLinks) -> Result<Vec<IndexFile>, FetchError> {
@@ -141,6 +181,7 @@ impl Index {
                 Ok(page) => Ok(anchors::parse(&String::from_utf8_lossy(&page.body))
                     .into_iter()
                     .filter_map(|anchor| file_of_anchor(anchor, &page.url))
+                    .map(|file| IndexFile { listed_by: ListedBy::FindLinks, ..file })
                     .collect()),
                 Err(FetchError::Offline { .. }) => Ok(Vec::new()),
                 Err(error) => Err(error),
@@ -152,13 +193,36 @@ impl Index {
                 }
                 let file = |name: String| {
                     let url = Url::from_file_path(directory.join(&name)).ok()?;
-                    let (sha256, requires_python) = (None, None);
-                    Some(IndexFile { file_name: name, url, sha256, requires_python, yanked: false })
+                    Some(IndexFile {
+                        file_name: name,
+                        url,
+                        sha256: None,
+                        requires_python: None,
+                        yanked: false,
+                        upload_time: None,
+                        listed_by: ListedBy::FindLinks,
+                    })
                 };
                 Ok(names.into_iter().filter_map(file).collect())
             }
         }
     }
+}
+
+/// The sdists of `project` among `files`, newest version first, one per version.
+fn sdists_among(files: Vec<IndexFile>, project: &PackageName) -> Vec<IndexSdist> {
+    let mut sdists: Vec<_> = files
+        .into_iter()
+        .filter_map(|file| {
+            let (version, preference) = sdist_version(&file.file_name, project)?;
+            Some((preference, IndexSdist { name: project.clone(), version, file }))
+        })
+        .collect();
+    sdists.sort_by(|(a_preference, a), (b_preference, b)| {
+        b.version.cmp(&a.version).then(a_preference.cmp(b_preference))
+    });
+    sdists.dedup_by(|(_, a), (_, b)| a.version == b.version);
+    sdists.into_iter().map(|(_, sdist)| sdist).collect()
 }
 
 /// A page of either kind. Servers are known to send HTML with a JSON content type, so the body
@@ -189,6 +253,7 @@ struct SimpleFile {
     /// `true`, `false`, or the reason.
     #[serde(default)]
     yanked: serde_json::Value,
+    upload_time: Option<String>,
 }
 
 fn parse_json(body: &[u8], base: &Url) -> Result<Vec<IndexFile>, String> {
@@ -203,6 +268,8 @@ fn parse_json(body: &[u8], base: &Url) -> Result<Vec<IndexFile>, String> {
             sha256: file.hashes.get("sha256").and_then(|digest| digest.parse().ok()),
             requires_python: file.requires_python.and_then(|text| text.parse().ok()),
             yanked: !matches!(file.yanked, serde_json::Value::Null | serde_json::Value::Bool(false)),
+            upload_time: file.upload_time.and_then(|text| text.parse().ok()),
+            listed_by: ListedBy::Index,
         })
     };
     Ok(page.files.into_iter().filter_map(file).collect())
@@ -219,6 +286,8 @@ fn file_of_anchor(anchor: Anchor, base: &Url) -> Option<IndexFile> {
         sha256,
         requires_python: anchor.requires_python.and_then(|text| text.parse().ok()),
         yanked: anchor.yanked,
+        upload_time: None,
+        listed_by: ListedBy::Index,
     })
 }
 

@@ -1,22 +1,29 @@
-//! Getting sdists: from a file, a URL or an index, checked by hash wherever one is known.
+//! Getting sdists: from a file, a URL or an index, checked by hash wherever one is known, or made of source trees.
 //! Knows nothing of what is done with them.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 
+use parking_lot::Mutex;
 use pep440_rs::Version;
 use pep508_rs::PackageName;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use super::choice::VersionWish;
+use super::directory::{TreePlace, TreeSource};
+use super::requested::RequestedSource;
 use super::sdists::Sdist;
 use super::source::Source;
-use crate::build::cache::{FRESH, KeyBuilder};
+use crate::archive::unpack;
+use crate::build::builder::Builder;
+use crate::build::cache::{Cache, FRESH, KeyBuilder};
 use crate::build::index::download::file_name_of;
 use crate::build::index::http::{FetchError, HashMismatch};
 use crate::build::index::simple_api::IndexSdist;
 use crate::build::progress::Task;
 use crate::build::run::Run;
-use crate::contract::{Failure, FailureClass};
+use crate::contract::{ArchiveLimits, Failure, FailureClass};
 use crate::digest::Sha256;
 
 /// Where a pinned version, or a URL without a hash, was found to lead.
@@ -26,18 +33,140 @@ struct Located {
     sha256: Option<Sha256>,
 }
 
-impl Run {
-    /// The sdist `source` names.
-    pub(crate) fn acquire(&self, source: Source, task: &Task) -> Result<Sdist, Failure> {
-        match source {
-            Source::File(path) => self.sdists.open(&path, None, None),
-            Source::Url { url, sha256 } => {
-                self.fetched_sdist(&self.http.credentials().absorb(&url), sha256, task)
+impl Builder {
+    /// The sdist that `requested` leads to, where it is built with this Python, and has one of the hashes that were
+    /// asked for; also which version was chosen, if that was left open.
+    pub(crate) fn acquire_requested(
+        &self,
+        requested: &RequestedSource,
+        task: &Task,
+    ) -> Result<(Source, Sdist), Failure> {
+        let is_tree = matches!(requested.source, Source::Git(_) | Source::Directory(_));
+        if is_tree && !requested.hashes.is_empty() {
+            return Err(unpinnable(requested));
+        }
+        let python = &self.interpreter.markers.python_full_version().version;
+        let source = match &requested.source {
+            Source::Newest { name, specifiers, prereleases } => {
+                let wish = VersionWish { name, specifiers, prereleases: *prereleases, python };
+                Source::Pinned { name: name.clone(), version: self.run.choose_version(&wish, task)? }
             }
-            Source::Pinned { name, version } => self.indexed_version(&name, Some(&version), task),
+            source => source.clone(),
+        };
+        // Of an archive that an sdist is yet to be made of, it is the archive that has a hash.
+        let archive = match &source {
+            Source::Url { url, sha256, subdirectory: Some(_) } => {
+                let url = self.run.http.credentials().absorb(url);
+                Some(self.run.fetched_file(&url, *sha256, task)?)
+            }
+            _ => None,
+        };
+        if let Some((path, sha256)) = &archive {
+            requested.hashes.check(path, *sha256)?;
+        }
+        let sdist = self.acquire(source.clone(), task)?;
+        if archive.is_none() {
+            requested.hashes.check(&sdist.path, sdist.sha256)?;
+        }
+        Ok((source, sdist))
+    }
+
+    /// The sdist `source` names. Which version is the newest is not for this to decide. What is a source tree is made
+    /// into an sdist here, once for all targets: whoever asks first has it made.
+    pub(crate) fn acquire(&self, source: Source, task: &Task) -> Result<Sdist, Failure> {
+        let run = &self.run;
+        match source {
+            Source::File(path) => run.sdists.open(&path, None, None),
+            Source::Url { url, sha256, subdirectory: None } => {
+                run.fetched_sdist(&run.http.credentials().absorb(&url), sha256, task)
+            }
+            Source::Pinned { name, version } => run.indexed_version(&name, Some(&version), task),
+            Source::Newest { name, .. } => run.indexed_version(&name, None, task),
+            Source::Directory(project) => {
+                let project = fs_err::canonicalize(&project)?;
+                let shown = project.display().to_string();
+                let make = || {
+                    let source =
+                        TreeSource { project: &project, top: None, shown: shown.clone(), place: None };
+                    self.tree_sdist(&run.tree(source, task)?, task)
+                };
+                run.tree_sdists.once(&run.cache, &shown, make)
+            }
+            Source::Git(git) => run.tree_sdists.once(&run.cache, &format!("{git:?}"), || {
+                let checkout = run.checkout(&git, task)?;
+                self.tree_sdist(&run.tree(checkout.tree(&git), task)?, task)
+            }),
+            Source::Url { url, sha256, subdirectory: Some(subdirectory) } => {
+                let url = run.http.credentials().absorb(&url);
+                let key = format!("{url} {subdirectory} {sha256:?}");
+                run.tree_sdists.once(&run.cache, &key, || {
+                    self.archive_subdirectory_sdist(&url, sha256, &subdirectory, task)
+                })
+            }
         }
     }
 
+    /// The sdist of the project in a directory of the archive at `url`, which is no sdist itself.
+    fn archive_subdirectory_sdist(
+        &self,
+        url: &Url,
+        sha256: Option<Sha256>,
+        subdirectory: &str,
+        task: &Task,
+    ) -> Result<Sdist, Failure> {
+        let run = &self.run;
+        let (archive, sha256) = run.fetched_file(url, sha256, task)?;
+        let place = run.cache.unpacked_archive(sha256);
+        if !place.is_dir() {
+            let made = run.cache.temporary_directory()?;
+            unpack(&archive, &made.path().join("tree"), &ArchiveLimits::default()).map_err(Failure::from)?;
+            run.cache.publish_directory(&made.path().join("tree"), &place)?;
+        }
+        let mut tops = fs_err::read_dir(&place)?.flatten();
+        let top = fs_err::canonicalize(tops.next().map_or(place.clone(), |top| top.path()))?;
+        let shown = format!("{url}#subdirectory={subdirectory}");
+        let project =
+            fs_err::canonicalize(top.join(subdirectory)).ok().filter(|project| project.starts_with(&top));
+        let Some(project) = project.filter(|project| project.is_dir()) else {
+            let message = format!("{url} has no directory {subdirectory}");
+            return Err(Failure::new(FailureClass::InvalidSource, message));
+        };
+        let tree = format!("{url}#sha256={sha256}&subdirectory={subdirectory}");
+        let place = Some(TreePlace { tree, commit: None });
+        let source = TreeSource { project: &project, top: Some(&top), shown, place };
+        self.tree_sdist(&run.tree(source, task)?, task)
+    }
+}
+
+fn unpinnable(requested: &RequestedSource) -> Failure {
+    let message = format!("{} is a source tree, which has no hash to check", requested.shown());
+    Failure::new(FailureClass::InvalidSource, message).with_hint("name an archive of it")
+}
+
+/// The sdists that were made of source trees in this run, so that all targets have the same.
+#[derive(Debug, Default)]
+pub(crate) struct TreeSdists(Mutex<HashMap<String, Result<Sdist, Failure>>>);
+
+impl TreeSdists {
+    /// What `make` has made for `key`, or does if nobody has.
+    fn once(
+        &self,
+        cache: &Cache,
+        key: &str,
+        make: impl FnOnce() -> Result<Sdist, Failure>,
+    ) -> Result<Sdist, Failure> {
+        cache.exclusively(KeyBuilder::default().part("tree sdist", key).finish(), || {
+            if let Some(made) = self.0.lock().get(key) {
+                return made.clone();
+            }
+            let made = make();
+            self.0.lock().insert(key.to_owned(), made.clone());
+            made
+        })
+    }
+}
+
+impl Run {
     /// The sdist of `version` of `name`, looked up in the index unless that was done a moment ago.
     pub(crate) fn indexed_version(
         &self,
@@ -48,6 +177,7 @@ impl Run {
         let shown = version.map_or_else(|| name.to_string(), |version| format!("{name}=={version}"));
         let mut key = KeyBuilder::default()
             .part("sdist", &shown)
+            .part("exclude-newer", self.settings.cutoffs.key())
             .parts("index", self.settings.indexes.iter().map(Url::as_str));
         for place in &self.settings.find_links {
             key = key.part("find-links", place.stamp()?);
@@ -57,11 +187,16 @@ impl Run {
             return self.fetched_sdist(&located.url, located.sha256, task);
         }
         task.stage("looking up the sdist");
-        let sdists = self.index.sdists(name)?;
+        let offered = self.index.sdists(name)?;
+        let sdists = &offered.sdists;
         let wanted = |sdist: &&IndexSdist| version.is_none_or(|version| sdist.version == *version);
         let Some(found) = sdists.iter().find(wanted) else {
             let others: Vec<String> = sdists.iter().take(10).map(|sdist| sdist.version.to_string()).collect();
             let failure = Failure::new(FailureClass::FetchFailed, format!("there is no sdist of {shown}"));
+            let is_wanted = |found: &Version| version.is_none_or(|version| version == found);
+            if let Some(hint) = offered.hint(&self.settings.cutoffs, is_wanted) {
+                return Err(failure.with_hint(hint));
+            }
             return Err(match others.as_slice() {
                 [] => failure.with_hint("no index or find-links has any sdist of it"),
                 others => failure.with_hint(format!("there are sdists of {}", others.join(", "))),
@@ -85,12 +220,23 @@ impl Run {
         sha256: Option<Sha256>,
         task: &Task,
     ) -> Result<Sdist, Failure> {
+        let (path, found) = self.fetched_file(url, sha256, task)?;
+        self.sdists.open(&path, Some(found), Some(url.clone()))
+    }
+
+    /// The file at `url`, and its digest.
+    fn fetched_file(
+        &self,
+        url: &Url,
+        sha256: Option<Sha256>,
+        task: &Task,
+    ) -> Result<(PathBuf, Sha256), Failure> {
         if let ("file", Ok(path)) = (url.scheme(), url.to_file_path()) {
             let found = self.sdists.digest(&path)?;
             if let Some(expected) = sha256.filter(|expected| *expected != found) {
                 return Err(FetchError::from(HashMismatch { url: url.clone(), expected, found }).into());
             }
-            return self.sdists.open(&path, Some(found), Some(url.clone()));
+            return Ok((path, found));
         }
         let file_name = file_name_of(url)?;
         let key = KeyBuilder::default().part("url", url.as_str()).finish();
@@ -99,7 +245,7 @@ impl Run {
         if known.is_none() {
             self.cache.write("locations", key, &Located { url: url.clone(), sha256: Some(found) })?;
         }
-        self.sdists.open(&path, Some(found), Some(url.clone()))
+        Ok((path, found))
     }
 
     /// A file in the cache, fetched if it is not there.

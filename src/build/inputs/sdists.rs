@@ -11,8 +11,10 @@ use pep508_rs::PackageName;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use super::directory::TreePlace;
 use crate::archive::read_top_level_files;
 use crate::build::cache::{Cache, KeyBuilder};
+use crate::build::resolve::lock::LockedSdist;
 use crate::contract::{ArchiveLimits, Failure};
 use crate::digest::Sha256;
 use crate::packaging::core_metadata::CoreMetadata;
@@ -33,6 +35,17 @@ pub struct Sdist {
     pub url: Option<Url>,
     /// What it says about itself.
     pub facts: SdistFacts,
+    /// The source tree that it was made of, if it was made here.
+    pub origin: Option<SdistOrigin>,
+}
+
+/// The source tree that an sdist was made of.
+#[derive(Clone, Debug)]
+pub struct SdistOrigin {
+    /// How a lock names the tree, of which another sdist may be made after the next edit.
+    pub(crate) place: TreePlace,
+    /// Lock entries of what made the sdist.
+    pub locks: Vec<LockedSdist>,
 }
 
 /// What an sdist says about itself.
@@ -94,11 +107,11 @@ impl Sdists {
             .part("file name", &file_name)
             .finish();
         if let Some((facts, _)) = self.cache.read("sdists", key) {
-            return Ok(Sdist { path, sha256, url, facts });
+            return Ok(Sdist { path, sha256, url, facts, origin: None });
         }
         let facts = read_facts(&path, &file_name)?;
         self.cache.write("sdists", key, &facts)?;
-        Ok(Sdist { path, sha256, url, facts })
+        Ok(Sdist { path, sha256, url, facts, origin: None })
     }
 
     /// SHA-256 of the file at `path`, from memory if the file has not changed since.
@@ -113,15 +126,19 @@ impl Sdists {
         }
         let (sha256, _) = Sha256::of_file(&path)?;
         let after = fs_err::metadata(&path)?;
-        let changed = after.modified().ok().into_iter().chain(ctime(&after)).max();
-        let settled = changed
-            .and_then(|changed| SystemTime::now().duration_since(changed).ok())
-            .is_some_and(|age| age > SETTLED);
-        if settled && stamp(&before) == stamp(&after) {
+        if is_settled(&after) && stamp(&before) == stamp(&after) {
             self.cache.write("digests", key, &DigestEntry { stamp: stamp(&after), sha256 })?;
         }
         Ok(sha256)
     }
+}
+
+/// Whether a file changed so long ago that its next change will show in its [`stamp`].
+pub(super) fn is_settled(metadata: &std::fs::Metadata) -> bool {
+    let changed = metadata.modified().ok().into_iter().chain(ctime(metadata)).max();
+    changed
+        .and_then(|changed| SystemTime::now().duration_since(changed).ok())
+        .is_some_and(|age| age > SETTLED)
 }
 
 fn ctime(metadata: &std::fs::Metadata) -> Option<SystemTime> {
@@ -131,7 +148,7 @@ fn ctime(metadata: &std::fs::Metadata) -> Option<SystemTime> {
 }
 
 /// Every write changes the ctime, which no program can set back.
-fn stamp(metadata: &std::fs::Metadata) -> String {
+pub(super) fn stamp(metadata: &std::fs::Metadata) -> String {
     format!(
         "{}:{} {} {}.{} {}.{}",
         metadata.dev(),

@@ -25,7 +25,7 @@ use crate::contract::{Failure, FailureClass};
 use crate::digest::Sha256;
 
 /// uv is asked again after each project without wheels; no sane set of requirements has more.
-const MOST_BUILT: usize = 64;
+pub(super) const MOST_BUILT: usize = 64;
 /// Nor is there a point in building ever older versions of one project.
 const MOST_VERSIONS: usize = 4;
 
@@ -109,7 +109,7 @@ impl Builder {
     }
 
     /// Everything uv's answer depends on, but for what the indexes hold.
-    fn resolution_key(&self, texts: &[String]) -> Result<Sha256, Failure> {
+    pub(super) fn resolution_key(&self, texts: &[String]) -> Result<Sha256, Failure> {
         let settings = &self.run.settings;
         let mut key = KeyBuilder::default()
             .part("crosswheel", env!("CARGO_PKG_VERSION"))
@@ -122,6 +122,7 @@ impl Builder {
             .part("target", self.target.to_string())
             .part("glibc", self.build_glibc.map(|glibc| glibc.to_string()).unwrap_or_default())
             .parts("index", settings.indexes.iter().map(Url::as_str))
+            .part("exclude-newer", settings.cutoffs.key())
             .part("no-index", settings.no_index.to_string())
             .part("uv's surroundings", &settings.uv_surroundings);
         for place in &settings.find_links {
@@ -149,7 +150,8 @@ impl Builder {
                     return Ok(resolution);
                 }
                 Answer::Refused(explanation) => {
-                    let Some(sdist) = self.sdist_to_build(&explanation, asked, &built)? else {
+                    let demands = [asked, &self.run.constraints.requirements].concat();
+                    let Some(sdist) = self.sdist_to_build(&explanation, &demands, &built)? else {
                         return Err(self.refused(explanation, texts));
                     };
                     let sdist = self.run.indexed_sdist(&sdist, task)?;
@@ -178,6 +180,9 @@ impl Builder {
                 glibc: self.build_glibc,
                 built: &directories,
                 settings: &self.run.settings,
+                constraint_files: &self.run.settings.constraints,
+                constraints: &self.run.settings.inline_constraints,
+                prereleases: false,
                 refresh: self.run.options.refresh,
             };
             let answer = self.run.uv()?.resolve(
@@ -278,11 +283,11 @@ impl Builder {
         })
     }
 
-    /// The sdist that would take uv further, given its `explanation`.
-    fn sdist_to_build(
+    /// The sdist that would take uv further, given its `explanation` and all `demands`.
+    pub(super) fn sdist_to_build(
         &self,
         explanation: &str,
-        asked: &[Requirement<VerbatimUrl>],
+        demands: &[Requirement<VerbatimUrl>],
         built: &[(Built, Sdist)],
     ) -> Result<Option<IndexSdist>, Failure> {
         let versions_built = |name: &PackageName| {
@@ -293,12 +298,9 @@ impl Builder {
         projects.retain(|project| versions_built(&project.name) < MOST_VERSIONS);
         projects.sort_by_key(|project| versions_built(&project.name));
         for project in projects {
-            let demands: Vec<&Requirement<VerbatimUrl>> = asked
-                .iter()
-                .chain(&self.run.constraints.requirements)
-                .filter(|requirement| requirement.name == project.name)
-                .collect();
-            let candidates = self.run.index.sdists(&project.name)?;
+            let demands: Vec<&Requirement<VerbatimUrl>> =
+                demands.iter().filter(|requirement| requirement.name == project.name).collect();
+            let candidates = self.run.index.sdists(&project.name)?.sdists;
             let candidates = candidates.into_iter().filter(|candidate| {
                 let known = built.iter().any(|(_, sdist)| {
                     sdist.facts.name.as_ref() == Some(&candidate.name)
@@ -331,7 +333,7 @@ impl Builder {
         fits_python && fits_demands && (ordinary || exactly_demanded())
     }
 
-    fn refused(&self, explanation: String, texts: &[String]) -> Failure {
+    pub(super) fn refused(&self, explanation: String, texts: &[String]) -> Failure {
         let message = format!("uv finds no wheels for {}", texts.join(", "));
         let mut failure = Failure::new(FailureClass::ResolutionFailed, message);
         failure.evidence = explanation.lines().map(str::to_owned).collect();

@@ -8,6 +8,7 @@ use pep440_rs::Version;
 use pep508_rs::{PackageName, Requirement, VerbatimUrl, VersionOrUrl};
 use serde::{Deserialize, Serialize};
 
+use crate::build::inputs::directory::TreePlace;
 use crate::contract::{Failure, FailureClass};
 use crate::digest::Sha256;
 use crate::platform::Target;
@@ -34,8 +35,18 @@ pub struct LockedSdist {
     /// The version, if the sdist tells it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub version: Option<Version>,
-    /// SHA-256 of the sdist.
-    pub sha256: Sha256,
+    /// SHA-256 of the sdist; none if it is made of a source tree, as every edit there changes it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<Sha256>,
+    /// The source tree that the sdist is made of: a path relative to the lock, or the URL of a repository.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tree: Option<String>,
+    /// The commit of that repository.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub commit: Option<String>,
+    /// What is built with these requirements; the wheel if it is not said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub builds: Option<Product>,
     /// Where it was fetched from; none for a local file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
@@ -46,6 +57,14 @@ pub struct LockedSdist {
     /// What is installed for the build, sorted by name.
     #[serde(default, rename = "requirement", skip_serializing_if = "Vec::is_empty")]
     pub requirements: Vec<LockedRequirement>,
+}
+
+/// What is built of a source tree, if it is not the wheel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Product {
+    /// Its sdist.
+    Sdist,
 }
 
 /// A wheel an sdist is built with.
@@ -103,7 +122,9 @@ impl Lock {
     /// Adds `entries`, replacing those for the same project, Python and platform.
     pub fn update(&mut self, entries: Vec<LockedSdist>) {
         let same = |a: &LockedSdist, b: &LockedSdist| {
-            (&a.name, &a.version, &a.python, a.target) == (&b.name, &b.version, &b.python, b.target)
+            let of =
+                |entry: &LockedSdist| (entry.python.clone(), entry.target, entry.tree.clone(), entry.builds);
+            of(a) == of(b) && (a.tree.is_some() || (&a.name, &a.version) == (&b.name, &b.version))
         };
         self.sdists.retain(|old| !entries.iter().any(|new| same(old, new)));
         self.sdists.extend(entries);
@@ -131,28 +152,58 @@ impl Lock {
     ) -> Result<&LockedSdist, Failure> {
         let fits =
             |entry: &&LockedSdist| entry.python == environment.python && entry.target == environment.target;
-        if let Some(entry) = self.sdists.iter().filter(|entry| entry.sha256 == sha256).find(fits) {
+        if let Some(entry) = self.sdists.iter().filter(|entry| entry.sha256 == Some(sha256)).find(fits) {
             return Ok(entry);
         }
         let shown = version.map_or_else(|| name.to_owned(), |version| format!("{name} {version}"));
-        if let Some(other) = self.sdists.iter().find(|entry| entry.sha256 == sha256) {
+        if let Some(other) = self.sdists.iter().find(|entry| entry.sha256 == Some(sha256)) {
             return Err(drift(format!(
                 "the lock has {shown} for Python {} on {}, not for Python {} on {}",
                 other.python, other.target, environment.python, environment.target
             )));
         }
         let same = self.sdists.iter().find(|entry| entry.name == name && entry.version.as_ref() == version);
-        if let Some(other) = same {
-            let was = other.sha256;
+        if let Some(was) = same.and_then(|other| other.sha256) {
             return Err(drift(format!("the sdist of {shown} has sha256 {sha256}, the lock has {was}")));
         }
         Err(drift(format!("the lock has no entry for {shown}")))
     }
 
+    /// The entry for what builds `product` of the source tree at `place`, or what has drifted. Nothing is said of the
+    /// tree's files: of a directory they may change, and of a repository the commit decides.
+    pub fn entry_of_tree(
+        &self,
+        place: &TreePlace,
+        product: Option<Product>,
+        environment: &LockEnvironment,
+    ) -> Result<&LockedSdist, Failure> {
+        let of_tree =
+            |entry: &&LockedSdist| entry.tree.as_ref() == Some(&place.tree) && entry.builds == product;
+        let fits =
+            |entry: &&LockedSdist| entry.python == environment.python && entry.target == environment.target;
+        let tree = &place.tree;
+        let Some(entry) = self.sdists.iter().filter(of_tree).find(fits) else {
+            return Err(drift(match self.sdists.iter().find(of_tree) {
+                Some(other) => format!(
+                    "the lock has {tree} for Python {} on {}, not for Python {} on {}",
+                    other.python, other.target, environment.python, environment.target
+                ),
+                None => format!("the lock has no entry for {tree}"),
+            }));
+        };
+        if entry.commit == place.commit {
+            return Ok(entry);
+        }
+        let shown = |commit: &Option<String>| commit.clone().unwrap_or_else(|| "no commit".into());
+        Err(drift(format!("{tree} is {}, the lock has {}", shown(&place.commit), shown(&entry.commit))))
+    }
+
     /// Where the sdist with `sha256` that a locked wheel was built from comes from.
     pub fn built_from(&self, sha256: Sha256, environment: &LockEnvironment) -> Result<&LockedSdist, Failure> {
         let fits = |entry: &&LockedSdist| {
-            entry.sha256 == sha256 && entry.python == environment.python && entry.target == environment.target
+            entry.sha256 == Some(sha256)
+                && entry.python == environment.python
+                && entry.target == environment.target
         };
         self.sdists
             .iter()
@@ -211,7 +262,10 @@ mod tests {
         LockedSdist {
             name: name.into(),
             version: Some("1.0".parse().unwrap()),
-            sha256: Sha256::of(content.as_bytes()),
+            sha256: Some(Sha256::of(content.as_bytes())),
+            tree: None,
+            commit: None,
+            builds: None,
             url: None,
             python: environment().python,
             target: environment().target,

@@ -38,15 +38,21 @@ impl Run {
 impl Builder {
     /// Lock entries of `sdist`, built with `resolution`, and of those built for it.
     pub(crate) fn lock_entries(&self, sdist: &Sdist, resolution: &Resolution) -> Vec<LockedSdist> {
+        let place = sdist.origin.as_ref().map(|origin| &origin.place);
         let entry = LockedSdist {
             name: sdist.name(),
-            version: sdist.facts.version.clone(),
-            sha256: sdist.sha256,
+            // A version that is found out may be another one with the next commit.
+            version: sdist.facts.version.clone().filter(|_| place.is_none()),
+            sha256: place.is_none().then_some(sdist.sha256),
+            tree: place.map(|place| place.tree.clone()),
+            commit: place.and_then(|place| place.commit.clone()),
+            builds: None,
             url: sdist.url.as_ref().map(ToString::to_string),
             python: self.environment.python.clone(),
             target: self.target,
             requirements: resolution.wheels.iter().map(|wheel| wheel.locked()).collect(),
         };
-        [std::slice::from_ref(&entry), &resolution.built].concat()
+        let made = sdist.origin.as_ref().map(|origin| origin.locks.as_slice()).unwrap_or_default();
+        [std::slice::from_ref(&entry), &resolution.built, made].concat()
     }
 }

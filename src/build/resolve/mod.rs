@@ -2,6 +2,7 @@
 //! Knows nothing of how steps run.
 
 pub(super) mod build_requirements;
+pub(super) mod installation;
 pub(super) mod lines;
 pub(super) mod lock;
 mod lock_use;

@@ -27,6 +27,8 @@ pub struct ChosenFile {
     pub url: Url,
     /// SHA-256, if the index told it.
     pub sha256: Option<Sha256>,
+    /// Bytes, if the index told how many.
+    pub size: Option<u64>,
 }
 
 /// How a package of the answer is to be had.
@@ -75,6 +77,7 @@ struct PylockFile {
     name: Option<String>,
     url: Option<String>,
     path: Option<String>,
+    size: Option<u64>,
     #[serde(default)]
     hashes: BTreeMap<String, String>,
 }
@@ -84,6 +87,16 @@ pub fn choose(
     text: &str,
     tags: &CompatibleTags,
     markers: &MarkerEnvironment,
+) -> Result<Vec<Package>, Failure> {
+    choose_among(text, tags, markers, |_, _| true)
+}
+
+/// The same, of those wheels that `admits` lets pass.
+pub fn choose_among(
+    text: &str,
+    tags: &CompatibleTags,
+    markers: &MarkerEnvironment,
+    admits: impl Fn(&PackageName, &ChosenFile) -> bool,
 ) -> Result<Vec<Package>, Failure> {
     let pylock: Pylock = toml::from_str(text).map_err(|error| unreadable(error.to_string()))?;
     if pylock.lock_version.split('.').next() != Some("1") {
@@ -97,12 +110,16 @@ pub fn choose(
                 continue;
             }
         }
-        packages.push(choose_package(package, tags)?);
+        packages.push(choose_package(package, tags, &admits)?);
     }
     Ok(packages)
 }
 
-fn choose_package(package: PylockPackage, tags: &CompatibleTags) -> Result<Package, Failure> {
+fn choose_package(
+    package: PylockPackage,
+    tags: &CompatibleTags,
+    admits: &impl Fn(&PackageName, &ChosenFile) -> bool,
+) -> Result<Package, Failure> {
     let name = PackageName::from_str(&package.name).map_err(|error| unreadable(error.to_string()))?;
     let version = match &package.version {
         Some(text) => Some(Version::from_str(text).map_err(|error| unreadable(error.to_string()))?),
@@ -113,7 +130,7 @@ fn choose_package(package: PylockPackage, tags: &CompatibleTags) -> Result<Packa
             let file = chosen_file(archive)?;
             if file.file_name.ends_with(".whl") { Choice::Wheel(file) } else { Choice::Sdist(file) }
         }
-        None => match (best_wheel(package.wheels, tags)?, package.sdist) {
+        None => match (best_wheel(package.wheels, tags, |file| admits(&name, file))?, package.sdist) {
             (Some(wheel), _) => Choice::Wheel(wheel),
             (None, Some(sdist)) => Choice::Sdist(chosen_file(sdist)?),
             (None, None) if version.is_some() => Choice::NoWheel,
@@ -128,12 +145,16 @@ fn choose_package(package: PylockPackage, tags: &CompatibleTags) -> Result<Packa
 }
 
 /// The wheel the target likes best; among equals the one with the highest build number (PEP 427).
-fn best_wheel(wheels: Vec<PylockFile>, tags: &CompatibleTags) -> Result<Option<ChosenFile>, Failure> {
+fn best_wheel(
+    wheels: Vec<PylockFile>,
+    tags: &CompatibleTags,
+    admits: impl Fn(&ChosenFile) -> bool,
+) -> Result<Option<ChosenFile>, Failure> {
     let mut candidates = Vec::new();
     for wheel in wheels {
         let file = chosen_file(wheel)?;
         let Ok(name) = WheelFileName::from_str(&file.file_name) else { continue };
-        let Some(rank) = tags.rank(&name) else { continue };
+        let Some(rank) = tags.rank(&name).filter(|_| admits(&file)) else { continue };
         candidates.push((rank, Reverse(build_order(name.build.as_deref())), file));
     }
     candidates
@@ -169,7 +190,7 @@ fn chosen_file(file: PylockFile) -> Result<ChosenFile, Failure> {
     };
     let mut url = without_login(&url);
     url.set_fragment(None);
-    Ok(ChosenFile { file_name, url, sha256 })
+    Ok(ChosenFile { file_name, url, sha256, size: file.size })
 }
 
 fn unreadable(reason: String) -> Failure {

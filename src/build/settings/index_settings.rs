@@ -2,13 +2,17 @@
 //! and what uv is told over what pip is told. Each setting is decided on its own.
 //! Knows nothing of how an index is read; turns texts into URLs and keeps logins aside.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
+use jiff::Timestamp;
+use pep508_rs::PackageName;
 use url::Url;
 
 use super::layer::{Environment, SettingsLayer, is_true};
 use super::{pip_config, uv_config};
 use crate::build::index::credentials::{Credentials, Login, redact_urls};
+use crate::build::index::cutoff::{Cutoff, Cutoffs};
 use crate::build::index::simple_api::FindLinks;
 use crate::contract::{Failure, FailureClass};
 
@@ -36,8 +40,12 @@ pub struct IndexSettings {
     pub offline: bool,
     /// Files (or URLs) of constraints on build requirements, all of which apply.
     pub constraints: Vec<String>,
+    /// Those of them that are constraints on whatever is installed.
+    pub general_constraints: Vec<String>,
     /// Constraints from uv's configuration (PEP 508).
     pub inline_constraints: Vec<String>,
+    /// From when on what was uploaded does not count.
+    pub cutoffs: Cutoffs,
     /// What uv does not find out by itself.
     pub for_uv: ForUv,
     /// Everything uv's answer depends on beyond our own settings, for cache keys. Holds secrets.
@@ -89,14 +97,46 @@ impl IndexSettings {
         for (name, value) in environment.variables.iter().filter(|(name, _)| name.starts_with("UV_")) {
             settings.uv_surroundings.push_str(&format!("\0{name}={value}"));
         }
+        settings.decide_cutoffs(&layers, &uv_files.exclude_newer_package)?;
         settings.decide_indexes(&layers, environment, credentials)?;
         settings.decide_find_links(&layers, credentials)?;
-        let mut constraints: Vec<String> =
-            layers.into_iter().flat_map(|(layer, _)| layer.constraints).collect();
-        let mut seen = std::collections::HashSet::new();
-        constraints.retain(|constraint| seen.insert(constraint.clone()));
-        settings.constraints = constraints.iter().map(|text| absolute(text)).collect::<Result<_, _>>()?;
+        let general = layers.iter().flat_map(|(layer, _)| &layer.constraints);
+        settings.general_constraints = distinct_files(general)?;
+        let all =
+            layers.iter().flat_map(|(layer, _)| layer.constraints.iter().chain(&layer.build_constraints));
+        settings.constraints = distinct_files(all)?;
         Ok(settings)
+    }
+
+    fn decide_cutoffs(
+        &mut self,
+        layers: &[(SettingsLayer, bool); 5],
+        projects: &BTreeMap<PackageName, String>,
+    ) -> Result<(), Failure> {
+        const NAMES: [&str; 5] = [
+            "--exclude-newer",
+            "UV_EXCLUDE_NEWER",
+            "PIP_UPLOADED_PRIOR_TO",
+            "exclude-newer in uv's configuration",
+            "uploaded-prior-to in pip's configuration",
+        ];
+        let now = Timestamp::now();
+        for (name, (layer, _)) in NAMES.iter().zip(layers) {
+            let found = match (&layer.exclude_newer, &layer.uploaded_prior_to) {
+                (Some(text), _) => Cutoff::parse(text, now),
+                (None, Some(text)) => Cutoff::parse_of_pip(text, now),
+                (None, None) => continue,
+            };
+            self.cutoffs.general = found.map_err(|error| invalid(format!("{name}: {error}")))?;
+            self.cutoffs.switched_off = self.cutoffs.general.is_none();
+            break;
+        }
+        for (name, text) in projects {
+            let cutoff = Cutoff::parse(text, now);
+            let cutoff = cutoff.map_err(|error| invalid(format!("exclude-newer-package {name}: {error}")))?;
+            self.cutoffs.projects.insert(name.clone(), cutoff);
+        }
+        Ok(())
     }
 
     fn decide_indexes(
@@ -157,27 +197,29 @@ fn uv_variables(environment: &Environment) -> SettingsLayer {
         let places = environment.get(name).into_iter().flat_map(|value| value.split(','));
         places.map(str::trim).filter(|place| !place.is_empty()).map(str::to_owned).collect()
     };
-    let mut constraints = environment.words("UV_CONSTRAINT");
-    constraints.extend(environment.words("UV_BUILD_CONSTRAINT"));
     let default = environment.get("UV_DEFAULT_INDEX").or_else(|| environment.get("UV_INDEX_URL"));
     SettingsLayer {
         default_index: default.map(str::to_owned),
         extra_indexes: [environment.words("UV_INDEX"), environment.words("UV_EXTRA_INDEX_URL")].concat(),
         find_links: split_commas("UV_FIND_LINKS"),
         no_index: None,
-        constraints,
+        constraints: environment.words("UV_CONSTRAINT"),
+        build_constraints: environment.words("UV_BUILD_CONSTRAINT"),
+        exclude_newer: environment.get("UV_EXCLUDE_NEWER").map(str::to_owned),
+        uploaded_prior_to: None,
     }
 }
 
 fn pip_variables(environment: &Environment) -> SettingsLayer {
-    let mut constraints = environment.words("PIP_CONSTRAINT");
-    constraints.extend(environment.words("PIP_BUILD_CONSTRAINT"));
     SettingsLayer {
         default_index: environment.get("PIP_INDEX_URL").map(str::to_owned),
         extra_indexes: environment.words("PIP_EXTRA_INDEX_URL"),
         find_links: environment.words("PIP_FIND_LINKS"),
         no_index: environment.get("PIP_NO_INDEX").map(is_true),
-        constraints,
+        constraints: environment.words("PIP_CONSTRAINT"),
+        build_constraints: environment.words("PIP_BUILD_CONSTRAINT"),
+        exclude_newer: None,
+        uploaded_prior_to: environment.get("PIP_UPLOADED_PRIOR_TO").map(str::to_owned),
     }
 }
 
@@ -245,6 +287,12 @@ fn parse_find_links(text: &str, credentials: &Credentials) -> Result<FindLinks, 
     let url =
         Url::from_file_path(&path).map_err(|()| invalid(format!("find-links `{text}` is not a path")))?;
     Ok(FindLinks::Page(url))
+}
+
+/// Each of `files` once, by its absolute path.
+fn distinct_files<'a>(files: impl Iterator<Item = &'a String>) -> Result<Vec<String>, Failure> {
+    let mut seen = std::collections::HashSet::new();
+    files.filter(|file| seen.insert(*file)).map(|file| absolute(file)).collect()
 }
 
 fn absolute(constraint: &str) -> Result<String, Failure> {
@@ -329,6 +377,28 @@ mod tests {
         assert!(matches!(settings.find_links.as_slice(), [FindLinks::Directory(_)]));
         let (settings, _) = decide(SettingsLayer::default(), &[("PIP_FIND_LINKS", "/no/such/directory")]);
         assert_eq!(settings.find_links, []);
+    }
+
+    #[test]
+    fn the_time_that_counts_is_decided_like_everything_else() {
+        let before = |flag: Option<&str>, variables: &[(&str, &str)]| {
+            let flags = SettingsLayer { exclude_newer: flag.map(str::to_owned), ..SettingsLayer::default() };
+            let cutoffs = decide(flags, variables).0.cutoffs;
+            (cutoffs.general.map(|cutoff| cutoff.before.to_string()), cutoffs.switched_off)
+        };
+        let uv = ("UV_EXCLUDE_NEWER", "2024-01-31");
+        let pip = ("PIP_UPLOADED_PRIOR_TO", "2023-01-31");
+        let at = |time: &str| (Some(time.to_owned()), false);
+        assert_eq!(before(Some("2022-01-01T00:00:00Z"), &[uv, pip]), at("2022-01-01T00:00:00Z"));
+        assert_eq!(before(None, &[uv, pip]), at("2024-02-01T00:00:00Z"));
+        assert_eq!(before(None, &[pip]), at("2023-01-31T00:00:00Z"));
+        assert_eq!(before(None, &[]), (None, false));
+        assert_eq!(before(Some("false"), &[uv]), (None, true));
+        let flags = SettingsLayer { exclude_newer: Some("soon".into()), ..SettingsLayer::default() };
+        let flags = IndexFlags { layer: flags, offline: false };
+        let failure =
+            IndexSettings::decide(&flags, &Environment::default(), &Credentials::default()).unwrap_err();
+        assert!(failure.message.starts_with("--exclude-newer: `soon` is neither"), "{failure}");
     }
 
     #[test]

@@ -29,7 +29,10 @@ pub fn read(environment: &Environment) -> SettingsLayer {
         extra_indexes: words("extra-index-url"),
         find_links: words("find-links"),
         no_index: settings.get("no-index").map(|value| is_true(value)),
-        constraints: [words("constraint"), words("build-constraint")].concat(),
+        constraints: words("constraint"),
+        build_constraints: words("build-constraint"),
+        exclude_newer: None,
+        uploaded_prior_to: settings.get("uploaded-prior-to").map(|value| value.trim().to_owned()),
     }
 }
 
@@ -91,13 +94,14 @@ mod tests {
         let directory = home.path().join(".config/pip");
         fs_err::create_dir_all(&directory).unwrap();
         let text = "[global]\nindex-url = https://one.example/simple\nextra_index_url =\n    https://two.example\n\
-                    # comment\n    https://three.example\n[install]\nindex-url: https://four.example\nno-index = yes\n";
+                    # comment\n    https://three.example\n[install]\nindex-url: https://four.example\nno-index = yes\nuploaded-prior-to = 2024-01-31\n";
         fs_err::write(directory.join("pip.conf"), text).unwrap();
         let environment = Environment::for_tests(&[("XDG_CONFIG_DIRS", "/nonexistent")], home.path());
         let layer = read(&environment);
         assert_eq!(layer.default_index.as_deref(), Some("https://four.example"));
         assert_eq!(layer.extra_indexes, ["https://two.example", "https://three.example"]);
         assert_eq!(layer.no_index, Some(true));
+        assert_eq!(layer.uploaded_prior_to.as_deref(), Some("2024-01-31"));
     }
 
     #[test]

@@ -2,8 +2,10 @@
 //! them itself when it resolves; this is for our own look-ups of sdists.
 //! Knows nothing of uv's environment variables or of what takes precedence over these files.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use pep508_rs::PackageName;
 use serde::Deserialize;
 
 use super::layer::{Environment, SettingsLayer};
@@ -18,6 +20,27 @@ struct Settings {
     extra_index_url: Vec<String>,
     find_links: Vec<String>,
     no_index: Option<bool>,
+    exclude_newer: Option<Time>,
+    exclude_newer_package: BTreeMap<PackageName, Time>,
+}
+
+/// A time as a text, a date of TOML's own, or `false`.
+#[derive(Deserialize, Clone)]
+#[serde(untagged)]
+enum Time {
+    Text(String),
+    Switch(bool),
+    Date(toml::value::Datetime),
+}
+
+impl Time {
+    fn text(self) -> String {
+        match self {
+            Self::Text(text) => text,
+            Self::Switch(switch) => switch.to_string(),
+            Self::Date(date) => date.to_string(),
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -46,6 +69,8 @@ pub struct UvConfiguration {
     pub layer: SettingsLayer,
     /// `build-constraint-dependencies`: PEP 508 requirements.
     pub build_constraints: Vec<String>,
+    /// `exclude-newer-package`: what `exclude-newer` is for these projects.
+    pub exclude_newer_package: BTreeMap<PackageName, String>,
     /// The bytes of the files, for cache keys.
     pub text: String,
 }
@@ -66,7 +91,10 @@ pub fn read(environment: &Environment) -> Result<UvConfiguration, Failure> {
         })?;
         merged.text.push_str(&text);
         merged.build_constraints.extend(parsed.build_constraint_dependencies);
-        for settings in [parsed.pip, parsed.settings] {
+        for mut settings in [parsed.pip, parsed.settings] {
+            for (name, time) in std::mem::take(&mut settings.exclude_newer_package) {
+                merged.exclude_newer_package.entry(name).or_insert(time.text());
+            }
             merged.layer.append(settings.into_layer());
         }
     }
@@ -81,6 +109,9 @@ impl Settings {
             find_links: self.find_links,
             no_index: self.no_index,
             constraints: Vec::new(),
+            build_constraints: Vec::new(),
+            exclude_newer: self.exclude_newer.map(Time::text),
+            uploaded_prior_to: None,
         };
         // An explicit index is only for packages that name it, and build requirements never do.
         for table in self.index.into_iter().filter(|table| !table.explicit) {
@@ -122,7 +153,7 @@ mod tests {
         let directory = home.path().join(".config/uv");
         fs_err::create_dir_all(&directory).unwrap();
         let text = "find-links = ['/wheels']\nbuild-constraint-dependencies = ['setuptools<70']\n\
-                    native-tls = true\n\
+                    native-tls = true\nexclude-newer = '7 days'\nexclude-newer-package = { torch = false }\n\
                     [[index]]\nname = 'corp'\nurl = 'https://corp.example/simple'\ndefault = true\n\
                     [[index]]\nurl = 'https://two.example/simple'\n\
                     [[index]]\nname = 'torch'\nurl = 'https://torch.example'\nexplicit = true\n";
@@ -133,6 +164,8 @@ mod tests {
         assert_eq!(found.layer.extra_indexes, ["https://two.example/simple"]);
         assert_eq!(found.layer.find_links, ["/wheels"]);
         assert_eq!(found.build_constraints, ["setuptools<70"]);
+        assert_eq!(found.layer.exclude_newer.as_deref(), Some("7 days"));
+        assert_eq!(found.exclude_newer_package[&"torch".parse().unwrap()], "false");
     }
 
     #[test]

@@ -2,14 +2,17 @@
 
 use std::sync::Arc;
 
+use super::check_step::CheckStep;
 use super::executor::Executor;
-use super::wheel_step::{OUT, WheelStep};
+use super::step_action::{OUT, Step, StepReport};
 use crate::build::interrupt::Interrupt;
 use crate::build::progress::Task;
 use crate::build::resolve::lines::{Lines, last_lines};
 use crate::build::targets::placement::Placement;
 use crate::client::{Client, ClientError, Finished, Job, JobEvent, Output};
-use crate::contract::{Answer, AnswerError, ErrorKind, Failure, FailureClass, Report};
+use crate::contract::{
+    Answer, AnswerError, CHECK_SUBCOMMAND, CheckAnswer, CheckReport, ErrorKind, Failure, FailureClass,
+};
 use crate::platform::Target;
 
 /// Log lines kept for a step that ends without saying why.
@@ -30,9 +33,9 @@ const REDUCED_ISOLATION: &[u8] = b"\0without namespaces";
 
 /// What came of a step.
 #[derive(Debug)]
-pub(crate) enum Ran {
-    /// A wheel, still with the executor.
-    Built { report: Box<Report>, wheel: Output, cached: bool },
+pub(crate) enum Ran<R> {
+    /// A file, still with the executor.
+    Built { report: Box<R>, file: Output, cached: bool },
     /// The step's own failure.
     Failed(Failure),
 }
@@ -50,13 +53,13 @@ impl Runner {
 
     /// Runs `step` to its end, or finds out how it ended before. `stage` says what it is to those who wait; they
     /// get to see each line of the backend's output, too. A step that fails is a [`Ran`]; errors are ours.
-    pub(crate) fn run(
+    pub(crate) fn run<S: Step>(
         &self,
-        step: &WheelStep,
+        step: &S,
         rebuild: bool,
         stage: &str,
         task: &Task,
-    ) -> Result<Ran, Failure> {
+    ) -> Result<Ran<S::Report>, Failure> {
         let mut job = step.job(&self.placement)?;
         job.skip_cache = rebuild;
         let reduced = self.executor.has_reduced_isolation()?;
@@ -66,7 +69,7 @@ impl Runner {
         }
         match self.run_job(&job, step, stage, task)? {
             // Of a time when only what is within the executor's sandbox could not have one.
-            Ran::Built { report, cached: true, .. } if !reduced && report.isolation.is_reduced() => {
+            Ran::Built { report, cached: true, .. } if !reduced && report.isolation().is_reduced() => {
                 job.skip_cache = true;
                 self.run_job(&job, step, stage, task)
             }
@@ -74,7 +77,59 @@ impl Runner {
         }
     }
 
-    fn run_job(&self, job: &Job, step: &WheelStep, stage: &str, task: &Task) -> Result<Ran, Failure> {
+    fn run_job<S: Step>(
+        &self,
+        job: &Job,
+        step: &S,
+        stage: &str,
+        task: &Task,
+    ) -> Result<Ran<S::Report>, Failure> {
+        match self.end_of(job, stage, task)? {
+            Ok(finished) => self.interpret(finished),
+            Err(ClientError::TimedOut(message)) => Ok(Ran::Failed(timed_out(&message, step.timeout()))),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Runs `step` to its end, or finds out how it ended before, unless it is to run `again`. Problems of wheels are in the
+    /// report; errors are ours.
+    pub(crate) fn check(&self, step: &CheckStep, again: bool, task: &Task) -> Result<CheckReport, Failure> {
+        let mut job = step.job(&self.placement)?;
+        job.skip_cache = again;
+        let reduced = self.executor.has_reduced_isolation()?;
+        if reduced {
+            job.salt.extend_from_slice(REDUCED_ISOLATION);
+        }
+        let run = |job: &Job| {
+            let finished = self.end_of(job, "checking", task)??;
+            Ok::<_, Failure>((finished.cached, self.interpret_check(&finished)?))
+        };
+        match run(&job)? {
+            // As in `run`.
+            (true, report) if !reduced && report.isolation.is_reduced() => {
+                job.skip_cache = true;
+                Ok(run(&job)?.1)
+            }
+            (_, report) => Ok(report),
+        }
+    }
+
+    fn interpret_check(&self, finished: &Finished) -> Result<CheckReport, Failure> {
+        match serde_json::from_slice(&finished.stdout) {
+            Ok(CheckAnswer::Checked(report)) => Ok(*report),
+            Ok(CheckAnswer::Error(error)) => Err(self.blame(error)),
+            Err(_) => Err(match silent_end(CHECK_SUBCOMMAND, finished) {
+                // There is no backend.
+                Failure { class: FailureClass::BackendError, message, evidence, hint, .. } => {
+                    Failure { evidence, hint, ..Failure::new(FailureClass::ExecutionFailed, message) }
+                }
+                other => other,
+            }),
+        }
+    }
+
+    /// How the action ended; an interruption is an error in any case.
+    fn end_of(&self, job: &Job, stage: &str, task: &Task) -> Result<Result<Finished, ClientError>, Failure> {
         let mut lines = Lines::default();
         let cancelled = self.interrupt.cancellation();
         let ended = self.client()?.run(job, self.follow, cancelled, |event| match event {
@@ -83,11 +138,7 @@ impl Runner {
         });
         lines.finish(|line| task.output(line));
         self.interrupt.check()?;
-        match ended {
-            Ok(finished) => self.interpret(finished),
-            Err(ClientError::TimedOut(message)) => Ok(Ran::Failed(timed_out(&message, step.timeout))),
-            Err(error) => Err(error.into()),
-        }
+        Ok(ended)
     }
 
     /// The connection to the executor.
@@ -114,9 +165,9 @@ impl Runner {
         }
     }
 
-    fn interpret(&self, finished: Finished) -> Result<Ran, Failure> {
+    fn interpret<R: StepReport>(&self, finished: Finished) -> Result<Ran<R>, Failure> {
         let Ok(answer) = serde_json::from_slice(&finished.stdout) else {
-            return Ok(Ran::Failed(silent_end(&finished)));
+            return Ok(Ran::Failed(silent_end(R::SUBCOMMAND, &finished)));
         };
         match answer {
             Answer::Error(error) => Err(self.blame(error)),
@@ -125,16 +176,19 @@ impl Runner {
                 Ok(Ran::Failed(Failure { class: FailureClass::BackendError, ..failure }))
             }
             Answer::Failed(failure) => Ok(Ran::Failed(failure)),
-            Answer::Built(report) => {
-                let path = format!("{OUT}/{}", report.file_name);
-                let is_wheel =
-                    |output: &Output| output.path == path && output.digest.hex() == report.sha256.to_string();
+            made => {
+                let failed = |what: &str| Err(Failure::new(FailureClass::ExecutionFailed, what));
+                let Some(report) = R::of(made) else { return failed("the executor ran another step") };
+                let path = format!("{OUT}/{}", report.file_name());
+                let is_file = |output: &Output| {
+                    output.path == path && output.digest.hex() == report.sha256().to_string()
+                };
                 let cached = finished.cached;
-                match finished.outputs.into_iter().find(is_wheel) {
-                    Some(wheel) => Ok(Ran::Built { report, wheel, cached }),
-                    None => Err(Failure::new(
-                        FailureClass::ExecutionFailed,
-                        format!("the executor did not return {}, which was built", report.file_name),
+                match finished.outputs.into_iter().find(is_file) {
+                    Some(file) => Ok(Ran::Built { report, file, cached }),
+                    None => failed(&format!(
+                        "the executor did not return {}, which was built",
+                        report.file_name()
                     )),
                 }
             }
@@ -169,16 +223,16 @@ fn timed_out(message: &str, timeout: Option<u64>) -> Failure {
 }
 
 /// The failure of a step that did not print its outcome.
-fn silent_end(finished: &Finished) -> Failure {
+fn silent_end(subcommand: &str, finished: &Finished) -> Failure {
     let (class, how) = match finished.exit_code {
         // As shells, and workers, have it.
         code @ 129..=165 => (FailureClass::Killed, format!("was killed by signal {}", code - 128)),
         127 => (FailureClass::MissingTool, "was not found on the worker".to_owned()),
         code => (FailureClass::BackendError, format!("ended with exit code {code}")),
     };
-    let mut message = format!("`crosswheel wheel` {how} and did not say why");
+    let mut message = format!("`crosswheel {subcommand}` {how} and did not say why");
     if !finished.message.is_empty() {
-        message = format!("`crosswheel wheel` {how}: {}", finished.message);
+        message = format!("`crosswheel {subcommand}` {how}: {}", finished.message);
     }
     let evidence = last_lines(&finished.stderr_tail, TAIL);
     let failure = Failure { evidence, ..Failure::new(class, message) };
@@ -193,6 +247,7 @@ mod tests {
     use super::*;
     use crate::build::steps::executor::ExecutorSurroundings;
     use crate::build::targets::placement::RemotePlacement;
+    use crate::contract::Report;
 
     fn finished(exit_code: i32, stdout: &str) -> Finished {
         Finished {
@@ -206,7 +261,7 @@ mod tests {
         }
     }
 
-    fn interpret(placement: Placement, finished: Finished) -> Result<Ran, Failure> {
+    fn interpret(placement: Placement, finished: Finished) -> Result<Ran<Report>, Failure> {
         let never = || Err(Failure::new(FailureClass::ExecutionFailed, "not reached"));
         let executor = Arc::new(Executor::new(Box::new(move |_| never()), ExecutorSurroundings::default()));
         let target = "linux_arm64".parse().unwrap();
@@ -218,6 +273,25 @@ mod tests {
             Ok(Ran::Failed(failure)) => failure,
             other => panic!("{other:?}"),
         }
+    }
+
+    #[test]
+    fn a_check_is_a_report_whatever_is_wrong_with_the_wheels_and_its_own_troubles_are_failures() {
+        let never = || Err(Failure::new(FailureClass::ExecutionFailed, "not reached"));
+        let executor = Arc::new(Executor::new(Box::new(move |_| never()), ExecutorSurroundings::default()));
+        let target = "linux_arm64".parse().unwrap();
+        let runner = Runner::new(executor, target, Placement::Here, Interrupt::never(), false);
+        let read = |code, text: &str| runner.interpret_check(&finished(code, text));
+        let report = r#"{"checked": {"installed": 2, "problems": [{"package": "a", "version": "1", "kind": "import",
+            "message": "no"}], "imported": [], "checked_by": "crosswheel", "target": "linux_arm64", "seconds": {},
+            "python_version": "3.11.7", "emulated": true, "isolation": {"sandbox": "none", "network": "none"}}}"#;
+        assert_eq!(read(26, report).unwrap().failure().unwrap().class, FailureClass::CheckFailed);
+        let error = r#"{"error": {"kind": "usage", "message": "no such wheel"}}"#;
+        assert_eq!(read(2, error).unwrap_err().class, FailureClass::InvalidSource);
+        let silent = read(1, "").unwrap_err();
+        assert_eq!(silent.class, FailureClass::ExecutionFailed);
+        assert!(silent.message.contains("`crosswheel check` ended with exit code 1"), "{silent}");
+        assert_eq!(read(137, "").unwrap_err().class, FailureClass::Killed);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use pep508_rs::{Requirement, VerbatimUrl};
 use serde::{Deserialize, Serialize};
 
 use super::rust_inputs::RustInputs;
-use super::wheel_step::blob_digest;
+use super::step_action::blob_digest;
 use crate::archive::unpack;
 use crate::build::builder::Builder;
 use crate::build::cache::KeyBuilder;

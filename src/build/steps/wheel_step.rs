@@ -2,18 +2,18 @@
 //! to where they run.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use super::rust_inputs::RustInputs;
+use super::step_action::{
+    OUT, Step, add, give_crates, give_wheels, python, salt, text_of_name, timeout_of_action,
+    tool_directories, with_interpreter, with_settings,
+};
 use crate::build::cache::KeyBuilder;
 use crate::build::customisation::{Customisation, Patch};
 use crate::build::targets::placement::Placement;
-use crate::client::{ClientError, InputRoot, Job};
-use crate::contract::{
-    Failure, FailureClass, GivenWheels, KeyValue, MNEMONIC, NotUnicode, RELEASE, SandboxMode, WheelCommand,
-    environment,
-};
-use crate::digest::{Digest, DigestFunction, Sha256};
+use crate::client::{InputRoot, Job};
+use crate::contract::{Failure, MNEMONIC, RELEASE, Report, SandboxMode, WheelCommand, environment};
+use crate::digest::Sha256;
 use crate::packaging::interpreter::Interpreter;
 use crate::platform::{Glibc, Target};
 
@@ -42,21 +42,14 @@ pub struct WheelStep<'a> {
     pub timeout: Option<u64>,
 }
 
-/// The directory of the exec root that a step puts its wheel into.
-pub(crate) const OUT: &str = "out";
+impl Step for WheelStep<'_> {
+    type Report = Report;
 
-/// The directory of the exec root with the crates.
-const CRATES: &str = "crates";
-
-/// How long a step may take beside its backend, on a machine with much else to do.
-const SLACK: Duration = Duration::from_secs(600);
-
-impl WheelStep<'_> {
     /// The action that makes the wheel, in [`OUT`]. Paths of this machine are in it only if it runs here.
     ///
     /// # Errors
     /// What cannot travel to a worker elsewhere; files that cannot be read.
-    pub(crate) fn job(&self, placement: &Placement) -> Result<Job, Failure> {
+    fn job(&self, placement: &Placement) -> Result<Job, Failure> {
         let mut inputs = InputRoot::default();
         let command = self.command(placement, &mut inputs)?;
         Ok(Job {
@@ -65,25 +58,31 @@ impl WheelStep<'_> {
             inputs,
             output_paths: vec![OUT.to_owned()],
             platform: placement.platform(self.target),
-            timeout: self.timeout.map(|seconds| Duration::from_secs(seconds).saturating_add(SLACK)),
-            salt: self.salt(placement, RELEASE),
+            timeout: timeout_of_action(self.timeout),
+            salt: salt(placement, RELEASE, self.interpreter, self.rust.as_ref()),
             skip_cache: false,
             mnemonic: MNEMONIC.to_owned(),
             target: text_of_name(self.sdist)?,
         })
     }
 
+    fn timeout(&self) -> Option<u64> {
+        self.timeout
+    }
+}
+
+impl WheelStep<'_> {
     /// What is to be run; adds to `inputs` what it needs.
     fn command(&self, placement: &Placement, inputs: &mut InputRoot) -> Result<WheelCommand, Failure> {
         let custom = self.customisation;
         let sdist = add(inputs, "sdist", self.sdist, self.sdist_sha256)?;
         Ok(WheelCommand {
-            python: self.python(placement)?,
-            build_wheels: self.build_wheels(inputs)?,
+            python: python(self.interpreter, placement)?,
+            build_wheels: give_wheels(&self.build_wheels, inputs)?,
             target: Some(self.target),
             glibc: self.glibc,
-            tool_directories: self.tool_directories(placement)?,
-            crates: self.crates(inputs)?,
+            tool_directories: tool_directories(custom, self.rust.as_ref(), placement, self.target)?,
+            crates: give_crates(self.rust.as_ref(), inputs)?,
             expect: custom.expect,
             sandbox: self.sandbox,
             config_settings: custom.config_settings.clone(),
@@ -96,64 +95,12 @@ impl WheelStep<'_> {
         })
     }
 
-    fn build_wheels(&self, inputs: &mut InputRoot) -> Result<Vec<GivenWheels>, Failure> {
-        let mut give = |(wheel, sha256): &(PathBuf, Sha256)| {
-            let path = add(inputs, "wheels", wheel, *sha256)?.into();
-            Ok(GivenWheels { path, sha256: Some(*sha256) })
-        };
-        self.build_wheels.iter().map(&mut give).collect()
-    }
-
-    fn crates(&self, inputs: &mut InputRoot) -> Result<Option<PathBuf>, Failure> {
-        let Some(crates) = self.rust.as_ref().and_then(|rust| rust.crates.as_ref()) else { return Ok(None) };
-        inputs.add_root(CRATES, crates.clone()).map_err(ClientError::from)?;
-        Ok(Some(CRATES.into()))
-    }
-
     fn patches(&self, inputs: &mut InputRoot) -> Result<Vec<PathBuf>, Failure> {
         let mut give = |(index, patch): (usize, &Patch)| {
             // Their order counts, and two may have one name.
             Ok(add(inputs, &format!("patches/{index}"), &patch.path, patch.sha256)?.into())
         };
         self.customisation.patches.iter().enumerate().map(&mut give).collect()
-    }
-
-    /// Directories of this machine that are on the build's PATH.
-    fn tool_directories(&self, placement: &Placement) -> Result<Vec<PathBuf>, Failure> {
-        let given = &self.customisation.tool_directories;
-        if *placement == Placement::Here {
-            return Ok(self.rust.iter().map(|rust| &rust.toolchain).chain(given).cloned().collect());
-        }
-        // Rust is the worker's own there.
-        given.first().map_or(Ok(Vec::new()), |first| Err(cannot_travel(first, placement, self.target)))
-    }
-
-    fn python(&self, placement: &Placement) -> Result<String, Failure> {
-        let (major, minor, _) = self.interpreter.version;
-        match placement {
-            Placement::Here | Placement::Root(_) => text(&self.interpreter.executable).map(str::to_owned),
-            Placement::Remote(remote) => {
-                Ok(remote.python.clone().unwrap_or_else(|| format!("python{major}.{minor}")))
-            }
-        }
-    }
-
-    /// What decides the wheel and is not in the action otherwise: this release, which is the one that builds; the
-    /// Python and the Rust of this machine, or what is installed in the root file system, its Python, and which cross
-    /// compiler builds in it see. Compilers and libraries of this machine are not part of it; nor is what the workers
-    /// have elsewhere, be it another release (`contract/number.rs` says why).
-    fn salt(&self, placement: &Placement, release: &str) -> Vec<u8> {
-        let key = KeyBuilder::default().part("crosswheel", release);
-        let key = match placement {
-            Placement::Here => key.parts("rust", self.rust.iter().map(|rust| &rust.version)),
-            Placement::Root(root) => {
-                let key = key.part("root", &root.stamp);
-                let program = self.interpreter.executable.to_string_lossy();
-                key.part("program", root.stamp_of(&program)).parts("cross compiler", &root.cross_compiler)
-            }
-            Placement::Remote(_) => return Vec::new(),
-        };
-        with_interpreter(key, self.interpreter).finish().to_string().into_bytes()
     }
 
     /// What the answer of the backend's requires hook depends on.
@@ -166,64 +113,11 @@ impl WheelStep<'_> {
 
     fn with_customisation(&self, key: KeyBuilder) -> KeyBuilder {
         let custom = self.customisation;
-        key.parts("config-setting", custom.config_settings.iter().map(KeyValue::to_string))
-            .parts("env", custom.env.iter().map(KeyValue::to_string))
-            .parts("path", custom.tool_directories.iter().map(|path| path.as_os_str().as_encoded_bytes()))
+        with_settings(key, custom)
             .part("expect", custom.expect.to_string())
             .parts("patch", custom.patches.iter().map(|patch| patch.sha256.to_string()))
             .part("patch-strip", custom.patch_strip.to_string())
     }
-}
-
-fn with_interpreter(key: KeyBuilder, interpreter: &Interpreter) -> KeyBuilder {
-    key.part("python", interpreter.executable.as_os_str().as_encoded_bytes())
-        .part("version", interpreter.markers.python_full_version().to_string())
-        .part("abi", format!("{} {}", interpreter.cache_tag, interpreter.abi_flags))
-        .part("platform", format!("{} {}", interpreter.platform, interpreter.libc.as_deref().unwrap_or("")))
-}
-
-/// Adds the file `host` to `inputs`, in `directory` and under its own name; its path there.
-fn add(inputs: &mut InputRoot, directory: &str, host: &Path, sha256: Sha256) -> Result<String, Failure> {
-    let path = format!("{directory}/{}", text_of_name(host)?);
-    let size_bytes = fs_err::metadata(host)?.len();
-    inputs.add_file(&path, host, blob_digest(sha256, size_bytes), false).map_err(ClientError::from)?;
-    Ok(path)
-}
-
-/// A digest of the packaging world as one of the API.
-pub(crate) fn blob_digest(sha256: Sha256, size_bytes: u64) -> Digest {
-    Digest { function: DigestFunction::Sha256, hash: *sha256.as_bytes(), size_bytes }
-}
-
-fn text_of_name(path: &Path) -> Result<String, Failure> {
-    text(Path::new(path.file_name().unwrap_or_default())).map(str::to_owned)
-}
-
-/// Paths in actions are UTF-8.
-fn text(path: &Path) -> Result<&str, Failure> {
-    path.to_str().ok_or_else(|| NotUnicode(path.to_owned()).into())
-}
-
-impl From<NotUnicode> for Failure {
-    fn from(error: NotUnicode) -> Self {
-        Self::new(FailureClass::InvalidSource, error.to_string())
-    }
-}
-
-fn cannot_travel(directory: &Path, placement: &Placement, target: Target) -> Failure {
-    let directory = directory.display();
-    let (runs, hint) = match placement {
-        Placement::Root(root) => {
-            let root = root.directory.display();
-            (format!("for {target} runs in {root}"), "install the tools in there".to_owned())
-        }
-        Placement::Here | Placement::Remote(_) => (
-            "runs elsewhere".to_owned(),
-            "install the tools on the workers, or build here, without --remote".to_owned(),
-        ),
-    };
-    let message = format!("--path {directory} is a directory of this machine, and the build {runs}");
-    Failure::new(FailureClass::InvalidSource, message).with_hint(hint)
 }
 
 #[cfg(test)]
@@ -355,8 +249,10 @@ mod tests {
     #[test]
     fn results_are_kept_apart_by_release_where_it_is_the_one_that_builds() {
         with_step(&Customisation::default(), |step| {
-            let salts =
-                |placement: &Placement| ["1.0.0", "1.0.1"].map(|release| step.salt(placement, release));
+            let salts = |placement: &Placement| {
+                ["1.0.0", "1.0.1"]
+                    .map(|release| salt(placement, release, step.interpreter, step.rust.as_ref()))
+            };
             for ours in [Placement::Here, root("one")] {
                 let [older, newer] = salts(&ours);
                 assert_ne!(older, newer);

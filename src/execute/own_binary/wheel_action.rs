@@ -1,4 +1,4 @@
-//! Actions that run crosswheel itself (`PySdistBuild`): what a worker does with them that it does not do with others, and
+//! Actions that run crosswheel itself (`PySdistBuild`, `PySdist`, `PyWheelsCheck`): what a worker does with them that it does not do with others, and
 //! which of them it trusts with its cache. What they say is the [`contract`](crate::contract)'s to know. Knows nothing of
 //! what `crosswheel wheel` does inside.
 //!
@@ -31,12 +31,12 @@
 //! nothing of the client's runs outside of the nested sandbox of `crosswheel wheel`, nor can anything of the client's
 //! be written into it:
 //!
-//! - `arguments[1]` is `wheel`, and `--sandbox=required` is among the others;
-//! - all others are the sdist, or flags in the form `--name=value` whose [class](FlagClass) is none of those that reach
+//! - `arguments[1]` is `wheel`, `sdist` or `check`, and `--sandbox=required` is among the others;
+//! - all others are the sdist, the tree or the wheels, or flags in the form `--name=value` whose [class](FlagClass) is none of those that reach
 //!   the machine;
-//! - the sdist and the values of the classes [`Input`](FlagClass::Input) and [`Output`](FlagClass::Output) are relative
+//! - the sdist, the tree and the values of the classes [`Input`](FlagClass::Input) and [`Output`](FlagClass::Output) are relative
 //!   paths without `..`;
-//! - `--build-wheels=FILE#sha256=HEX` names a file of the input root that has this very digest (the cache would
+//! - `--build-wheels=FILE#sha256=HEX`, `--pip=` and what `check` is given name a file of the input root that has this very digest (the cache would
 //!   take our word for it), so digests need SHA-256 as the digest function; without `#sha256=` any file or
 //!   directory will do;
 //! - `--python` is a version or a command to be found in `PATH`, or an absolute path;
@@ -66,8 +66,8 @@ pub use super::inside::{CACHE_INSIDE, INSIDE, LIBRARIES_INSIDE, NATIVE_INSIDE, P
 use super::loader::OwnLoader;
 use super::real_path::real_path;
 use crate::contract::{
-    Argument, CONTRACT_VARIABLE, ContractRefused, Flag, FlagClass, GivenWheels, PATH_VARIABLE, PROGRAM,
-    SUBCOMMAND, SandboxMode, asked_contract,
+    Argument, CHECK_SUBCOMMAND, CONTRACT_VARIABLE, ContractRefused, Flag, FlagClass, GivenWheels,
+    PATH_VARIABLE, PROGRAM, SDIST_SUBCOMMAND, SUBCOMMAND, SandboxMode, asked_contract,
 };
 use crate::digest::DigestFunction;
 use crate::execute::command::Command;
@@ -136,12 +136,15 @@ fn check_shared(command: &Command, inputs: &InputDirectory, view: View) -> Resul
             _ => return Err(format!("the environment variable {name} is set")),
         }
     }
-    if command.argv.get(1).map(String::as_str) != Some(SUBCOMMAND) {
-        return Err("it is not `crosswheel wheel`".into());
-    }
+    let is_of_step: fn(Flag) -> bool = match command.argv.get(1).map(String::as_str) {
+        Some(SUBCOMMAND) => Flag::is_of_wheel,
+        Some(SDIST_SUBCOMMAND) => Flag::is_of_sdist,
+        Some(CHECK_SUBCOMMAND) => Flag::is_of_check,
+        _ => return Err("it is none of the steps of crosswheel".into()),
+    };
     let sandboxed = [Flag::Sandbox.name(), "required"].join("=");
     for argument in &command.argv[2..] {
-        check_argument(argument, command, inputs, view)?;
+        check_argument(argument, is_of_step, command, inputs, view)?;
     }
     if command.argv[2..].iter().any(|argument| argument.strip_prefix("--") == Some(&sandboxed)) {
         Ok(())
@@ -152,14 +155,17 @@ fn check_shared(command: &Command, inputs: &InputDirectory, view: View) -> Resul
 
 fn check_argument(
     argument: &str,
+    is_of_step: fn(Flag) -> bool,
     command: &Command,
     inputs: &InputDirectory,
     view: View,
 ) -> Result<(), String> {
     let (class, value) = match Argument::read(argument) {
-        Argument::Sdist(path) => (FlagClass::Input, path),
-        Argument::Flag(flag, value) => (flag.class(), value),
-        Argument::Other => (FlagClass::Machine, ""),
+        // The wheels of a check.
+        Argument::Source(path) if command.argv[1] == CHECK_SUBCOMMAND => (FlagClass::Wheels, path),
+        Argument::Source(path) => (FlagClass::Input, path),
+        Argument::Flag(flag, value) if is_of_step(flag) => (flag.class(), value),
+        Argument::Flag(..) | Argument::Other => (FlagClass::Machine, ""),
     };
     match class {
         FlagClass::Value => Ok(()),

@@ -20,7 +20,9 @@ pub const FIXED_DIRECTORY: &str = "/crosswheel";
 pub struct EnvironmentPlan<'a> {
     /// The directory that holds everything of this build.
     pub workspace: &'a Path,
-    /// `bin` of the venv; first on PATH.
+    /// Programs of the step's own that come before all others on PATH.
+    pub first_on_path: Option<&'a Path>,
+    /// `bin` of the venv; before everything else on PATH.
     pub venv_bin: &'a Path,
     /// More directories for PATH, after the venv's and before the system's.
     pub tool_directories: &'a [PathBuf],
@@ -37,8 +39,8 @@ pub struct EnvironmentPlan<'a> {
     pub cross: BTreeMap<String, String>,
     /// What the user set with `--env`; wins, but for PATH and compiler flags, which are joined.
     pub user: &'a BTreeMap<String, String>,
-    /// The project, for the variables that tell version-control plug-ins its version.
-    pub project: &'a Project,
+    /// The project whose version is told to version-control plug-ins; none where they are to find it out.
+    pub version_of: Option<&'a Project>,
 }
 
 impl EnvironmentPlan<'_> {
@@ -98,7 +100,12 @@ impl EnvironmentPlan<'_> {
     }
 
     fn path(&self) -> OsString {
-        let mut path = self.venv_bin.as_os_str().to_owned();
+        let mut path = OsString::new();
+        if let Some(first) = self.first_on_path {
+            path.push(first);
+            path.push(":");
+        }
+        path.push(self.venv_bin);
         for directory in self.tool_directories {
             path.push(":");
             path.push(directory);
@@ -111,7 +118,9 @@ impl EnvironmentPlan<'_> {
     /// An sdist has no repository to ask for the version: setuptools-scm and its kin take it from
     /// the environment, by the general variable and by the one of this project alone.
     fn version_variables(&self) -> Vec<(String, String)> {
-        let Some(metadata) = &self.project.metadata else { return Vec::new() };
+        let Some(metadata) = self.version_of.and_then(|project| project.metadata.as_ref()) else {
+            return Vec::new();
+        };
         let project = metadata.name.to_string().replace('-', "_").to_ascii_uppercase();
         let version = &metadata.version_text;
         vec![
@@ -161,6 +170,7 @@ mod tests {
         let user = user.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
         let plan = EnvironmentPlan {
             workspace: Path::new(workspace),
+            first_on_path: None,
             venv_bin: Path::new("/w/venv/bin"),
             tool_directories: &[PathBuf::from("/rust/bin")],
             home: Path::new("/w/home"),
@@ -169,7 +179,7 @@ mod tests {
             cross: BTreeMap::from([("CC".into(), "/cross/gcc".into()), ("CXX".into(), "/cross/g++".into())]),
             interpreter_cflags: Some("-Wsign-compare -O3 -g -Wall -Wp,-D_FORTIFY_SOURCE=2"),
             user: &user,
-            project: &project,
+            version_of: Some(&project),
         };
         let text = |value: OsString| value.into_string().unwrap();
         plan.variables().into_iter().map(|(name, value)| (text(name), text(value))).collect()

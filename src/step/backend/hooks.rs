@@ -30,8 +30,37 @@ pub const SCRIPT: &str = include_str!("run_backend.py");
 /// PEP 517 `config_settings`: each key with the values given for it, in order.
 pub type ConfigSettings = BTreeMap<String, Vec<String>>;
 
+/// The hooks of a step: first what is required, then what makes the file (PEP 517).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hooks {
+    /// `get_requires_for_build_wheel` and `build_wheel`.
+    Wheel,
+    /// `get_requires_for_build_sdist` and `build_sdist`.
+    Sdist,
+}
+
+impl Hooks {
+    /// What they make, as their names have it.
+    pub const fn product(self) -> &'static str {
+        match self {
+            Self::Wheel => "wheel",
+            Self::Sdist => "sdist",
+        }
+    }
+
+    /// The hook that says what is required.
+    pub const fn requires(self) -> &'static str {
+        match self {
+            Self::Wheel => "get_requires_for_build_wheel",
+            Self::Sdist => "get_requires_for_build_sdist",
+        }
+    }
+}
+
 /// Everything that decides what a backend does. Paths are as the build sees them, unless said otherwise.
 pub struct BackendCall<'a> {
+    /// Which hooks are called.
+    pub hooks: Hooks,
     /// Who hooks are asked of.
     pub build_system: &'a BuildSystem,
     /// Passed to every hook.
@@ -42,7 +71,7 @@ pub struct BackendCall<'a> {
     pub script: PathBuf,
     /// Top directory of the source tree; the hooks' working directory.
     pub source: PathBuf,
-    /// Where the wheel goes.
+    /// Where the file goes that they make.
     pub output: PathBuf,
     /// The complete environment.
     pub environment: BTreeMap<OsString, OsString>,
@@ -59,7 +88,7 @@ pub struct BackendCall<'a> {
 /// How a conversation with a backend ended.
 #[derive(Debug)]
 pub enum Conversation {
-    /// `build_wheel` returned this file name.
+    /// The hook returned this file name.
     Built(String),
     /// The requirements were turned down by the caller.
     Refused,
@@ -74,11 +103,11 @@ pub enum Conversation {
 pub struct BackendRun {
     /// What was said.
     pub conversation: Conversation,
-    /// What `get_requires_for_build_wheel` returned; none if it came to no answer.
+    /// What the backend requires; none if it came to no answer.
     pub requires: Option<Vec<String>>,
     /// How the tree ended, and what it used.
     pub exit: Exit,
-    /// From the start to the answer of `get_requires_for_build_wheel`, imports included.
+    /// From the start to the answer of what is required, imports included.
     pub requires_time: Duration,
     /// From then to the end.
     pub build_time: Duration,
@@ -122,7 +151,7 @@ impl Event {
 }
 
 impl BackendCall<'_> {
-    /// Runs the hooks to their end. `accept` sees what `get_requires_for_build_wheel` returned and
+    /// Runs the hooks to their end. `accept` sees what the backend requires and
     /// says whether all of it is installed; if not, nothing is built. All output is copied to
     /// `output` as it comes. What is returned of the process tree is what has to be torn down, which takes
     /// a moment when it is dropped; nothing of it runs any more.
@@ -173,13 +202,15 @@ impl BackendCall<'_> {
         })
     }
 
-    /// The backend, the output directory, the number of entries of `backend-path` and the entries; then,
+    /// What to make, the backend, the output directory, the number of entries of `backend-path` and the entries; then,
     /// for each config setting, its key, the number of its values and the values.
     fn settings(&self) -> Vec<Vec<u8>> {
         let BuildSystem { backend, backend_path, .. } = self.build_system;
         let bytes = |path: &Path| path.as_os_str().as_bytes().to_vec();
         let number = |number: usize| number.to_string().into_bytes();
-        let mut fields = vec![backend.clone().into_bytes(), bytes(&self.output), number(backend_path.len())];
+        let product = self.hooks.product().as_bytes().to_vec();
+        let mut fields =
+            vec![product, backend.clone().into_bytes(), bytes(&self.output), number(backend_path.len())];
         fields.extend(backend_path.iter().map(|path| bytes(path)));
         for (key, values) in self.config_settings {
             fields.extend([key.clone().into_bytes(), number(values.len())]);

@@ -1,8 +1,8 @@
 """Calls the PEP 517 hooks of a build backend on behalf of crosswheel.
 
 Standard input is one end of a socket pair that carries lists of texts. crosswheel sends the settings;
-this script answers with what get_requires_for_build_wheel wants; crosswheel sends "build" once all of
-it is installed, or hangs up; this script answers with the wheel's name.
+this script answers with what get_requires_for_build_wheel (or _sdist) wants; crosswheel sends "build" once
+all of it is installed, or hangs up; this script answers with the name of the wheel (or sdist).
 
 PEP 517 wants each hook in a process of its own. The backend is imported once and each hook then
 runs in a fork of that state: as clean as a new process, without paying for the imports twice.
@@ -63,17 +63,17 @@ def receive(channel):
 
 def parse_settings(fields):
     fields = iter(fields)
-    backend, out = next(fields), next(fields)
+    product, backend, out = next(fields), next(fields), next(fields)
     backend_path = [next(fields) for _ in range(int(next(fields)))]
     config_settings = {}
     for key in fields:
         values = [next(fields) for _ in range(int(next(fields)))]
         # A single value is a string, several are a list: the convention of pip, build and uv.
         config_settings[key] = values[0] if len(values) == 1 else values
-    return backend, out, backend_path, config_settings or None
+    return product, backend, out, backend_path, config_settings or None
 
 
-def load_backend(backend, backend_path):
+def load_backend(backend, backend_path, product):
     directories = [os.path.abspath(path) for path in backend_path]
     sys.path[:0] = directories
     module_path, _, object_path = backend.partition(":")
@@ -88,7 +88,7 @@ def load_backend(backend, backend_path):
     backend = module
     for name in filter(None, object_path.split(".")):
         backend = getattr(backend, name)
-    for name in IMPORTED_BY_HOOKS.get(module_path, ()):
+    for name in IMPORTED_BY_HOOKS.get(module_path, ()) if product == "wheel" else ():
         try:
             __import__(name)
         except Exception:
@@ -150,8 +150,8 @@ def run_hook(channel, stage, hook):
         leave(1)
 
 
-def ask_requires(channel, backend, config_settings):
-    hook = getattr(backend, "get_requires_for_build_wheel", None)
+def ask_requires(channel, backend, name, config_settings):
+    hook = getattr(backend, name, None)
     if hook is None:
         send(channel, "requires")
         return
@@ -159,13 +159,13 @@ def ask_requires(channel, backend, config_settings):
     sys.stderr.flush()
     child = os.fork()
     if child == 0:
-        requires = run_hook(channel, "get_requires_for_build_wheel", lambda: hook(config_settings))
+        requires = run_hook(channel, name, lambda: hook(config_settings))
         send(channel, "requires", *map(str, requires or []))
         leave(0)
     _, status = os.waitpid(child, 0)
     if status != 0:
         if os.WIFSIGNALED(status):
-            send(channel, "killed", "get_requires_for_build_wheel", str(os.WTERMSIG(status)))
+            send(channel, "killed", name, str(os.WTERMSIG(status)))
         leave(1)
 
 
@@ -176,20 +176,22 @@ def main():
     settings = receive(channel)
     if settings is None:
         leave(1)
-    backend, out, backend_path, config_settings = parse_settings(settings)
+    product, backend, out, backend_path, config_settings = parse_settings(settings)
     # What is imported stays: looking for garbage among it takes time, and finds none.
     gc.disable()
-    backend = run_hook(channel, "import", lambda: load_backend(backend, backend_path))
-    build = run_hook(channel, "import", lambda: backend.build_wheel)
+    backend = run_hook(channel, "import", lambda: load_backend(backend, backend_path, product))
+    build = run_hook(channel, "import", lambda: getattr(backend, "build_" + product))
     if hasattr(gc, "freeze"):  # Python 3.7
         gc.freeze()
     gc.enable()
     make_temporary_names_repeatable()
-    ask_requires(channel, backend, config_settings)
+    ask_requires(channel, backend, "get_requires_for_build_" + product, config_settings)
     if receive(channel) != ["build"]:
         leave(0)
-    wheel = run_hook(channel, "build_wheel", lambda: build(out, config_settings, None))
-    send(channel, "built", str(wheel))
+    # Only build_wheel takes a third: a directory with metadata, which nobody has asked for.
+    metadata = (None,) if product == "wheel" else ()
+    built = run_hook(channel, "build_" + product, lambda: build(out, config_settings, *metadata))
+    send(channel, "built", str(built))
     leave(0)
 
 

@@ -8,10 +8,10 @@ use crate::digest::Sha256;
 use crate::packaging::interpreter::{keep, machine_of, stamp};
 use crate::platform::{Arch, SYSTEM_PATH};
 use crate::step::helper::{Helper, Helpers};
-use crate::step::request::WheelRequest;
+use crate::step::request::BackendRequest;
 
 /// The compiler that the build `request` describes has used, as far as it can be told from outside.
-pub(crate) fn used_compiler(request: &WheelRequest) -> Option<CompilerReport> {
+pub(crate) fn used_compiler(request: &BackendRequest) -> Option<CompilerReport> {
     let (interpreter, user) = (&request.interpreter, &request.environment);
     let of_user = user.get("CC");
     if let (Some(cross), None) = (&request.cross_compiler, of_user) {
@@ -39,7 +39,7 @@ fn text(program: &Path) -> String {
 }
 
 /// What the build finds by `name`.
-fn find(name: &str, request: &WheelRequest) -> Option<PathBuf> {
+fn find(name: &str, request: &BackendRequest) -> Option<PathBuf> {
     let candidates: Vec<PathBuf> = if name.contains('/') {
         vec![name.into()]
     } else {

@@ -15,12 +15,12 @@ use crate::contract::{CheckProblem, CheckReport, ProblemKind};
 use crate::sandbox::{Bind, Outcome, OwnExecutable, Sandbox};
 use crate::scratch::home::LockedHome;
 use crate::step::backend::environment::FIXED_DIRECTORY;
-use crate::step::build::isolation_report;
 use crate::step::error::{StepError, host};
 use crate::step::stopwatch::Stopwatch;
 use crate::step::venv::build_environment::{BuildVenv, VenvMaker};
 use crate::step::venv::unpacked_wheel::UnpackedWheel;
 use crate::step::venv::virtual_environment::python_in;
+use crate::step::workshop::isolation_report;
 
 /// What runs in the environment.
 const PROGRAM: &str = include_str!("try_wheels.py");
@@ -113,8 +113,12 @@ impl Check<'_> {
         let imported = self.import(&trials, &wheels, &mut problems)?;
         stopwatch.lap("imports");
         if !problems.is_empty() {
-            // They are not those of what happened to the cache.
-            maker.check(&venv, &wheels)?;
+            // They are not those of what happened to the cache. Of a wheel in another's way some is not there.
+            let whole = |wheel: &&UnpackedWheel| {
+                let name = wheel.name().to_string();
+                !problems.iter().any(|found| found.kind == ProblemKind::Install && found.package == name)
+            };
+            maker.check(&venv, &wheels.iter().filter(whole).cloned().collect::<Vec<_>>())?;
         }
         Ok(CheckReport {
             installed: wheels.len(),

@@ -17,6 +17,7 @@ use crate::packaging::interpreter::Interpreter;
 use crate::packaging::tag::Tag;
 use crate::packaging::wheel_archive::{WheelArchive, WheelMember, split_data_member};
 use crate::packaging::wheel_name::WheelFileName;
+use crate::packaging::wheel_requirements::NeededLibraries;
 use crate::patience::Patience;
 use crate::platform::{Glibc, Target};
 
@@ -76,6 +77,8 @@ pub struct VerifiedWheel {
     pub size_bytes: u64,
     /// The newest glibc any file inside needs; none when pure or static.
     pub glibc_floor: Option<Glibc>,
+    /// Libraries that files inside need, and that are neither in the wheel nor a part of glibc; sorted.
+    pub foreign_libraries: Vec<String>,
     /// Remarks that are not errors.
     pub notes: Vec<String>,
 }
@@ -122,6 +125,7 @@ fn verify_patiently(
         sha256: archive.sha256,
         size_bytes: archive.size_bytes,
         glibc_floor: contents.glibc,
+        foreign_libraries: contents.libraries.foreign(),
         notes,
         name: archive.metadata.name,
         version: archive.metadata.version_text,
@@ -268,6 +272,7 @@ struct Contents {
     native: Vec<String>,
     /// The newest glibc they need.
     glibc: Option<Glibc>,
+    libraries: NeededLibraries,
     /// Members with code for devices, which no processor runs.
     device_code: Vec<String>,
 }
@@ -352,6 +357,7 @@ fn examine_code(
         return Err(WheelRefused::GlibcTooNew { wheel: wheel(), member, needed, allowed });
     }
     contents.glibc = contents.glibc.max(needs.glibc);
+    contents.libraries.add(&member, &needs);
     contents.native.push(member);
     Ok(())
 }

@@ -9,5 +9,5 @@ mod ends;
 mod floods;
 mod hooks;
 mod refusals;
-mod scene;
+pub mod scene;
 mod surroundings;

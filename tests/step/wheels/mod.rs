@@ -3,6 +3,7 @@
 mod archive;
 pub mod builder;
 mod install;
+mod needs;
 mod requirements;
 mod store;
 mod venv_cache;

@@ -1,0 +1,59 @@
+//! Whether the wheels of a target work together, there: by an action at its placement, whose good answer is kept as any
+//! result is.
+//! Knows nothing of how the wheels came about, or of what is done about what is wrong with them.
+
+use std::path::PathBuf;
+
+use pep508_rs::PackageName;
+
+use super::builder::Builder;
+use super::progress::Task;
+use super::steps::check_step::CheckStep;
+use super::steps::pip::pip_for;
+use crate::contract::{CheckReport, Failure};
+use crate::digest::Sha256;
+
+/// A wheel, and its digest.
+type Wheel = (PathBuf, Sha256);
+
+impl Builder {
+    /// Installs `wheels`, looks for what they require among them, and imports the modules of the packages `imports`.
+    /// What is wrong with them is in the report ([`CheckReport::failure`]).
+    ///
+    /// # Errors
+    /// If it could not be found out.
+    #[expect(dead_code, reason = "for the wheelhouse")]
+    pub(super) fn check(
+        &self,
+        wheels: &[Wheel],
+        imports: &[PackageName],
+        task: &Task,
+    ) -> Result<CheckReport, Failure> {
+        let (pip, note) = self.pip()?;
+        let step = CheckStep {
+            wheels,
+            imports,
+            pip,
+            interpreter: &self.interpreter,
+            target: self.target,
+            sandbox: self.run.options.sandbox,
+        };
+        let mut report = self.runner.check(&step, self.run.options.rebuild, task)?;
+        report.notes.extend(note);
+        Ok(report)
+    }
+
+    /// pip's wheel, if it can be had; else why not. Without it less is sure, but nothing is wrong.
+    fn pip(&self) -> Result<(Option<Wheel>, Option<String>), Failure> {
+        let (major, minor, _) = self.interpreter.version;
+        let found = pip_for((major, minor), &self.run.cache, &self.run.index, &self.run.downloads);
+        self.run.interrupt.check()?;
+        Ok(match found {
+            Ok(pip) => (pip, None),
+            Err(failure) => (
+                None,
+                Some(format!("pip cannot be had, so crosswheel checked instead of it: {}", failure.message)),
+            ),
+        })
+    }
+}
