@@ -7,7 +7,7 @@ use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::sdists::{is_settled, stamp};
+use super::file_stamp::{is_settled, stamp};
 use crate::build::steps::step_action::blob_digest;
 use crate::client::{ClientError, InputRoot};
 use crate::contract::{Failure, FailureClass};
