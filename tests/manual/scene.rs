@@ -64,6 +64,7 @@ impl Scene {
             let project = Project { name, version, requires: &[], imports: &[], ..LIB };
             place.write(&format!("index/{}", project.file_name()), project.sdist());
         }
+        place.write("requirements.txt", "cowsay==6.0\npyyaml>=6 ; python_version >= '3.8'\n");
         place.write("constraints.txt", "cython==0.29.36\n");
         place.write("fix.patch", PATCH);
         place.write("tools/some-tool", "#!/bin/sh\n");
