@@ -187,11 +187,12 @@ fn of_check() -> Vec<Row> {
 /// All exit codes, as a page of the manual in Markdown: a table for `build` and `wheel`, and one for the others.
 pub fn exit_codes_markdown() -> String {
     let step: Vec<u8> = Subcommand::Wheel.rows().into_iter().map(|row| row.code).collect();
-    let build = of_build("every wheel was built, or is there", &[FailureClass::Interrupted]).into_iter().map(|row| {
-        let class = row.class.map(|class| format!("`{class}`")).unwrap_or_default();
-        let of_wheel = if step.contains(&row.code) { "yes" } else { "" };
-        format!("| {} | {class} | {of_wheel} | {} |\n", row.code, row.meaning)
-    });
+    let build =
+        of_build("every wheel was built, or is there", &[FailureClass::Interrupted]).into_iter().map(|row| {
+            let class = row.class.map(|class| format!("`{class}`")).unwrap_or_default();
+            let of_wheel = if step.contains(&row.code) { "yes" } else { "" };
+            format!("| {} | {class} | {of_wheel} | {} |\n", row.code, row.meaning)
+        });
     let others = Subcommand::OTHERS.into_iter().flat_map(|subcommand| {
         let line = move |row: Row| format!("| `{}` | {} | {} |\n", subcommand.name(), row.code, row.meaning);
         subcommand.rows().into_iter().map(line)

@@ -93,7 +93,8 @@ fn check_environment(
     groups.iter().try_for_each(|group| check_python(&group.by, &group.specifiers, environment))
 }
 
-fn check_python(
+/// Whether `what` is for the Python of `environment`.
+pub(super) fn check_python(
     what: &str,
     requires: &VersionSpecifiers,
     environment: &MarkerEnvironment,
@@ -250,9 +251,11 @@ impl<'g> Walk<'g, '_> {
         atoms.hold(&edge.marker, self.environment, within)
     }
 
+    /// What an edge activates: an extra that needs nothing is not in the lock, so it does not become active by an edge.
     fn items(&self, edge: &Edge) -> Vec<ConflictItem> {
         let name = &self.graph.lock().record(edge.to).name;
-        edge.extras.iter().map(|extra| ConflictItem::extra(name, extra)).collect()
+        let extras = edge.extras.iter().filter(|extra| self.graph.node(edge.to, Some(extra)).is_some());
+        extras.map(|extra| ConflictItem::extra(name, extra)).collect()
     }
 }
 

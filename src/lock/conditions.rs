@@ -6,15 +6,15 @@
 //! `or` over the edges into it of `and` of the condition of where they come from and their markers. Both is what
 //! [`super::closure`] does for one environment, in the same order: evaluated in one, these conditions are its nodes.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::fmt;
 
-use pep508_rs::{ExtraName, MarkerEnvironment, MarkerTree};
+use pep508_rs::{ExtraName, MarkerEnvironment, MarkerTree, PackageName};
 
-use super::configuration::Configuration;
+use super::activation::{Activation, name_of, too_complex};
+use super::configuration::{Configuration, RequiredPython};
 use super::conflicts::ConflictItem;
-use super::decision::{Decider, TooComplex, both, either, has_atoms};
-use super::edge::Edge;
+use super::decision::{Decider, TooComplex, both};
 use super::error::LockError;
 use super::fixpoint::reached_under;
 use super::graph::{Graph, NodeId};
@@ -58,8 +58,10 @@ pub struct Unavailable {
 pub enum UnavailableReason {
     /// Two items of one set of conflicts are active.
     Conflict(ConflictItem, ConflictItem),
-    /// A group, as a message names it, needs another Python.
-    Python(String),
+    /// A group needs another Python.
+    Python(RequiredPython),
+    /// The lock has no record for what a group of the manifest asks for.
+    NoFork(PackageName),
 }
 
 impl Conditions {
@@ -69,12 +71,10 @@ impl Conditions {
         let lock = graph.lock();
         let supported = SupportedEnvironments::new(lock.supported_markers(), lock.requires_python())
             .map_err(|error| too_complex("the lock's supported environments", error))?;
-        let mut search = Search::of(graph, configuration)?;
-        if !lock.conflicts().is_empty() {
-            search.activate_along_edges()?;
-        }
-        let unavailable = search.unavailable(&supported)?;
-        search.finish(supported, unavailable)
+        let activation = Activation::of(graph, configuration, &supported)?;
+        let search = Search { graph, configuration, activation, supported };
+        let unavailable = search.unavailable()?;
+        search.finish(unavailable)
     }
 
     /// When a node is reached: the same answer as the closure's in each environment the lock supports.
@@ -118,7 +118,8 @@ impl fmt::Display for UnavailableReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Conflict(first, second) => write!(f, "{first} and {second} are declared as conflicting"),
-            Self::Python(group) => write!(f, "{group} needs another Python"),
+            Self::Python(python) => write!(f, "{} needs Python {}", python.by, python.specifiers),
+            Self::NoFork(name) => write!(f, "no package of the lock is for {name}"),
         }
     }
 }
@@ -127,54 +128,19 @@ impl fmt::Display for UnavailableReason {
 struct Search<'g, 'l> {
     graph: &'g Graph<'l>,
     configuration: &'g Configuration,
-    /// When each conflict atom is true; never, if it is not there.
-    active: BTreeMap<ExtraName, MarkerTree>,
-    starts: Vec<(NodeId, MarkerTree)>,
+    activation: Activation,
+    supported: SupportedEnvironments,
 }
 
-impl<'g, 'l> Search<'g, 'l> {
-    /// Begins with the roots, and what their groups and the manifest need.
-    fn of(graph: &'g Graph<'l>, configuration: &'g Configuration) -> Result<Self, LockError> {
-        let mut search = Self { graph, configuration, active: BTreeMap::new(), starts: Vec::new() };
-        for root in &configuration.roots {
-            let name = &graph.lock().record(root.record).name;
-            if !configuration.only_groups {
-                search.active.insert(ConflictItem::project(name).atom(), MarkerTree::TRUE);
-                search.starts.push((graph.base(root.record), MarkerTree::TRUE));
-                for extra in &root.extras {
-                    search.active.insert(ConflictItem::extra(name, extra).atom(), MarkerTree::TRUE);
-                    let node = graph.node(root.record, Some(extra));
-                    search.starts.extend(node.map(|node| (node, MarkerTree::TRUE)));
-                }
-            }
-        }
-        for (record, group) in configuration.groups() {
-            let name = &graph.lock().record(record).name;
-            search.active.insert(ConflictItem::group(name, group).atom(), MarkerTree::TRUE);
-        }
-        for edge in configuration.first_edges(graph) {
-            search.start_with(edge)?;
-        }
-        Ok(search)
-    }
-
-    /// An edge of a group counts its own extras as active, and makes them so for those after it.
-    fn start_with(&mut self, edge: &Edge) -> Result<(), LockError> {
-        let own = self.atoms_of(edge);
-        let marker = self.decide(edge, None, &own).map_err(|error| self.too_complex(edge.to, error))?;
-        if !marker.is_false() {
-            self.add_atoms(own, &marker).map_err(|error| self.too_complex(edge.to, error))?;
-            self.starts.extend(self.graph.targets(edge).map(|node| (node, marker.clone())));
-        }
-        Ok(())
-    }
-
+impl Search<'_, '_> {
     /// Where two items of one set of conflicts are active, or a group needs another Python. An error if that is everywhere.
-    fn unavailable(&self, supported: &SupportedEnvironments) -> Result<Vec<Unavailable>, LockError> {
+    fn unavailable(&self) -> Result<Vec<Unavailable>, LockError> {
+        let supported = &self.supported;
         let mut unavailable = Vec::new();
         for set in self.graph.lock().conflicts() {
+            let set: BTreeSet<_> = set.iter().collect();
             let active: Vec<_> =
-                set.iter().filter_map(|item| Some((item, self.active.get(&item.atom())?))).collect();
+                set.into_iter().filter_map(|item| Some((item, self.activation.items.get(item)?))).collect();
             for (at, (first, first_marker)) in active.iter().enumerate() {
                 for (second, second_marker) in &active[at + 1..] {
                     let marker = both(first_marker, second_marker)
@@ -186,9 +152,10 @@ impl<'g, 'l> Search<'g, 'l> {
         }
         for python in self.configuration.pythons(self.graph.lock()) {
             let marker = python_marker(&python.specifiers).map_err(|error| too_complex(&python.by, error))?;
-            unavailable
-                .push(Unavailable { marker: marker.negate(), reason: UnavailableReason::Python(python.by) });
+            let reason = UnavailableReason::Python(python);
+            unavailable.push(Unavailable { marker: marker.negate(), reason });
         }
+        unavailable.extend(self.without_fork()?);
         unavailable.retain(|unavailable| !supported.exclude(&unavailable.marker));
         for unavailable in &mut unavailable {
             unavailable.marker = supported
@@ -201,33 +168,32 @@ impl<'g, 'l> Search<'g, 'l> {
         }
     }
 
-    /// Follows all edges with the atoms that are active from the start and those of the edge itself; what is reached so
-    /// activates the extras it asks for.
-    fn activate_along_edges(&mut self) -> Result<(), LockError> {
-        let edges = self.decided_edges(|search, node, edge| {
-            search.decide(edge, search.graph.extra(node), &search.atoms_of(edge))
-        })?;
-        let conditions = self.reach(&edges)?;
-        for node in self.graph.nodes() {
-            let condition = &conditions[node.position()];
-            for edge in edges[node.position()].iter().filter(|edge| !edge.extras.is_empty()) {
-                let atoms = self.atoms_of_extras(edge.to, &edge.extras);
-                both(condition, &edge.marker)
-                    .and_then(|taken| self.add_atoms(atoms, &taken))
-                    .map_err(|error| self.too_complex(edge.to, error))?;
+    /// Where no record is for what a group of the manifest asks for.
+    fn without_fork(&self) -> Result<Vec<Unavailable>, LockError> {
+        let atoms = self.configuration.active_items(self.graph.lock());
+        let atoms = atoms.iter().map(|item| (item.atom(), MarkerTree::TRUE)).collect();
+        let mut decider = Decider::new(&atoms);
+        let mut decide = |marker: &MarkerTree| decider.decide(marker, |_| false);
+        let groups = &self.graph.lock().manifest().dependency_groups;
+        let chosen = self.configuration.manifest_groups.iter().filter_map(|group| groups.get(group));
+        let mut unavailable = Vec::new();
+        for dependency in chosen.flatten() {
+            let name = &dependency.requirement.name;
+            let complex = |error| too_complex(name.as_ref(), error);
+            let mut marker = decide(&dependency.requirement.marker).map_err(complex)?;
+            for candidate in &dependency.candidates {
+                let here = decide(&candidate.marker).map_err(complex)?;
+                marker = both(&marker, &here.negate()).map_err(complex)?;
             }
+            unavailable.push(Unavailable { marker, reason: UnavailableReason::NoFork(name.clone()) });
         }
-        Ok(())
+        Ok(unavailable)
     }
 
     /// With all atoms known, follows the edges again.
-    fn finish(
-        self,
-        supported: SupportedEnvironments,
-        unavailable: Vec<Unavailable>,
-    ) -> Result<Conditions, LockError> {
-        let mut edges =
-            self.decided_edges(|search, node, edge| search.decide(edge, search.graph.extra(node), &[]))?;
+    fn finish(self, unavailable: Vec<Unavailable>) -> Result<Conditions, LockError> {
+        let supported = &self.supported;
+        let mut edges = self.decided_edges()?;
         for edges in &mut edges {
             edges.retain(|edge| !supported.exclude(&edge.marker));
         }
@@ -245,18 +211,20 @@ impl<'g, 'l> Search<'g, 'l> {
                 edge.marker = simplify(&edge.marker)?;
             }
         }
-        Ok(Conditions { nodes, edges, starts: self.starts, supported, unavailable })
+        let Self { activation, supported, .. } = self;
+        Ok(Conditions { nodes, edges, starts: activation.starts, supported, unavailable })
     }
 
-    fn decided_edges(
-        &self,
-        decide: impl Fn(&Self, NodeId, &Edge) -> Result<MarkerTree, TooComplex>,
-    ) -> Result<Vec<Vec<ConditionalEdge>>, LockError> {
+    fn decided_edges(&self) -> Result<Vec<Vec<ConditionalEdge>>, LockError> {
+        let mut decider = Decider::new(&self.activation.atoms);
         let mut decided = Vec::with_capacity(self.graph.len());
         for node in self.graph.nodes() {
+            let within = self.graph.extra(node);
             let mut edges = Vec::new();
             for edge in self.graph.edges(node) {
-                let marker = decide(self, node, edge).map_err(|error| self.too_complex(edge.to, error))?;
+                let marker = decider
+                    .decide(&edge.marker, |atom| within == Some(atom))
+                    .map_err(|error| self.too_complex(edge.to, error))?;
                 if !marker.is_false() {
                     edges.push(ConditionalEdge { to: edge.to, extras: edge.extras.clone(), marker });
                 }
@@ -278,55 +246,12 @@ impl<'g, 'l> Search<'g, 'l> {
             }
             flat.push(to);
         }
-        let starts: Vec<_> =
-            self.starts.iter().map(|(node, marker)| (node.position(), marker.clone())).collect();
-        reached_under(&flat, &starts).map_err(|(position, error)| {
-            let node = graph.nodes().nth(position);
-            too_complex(&node.map(|node| graph.record(node).to_string()).unwrap_or_default(), error)
-        })
-    }
-
-    /// The marker of an edge of the extra `within`, or of none, with every atom replaced.
-    fn decide(
-        &self,
-        edge: &Edge,
-        within: Option<&ExtraName>,
-        own: &[ExtraName],
-    ) -> Result<MarkerTree, TooComplex> {
-        if !has_atoms(&edge.marker) {
-            return super::decision::bounded(edge.marker.clone());
-        }
-        let atom = |name: &ExtraName| {
-            if within == Some(name) || own.contains(name) {
-                return MarkerTree::TRUE;
-            }
-            self.active.get(name).cloned().unwrap_or(MarkerTree::FALSE)
-        };
-        Decider::new(&atom).decide(&edge.marker)
-    }
-
-    fn atoms_of(&self, edge: &Edge) -> Vec<ExtraName> {
-        self.atoms_of_extras(edge.to, &edge.extras)
-    }
-
-    fn atoms_of_extras(&self, record: RecordIndex, extras: &[ExtraName]) -> Vec<ExtraName> {
-        let name = &self.graph.lock().record(record).name;
-        extras.iter().map(|extra| ConflictItem::extra(name, extra).atom()).collect()
-    }
-
-    fn add_atoms(&mut self, atoms: Vec<ExtraName>, when: &MarkerTree) -> Result<(), TooComplex> {
-        for atom in atoms {
-            let known = self.active.entry(atom).or_insert(MarkerTree::FALSE);
-            *known = either(known, when)?;
-        }
-        Ok(())
+        let starts = self.activation.starts.iter().map(|(node, marker)| (node.position(), marker.clone()));
+        reached_under(&flat, &starts.collect::<Vec<_>>())
+            .map_err(|(position, error)| too_complex(&name_of(graph, position), error))
     }
 
     fn too_complex(&self, record: RecordIndex, error: TooComplex) -> LockError {
         too_complex(&self.graph.lock().record(record).to_string(), error)
     }
-}
-
-fn too_complex(what: &str, error: TooComplex) -> LockError {
-    LockError::TooComplex { what: what.to_owned(), source: error }
 }

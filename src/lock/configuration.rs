@@ -3,7 +3,7 @@
 use pep440_rs::VersionSpecifiers;
 use pep508_rs::ExtraName;
 
-use super::conflicts::{ActiveAtoms, ConflictItem};
+use super::conflicts::{ActiveAtoms, ConflictItem, ConflictKind};
 use super::edge::Edge;
 use super::graph::Graph;
 use super::group_name::GroupName;
@@ -50,7 +50,7 @@ impl Configuration {
     /// What of the lock's conflicts is active whatever the environment is. Edges activate more.
     pub fn active_atoms(&self, lock: &Lock) -> ActiveAtoms {
         let mut active = ActiveAtoms::default();
-        for item in self.active_items(lock) {
+        for item in self.active_items(lock).into_iter().filter(|item| has_atom(item, lock)) {
             active.activate(&item);
         }
         active
@@ -103,4 +103,12 @@ impl Configuration {
         let requirements = if self.only_groups { &[] } else { graph.manifest_requirements() };
         of_records.chain(of_manifest).flatten().chain(requirements).collect()
     }
+}
+
+/// An extra that needs nothing is not in the lock, so no marker of uv's has it as true.
+fn has_atom(item: &ConflictItem, lock: &Lock) -> bool {
+    let ConflictKind::Extra(extra) = &item.kind else { return true };
+    lock.named(&item.package)
+        .iter()
+        .any(|record| lock.record(*record).optional_dependencies.contains_key(extra))
 }

@@ -87,6 +87,11 @@ impl ActiveAtoms {
         self.0.remove(&item.atom());
     }
 
+    /// The atoms.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &ExtraName> {
+        self.0.iter()
+    }
+
     /// Whether `item` is active.
     pub fn has(&self, item: &ConflictItem) -> bool {
         self.0.contains(&item.atom())

@@ -5,7 +5,7 @@
 //! Everything that walks a diagram, here and in pep508_rs, goes as deep as there are variables on one path, and two
 //! diagrams of sizes m and n may make one of m·n. So nothing is done with a diagram before [`bounded`] has seen it.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ops::Bound;
 
 use pep440_rs::{Version, VersionSpecifier};
@@ -41,18 +41,18 @@ pub fn bounded(marker: MarkerTree) -> Result<MarkerTree, TooComplex> {
     Ok(marker)
 }
 
-/// `one` and `other`.
+/// `one` and `other`, which are bounded.
 pub fn both(one: &MarkerTree, other: &MarkerTree) -> Result<MarkerTree, TooComplex> {
     let mut marker = one.clone();
     marker.and(other.clone());
-    bounded(marker)
+    if marker == *other || marker == *one { Ok(marker) } else { bounded(marker) }
 }
 
-/// `one` or `other`.
+/// `one` or `other`, which are bounded.
 pub fn either(one: &MarkerTree, other: &MarkerTree) -> Result<MarkerTree, TooComplex> {
     let mut marker = one.clone();
     marker.or(other.clone());
-    bounded(marker)
+    if marker == *other || marker == *one { Ok(marker) } else { bounded(marker) }
 }
 
 /// The text of `marker`, `None` if it always holds. One that never holds is `python_version < '0'`, as in pep508_rs.
@@ -116,70 +116,78 @@ fn children(tree: &MarkerTree) -> Vec<MarkerTree> {
     }
 }
 
-/// Whether any `extra` atom is left in `marker`.
-pub fn has_atoms(marker: &MarkerTree) -> bool {
-    let mut seen = HashSet::new();
+/// The `extra` atoms in `marker`, each once.
+pub fn atoms_of(marker: &MarkerTree) -> Vec<ExtraName> {
+    let (mut seen, mut atoms) = (HashSet::new(), BTreeSet::new());
     let mut open = vec![marker.clone()];
     while let Some(tree) = open.pop() {
-        if matches!(tree.kind(), MarkerTreeKind::Extra(_)) {
-            return true;
+        if let MarkerTreeKind::Extra(node) = tree.kind()
+            && let MarkerValueExtra::Extra(name) = node.name()
+        {
+            atoms.insert(name.clone());
         }
         open.extend(children(&tree).into_iter().filter(|child| seen.insert(child.clone())));
     }
-    false
+    atoms.into_iter().collect()
 }
 
 /// Puts a condition in the place of each `extra` atom, `true` and `false` among them.
-/// ([`MarkerTree::simplify_extras_with`] can only make atoms true.)
+/// ([`MarkerTree::simplify_extras_with`] can only make atoms true.) Locks have few markers on many edges, so each is
+/// decided once.
 pub struct Decider<'a> {
-    atom: &'a dyn Fn(&ExtraName) -> MarkerTree,
-    decided: HashMap<MarkerTree, MarkerTree>,
+    conditions: &'a BTreeMap<ExtraName, MarkerTree>,
+    atoms: HashMap<MarkerTree, Vec<ExtraName>>,
+    /// By the marker and what is true in it beside `conditions`.
+    decided: HashMap<(MarkerTree, Vec<ExtraName>), MarkerTree>,
 }
 
 impl<'a> Decider<'a> {
-    /// Replaces each atom by what `atom` says.
-    pub fn new(atom: &'a dyn Fn(&ExtraName) -> MarkerTree) -> Self {
-        Self { atom, decided: HashMap::new() }
+    /// Replaces each atom by its condition; by `false` if it has none.
+    pub fn new(conditions: &'a BTreeMap<ExtraName, MarkerTree>) -> Self {
+        Self { conditions, atoms: HashMap::new(), decided: HashMap::new() }
     }
 
-    /// `marker` without atoms.
-    pub fn decide(&mut self, marker: &MarkerTree) -> Result<MarkerTree, TooComplex> {
-        if let Some(known) = self.decided.get(marker) {
-            return Ok(known.clone());
+    /// `marker` without atoms; those that `is_given` are true.
+    pub fn decide(
+        &mut self,
+        marker: &MarkerTree,
+        is_given: impl Fn(&ExtraName) -> bool,
+    ) -> Result<MarkerTree, TooComplex> {
+        if !self.atoms.contains_key(marker) {
+            self.atoms.insert(marker.clone(), atoms_of(&bounded(marker.clone())?));
         }
-        let decided = if has_atoms(marker) {
-            bounded(marker.clone())?;
-            self.without_atoms(marker)?
-        } else {
-            bounded(marker.clone())?
-        };
-        self.decided.insert(marker.clone(), decided.clone());
-        Ok(decided)
+        let given = self.atoms[marker].iter().filter(|atom| is_given(atom)).cloned().collect();
+        self.without_atoms(marker, &given)
     }
 
-    fn without_atoms(&mut self, tree: &MarkerTree) -> Result<MarkerTree, TooComplex> {
-        if let Some(known) = self.decided.get(tree) {
+    fn without_atoms(&mut self, tree: &MarkerTree, given: &Vec<ExtraName>) -> Result<MarkerTree, TooComplex> {
+        let key = (tree.clone(), given.clone());
+        if let Some(known) = self.decided.get(&key) {
             return Ok(known.clone());
         }
         let decided = match tree.kind() {
             MarkerTreeKind::True | MarkerTreeKind::False => tree.clone(),
             MarkerTreeKind::Extra(node) => {
                 let condition = match node.name() {
-                    MarkerValueExtra::Extra(name) => (self.atom)(name),
+                    MarkerValueExtra::Extra(name) if given.contains(name) => MarkerTree::TRUE,
+                    MarkerValueExtra::Extra(name) => {
+                        self.conditions.get(name).cloned().unwrap_or(MarkerTree::FALSE)
+                    }
                     MarkerValueExtra::Arbitrary(_) => MarkerTree::FALSE,
                 };
                 let (yes, no) = (node.edge(true), node.edge(false));
-                choose(&condition, &self.without_atoms(&yes)?, &self.without_atoms(&no)?)?
+                choose(&condition, &self.without_atoms(&yes, given)?, &self.without_atoms(&no, given)?)?
             }
+            _ if self.atoms.get(tree).is_some_and(Vec::is_empty) => tree.clone(),
             _ => {
                 let mut decided = MarkerTree::FALSE;
                 for (branch, child) in branches(tree) {
-                    decided = either(&decided, &both(&branch, &self.without_atoms(&child)?)?)?;
+                    decided = either(&decided, &both(&branch, &self.without_atoms(&child, given)?)?)?;
                 }
                 decided
             }
         };
-        self.decided.insert(tree.clone(), decided.clone());
+        self.decided.insert(key, decided.clone());
         Ok(decided)
     }
 }

@@ -132,16 +132,6 @@ pub enum LockError {
         /// The environment.
         environment: String,
     },
-    /// A record of which no file can be used.
-    #[error("{record} from {origin} cannot be installed: {reason}")]
-    NoUsableFile {
-        /// Name and version.
-        record: String,
-        /// Its source.
-        origin: String,
-        /// Why not.
-        reason: NoFileReason,
-    },
     /// Conditions that are larger than any resolver writes.
     #[error("{what} cannot be worked with: {source}")]
     TooComplex {
@@ -173,6 +163,16 @@ pub enum LockError {
     Unavailable {
         /// Why.
         reason: String,
+    },
+    /// A record of which no file can be used.
+    #[error("{record} from {origin} cannot be installed: {reason}")]
+    NoUsableFile {
+        /// Name and version.
+        record: String,
+        /// Its source.
+        origin: String,
+        /// Why not.
+        reason: NoFileReason,
     },
 }
 

@@ -1,6 +1,7 @@
 //! A project's uv.lock and pyproject.toml: what they say, what of it one environment needs, and which file each record
 //! of that is. Knows neither Bazel, nor the Remote Execution API, nor the network: nothing is fetched or run here.
 
+mod activation;
 mod decision;
 mod document;
 mod edge;
@@ -27,6 +28,7 @@ pub mod graph;
 pub mod lock_file;
 pub mod plan;
 pub mod project;
+pub mod pylock;
 pub mod record;
 pub mod selection;
 pub mod settings;
@@ -48,6 +50,7 @@ pub use locked_file::{FileHash, FilePlace, LockedFile};
 pub use manifest::{DefaultGroups, DependencyMetadata, Manifest, ManifestDependency};
 pub use plan::{FileChoice, FilePreferences, Plan, PlannedPackage, Reason, TreeKind};
 pub use project::Project;
+pub use pylock::{Pylock, PylockEntry, PylockPackage, PylockSelection, PylockSource, write_pylock};
 pub use record::{Record, RecordId};
 pub use record_index::RecordIndex;
 pub use requirement::LockedRequirement;

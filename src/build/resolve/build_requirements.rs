@@ -9,9 +9,9 @@ use pep440_rs::Version;
 use pep508_rs::{PackageName, Requirement, VerbatimUrl, VersionOrUrl};
 use url::Url;
 
+use super::answer;
+use super::answer::{Choice, ChosenFile, Package};
 use super::lock::{Lock, LockedSdist, drift};
-use super::pylock;
-use super::pylock::{Choice, ChosenFile, Package};
 use super::resolution::{Resolution, ResolvedWheel, WheelOrigin};
 use super::uv::{NoAnswer, Question, Uv, Wheelless, wheelless};
 use crate::build::builder::Builder;
@@ -196,7 +196,7 @@ impl Builder {
                 Err(NoAnswer::Refused(explanation)) => return Ok(Answer::Refused(explanation)),
                 Err(NoAnswer::Failed(failure)) => return Err(failure),
             };
-            let packages = pylock::choose(&text, &self.tags, &self.interpreter.markers)?;
+            let packages = answer::choose(&text, &self.tags, &self.interpreter.markers)?;
             // Nothing more to do: the other threads that wait here need not ask.
             if let Some(resolution) = plain_resolution(&packages).filter(|_| built.is_empty()) {
                 self.run.cache.write("resolutions", key, &resolution)?;

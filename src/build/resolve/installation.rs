@@ -10,8 +10,8 @@ use pep508_rs::{PackageName, Requirement, VerbatimUrl};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use super::answer::{self, Choice, ChosenFile, Package};
 use super::build_requirements::MOST_BUILT;
-use super::pylock::{self, Choice, ChosenFile, Package};
 use super::uv::{NoAnswer, Question};
 use crate::build::builder::Builder;
 use crate::build::built::Built;
@@ -252,7 +252,7 @@ impl Builder {
         built: &[(Built, Sdist)],
         task: &Task,
     ) -> Result<Vec<ResolvedDistribution>, Failure> {
-        let packages = pylock::choose_among(text, &self.tags, &self.interpreter.markers, |name, file| {
+        let packages = answer::choose_among(text, &self.tags, &self.interpreter.markers, |name, file| {
             asked.may_have_hash(name, file.sha256)
         })?;
         let mut found = Vec::new();

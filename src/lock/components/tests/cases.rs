@@ -10,10 +10,11 @@ use super::super::Components;
 use super::environments::{linux, windows};
 use super::oracle::installed;
 use crate::lock::aliases::Aliases;
+use crate::lock::closure::Closure;
 use crate::lock::conditions::Conditions;
 use crate::lock::decision::text;
 use crate::lock::graph::Graph;
-use crate::lock::{Configuration, Lock, LockError, RecordIndex, Root};
+use crate::lock::{Configuration, Lock, LockError, RecordIndex, RequiredPython, Root};
 
 const HEAD: &str = "version = 1\nrevision = 3\nrequires-python = '>=3.10'\n";
 
@@ -30,6 +31,12 @@ fn root(dependencies: &str, more: &str) -> String {
     format!(
         "[[package]]\nname = 'app'\nversion = '0'\nsource = {{ editable = '.' }}\ndependencies = [{dependencies}]\n{more}\n"
     )
+}
+
+/// Another member. Its extra `x` needs something; `z` does not, so that the lock does not have it.
+fn member() -> String {
+    let x = "[package.optional-dependencies]\nx = [{ name = 'member' }]";
+    format!("[[package]]\nname = 'member'\nversion = '0'\nsource = {{ editable = 'member' }}\n{x}\n")
 }
 
 fn lock(parts: &[String]) -> Lock {
@@ -202,7 +209,7 @@ fn an_atom_that_only_an_edge_with_a_marker_activates_holds_where_the_edge_does()
     let lock = lock(&[
         "conflicts = [[{ package = 'member', extra = 'x' }, { package = 'member', extra = 'y' }]]\n".into(),
         root("{ name = 'member', extra = ['x'], marker = \"sys_platform == 'win32'\" }, { name = 'd' }", ""),
-        "[[package]]\nname = 'member'\nversion = '0'\nsource = { editable = 'member' }\n".into(),
+        member(),
         package(
             "d",
             "1",
@@ -282,7 +289,7 @@ fn conflicts_that_are_always_active_are_an_error_and_others_are_listed() {
                 "",
                 &format!("[package.dev-dependencies]\ng = [{{ name = 'member', extra = ['x']{marker} }}]"),
             ),
-            "[[package]]\nname = 'member'\nversion = '0'\nsource = { editable = 'member' }\n".to_owned(),
+            member(),
         ]
     };
     let always = lock(&text_of(""));
@@ -297,20 +304,62 @@ fn conflicts_that_are_always_active_are_an_error_and_others_are_listed() {
 
 #[test]
 fn the_pythons_of_a_group_are_where_it_can_be_had() {
-    let lock = lock(&[
-        root(
-            "",
-            "[package.dev-dependencies]\ng = [{ name = 'a' }]\n[package.group-requires-python]\ng = '>=3.12'",
-        ),
-        package("a", "1", ""),
-    ]);
-    let Some(python) = lock.record(find(&lock, "app", "0")).group_requires_python.values().next() else {
-        panic!("the group's Python was not read");
-    };
-    assert_eq!(python.to_string(), ">=3.12");
-    let conditions = Conditions::of(&Graph::of(&lock), &group_of_app(&lock, "g")).unwrap();
+    let lock = lock(&[root("", "[package.dev-dependencies]\ng = [{ name = 'a' }]"), package("a", "1", "")]);
+    let mut configuration = group_of_app(&lock, "g");
+    let specifiers = ">=3.12".parse().unwrap();
+    configuration.required_pythons.push(RequiredPython { by: "the group `g`".into(), specifiers });
+    let conditions = Conditions::of(&Graph::of(&lock), &configuration).unwrap();
     let [unavailable] = conditions.unavailable() else { panic!("{:?}", conditions.unavailable()) };
     assert_eq!(text(&unavailable.marker).unwrap().unwrap(), "python_full_version < '3.12'");
+    assert_eq!(unavailable.reason.to_string(), "the group `g` needs Python >=3.12");
+    configuration.required_pythons[0].specifiers = "<3.10".parse().unwrap();
+    assert_eq!(configuration.pythons(&lock).len(), 1);
+    let error = Conditions::of(&Graph::of(&lock), &configuration).unwrap_err().to_string();
+    assert!(error.contains("the group `g` needs Python <3.10"), "{error}");
+}
+
+/// What uv 0.13.9 does with locks made for it: an atom is true from the moment that an edge activates it, nearest first.
+#[test]
+fn what_an_edge_activates_counts_for_the_edges_after_it() {
+    let f = "{ name = 'e', version = '1', marker = \"extra == 'extra-6-member-y'\" },
+             { name = 'e', version = '2', marker = \"extra != 'extra-6-member-y'\" }";
+    let installed = |app: &str, d: &str, g: &str| {
+        let lock = lock(&[
+            "conflicts = [[{ package = 'member', extra = 'x' }, { package = 'member', extra = 'z' }],
+                          [{ package = 'member', extra = 'y' }, { package = 'member', extra = 'w' }]]\n"
+                .into(),
+            root(app, ""),
+            package("d", "1", d),
+            package("e", "1", ""),
+            package("e", "2", ""),
+            package("f", "1", f),
+            package("g", "1", g),
+            member() + "y = [{ name = 'member' }]\n",
+        ]);
+        let graph = Graph::of(&lock);
+        let conditions = Conditions::of(&graph, &all_of_app(&lock)).unwrap();
+        let closure = Closure::of(&graph, &all_of_app(&lock), &linux("3.12")).unwrap();
+        let nodes = conditions.nodes_in(&graph, &linux("3.12"));
+        assert!(nodes.iter().copied().eq(closure.nodes()));
+        let e = nodes.iter().map(|node| graph.record(*node)).find(|record| record.name.as_ref() == "e");
+        let with_y = nodes.iter().any(|node| graph.extra(*node).is_some_and(|extra| extra.as_ref() == "y"));
+        (e.unwrap().to_string(), with_y)
+    };
+    let if_x = "{ name = 'member', extra = ['y'], marker = \"extra == 'extra-6-member-x'\" }";
+    let unless_x = "{ name = 'member', extra = ['y'], marker = \"extra != 'extra-6-member-x'\" }";
+    let x = "{ name = 'member', extra = ['x'] }";
+    let near = format!("{x}, {{ name = 'd' }}, {{ name = 'f' }}");
+    assert_eq!(installed(&near, if_x, ""), ("e 1".into(), true));
+    assert_eq!(installed(&near, unless_x, ""), ("e 2".into(), false));
+    // g, which asks for x, comes after d.
+    let far = "{ name = 'd' }, { name = 'f' }, { name = 'g' }";
+    assert_eq!(installed(far, if_x, x), ("e 2".into(), true));
+    assert_eq!(installed(far, unless_x, x), ("e 1".into(), false));
+    // An extra that needs nothing has no atom.
+    let z = "{ name = 'member', extra = ['z'] }, { name = 'f' }";
+    let if_z = f.replace("-y", "-z");
+    assert_eq!(installed(z, "", "").0, "e 2");
+    assert_eq!(installed("{ name = 'd' }", &format!("{z}, {if_z}"), "").0, "e 2");
 }
 
 /// `a0` needs `a1` needs `a2` …, each on a machine whose name contains one more text, and each also on any other.

@@ -1,7 +1,7 @@
 //! One environment, done as plainly as it can be: what conditions and entries are compared with. Written from uv's rules and
 //! sharing no code with what it judges.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 
 use pep508_rs::{ExtraName, MarkerEnvironment};
 
@@ -15,23 +15,33 @@ pub struct Needed {
     pub nodes: BTreeSet<NodeId>,
     /// Whether two items of one set of conflicts are active.
     pub is_in_conflict: bool,
+    /// Whether no record is for something that a group of the manifest asks for.
+    pub is_without_fork: bool,
     active: Vec<ConflictItem>,
 }
 
 pub fn needed(graph: &Graph, configuration: &Configuration, environment: &MarkerEnvironment) -> Needed {
     let lock = graph.lock();
+    // Items that were asked for, and those of them that are true in markers.
+    let mut asked = Vec::new();
     let mut active = Vec::new();
-    let mut start = BTreeSet::new();
+    let mut start = Vec::new();
     for root in &configuration.roots {
         let name = &lock.record(root.record).name;
         if !configuration.only_groups {
             active.push(ConflictItem::project(name));
-            active.extend(root.extras.iter().map(|extra| ConflictItem::extra(name, extra)));
-            start.insert(graph.base(root.record));
-            start.extend(root.extras.iter().filter_map(|extra| graph.node(root.record, Some(extra))));
+            asked.extend(root.extras.iter().map(|extra| ConflictItem::extra(name, extra)));
+            start.push(graph.base(root.record));
+            for extra in &root.extras {
+                if let Some(node) = graph.node(root.record, Some(extra)) {
+                    start.push(node);
+                    active.push(ConflictItem::extra(name, extra));
+                }
+            }
         }
         active.extend(root.groups.iter().map(|group| ConflictItem::group(name, group)));
     }
+    let is_without_fork = is_without_fork(graph, configuration, environment, &active);
     let of_roots = configuration.roots.iter().flat_map(|root| {
         root.groups.iter().flat_map(|group| graph.group(root.record, group).unwrap_or_default())
     });
@@ -48,35 +58,47 @@ pub fn needed(graph: &Graph, configuration: &Configuration, environment: &Marker
         }
     }
     if !lock.conflicts().is_empty() {
-        let from_start = active.clone();
         let _ = walk(graph, &start, |node, edge| {
-            let mut with_own = from_start.clone();
+            let mut with_own = active.clone();
             with_own.extend(extras_of(graph, edge));
             let holds = holds(edge, environment, &with_own, graph.extra(node));
             if holds {
-                active.extend(extras_of(graph, edge));
+                active = with_own;
             }
             holds
         });
     }
     let nodes = walk(graph, &start, |node, edge| holds(edge, environment, &active, graph.extra(node)));
     let is_in_conflict = lock.conflicts().iter().any(|set| {
-        set.iter().collect::<BTreeSet<_>>().into_iter().filter(|item| active.contains(item)).count() > 1
+        let set: BTreeSet<_> = set.iter().collect();
+        set.into_iter().filter(|item| active.contains(item) || asked.contains(item)).count() > 1
     });
-    Needed { nodes, is_in_conflict, active }
+    Needed { nodes, is_in_conflict, is_without_fork, active }
 }
 
-fn walk(
+fn is_without_fork(
     graph: &Graph,
-    start: &BTreeSet<NodeId>,
-    mut follows: impl FnMut(NodeId, &Edge) -> bool,
-) -> BTreeSet<NodeId> {
-    let mut seen = start.clone();
-    let mut open: Vec<_> = start.iter().copied().collect();
-    while let Some(node) = open.pop() {
+    configuration: &Configuration,
+    environment: &MarkerEnvironment,
+    active: &[ConflictItem],
+) -> bool {
+    let groups = &graph.lock().manifest().dependency_groups;
+    let atoms: Vec<_> = active.iter().map(ConflictItem::atom).collect();
+    configuration.manifest_groups.iter().filter_map(|group| groups.get(group)).flatten().any(|dependency| {
+        let holds = |marker: &pep508_rs::MarkerTree| marker.evaluate(environment, &atoms);
+        holds(&dependency.requirement.marker)
+            && !dependency.candidates.iter().any(|candidate| holds(&candidate.marker))
+    })
+}
+
+/// The nearest first.
+fn walk(graph: &Graph, start: &[NodeId], mut follows: impl FnMut(NodeId, &Edge) -> bool) -> BTreeSet<NodeId> {
+    let mut seen = BTreeSet::new();
+    let mut ahead: VecDeque<_> = start.iter().copied().filter(|node| seen.insert(*node)).collect();
+    while let Some(node) = ahead.pop_front() {
         for edge in graph.edges(node) {
             if follows(node, edge) {
-                open.extend(targets(graph, edge).into_iter().filter(|target| seen.insert(*target)));
+                ahead.extend(targets(graph, edge).into_iter().filter(|target| seen.insert(*target)));
             }
         }
     }
@@ -85,12 +107,14 @@ fn walk(
 
 fn targets(graph: &Graph, edge: &Edge) -> Vec<NodeId> {
     let extras = edge.extras.iter().filter_map(|extra| graph.node(edge.to, Some(extra)));
-    extras.chain([graph.base(edge.to)]).collect()
+    std::iter::once(graph.base(edge.to)).chain(extras).collect()
 }
 
 fn extras_of(graph: &Graph, edge: &Edge) -> Vec<ConflictItem> {
     let name = &graph.lock().record(edge.to).name;
-    edge.extras.iter().map(|extra| ConflictItem::extra(name, extra)).collect()
+    let has_needs =
+        |extra: &&ExtraName| graph.lock().record(edge.to).optional_dependencies.contains_key(*extra);
+    edge.extras.iter().filter(has_needs).map(|extra| ConflictItem::extra(name, extra)).collect()
 }
 
 fn holds(

@@ -10,6 +10,7 @@ use super::environments::environments;
 use super::generated::{Generated, generated, marker, platform_marker};
 use super::oracle::{installed, needed, reachable};
 use crate::lock::aliases::Aliases;
+use crate::lock::closure::Closure;
 use crate::lock::conditions::Conditions;
 use crate::lock::decision::{simplify_where, text};
 use crate::lock::graph::Graph;
@@ -40,7 +41,8 @@ fn check(generated: &Generated) -> Result<(), TestCaseError> {
                 crate::lock::SupportedEnvironments::new(lock.supported_markers(), lock.requires_python())
                     .unwrap();
             for environment in environments.iter().filter(|environment| supported.include(environment)) {
-                prop_assert!(needed(&graph, &configuration, environment).is_in_conflict);
+                let needed = needed(&graph, &configuration, environment);
+                prop_assert!(needed.is_in_conflict || needed.is_without_fork);
             }
             return Ok(());
         }
@@ -54,7 +56,11 @@ fn check(generated: &Generated) -> Result<(), TestCaseError> {
         prop_assert_eq!(&nodes, &needed.nodes, "conditions on {:?}", environment);
         let unavailable =
             conditions.unavailable().iter().any(|place| place.marker.evaluate(environment, &[]));
-        prop_assert_eq!(unavailable, needed.is_in_conflict);
+        prop_assert_eq!(unavailable, needed.is_in_conflict || needed.is_without_fork);
+        match Closure::of(&graph, &configuration, environment) {
+            Ok(closure) => prop_assert_eq!(&closure.nodes().collect::<BTreeSet<_>>(), &nodes),
+            Err(_) => prop_assert!(unavailable),
+        }
 
         let records: BTreeSet<_> = nodes.iter().map(|node| graph.record_index(*node)).collect();
         let starts = components.starts().iter().filter(|(_, marker)| marker.evaluate(environment, &[]));
