@@ -36,7 +36,7 @@ pub enum FailureClass {
     WheelRefused,
     /// A file could not be had: not found, the network, or a hash that does not match.
     FetchFailed,
-    /// No set of wheels satisfies the build requirements.
+    /// No set of wheels satisfies the requirements.
     ResolutionFailed,
     /// The lock file does not fit the source, or what its backend asks for.
     LockDrift,
@@ -172,8 +172,8 @@ impl FailureClass {
             Self::ResolutionFailed => (
                 22,
                 "resolution-failed",
-                "build requirements cannot be resolved",
-                "no set of wheels satisfies the build requirements; in uv's words",
+                "requirements cannot be resolved",
+                "no set of wheels satisfies the requirements, in uv's words; or a lock has no file for the target",
             ),
             Self::LockDrift => (23, "lock-drift", "lock drift", "the lock does not fit what is built"),
             Self::RequirementCycle => {
