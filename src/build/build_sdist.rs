@@ -5,7 +5,8 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use pep508_rs::{Requirement, VerbatimUrl};
+use pep440_rs::Version;
+use pep508_rs::{PackageName, Requirement, VerbatimUrl};
 
 use super::builder::Builder;
 use super::built::Built;
@@ -31,29 +32,18 @@ impl Builder {
         stack: &BuildStack,
         task: &Task,
     ) -> Result<Built, Failure> {
-        let mut step = WheelStep {
-            sdist: &sdist.path,
-            sdist_sha256: sdist.sha256,
-            build_wheels: Vec::new(),
-            interpreter: &self.interpreter,
-            target: self.target,
-            glibc: self.run.options.glibc_for(self.target),
-            rust: None,
-            customisation,
-            sandbox: self.run.options.sandbox,
-            timeout: self.run.options.timeout,
-        };
+        let mut step = self.step(&sdist.path, sdist.sha256, customisation);
         let stage = match stack {
             [_] => "building".to_owned(),
             _ => format!("building the build requirement {}", sdist.title()),
         };
-        let mut learned = self.learned(step.learning_key());
+        let mut learned = self.learned(sdist, step.learning_key());
         let mut from_memory = !learned.is_empty();
         let statics = self.static_requirements(sdist, customisation)?;
         let mut asked = statics.clone();
         self.add_requirements(&mut asked, &learned);
         loop {
-            let resolution = match self.requirements(sdist, &asked, stack, task) {
+            let resolution = match self.requirements(sdist, customisation, &asked, stack, task) {
                 // What another version of the backend asked for need not be what this one does.
                 Err(failure) if failure.class == FailureClass::ResolutionFailed && from_memory => {
                     from_memory = false;
@@ -67,19 +57,45 @@ impl Builder {
                 resolution.wheels.iter().map(|wheel| (wheel.path(&self.run.cache), wheel.sha256)).collect();
             step.rust = self.rust_inputs(sdist, &asked, customisation, task)?;
             match self.runner.run(&step, rebuild, &stage, task)? {
-                Ran::Built { report, file, cached } => {
+                Ran::Built { report, file, cached, worker } => {
                     check_inputs(&step, &report)?;
                     let wheel = self.run.wheels.have(&report, &self.run.sdists, |place| {
                         Ok(self.runner.client()?.download(&file, place)?)
                     })?;
                     self.learn_from(&step, &learned, &report)?;
                     let locks = self.lock_entries(sdist, &resolution);
-                    return Ok(Built { wheel, report: *report, cached, locks });
+                    return Ok(Built { wheel, report: *report, worker, cached, locks });
                 }
                 Ran::Failed(failure) => {
                     self.ask_for_more(&step, sdist, failure, &mut asked, &mut learned)?;
                 }
             }
+        }
+    }
+
+    /// A key that changes with everything that decides the wheel of the sdist with digest `sdist_sha256`, but for what
+    /// its build requirements are resolved to.
+    pub(super) fn planned_key(&self, sdist_sha256: Sha256, customisation: &Customisation) -> Sha256 {
+        self.step(Path::new(""), sdist_sha256, customisation).planned_key(self.runner.placement())
+    }
+
+    fn step<'a>(
+        &'a self,
+        sdist: &'a Path,
+        sdist_sha256: Sha256,
+        customisation: &'a Customisation,
+    ) -> WheelStep<'a> {
+        WheelStep {
+            sdist,
+            sdist_sha256,
+            build_wheels: Vec::new(),
+            interpreter: &self.interpreter,
+            target: self.target,
+            glibc: self.run.options.glibc_for(self.target),
+            rust: None,
+            customisation,
+            sandbox: self.run.options.sandbox,
+            timeout: self.run.options.timeout,
         }
     }
 
@@ -92,9 +108,12 @@ impl Builder {
         report: &Report,
         task: &Task,
     ) -> Result<Vec<LockedSdist>, Failure> {
+        if self.lock_for(sdist).is_some() {
+            return Ok(Vec::new());
+        }
         let mut asked = self.static_requirements(sdist, customisation)?;
         self.add_requirements(&mut asked, &report.dynamic_requirements);
-        let resolution = self.resolve(&asked, &[sdist], task)?;
+        let resolution = self.resolve(&pinned(&asked, customisation), &[sdist], task)?;
         Ok(self.lock_entries(sdist, &resolution))
     }
 
@@ -113,7 +132,7 @@ impl Builder {
         {
             return Err(failure);
         }
-        if self.run.lock_in_use().is_some() {
+        if self.lock_for(sdist).is_some() {
             let missing = failure.missing_requirements.join(", ");
             let message = format!("{} asks for {missing}, which the lock does not have", sdist.title());
             let missing_requirements = failure.missing_requirements;
@@ -128,8 +147,8 @@ impl Builder {
     }
 
     /// What the backend asked for the last time it built this. A lock rules without it.
-    fn learned(&self, key: Sha256) -> Vec<String> {
-        if self.run.lock_in_use().is_some() {
+    fn learned(&self, sdist: &Sdist, key: Sha256) -> Vec<String> {
+        if self.lock_for(sdist).is_some() {
             return Vec::new();
         }
         self.run.cache.read("learned", key).map(|(texts, _)| texts).unwrap_or_default()
@@ -181,11 +200,13 @@ impl Builder {
     fn requirements(
         &self,
         sdist: &Sdist,
+        customisation: &Customisation,
         asked: &[Requirement<VerbatimUrl>],
         stack: &BuildStack,
         task: &Task,
     ) -> Result<Resolution, Failure> {
-        let Some(lock) = self.run.lock_in_use() else { return self.resolve(asked, stack, task) };
+        let asked = &pinned(asked, customisation);
+        let Some(lock) = self.lock_for(sdist) else { return self.resolve(asked, stack, task) };
         let entry = match &sdist.origin {
             Some(origin) => lock.entry_of_tree(&origin.place, None, &self.environment),
             None => lock.entry(sdist.sha256, &sdist.name(), sdist.facts.version.as_ref(), &self.environment),
@@ -193,6 +214,17 @@ impl Builder {
         entry.check(asked)?;
         self.resolve_locked(lock, entry, stack, task)
     }
+}
+
+/// `asked`, and the version of each of them that has a pin.
+fn pinned(
+    asked: &[Requirement<VerbatimUrl>],
+    customisation: &Customisation,
+) -> Vec<Requirement<VerbatimUrl>> {
+    let is_asked = |name: &PackageName| asked.iter().any(|requirement| requirement.name == *name);
+    let pins = customisation.pins.iter().filter(|(name, _)| is_asked(name));
+    let pin = |(name, version): &(PackageName, Version)| format!("{name}=={version}").parse().ok();
+    asked.iter().cloned().chain(pins.filter_map(pin)).collect()
 }
 
 /// Fails if the step was not given what its key says: a file was changed after its digest was taken.

@@ -11,6 +11,8 @@ pub(super) struct Built {
     pub(super) wheel: PathBuf,
     /// The report of its build.
     pub(super) report: Report,
+    /// The worker that built it, as the executor names it; may be empty.
+    pub(super) worker: String,
     /// Whether it was there before.
     pub(super) cached: bool,
     /// Lock entries of its sdist and of those built for it.

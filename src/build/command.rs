@@ -1,6 +1,7 @@
 //! The whole of `crosswheel build`: each source is fetched once and built for each target, several sources at a time.
 //! Knows nothing of the command line or of how results are printed.
 
+use std::path::Path;
 use std::time::Instant;
 
 use parking_lot::Mutex;
@@ -10,7 +11,8 @@ use pep508_rs::PackageName;
 use super::builder::Builder;
 use super::builders::Builders;
 use super::index::credentials::redact_urls;
-use super::inputs::requested::{RequestedSource, SourceInput};
+use super::inputs::requested::RequestedSource;
+use super::inputs::requirements_file::{RequestedSet, SourceInput};
 use super::inputs::sdists::Sdist;
 use super::inputs::source::Source;
 use super::options::BuildOptions;
@@ -27,11 +29,13 @@ use crate::contract::{Failure, FailureClass, Report};
 /// in whatever order that is. An error is one that keeps all of them from being built.
 pub fn build(
     sources: &[String],
-    options: BuildOptions,
+    mut options: BuildOptions,
     connect: ConnectExecutor,
     on_result: impl Fn(&SourceResult) + Sync,
 ) -> Result<BuildSummary, Failure> {
-    let sources: Vec<SourceInput> = sources.iter().map(|text| SourceInput::of_argument(text)).collect();
+    let mut set = RequestedSet::read(&options.requirements, Path::new(""))?;
+    options.index.layer.append(std::mem::take(&mut set.layer));
+    let sources = set.inputs(sources)?;
     let (run, destinations) = Run::new(options, RunMode::Build, connect)?;
     let builders = Builders::new(run, destinations);
     let run = &*builders.run;
@@ -50,11 +54,14 @@ pub fn build(
 /// What became of a source for a target, and what goes into the lock file for it.
 type Ended = (SourceResult, Vec<LockedSdist>);
 
+/// The sdist that a source was found to be, and which version of it, if that had been left open.
+type Acquired = Result<(Source, Sdist), Failure>;
+
 /// A source on its way through the targets.
 struct SourceBuild<'a> {
     input: &'a SourceInput,
     /// Fetched once, for the first target; if the version is chosen, then once for each version of Python.
-    sdists: Vec<(Option<Version>, Result<(Source, Sdist), Failure>)>,
+    sdists: Vec<(Source, Option<Version>, Acquired)>,
     builds: SharedBuilds<'a>,
 }
 
@@ -109,9 +116,11 @@ impl SourceBuild<'_> {
         let task = run.progress.task(self.label(index));
         let requested = self.input.requested.as_ref().map_err(Clone::clone)?;
         let builder = builders.builder(index, &task)?;
-        if !requested.applies(&builder.interpreter.markers) {
+        let markers = &builder.interpreter.markers;
+        if !requested.applies(markers) {
             return Ok(None);
         }
+        let requested = &requested.bounded_by(&self.input.constraints, markers)?;
         let (source, sdist) = self.sdist(requested, builder, &task)?;
         let check = |report: &Report| check_identity(&source, requested.name.as_ref(), report);
         self.builds.deliver(index, &sdist, &run.customisation, check, &task).map(Some)
@@ -126,11 +135,14 @@ impl SourceBuild<'_> {
     ) -> Result<(Source, Sdist), Failure> {
         let python = &builder.interpreter.markers.python_full_version().version;
         let of = matches!(requested.source, Source::Newest { .. }).then(|| python.clone());
-        if let Some((_, known)) = self.sdists.iter().find(|(known, _)| *known == of) {
+        let is_same = |(source, python, _): &&(Source, Option<Version>, _)| {
+            *source == requested.source && *python == of
+        };
+        if let Some((_, _, known)) = self.sdists.iter().find(is_same) {
             return known.clone();
         }
         let sdist = builder.acquire_requested(requested, task);
-        self.sdists.push((of, sdist.clone()));
+        self.sdists.push((requested.source.clone(), of, sdist.clone()));
         sdist
     }
 

@@ -2,6 +2,9 @@
 
 use std::path::PathBuf;
 
+use pep440_rs::Version;
+use pep508_rs::PackageName;
+
 use crate::contract::{Expect, KeyValue};
 use crate::digest::Sha256;
 
@@ -17,10 +20,12 @@ pub struct Patch {
 }
 
 /// What the user changes about the build of a source. Requirements built on the way have none of it.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Customisation {
     /// PEP 508 requirements to install in addition.
     pub build_requires: Vec<String>,
+    /// Versions of packages, for those of them that the build asks for.
+    pub pins: Vec<(PackageName, Version)>,
     /// For the backend's `config_settings` (PEP 517), in order.
     pub config_settings: Vec<KeyValue>,
     /// For the backend's environment, in order.

@@ -29,7 +29,12 @@ mod wheelhouse;
 pub use command::build;
 pub use options::BuildOptions;
 pub use results::{BuildSummary, SourceResult, SourceStatus};
-pub use settings::index_settings::IndexFlags;
+pub use settings::index_settings::{IndexFlags, ProjectIndexes};
 pub use settings::layer::SettingsLayer;
 pub use steps::executor::{ConnectExecutor, ConnectedExecutor, ExecutorSurroundings};
 pub use targets::placement::RemotePlacement;
+pub use wheelhouse::{
+    DistributionOrigin, DistributionResult, DistributionStatus, FileFlags, PackageSet, PlannedDistribution,
+    PlannedFile, PlannedTarget, PythonFacts, TargetPlan, TargetResult, WheelRecord, WheelhouseInput,
+    WheelhousePlan, WheelhouseRequest, WheelhouseSummary, make_wheelhouse, plan_wheelhouse,
+};

@@ -17,6 +17,8 @@ use crate::platform::{Glibc, Target};
 pub struct BuildOptions {
     /// The Python to build with: a version, a command or a path.
     pub python: String,
+    /// Files of requirements (pip's `-r`), each of which names sources and may say where packages come from.
+    pub requirements: Vec<PathBuf>,
     /// The directory for wheels.
     pub out: PathBuf,
     /// The cache directory.
@@ -65,6 +67,8 @@ pub struct BuildOptions {
     pub refresh: bool,
     /// The lock file.
     pub lock: Option<PathBuf>,
+    /// Whether what the lock file does not have yet is added to it, and not refused.
+    pub lock_grows: bool,
     /// Resolve anew and rewrite the lock file.
     pub update_lock: bool,
     /// Show the backends' output.
@@ -93,6 +97,7 @@ impl BuildOptions {
         };
         Ok(Customisation {
             build_requires: self.build_requires.clone(),
+            pins: Vec::new(),
             config_settings: key_values(Flag::ConfigSetting, &self.config_settings)?,
             env: key_values(Flag::Env, &self.env)?,
             tool_directories: self.tool_directories.clone(),

@@ -10,8 +10,8 @@ use super::index::credentials::Credentials;
 use super::index::download::Downloads;
 use super::index::http::Http;
 use super::index::simple_api::Index;
-use super::inputs::acquire::TreeSdists;
 use super::inputs::sdists::Sdists;
+use super::inputs::tree_sdists::TreeSdists;
 use super::interrupt::Interrupt;
 use super::options::BuildOptions;
 use super::progress::Progress;
@@ -56,7 +56,6 @@ pub(super) struct Run {
 pub(super) enum RunMode {
     /// Building: the executor is started at once, as it is needed in any case.
     Build,
-    #[allow(dead_code)]
     /// Making sure that everything is there: perhaps nothing is to be built.
     Wheelhouse,
 }

@@ -28,6 +28,7 @@ pub(super) struct SharedBuilds<'a> {
 struct Done {
     target: Target,
     report: Report,
+    worker: String,
     published: PathBuf,
 }
 
@@ -40,6 +41,8 @@ pub(super) struct Delivered {
     pub(super) replaced: bool,
     /// The target that it was built for, if that is another one.
     pub(super) shared_from: Option<Target>,
+    /// The worker that built it, as the executor names it; may be empty.
+    pub(super) worker: String,
     /// What goes into the lock file for it.
     pub(super) locks: Vec<LockedSdist>,
 }
@@ -48,6 +51,11 @@ impl<'a> SharedBuilds<'a> {
     /// There are none yet.
     pub(super) fn new(builders: &'a Builders) -> Self {
         Self { builders, done: Mutex::default() }
+    }
+
+    /// Adds the wheel at `published`, which was built for `target` by another run.
+    pub(super) fn add(&self, target: Target, report: Report, worker: String, published: PathBuf) {
+        self.done.lock().push(Done { target, report, worker, published });
     }
 
     /// The wheel of `sdist` for the destination at `index`, in the output directory: one that was built for another
@@ -83,6 +91,7 @@ impl<'a> SharedBuilds<'a> {
                 wheel: done.published,
                 replaced: false,
                 shared_from: Some(done.target),
+                worker: done.worker,
                 locks,
             });
         }
@@ -94,14 +103,17 @@ impl<'a> SharedBuilds<'a> {
         check_distinct(&done, builder.target, &built.report)?;
         let (out, sha256) = (&run.options.out, built.report.sha256);
         let (wheel, published) = publish(&built.wheel, sha256, out, &run.sdists, &run.interrupt)?;
-        let Built { report, cached, locks, .. } = built;
-        done.push(Done { target: builder.target, report: report.clone(), published: wheel.clone() });
+        let Built { report, worker, cached, locks, .. } = built;
+        let (of_report, of_worker) = (report.clone(), worker.clone());
+        let (target, published_at) = (builder.target, wheel.clone());
+        done.push(Done { target, report: of_report, worker: of_worker, published: published_at });
         Ok(Delivered {
             status: if cached { SourceStatus::Cached } else { SourceStatus::Built },
             report,
             wheel,
             replaced: published == Published::Replaced,
             shared_from: None,
+            worker,
             locks,
         })
     }
@@ -133,7 +145,12 @@ mod tests {
     fn two_wheels_of_one_name_must_be_one_wheel() {
         let report = report(&Interpreter::find("3", tempfile::tempdir().unwrap().path()).unwrap());
         let [amd64, arm64] = [Arch::Amd64, Arch::Arm64].map(|arch| Target { arch });
-        let done = [Done { target: amd64, report: report.clone(), published: PathBuf::new() }];
+        let done = [Done {
+            target: amd64,
+            report: report.clone(),
+            worker: String::new(),
+            published: PathBuf::new(),
+        }];
         check_distinct(&done, arm64, &report).unwrap();
         let sha256 = Sha256::of(b"other bytes");
         let renamed = Report { file_name: "a-1-py3-none-linux_aarch64.whl".into(), sha256, ..report.clone() };

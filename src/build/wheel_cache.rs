@@ -81,6 +81,7 @@ pub fn publish(
         let mode = wheel.metadata()?.permissions().mode() & 0o777;
         file::write_from(&destination, &mut wheel, FileAccess::Mode(mode))
     })?;
+    sdists.wrote(&destination, sha256);
     Ok((destination, published))
 }
 

@@ -20,6 +20,8 @@ Examples:
       Builds the wheel of a local sdist into dist/.
   crosswheel build cowsay==6.0 pyyaml==6.0.2 --out wheels --jobs 4
       Fetches both sdists from the index, checks their hashes, builds them side by side.
+  crosswheel build -r requirements.txt --target linux_arm64
+      Builds what the file names, checked by the hashes in it.
   crosswheel build cowsay==6.0 --lock crosswheel.lock
       Writes the exact build requirements into the lock file, or uses them if there is one.
   crosswheel build lib-1.0.tar.gz --build-requires 'cython<3' --constraint constraints.txt
@@ -45,8 +47,12 @@ from uv.toml and from pip.conf, in this order; logins also from UV_INDEX_<NAME>_
 pub struct BuildArguments {
     /// An sdist file, an http(s) or file URL (optionally ending in #sha256=...), or a project of the index, such as
     /// cowsay, 'cowsay>=5,<6' or cowsay==6.0; with a name, `name @ URL`; with a marker, 'cowsay; python_version > "3.9"'
-    #[arg(value_name = "SOURCE", required = true)]
+    #[arg(value_name = "SOURCE", required_unless_present = "requirements")]
     sources: Vec<String>,
+
+    /// Also build what this file names, as pip reads it: requirements with markers and hashes, and its options
+    #[arg(long = "requirement", short, value_name = "FILE")]
+    requirements: Vec<PathBuf>,
 
     /// Directory the wheels are put into
     #[arg(long, short, value_name = "DIR", default_value = "dist")]
@@ -96,6 +102,7 @@ struct Document<'a> {
 /// Runs the subcommand.
 pub fn run(arguments: BuildArguments) -> ExitCode {
     let (sources, json) = (arguments.sources.clone(), arguments.json);
+    let files: Vec<_> = arguments.requirements.iter().map(|file| format!("-r {}", file.display())).collect();
     let targets = arguments.settings.targets();
     let summary = prepare(arguments).and_then(|(options, executor)| {
         let summary = build(&sources, options, executor.connect(), |result| {
@@ -126,6 +133,7 @@ pub fn run(arguments: BuildArguments) -> ExitCode {
                     SourceResult::failed(source, *target, failure.clone(), 0.0)
                 };
                 let of_source = |source| targets.iter().map(move |target| failed(source, target));
+                let sources = if sources.is_empty() { &files } else { &sources };
                 print_document(&sources.iter().flat_map(of_source).collect::<Vec<_>>());
             } else {
                 let mut lines = vec![format!("crosswheel build: {failure}")];
@@ -139,8 +147,10 @@ pub fn run(arguments: BuildArguments) -> ExitCode {
 
 /// What to do, and the executor that is to do it, not yet reached.
 fn prepare(arguments: BuildArguments) -> Result<(BuildOptions, Executor), Failure> {
-    let (options, executor) = arguments.settings.prepare(arguments.out, Some(arguments.sources.len()))?;
+    let most = arguments.requirements.is_empty().then_some(arguments.sources.len());
+    let (options, executor) = arguments.settings.prepare(arguments.out, most)?;
     let options = BuildOptions {
+        requirements: arguments.requirements,
         config_settings: arguments.config_setting,
         env: arguments.env,
         expect: arguments.expect,

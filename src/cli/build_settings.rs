@@ -9,7 +9,7 @@ use super::executor::{Embedded, Executor};
 use super::remote::RemoteArguments;
 use super::sourced::Sourced;
 use super::targets::NamedTargets;
-use crate::build::{BuildOptions, IndexFlags, SettingsLayer};
+use crate::build::{BuildOptions, IndexFlags, ProjectIndexes, SettingsLayer};
 use crate::contract::{Expect, Failure, FailureClass, SandboxMode};
 use crate::deadline::LONGEST_SECONDS;
 use crate::platform::{Glibc, RequestedTarget, Target};
@@ -170,6 +170,7 @@ impl BuildSettings {
             })?,
         };
         let options = BuildOptions {
+            requirements: Vec::new(),
             python: self.python,
             out,
             cache_directory,
@@ -185,6 +186,7 @@ impl BuildSettings {
                     ..SettingsLayer::default()
                 },
                 offline: self.offline,
+                project: ProjectIndexes::default(),
             },
             build_requires: self.build_requires,
             config_settings: Vec::new(),
@@ -207,6 +209,7 @@ impl BuildSettings {
             no_share: self.no_share,
             refresh: self.refresh,
             lock: None,
+            lock_grows: false,
             update_lock: false,
             verbose: self.verbose,
         };

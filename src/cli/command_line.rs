@@ -5,7 +5,8 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use super::{
-    build, check, doctor, generate, rootfs, sandbox_init, sandbox_run, sdist, serve, store, wheel, worker,
+    build, check, doctor, generate, rootfs, sandbox_init, sandbox_run, sdist, serve, store, wheel,
+    wheelhouse, worker,
 };
 
 /// Builds Python wheels from sdists, on a machine whose platform is the target's.
@@ -19,6 +20,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     Build(Box<build::BuildArguments>),
+    Wheelhouse(Box<wheelhouse::WheelhouseArguments>),
     Wheel(Box<wheel::WheelArguments>),
     Sdist(Box<sdist::SdistArguments>),
     Check(Box<check::CheckArguments>),
@@ -45,6 +47,7 @@ pub fn command() -> clap::Command {
 pub fn run() -> ExitCode {
     match Arguments::parse().command {
         Command::Build(arguments) => build::run(*arguments),
+        Command::Wheelhouse(arguments) => wheelhouse::run(*arguments),
         Command::Wheel(arguments) => wheel::run(*arguments),
         Command::Sdist(arguments) => sdist::run(*arguments),
         Command::Check(arguments) => check::run(*arguments),

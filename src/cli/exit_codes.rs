@@ -18,6 +18,7 @@ pub(super) const DAMAGE: u8 = 3;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Subcommand {
     Build,
+    Wheelhouse,
     Wheel,
     Sdist,
     Check,
@@ -72,6 +73,7 @@ impl Subcommand {
     fn name(self) -> &'static str {
         match self {
             Self::Build => "build",
+            Self::Wheelhouse => "wheelhouse",
             Self::Wheel => "wheel",
             Self::Sdist => "sdist",
             Self::Check => "check",
@@ -89,7 +91,10 @@ impl Subcommand {
             rows.iter().map(|(code, meaning)| Row::plain(*code, meaning)).collect()
         };
         match self {
-            Self::Build => of_build(),
+            Self::Build => {
+                of_build("every wheel was built", &[FailureClass::Interrupted, FailureClass::CheckFailed])
+            }
+            Self::Wheelhouse => of_build("every wheel is there", &[FailureClass::Interrupted]),
             Self::Wheel => of_step("a verified wheel was written"),
             Self::Sdist => of_step("an sdist was written"),
             Self::Check => of_check(),
@@ -137,6 +142,7 @@ impl Subcommand {
     pub(super) fn help(self) -> String {
         let head = match self {
             Self::Build => "Exit codes (of the first source that failed, in the order given):",
+            Self::Wheelhouse => "Exit codes (of the first that failed, by target and name):",
             _ => "Exit codes:",
         };
         let line = |row: &Row| format!("\n{:>4}  {}", row.code, row.title);
@@ -144,11 +150,10 @@ impl Subcommand {
     }
 }
 
-fn of_build() -> Vec<Row> {
-    let others = [FailureClass::Interrupted, FailureClass::CheckFailed];
+fn of_build(success: &'static str, others: &[FailureClass]) -> Vec<Row> {
     let classes = FailureClass::ALL.into_iter().filter(|class| !others.contains(class));
     let interrupted = Some(FailureClass::Interrupted.name());
-    std::iter::once(Row::plain(SUCCESS, "every wheel was built"))
+    std::iter::once(Row::plain(SUCCESS, success))
         .chain(classes.map(Row::of_class))
         .chain(Row::of_signals(OF_PROGRAMS, interrupted))
         .collect()
@@ -182,17 +187,18 @@ fn of_check() -> Vec<Row> {
 /// All exit codes, as a page of the manual in Markdown: a table for `build` and `wheel`, and one for the others.
 pub fn exit_codes_markdown() -> String {
     let step: Vec<u8> = Subcommand::Wheel.rows().into_iter().map(|row| row.code).collect();
-    let build = of_build().into_iter().map(|row| {
-        let class = row.class.map(|class| format!("`{class}`")).unwrap_or_default();
-        let of_wheel = if step.contains(&row.code) { "yes" } else { "" };
-        format!("| {} | {class} | {of_wheel} | {} |\n", row.code, row.meaning)
-    });
+    let build =
+        of_build("every wheel was built, or is there", &[FailureClass::Interrupted]).into_iter().map(|row| {
+            let class = row.class.map(|class| format!("`{class}`")).unwrap_or_default();
+            let of_wheel = if step.contains(&row.code) { "yes" } else { "" };
+            format!("| {} | {class} | {of_wheel} | {} |\n", row.code, row.meaning)
+        });
     let others = Subcommand::OTHERS.into_iter().flat_map(|subcommand| {
         let line = move |row: Row| format!("| `{}` | {} | {} |\n", subcommand.name(), row.code, row.meaning);
         subcommand.rows().into_iter().map(line)
     });
     format!(
-        "| code | class | `wheel` and `sdist`, too | `crosswheel build` |\n|---|---|---|---|\n{}\n\
+        "| code | class | `wheel` and `sdist`, too | `crosswheel build`, `crosswheel wheelhouse` |\n|---|---|---|---|\n{}\n\
          | subcommand | code | |\n|---|---|---|\n{}",
         build.collect::<String>(),
         others.collect::<String>()

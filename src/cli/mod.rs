@@ -27,6 +27,8 @@ mod step;
 mod store;
 mod targets;
 mod wheel;
+mod wheelhouse;
+mod wheelhouse_output;
 mod worker;
 
 pub use command_line::{command, run};

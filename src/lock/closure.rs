@@ -93,7 +93,8 @@ fn check_environment(
     groups.iter().try_for_each(|group| check_python(&group.by, &group.specifiers, environment))
 }
 
-fn check_python(
+/// Whether `what` is for the Python of `environment`.
+pub(super) fn check_python(
     what: &str,
     requires: &VersionSpecifiers,
     environment: &MarkerEnvironment,

@@ -57,7 +57,7 @@ impl FilePreferences {
         self.no_binary_packages.contains(name) || (self.no_binary && !self.no_build_packages.contains(name))
     }
 
-    fn forbids_building(&self, name: &PackageName) -> bool {
+    pub(super) fn forbids_building(&self, name: &PackageName) -> bool {
         self.no_build_packages.contains(name) || (self.no_build && !self.no_binary_packages.contains(name))
     }
 }
@@ -238,7 +238,8 @@ fn choose(
     let source = match &record.source {
         RecordSource::Virtual(_) => return Ok(None),
         RecordSource::Registry(_) | RecordSource::Url { .. } | RecordSource::Path(_) => {
-            return choose_file(record, tags, preferences).map(Some);
+            let files = Files { name: &record.name, wheels: &record.wheels, sdist: record.sdist.as_ref() };
+            return choose_file(files, tags, preferences).map(Some);
         }
         RecordSource::Git(git) => FileChoice::Git(git.clone()),
         RecordSource::Directory(path) => tree(path, TreeKind::Directory),
@@ -250,19 +251,27 @@ fn choose(
     Ok(Some((source, Reason::SourceOnly)))
 }
 
-fn choose_file(
-    record: &Record,
+/// What a package can be had as.
+pub(super) struct Files<'f> {
+    pub(super) name: &'f PackageName,
+    pub(super) wheels: &'f [LockedFile],
+    pub(super) sdist: Option<&'f LockedFile>,
+}
+
+/// The best wheel, or else the sdist.
+pub(super) fn choose_file(
+    files: Files<'_>,
     tags: &CompatibleTags,
     preferences: &FilePreferences,
 ) -> Result<(FileChoice, Reason), NoFileReason> {
-    let no_wheels = preferences.forbids_wheels_of(&record.name);
-    let no_building = preferences.forbids_building(&record.name);
-    if !no_wheels && let Some(wheel) = best_wheel(&record.wheels, |wheel| &wheel.file_name, tags) {
+    let no_wheels = preferences.forbids_wheels_of(files.name);
+    let no_building = preferences.forbids_building(files.name);
+    if !no_wheels && let Some(wheel) = best_wheel(files.wheels, |wheel| &wheel.file_name, tags) {
         return Ok((FileChoice::Wheel(wheel.clone()), Reason::BestWheel));
     }
     let nearest =
-        || nearest_wheel(record.wheels.iter().map(|wheel| &*wheel.file_name), tags).map(str::to_owned);
-    match &record.sdist {
+        || nearest_wheel(files.wheels.iter().map(|wheel| &*wheel.file_name), tags).map(str::to_owned);
+    match files.sdist {
         Some(sdist) if !no_building => {
             let reason = match nearest() {
                 _ if no_wheels => Reason::NoBinary,

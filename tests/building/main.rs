@@ -14,5 +14,7 @@ mod deep;
 mod doctor;
 mod inputs;
 mod remote_build;
+mod requirements;
 mod targets;
 mod trees;
+mod wheelhouse;

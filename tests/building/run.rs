@@ -111,9 +111,14 @@ impl Place {
 
     /// `crosswheel build` with `arguments`, not yet started.
     pub fn command(&self, arguments: &[&str]) -> Command {
+        self.command_of("build", arguments)
+    }
+
+    /// A subcommand that builds with `arguments`, not yet started.
+    pub fn command_of(&self, subcommand: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_crosswheel"));
         command
-            .args(["build", "--python", &self.python, "--out"])
+            .args([subcommand, "--python", &self.python, "--out"])
             .arg(self.path("dist"))
             .arg("--cache-dir")
             .arg(self.path("cache"))
@@ -129,7 +134,15 @@ impl Place {
     }
 
     pub fn build(&self, arguments: &[&str]) -> Run {
-        let output = self.command(arguments).output_in_time();
+        self.run("build", arguments)
+    }
+
+    pub fn wheelhouse(&self, arguments: &[&str]) -> Run {
+        self.run("wheelhouse", arguments)
+    }
+
+    fn run(&self, subcommand: &str, arguments: &[&str]) -> Run {
+        let output = self.command_of(subcommand, arguments).output_in_time();
         Run {
             code: output.status.code().expect("it ends by itself"),
             stdout: String::from_utf8(output.stdout).unwrap(),

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use super::index::Server;
-use super::run::Place;
+use super::run::{PYTHON, Place};
 use crate::support::packages::wheel;
 use crate::support::waiting::InTime;
 
@@ -17,7 +17,7 @@ def git(*arguments):
 def version():
     if os.path.exists("PKG-INFO"):
         with open("PKG-INFO") as info:
-            return info.read().split("Version: ")[1].split()[0]
+            return info.read().split("\nVersion: ")[1].split()[0]
     said = git("describe", "--tags", "--match", "v*")
     print("git said", said.returncode, said.stdout, said.stderr, flush=True)
     return said.stdout.strip()[1:].replace("-", ".dev", 1).split("-")[0] if said.returncode == 0 else "0"
@@ -102,9 +102,9 @@ fn listing(directory: &Path) -> Vec<(String, Vec<u8>)> {
 }
 
 /// The sdists of `app` in the cache: their digests, names and members.
-fn sdists(place: &Place) -> Vec<(String, String, Vec<String>)> {
+fn sdists(cache: &Path) -> Vec<(String, String, Vec<String>)> {
     let mut found = Vec::new();
-    for entry in fs_err::read_dir(place.path("cache/downloads")).into_iter().flatten() {
+    for entry in fs_err::read_dir(cache.join("downloads")).into_iter().flatten() {
         let directory = entry.unwrap().path();
         for file in fs_err::read_dir(&directory).unwrap() {
             let file = file.unwrap().path();
@@ -148,7 +148,7 @@ fn a_directory_is_built_and_left_as_it_was() {
     let run = place.build(&["./app", "--no-index"]).ended(0).says("built   app-0-py3-none-any.whl");
     assert_eq!(run.stages("making an sdist"), 1);
     assert_eq!(listing(&place.path("app")), before);
-    let made = sdists(&place);
+    let made = sdists(&place.path("cache"));
     let [(_, name, members)] = made.as_slice() else { panic!("{made:?}") };
     assert_eq!(name, "app-0.tar.gz");
     let expected =
@@ -158,11 +158,11 @@ fn a_directory_is_built_and_left_as_it_was() {
     for _ in 0..2 {
         place.build(&["./app", "--no-index", "--rebuild"]).ended(0);
     }
-    assert_eq!(sdists(&place), made);
+    assert_eq!(sdists(&place.path("cache")), made);
     place.build(&["./app", "--no-index"]).ended(0).says("cached  app-0-py3-none-any.whl");
     place.write("app/data/x.txt", "y");
     place.build(&["./app", "--no-index"]).ended(0).says("app-0-py3-none-any.whl");
-    assert_eq!(sdists(&place).len(), 2);
+    assert_eq!(sdists(&place.path("cache")).len(), 2);
 }
 
 #[test]
@@ -170,15 +170,27 @@ fn what_ends_up_in_the_directory_itself_is_no_source() {
     let place = Place::new();
     project(&place, "app", "[]", "");
     let build = || {
-        let mut command = place.command(&[".", "--no-index", "--lock", "app.lock", "--out", "wheels"]);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_crosswheel"));
+        command.args([
+            "build",
+            ".",
+            "--no-index",
+            "--lock",
+            "app.lock",
+            "--python",
+            &PYTHON,
+            "--cache-dir",
+            "cache",
+        ]);
         let output = command.current_dir(place.path("app")).output_in_time();
         assert!(output.status.success(), "{output:?}");
         String::from_utf8(output.stdout).unwrap()
     };
     assert!(build().contains("built "));
     assert!(build().contains("cached "));
-    let [(_, _, members)] = &sdists(&place)[..] else { panic!("one sdist") };
+    let [(_, _, members)] = &sdists(&place.path("app/cache"))[..] else { panic!("one sdist") };
     assert_eq!(members.len(), 3, "{members:?}");
+    assert_eq!(fs_err::read_dir(place.path("app/dist")).unwrap().count(), 1);
 }
 
 #[test]
@@ -232,7 +244,8 @@ fn the_version_is_what_git_says_and_the_repository_stays() {
     assert_eq!(run.stages("making an sdist"), 1);
     let run = place.build(&["./app", "--no-index"]).ended(0).says("cached  app-1.0.dev1-py3-none-any.whl");
     assert_eq!(run.stages("making an sdist"), 0);
-    let members: Vec<_> = sdists(&place).into_iter().flat_map(|(_, _, members)| members).collect();
+    let members: Vec<_> =
+        sdists(&place.path("cache")).into_iter().flat_map(|(_, _, members)| members).collect();
     assert!(members.iter().all(|member| !member.contains(".git")), "{members:?}");
     assert_eq!(git(&place, "app", &["status", "--porcelain"]), "");
 }
@@ -320,7 +333,8 @@ fn branches_tags_commits_and_directories_of_repositories_are_built() {
     build("@v1.0").says("cached  app-1.0-py3");
     build(&format!("@{commit}")).says("cached  app-3.0-py3");
     build(&format!("@{}#subdirectory=below", &commit[..9])).says("app-3.0-py3");
-    let members: Vec<_> = sdists(&place).into_iter().flat_map(|(_, _, members)| members).collect();
+    let members: Vec<_> =
+        sdists(&place.path("cache")).into_iter().flat_map(|(_, _, members)| members).collect();
     for member in ["app-3.0/on-branch", "app-3.0/vendor/inner.py"] {
         assert!(members.iter().any(|found| found == member), "{member} of {members:?}");
     }

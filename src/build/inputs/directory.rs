@@ -5,6 +5,7 @@ use std::path::{Component, Path, PathBuf};
 
 use super::repository::Repository;
 use super::tree_files::{TreeFiles, TreeMemory, collect};
+use super::tree_place::TreePlace;
 use crate::build::cache::KeyBuilder;
 use crate::build::progress::Task;
 use crate::build::run::Run;
@@ -26,15 +27,6 @@ pub(crate) struct Tree {
     pub(super) shown: String,
     /// How a lock names it.
     pub(super) place: TreePlace,
-}
-
-/// What a lock knows a source tree by, as its files change all the time.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct TreePlace {
-    /// A path relative to the lock, or a URL.
-    pub tree: String,
-    /// Of a checkout, its commit.
-    pub commit: Option<String>,
 }
 
 /// Which directory is meant, and what it is called.

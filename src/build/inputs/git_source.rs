@@ -69,6 +69,19 @@ fn is_reference(text: &str) -> bool {
     !text.is_empty() && !text.starts_with(['-', '/']) && !text.contains("..") && !text.contains(bad)
 }
 
+impl GitSource {
+    /// As it is written, with the login.
+    pub fn with_login(&self) -> String {
+        self.at(&self.repository)
+    }
+
+    fn at(&self, repository: &Url) -> String {
+        let reference = self.reference.as_ref().map(|reference| format!("@{reference}")).unwrap_or_default();
+        let within = self.subdirectory.as_ref().map(|within| format!("#subdirectory={within}"));
+        format!("git+{repository}{reference}{}", within.unwrap_or_default())
+    }
+}
+
 impl fmt::Display for GitSource {
     /// As it is written, but without a password, and without a user who is part of a login.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -77,14 +90,7 @@ impl fmt::Display for GitSource {
         if shown.scheme() != "ssh" {
             let _ = shown.set_username("");
         }
-        write!(formatter, "git+{shown}")?;
-        if let Some(reference) = &self.reference {
-            write!(formatter, "@{reference}")?;
-        }
-        match &self.subdirectory {
-            Some(subdirectory) => write!(formatter, "#subdirectory={subdirectory}"),
-            None => Ok(()),
-        }
+        formatter.write_str(&self.at(&shown))
     }
 }
 

@@ -89,6 +89,11 @@ impl RequiredHashes {
         }
     }
 
+    /// Adds each that will do for `others`.
+    pub fn add_all(&mut self, others: &Self) {
+        others.0.iter().for_each(|hash| self.add(hash.clone()));
+    }
+
     /// Whether any file will do.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

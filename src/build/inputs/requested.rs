@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::LazyLock;
 
+use pep440_rs::{VersionSpecifier, VersionSpecifiers};
 use pep508_rs::{
     ExtraName, MarkerEnvironment, MarkerTree, PackageName, Requirement, VerbatimUrl, VersionOrUrl,
 };
@@ -35,22 +36,6 @@ pub struct RequestedSource {
     pub hashes: RequiredHashes,
     /// The line that names it, if it is one of a file.
     pub line: Option<FileLine>,
-}
-
-/// A source that is to be built, and what became of reading it: one that cannot be read fails alone.
-#[derive(Clone, Debug)]
-pub struct SourceInput {
-    /// What results call it. May hold a login.
-    pub text: String,
-    /// The source.
-    pub requested: Result<RequestedSource, Failure>,
-}
-
-impl SourceInput {
-    /// What an argument of the command line names.
-    pub fn of_argument(text: &str) -> Self {
-        Self { text: text.to_owned(), requested: RequestedSource::parse(text, Path::new("")) }
-    }
 }
 
 /// A line of a file.
@@ -100,12 +85,13 @@ impl RequestedSource {
         if text.contains("://") || looks_like_path(text) {
             return Self::at(text, base, text, None, Vec::new());
         }
+        check_ascii(text, text)?;
         let requirement = Requirement::<VerbatimUrl>::from_str(text).map_err(|error| {
             let reason = error.to_string();
             invalid(text, reason.lines().next().unwrap_or_default())
         })?;
         let specifiers = match requirement.version_or_url {
-            None => pep440_rs::VersionSpecifiers::empty(),
+            None => VersionSpecifiers::empty(),
             Some(VersionOrUrl::VersionSpecifier(specifiers)) => specifiers,
             Some(VersionOrUrl::Url(_)) => return Err(invalid(text, "a URL follows the name without ` @ `")),
         };
@@ -127,6 +113,7 @@ impl RequestedSource {
     ) -> Result<Self, Failure> {
         let (place, marker) = match split_marker(place) {
             Some((place, marker)) => {
+                check_ascii(marker, text)?;
                 let marker =
                     MarkerTree::from_str(marker).map_err(|error| invalid(text, &error.to_string()))?;
                 (place, marker)
@@ -154,14 +141,72 @@ impl RequestedSource {
         })
     }
 
+    /// Adds hashes of which its file must have one.
+    pub fn must_have(&mut self, hashes: &RequiredHashes) {
+        self.hashes.add_all(hashes);
+        if let Source::Url { sha256, .. } = &mut self.source {
+            *sha256 = self.hashes.only_sha256();
+        }
+    }
+
     /// Whether it is wanted where `markers` hold.
     pub fn applies(&self, markers: &MarkerEnvironment) -> bool {
         self.marker.evaluate(markers, &[])
     }
 
+    /// The same, as far as the `constraints` on its project that apply where `markers` hold leave versions open, and
+    /// with the hashes that those name, if it names none itself.
+    ///
+    /// # Errors
+    /// A constraint that excludes the one version that is asked for.
+    pub fn bounded_by(&self, constraints: &[Self], markers: &MarkerEnvironment) -> Result<Self, Failure> {
+        let mut bounded = self.clone();
+        let on_it = constraints.iter().filter(|constraint| {
+            constraint.name == self.name && self.name.is_some() && constraint.applies(markers)
+        });
+        for constraint in on_it {
+            if self.hashes.is_empty() {
+                bounded.must_have(&constraint.hashes);
+            }
+            let (name, limits) = match &constraint.source {
+                Source::Pinned { name, version } => {
+                    (name, VersionSpecifier::equals_version(version.clone()).into())
+                }
+                Source::Newest { name, specifiers, .. } => (name, specifiers.clone()),
+                _ => continue,
+            };
+            bounded.source = match bounded.source {
+                Source::Pinned { version, .. } if !limits.contains(&version) => {
+                    let place =
+                        constraint.line.as_ref().map(|line| format!(" of {line}")).unwrap_or_default();
+                    let message = format!(
+                        "{} is asked for, and the constraint `{}`{place} excludes it",
+                        self.shown(),
+                        constraint.shown()
+                    );
+                    return Err(Failure::new(FailureClass::InvalidSource, message));
+                }
+                Source::Newest { specifiers, prereleases, .. } => {
+                    let all = specifiers.iter().chain(limits.iter()).cloned();
+                    Source::of_versions(name.clone(), all.collect()).with_prereleases(prereleases)
+                }
+                source => source,
+            };
+        }
+        Ok(bounded)
+    }
+
     /// As it was written, without secrets.
     pub fn shown(&self) -> String {
         redact_urls(&self.text)
+    }
+}
+
+/// Names, versions and markers have no other characters, and pep508_rs 0.9 panics at some that follow a quote.
+fn check_ascii(part: &str, text: &str) -> Result<(), Failure> {
+    match part.chars().find(|character| !character.is_ascii()) {
+        Some(character) => Err(invalid(text, &format!("it has a `{}`", character.escape_debug()))),
+        None => Ok(()),
     }
 }
 
@@ -267,6 +312,8 @@ mod tests {
             ("cowsay>=one", "neither a file"),
             ("cowsay ; python", "neither a file"),
             ("", "neither a file"),
+            ("cowsay ; python_version > '3'é", "it has a `é`"),
+            ("a @ https://x.example/a.zip ; python_version > '3'é", "it has a `é`"),
             ("a @ https://me:hunter22@x.example:port/a.zip", "is not a URL"),
             ("lib @ https://x.example/a-1.tar.gz ; nonsense", "neither a file"),
         ] {

@@ -1,17 +1,17 @@
 //! Sdists on disk: their digests and what they say about themselves, each worked out once.
 //! Knows nothing of where an sdist comes from or what is done with it.
 
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
 
+use parking_lot::Mutex;
 use pep440_rs::Version;
 use pep508_rs::PackageName;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use super::directory::TreePlace;
+use super::file_stamp::{is_settled, stamp};
+use super::tree_place::TreePlace;
 use crate::archive::read_top_level_files;
 use crate::build::cache::{Cache, KeyBuilder};
 use crate::build::resolve::lock::LockedSdist;
@@ -20,9 +20,6 @@ use crate::digest::Sha256;
 use crate::packaging::core_metadata::CoreMetadata;
 use crate::packaging::sdist_name::sdist_name_and_version;
 use crate::step::source::project::BuildSystem;
-
-/// A file that changed less than this ago may change again without its times showing it.
-const SETTLED: Duration = Duration::from_millis(100);
 
 /// An sdist that is here and can be read.
 #[derive(Clone, Debug)]
@@ -79,6 +76,8 @@ impl Sdist {
 #[derive(Debug)]
 pub struct Sdists {
     cache: Arc<Cache>,
+    /// Files that we wrote ourselves: what they were when they had just been written, and their digests.
+    written: Mutex<Vec<(PathBuf, String, Sha256)>>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -90,7 +89,26 @@ struct DigestEntry {
 impl Sdists {
     /// Remembers in `cache`.
     pub fn new(cache: Arc<Cache>) -> Self {
-        Self { cache }
+        Self { cache, written: Mutex::default() }
+    }
+
+    /// The file at `path` has just been written, with digest `sha256`.
+    pub fn wrote(&self, path: &Path, sha256: Sha256) {
+        if let Ok(metadata) = fs_err::metadata(path) {
+            self.written.lock().push((path.to_owned(), stamp(&metadata), sha256));
+        }
+    }
+
+    /// Remembers the digests of the files that were written and not changed since, so that nobody has to read them again.
+    /// At the end of a run: a file that is too new may still change unseen.
+    pub fn remember_written(&self) -> Result<(), Failure> {
+        for (path, before, sha256) in self.written.lock().drain(..) {
+            let Ok(now) = fs_err::metadata(&path) else { continue };
+            if is_settled(&now) && stamp(&now) == before {
+                self.cache.write("digests", digest_key(&path), &DigestEntry { stamp: before, sha256 })?;
+            }
+        }
+        Ok(())
     }
 
     /// The sdist at `path`; `sha256` if the caller has checked it already.
@@ -117,7 +135,7 @@ impl Sdists {
     /// SHA-256 of the file at `path`, from memory if the file has not changed since.
     pub fn digest(&self, path: &Path) -> Result<Sha256, Failure> {
         let path = fs_err::canonicalize(path)?;
-        let key = KeyBuilder::default().part("path", path.as_os_str().as_encoded_bytes()).finish();
+        let key = digest_key(&path);
         let before = fs_err::metadata(&path)?;
         if let Some((entry, _)) = self.cache.read::<DigestEntry>("digests", key)
             && entry.stamp == stamp(&before)
@@ -133,32 +151,9 @@ impl Sdists {
     }
 }
 
-/// Whether a file changed so long ago that its next change will show in its [`stamp`].
-pub(super) fn is_settled(metadata: &std::fs::Metadata) -> bool {
-    let changed = metadata.modified().ok().into_iter().chain(ctime(metadata)).max();
-    changed
-        .and_then(|changed| SystemTime::now().duration_since(changed).ok())
-        .is_some_and(|age| age > SETTLED)
-}
-
-fn ctime(metadata: &std::fs::Metadata) -> Option<SystemTime> {
-    let seconds = u64::try_from(metadata.ctime()).ok()?;
-    let nanoseconds = u64::try_from(metadata.ctime_nsec()).ok()?;
-    SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds) + Duration::from_nanos(nanoseconds))
-}
-
-/// Every write changes the ctime, which no program can set back.
-pub(super) fn stamp(metadata: &std::fs::Metadata) -> String {
-    format!(
-        "{}:{} {} {}.{} {}.{}",
-        metadata.dev(),
-        metadata.ino(),
-        metadata.len(),
-        metadata.mtime(),
-        metadata.mtime_nsec(),
-        metadata.ctime(),
-        metadata.ctime_nsec()
-    )
+/// The key of what is remembered of the file at `path`, which has no links.
+fn digest_key(path: &Path) -> Sha256 {
+    KeyBuilder::default().part("path", path.as_os_str().as_encoded_bytes()).finish()
 }
 
 fn read_facts(path: &Path, file_name: &str) -> Result<SdistFacts, Failure> {
@@ -179,6 +174,7 @@ fn read_facts(path: &Path, file_name: &str) -> Result<SdistFacts, Failure> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::file_stamp::SETTLED;
     use super::*;
     use crate::waiting::pause;
 
@@ -199,6 +195,24 @@ mod tests {
             assert_eq!(sdists.digest(&file).unwrap(), Sha256::of(content.as_bytes()));
             assert_eq!(sdists.digest(&file).unwrap(), Sha256::of(content.as_bytes()));
         }
+    }
+
+    #[test]
+    fn a_file_that_was_written_is_not_read_again_unless_it_changed() {
+        let (directory, sdists) = sdists();
+        let [kept, changed] = ["kept", "changed"].map(|name| {
+            let file = fs_err::canonicalize(directory.path()).unwrap().join(name);
+            fs_err::write(&file, "text").unwrap();
+            // Another digest than that of the text shows where the answer comes from.
+            sdists.wrote(&file, Sha256::of(b"as told"));
+            file
+        });
+        pause(2 * SETTLED);
+        fs_err::write(&changed, "more text").unwrap();
+        pause(2 * SETTLED);
+        sdists.remember_written().unwrap();
+        assert_eq!(sdists.digest(&kept).unwrap(), Sha256::of(b"as told"));
+        assert_eq!(sdists.digest(&changed).unwrap(), Sha256::of(b"more text"));
     }
 
     #[test]

@@ -60,6 +60,44 @@ impl Source {
         Self::Newest { name, specifiers, prereleases: false }
     }
 
+    /// Whether it leads to source files and not to an sdist, which is then made of them.
+    pub fn is_tree(&self) -> bool {
+        matches!(self, Self::Git(_) | Self::Directory(_) | Self::Url { subdirectory: Some(_), .. })
+    }
+
+    /// As people name it, from wherever they are; read again by [`Self::parse_place`]. May hold a login. None for
+    /// versions of a project.
+    pub fn place_text(&self) -> Result<Option<String>, Failure> {
+        let absolute = |path: &Path| -> Result<String, Failure> {
+            let path = fs_err::canonicalize(path)?;
+            let text = path.to_str().map(str::to_owned);
+            text.ok_or_else(|| invalid(format!("{} is not UTF-8", path.display())))
+        };
+        Ok(match self {
+            Self::File(path) | Self::Directory(path) => Some(absolute(path)?),
+            Self::Git(git) => Some(git.with_login()),
+            Self::Url { url, sha256, subdirectory } => {
+                let parts = [
+                    subdirectory.as_ref().map(|at| format!("subdirectory={at}")),
+                    sha256.map(|sha256| format!("sha256={sha256}")),
+                ];
+                let fragment = parts.into_iter().flatten().collect::<Vec<_>>().join("&");
+                let mut url = url.clone();
+                url.set_fragment((!fragment.is_empty()).then_some(&fragment));
+                Some(url.to_string())
+            }
+            Self::Pinned { .. } | Self::Newest { .. } => None,
+        })
+    }
+
+    /// The same, with pre-releases as good as others if `wanted`.
+    pub fn with_prereleases(mut self, wanted: bool) -> Self {
+        if let Self::Newest { prereleases, .. } = &mut self {
+            *prereleases |= wanted;
+        }
+        self
+    }
+
     /// Reads the place of a source: a URL, with or without `git+`, or a path, which is relative to `base`. Also gives
     /// what else its fragment says.
     pub fn parse_place(text: &str, base: &Path) -> Result<(Self, SourceFragment), Failure> {

@@ -1,6 +1,7 @@
 //! The sdist of a source tree: made by a step, with build requirements that are resolved like those of wheels, and with
 //! what the backend wants to know of git. Knows nothing of what is done with the sdist.
 
+use std::path::PathBuf;
 use std::time::SystemTime;
 
 use pep508_rs::{Requirement, VerbatimUrl};
@@ -16,7 +17,7 @@ use crate::build::resolve::lock::{LockedSdist, Product, drift};
 use crate::build::resolve::resolution::Resolution;
 use crate::build::steps::runner::Ran;
 use crate::build::steps::sdist_step::SdistStep;
-use crate::build::steps::step_action::{with_interpreter, with_settings};
+use crate::build::steps::step_action::{Step, with_interpreter, with_settings};
 use crate::contract::{Failure, FailureClass, GIT_TOP, GitQuestion, MOST_QUESTIONS, SdistReport};
 use crate::digest::Sha256;
 use crate::step::source::project::BuildSystem;
@@ -69,30 +70,20 @@ impl Builder {
                 resolution.wheels.iter().map(|wheel| (wheel.path(&self.run.cache), wheel.sha256)).collect();
             // Its files are needed until the step has run.
             let _answers = git.answer(self, &mut step)?;
-            match self.runner.run(&step, options.rebuild, "making an sdist", task)? {
-                Ran::Built { report, file, cached: _ } => {
-                    check_file_name(&report.file_name)?;
-                    let place = self.run.cache.download(report.sha256, &report.file_name);
-                    let intact = place.is_file()
-                        && self.run.sdists.digest(&place).is_ok_and(|found| found == report.sha256);
-                    if !intact {
-                        let fetched = self.run.cache.temporary_directory()?;
-                        self.runner.client()?.download(&file, &fetched.path().join(&report.file_name))?;
-                        let directory = place.parent().unwrap_or(&place);
-                        self.run.cache.publish_directory(fetched.path(), directory)?;
-                    }
-                    needs.remember(self, &report)?;
+            match self.make_or_remember(&step, task)? {
+                Ok((report, place)) => {
+                    needs.remember(self, tree, &report)?;
                     git.remember(self, &report.git_questions)?;
                     let sdist = self.run.sdists.open(&place, Some(report.sha256), None)?;
                     let locks = self.tree_lock_entries(tree, &report, &resolution);
                     let origin = SdistOrigin { place: tree.place.clone(), locks };
                     return Ok(Sdist { origin: Some(origin), ..sdist });
                 }
-                Ran::Failed(failure) => {
+                Err(failure) => {
                     let questions = git.take_up(&failure.git_questions);
                     let requirements = failure.class == FailureClass::MissingBuildRequirement
                         && needs.take_up(self, &failure.missing_requirements);
-                    if requirements && self.run.lock_in_use().is_some() {
+                    if requirements && self.lock_for_tree(&tree.place, Some(Product::Sdist)).is_some() {
                         let missing = failure.missing_requirements.join(", ");
                         return Err(drift(format!(
                             "build_sdist asks for {missing}, which the lock does not have"
@@ -106,6 +97,52 @@ impl Builder {
         }
         let message = format!("the backend came up with new questions or requirements {MOST_ROUNDS} times");
         Err(Failure::new(FailureClass::BackendError, message))
+    }
+
+    /// The sdist that `step` makes, or has made before, with its report; or the step's own failure. The executor would know
+    /// that, too, but takes longer to start.
+    fn make_or_remember(
+        &self,
+        step: &SdistStep,
+        task: &Task,
+    ) -> Result<Result<(SdistReport, PathBuf), Failure>, Failure> {
+        let rebuild = self.run.options.rebuild;
+        let action = step.job(self.runner.placement())?.digest().hex();
+        let key = KeyBuilder::default().part("sdist step", action).finish();
+        let known = self.run.cache.read::<SdistReport>("tree-sdists", key).filter(|_| !rebuild);
+        if let Some((report, _)) = known
+            && let Some(place) = self.made_sdist(&report)?
+        {
+            return Ok(Ok((report, place)));
+        }
+        let (report, file) = match self.runner.run(step, rebuild, "making an sdist", task)? {
+            Ran::Built { report, file, .. } => (*report, file),
+            Ran::Failed(failure) => return Ok(Err(failure)),
+        };
+        let place = match self.made_sdist(&report)? {
+            Some(place) => place,
+            None => {
+                let place = self.run.cache.download(report.sha256, &report.file_name);
+                let fetched = self.run.cache.temporary_directory()?;
+                self.runner.client()?.download(&file, &fetched.path().join(&report.file_name))?;
+                self.run.cache.publish_directory(fetched.path(), place.parent().unwrap_or(&place))?;
+                place
+            }
+        };
+        // Where there could be more isolation, another action has the result.
+        if !report.isolation.is_reduced() {
+            self.run.cache.write("tree-sdists", key, &report)?;
+        }
+        Ok(Ok((report, place)))
+    }
+
+    /// Where the sdist that `report` is of is in the cache, if it is.
+    fn made_sdist(&self, report: &SdistReport) -> Result<Option<PathBuf>, Failure> {
+        check_file_name(&report.file_name)?;
+        let place = self.run.cache.download(report.sha256, &report.file_name);
+        let is_intact =
+            place.is_file() && self.run.sdists.digest(&place).is_ok_and(|found| found == report.sha256);
+        Ok(is_intact.then_some(place))
     }
 
     /// The versions of changed working trees have the day in them, for which backends look at the clock.
@@ -122,7 +159,9 @@ impl Builder {
         asked: &[Requirement<VerbatimUrl>],
         task: &Task,
     ) -> Result<Resolution, Failure> {
-        let Some(lock) = self.run.lock_in_use() else { return self.resolve(asked, &[], task) };
+        let Some(lock) = self.lock_for_tree(&tree.place, Some(Product::Sdist)) else {
+            return self.resolve(asked, &[], task);
+        };
         let entry = lock.entry_of_tree(&tree.place, Some(Product::Sdist), &self.environment)?;
         entry.check(asked)?;
         self.resolve_locked(lock, entry, &[], task)
@@ -180,7 +219,7 @@ impl TreeNeeds {
         builder.add_requirements(&mut statics, &requires);
         builder.add_requirements(&mut statics, &run.customisation.build_requires);
         // A lock rules without it.
-        let learned = match run.lock_in_use() {
+        let learned = match builder.lock_for_tree(&tree.place, Some(Product::Sdist)) {
             Some(_) => None,
             None => run.cache.read::<Vec<String>>("learned", key).map(|(learned, _)| learned),
         };
@@ -203,8 +242,9 @@ impl TreeNeeds {
         builder.add_requirements(&mut self.asked, missing)
     }
 
-    fn remember(&self, builder: &Builder, report: &SdistReport) -> Result<(), Failure> {
-        if report.dynamic_requirements == self.learned || builder.run.lock_in_use().is_some() {
+    fn remember(&self, builder: &Builder, tree: &Tree, report: &SdistReport) -> Result<(), Failure> {
+        let rules = builder.lock_for_tree(&tree.place, Some(Product::Sdist)).is_some();
+        if report.dynamic_requirements == self.learned || rules {
             return Ok(());
         }
         Ok(builder.run.cache.write("learned", self.key, &report.dynamic_requirements)?)

@@ -9,9 +9,9 @@ use pep440_rs::Version;
 use pep508_rs::{PackageName, Requirement, VerbatimUrl, VersionOrUrl};
 use url::Url;
 
+use super::answer;
+use super::answer::{Choice, ChosenFile, Package};
 use super::lock::{Lock, LockedSdist, drift};
-use super::pylock;
-use super::pylock::{Choice, ChosenFile, Package};
 use super::resolution::{Resolution, ResolvedWheel, WheelOrigin};
 use super::uv::{NoAnswer, Question, Uv, Wheelless, wheelless};
 use crate::build::builder::Builder;
@@ -25,7 +25,7 @@ use crate::contract::{Failure, FailureClass};
 use crate::digest::Sha256;
 
 /// uv is asked again after each project without wheels; no sane set of requirements has more.
-const MOST_BUILT: usize = 64;
+pub(super) const MOST_BUILT: usize = 64;
 /// Nor is there a point in building ever older versions of one project.
 const MOST_VERSIONS: usize = 4;
 
@@ -109,7 +109,7 @@ impl Builder {
     }
 
     /// Everything uv's answer depends on, but for what the indexes hold.
-    fn resolution_key(&self, texts: &[String]) -> Result<Sha256, Failure> {
+    pub(super) fn resolution_key(&self, texts: &[String]) -> Result<Sha256, Failure> {
         let settings = &self.run.settings;
         let mut key = KeyBuilder::default()
             .part("crosswheel", env!("CARGO_PKG_VERSION"))
@@ -150,7 +150,8 @@ impl Builder {
                     return Ok(resolution);
                 }
                 Answer::Refused(explanation) => {
-                    let Some(sdist) = self.sdist_to_build(&explanation, asked, &built)? else {
+                    let demands = [asked, &self.run.constraints.requirements].concat();
+                    let Some(sdist) = self.sdist_to_build(&explanation, &demands, &built)? else {
                         return Err(self.refused(explanation, texts));
                     };
                     let sdist = self.run.indexed_sdist(&sdist, task)?;
@@ -179,6 +180,9 @@ impl Builder {
                 glibc: self.build_glibc,
                 built: &directories,
                 settings: &self.run.settings,
+                constraint_files: &self.run.settings.constraints,
+                constraints: &self.run.settings.inline_constraints,
+                prereleases: false,
                 refresh: self.run.options.refresh,
             };
             let answer = self.run.uv()?.resolve(
@@ -192,7 +196,7 @@ impl Builder {
                 Err(NoAnswer::Refused(explanation)) => return Ok(Answer::Refused(explanation)),
                 Err(NoAnswer::Failed(failure)) => return Err(failure),
             };
-            let packages = pylock::choose(&text, &self.tags, &self.interpreter.markers)?;
+            let packages = answer::choose(&text, &self.tags, &self.interpreter.markers)?;
             // Nothing more to do: the other threads that wait here need not ask.
             if let Some(resolution) = plain_resolution(&packages).filter(|_| built.is_empty()) {
                 self.run.cache.write("resolutions", key, &resolution)?;
@@ -279,11 +283,11 @@ impl Builder {
         })
     }
 
-    /// The sdist that would take uv further, given its `explanation`.
-    fn sdist_to_build(
+    /// The sdist that would take uv further, given its `explanation` and all `demands`.
+    pub(super) fn sdist_to_build(
         &self,
         explanation: &str,
-        asked: &[Requirement<VerbatimUrl>],
+        demands: &[Requirement<VerbatimUrl>],
         built: &[(Built, Sdist)],
     ) -> Result<Option<IndexSdist>, Failure> {
         let versions_built = |name: &PackageName| {
@@ -294,11 +298,8 @@ impl Builder {
         projects.retain(|project| versions_built(&project.name) < MOST_VERSIONS);
         projects.sort_by_key(|project| versions_built(&project.name));
         for project in projects {
-            let demands: Vec<&Requirement<VerbatimUrl>> = asked
-                .iter()
-                .chain(&self.run.constraints.requirements)
-                .filter(|requirement| requirement.name == project.name)
-                .collect();
+            let demands: Vec<&Requirement<VerbatimUrl>> =
+                demands.iter().filter(|requirement| requirement.name == project.name).collect();
             let candidates = self.run.index.sdists(&project.name)?.sdists;
             let candidates = candidates.into_iter().filter(|candidate| {
                 let known = built.iter().any(|(_, sdist)| {
@@ -332,7 +333,7 @@ impl Builder {
         fits_python && fits_demands && (ordinary || exactly_demanded())
     }
 
-    fn refused(&self, explanation: String, texts: &[String]) -> Failure {
+    pub(super) fn refused(&self, explanation: String, texts: &[String]) -> Failure {
         let message = format!("uv finds no wheels for {}", texts.join(", "));
         let mut failure = Failure::new(FailureClass::ResolutionFailed, message);
         failure.evidence = explanation.lines().map(str::to_owned).collect();

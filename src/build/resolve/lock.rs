@@ -8,7 +8,7 @@ use pep440_rs::Version;
 use pep508_rs::{PackageName, Requirement, VerbatimUrl, VersionOrUrl};
 use serde::{Deserialize, Serialize};
 
-use crate::build::inputs::directory::TreePlace;
+use crate::build::inputs::tree_place::TreePlace;
 use crate::contract::{Failure, FailureClass};
 use crate::digest::Sha256;
 use crate::platform::Target;
@@ -141,6 +141,39 @@ impl Lock {
         format!("{HEADER}{body}")
     }
 
+    /// Whether there is an entry for this Python and platform for the sdist with `sha256`, or for another one of the
+    /// same project and version.
+    pub fn knows(
+        &self,
+        name: &str,
+        version: Option<&Version>,
+        sha256: Sha256,
+        environment: &LockEnvironment,
+    ) -> bool {
+        let is_it = |entry: &LockedSdist| {
+            entry.sha256 == Some(sha256)
+                || entry.tree.is_none() && entry.name == name && entry.version.as_ref() == version
+        };
+        self.sdists.iter().any(|entry| entry.is_for(environment) && is_it(entry))
+    }
+
+    /// Whether there is an entry for this Python and platform for what builds `product` of the source tree at `place`, and of
+    /// its commit.
+    pub fn knows_tree(
+        &self,
+        place: &TreePlace,
+        product: Option<Product>,
+        environment: &LockEnvironment,
+    ) -> bool {
+        let is_it = |entry: &LockedSdist| entry.is_of_tree(place, product) && entry.commit == place.commit;
+        self.sdists.iter().any(|entry| entry.is_for(environment) && is_it(entry))
+    }
+
+    /// The entries, sorted.
+    pub fn entries(&self) -> &[LockedSdist] {
+        &self.sdists
+    }
+
     /// The entry for the sdist with `sha256`, or what has drifted. `name` and `version` are those of
     /// the sdist, for the message.
     pub fn entry(
@@ -213,6 +246,21 @@ impl Lock {
 }
 
 impl LockedSdist {
+    /// Whether it is for this Python and platform.
+    pub fn is_for(&self, environment: &LockEnvironment) -> bool {
+        self.python == environment.python && self.target == environment.target
+    }
+
+    /// Whether it is for what builds `product` of the source tree at `place`, at whatever commit.
+    pub fn is_of_tree(&self, place: &TreePlace, product: Option<Product>) -> bool {
+        self.tree.as_ref() == Some(&place.tree) && self.builds == product
+    }
+
+    /// It alone, as text.
+    pub fn to_text(&self) -> String {
+        toml::to_string(self).expect("an entry has only strings and tables")
+    }
+
     /// Fails unless every requirement of `asked` is among what is locked.
     pub fn check(&self, asked: &[Requirement<VerbatimUrl>]) -> Result<(), Failure> {
         for requirement in asked {

@@ -3,12 +3,14 @@
 
 use std::path::Path;
 
-use super::lock::{Lock, LockedSdist};
+use super::lock::{Lock, LockedSdist, Product};
 use super::resolution::Resolution;
 use crate::build::builder::Builder;
-use crate::build::inputs::sdists::Sdist;
+use crate::build::inputs::sdists::{Sdist, SdistOrigin};
+use crate::build::inputs::tree_place::TreePlace;
 use crate::build::run::Run;
 use crate::contract::Failure;
+use crate::digest::Sha256;
 use crate::scratch::file::{self, FileAccess};
 
 impl Run {
@@ -19,10 +21,11 @@ impl Run {
 
     /// The lock file that is written, if one is: one that does not rule.
     pub(crate) fn lock_to_write(&self) -> Option<&Path> {
-        self.options.lock.as_deref().filter(|_| self.lock_in_use().is_none())
+        let is_written = self.lock_in_use().is_none() || self.options.lock_grows;
+        self.options.lock.as_deref().filter(|_| is_written)
     }
 
-    /// Writes the lock file if it is not the one that ruled.
+    /// Writes the lock file with `entries`, if it is one that is written and they are news to it.
     pub(crate) fn write_lock(&self, entries: Vec<LockedSdist>) -> Result<(), Failure> {
         let Some(path) = self.lock_to_write() else { return Ok(()) };
         let mut lock = self.lock.clone().unwrap_or_else(Lock::empty);
@@ -36,6 +39,44 @@ impl Run {
 }
 
 impl Builder {
+    /// The lock that decides what `sdist` is built with, if one does.
+    pub(crate) fn lock_for(&self, sdist: &Sdist) -> Option<&Lock> {
+        let Some(origin) = &sdist.origin else {
+            let (name, version) = (sdist.name(), sdist.facts.version.as_ref());
+            return self.lock_that(|lock| lock.knows(&name, version, sdist.sha256, &self.environment));
+        };
+        self.lock_for_tree(&origin.place, None)
+    }
+
+    /// The lock that decides with what `product` is built of the source tree at `place`, if one does.
+    pub(crate) fn lock_for_tree(&self, place: &TreePlace, product: Option<Product>) -> Option<&Lock> {
+        self.lock_that(|lock| lock.knows_tree(place, product, &self.environment))
+    }
+
+    /// The lock in use; one that grows only if it `knows` what is asked.
+    fn lock_that(&self, knows: impl Fn(&Lock) -> bool) -> Option<&Lock> {
+        self.run.lock_in_use().filter(|lock| !self.run.options.lock_grows || knows(lock))
+    }
+
+    /// The text of the entry that decides what `sdist` is built with, among those that are `new` or in the lock.
+    pub(crate) fn lock_text(
+        &self,
+        sha256: Sha256,
+        origin: Option<&SdistOrigin>,
+        new: &[LockedSdist],
+    ) -> Option<String> {
+        self.run.options.lock.as_ref()?;
+        let is_it = |entry: &&LockedSdist| {
+            let of_it = match origin {
+                Some(origin) => entry.is_of_tree(&origin.place, None),
+                None => entry.sha256 == Some(sha256),
+            };
+            of_it && entry.is_for(&self.environment)
+        };
+        let old = self.run.lock.as_ref().map(Lock::entries).unwrap_or_default();
+        new.iter().find(is_it).or_else(|| old.iter().find(is_it)).map(LockedSdist::to_text)
+    }
+
     /// Lock entries of `sdist`, built with `resolution`, and of those built for it.
     pub(crate) fn lock_entries(&self, sdist: &Sdist, resolution: &Resolution) -> Vec<LockedSdist> {
         let place = sdist.origin.as_ref().map(|origin| &origin.place);

@@ -63,6 +63,12 @@ pub struct Question<'a> {
     pub built: &'a [PathBuf],
     /// Where packages come from.
     pub settings: &'a IndexSettings,
+    /// Files (or URLs) of constraints.
+    pub constraint_files: &'a [String],
+    /// Constraints that are in no file (PEP 508).
+    pub constraints: &'a [String],
+    /// Whether pre-releases are as good as others.
+    pub prereleases: bool,
     /// Whether what uv has cached is to be asked again.
     pub refresh: bool,
 }
@@ -150,13 +156,16 @@ impl Uv {
         if let Some(python) = question.python {
             command.arg("--python").arg(python);
         }
-        for constraint in &settings.constraints {
+        for constraint in question.constraint_files {
             command.arg("--constraints").arg(constraint);
         }
-        if !settings.inline_constraints.is_empty() {
+        if !question.constraints.is_empty() {
             let path = directory.join("constraints.txt");
-            fs_err::write(&path, settings.inline_constraints.join("\n"))?;
+            fs_err::write(&path, question.constraints.join("\n"))?;
             command.arg("--constraints").arg(path);
+        }
+        if question.prereleases {
+            command.args(["--prerelease", "allow"]);
         }
         let cutoffs = &settings.cutoffs;
         if let Some(cutoff) = &cutoffs.general {

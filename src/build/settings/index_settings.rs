@@ -25,6 +25,19 @@ pub struct IndexFlags {
     pub layer: SettingsLayer,
     /// `--offline`.
     pub offline: bool,
+    /// What a project says for what is built for it.
+    pub project: ProjectIndexes,
+}
+
+/// What the settings of a project say (`[tool.uv]`). Paths are absolute.
+#[derive(Clone, Debug, Default)]
+pub struct ProjectIndexes {
+    /// Where packages come from.
+    pub layer: SettingsLayer,
+    /// Indexes that only packages that name them come from; never build requirements.
+    pub explicit: Vec<String>,
+    /// Constraints on build requirements (PEP 508).
+    pub build_constraints: Vec<String>,
 }
 
 /// Where packages come from, decided.
@@ -40,6 +53,8 @@ pub struct IndexSettings {
     pub offline: bool,
     /// Files (or URLs) of constraints on build requirements, all of which apply.
     pub constraints: Vec<String>,
+    /// Those of them that are constraints on whatever is installed.
+    pub general_constraints: Vec<String>,
     /// Constraints from uv's configuration (PEP 508).
     pub inline_constraints: Vec<String>,
     /// From when on what was uploaded does not count.
@@ -82,13 +97,15 @@ impl IndexSettings {
             (flag_layer, false),
             (uv_variables(environment), true),
             (existing_only(pip_variables(environment)), false),
+            (flags.project.layer.clone(), false),
             (uv_files.layer, true),
             (existing_only(pip_config::read(environment)), false),
         ];
         let mut settings = Self {
             no_index: layers.iter().find_map(|(layer, _)| layer.no_index).unwrap_or(false),
             offline: flags.offline || environment.get("UV_OFFLINE").is_some_and(is_true),
-            inline_constraints: uv_files.build_constraints,
+            inline_constraints: [flags.project.build_constraints.clone(), uv_files.build_constraints]
+                .concat(),
             uv_surroundings: uv_files.text,
             ..Self::default()
         };
@@ -97,18 +114,22 @@ impl IndexSettings {
         }
         settings.decide_cutoffs(&layers, &uv_files.exclude_newer_package)?;
         settings.decide_indexes(&layers, environment, credentials)?;
+        for explicit in &flags.project.explicit {
+            // For its login.
+            parse_index(explicit, environment, credentials)?;
+        }
         settings.decide_find_links(&layers, credentials)?;
-        let mut constraints: Vec<String> =
-            layers.into_iter().flat_map(|(layer, _)| layer.constraints).collect();
-        let mut seen = std::collections::HashSet::new();
-        constraints.retain(|constraint| seen.insert(constraint.clone()));
-        settings.constraints = constraints.iter().map(|text| absolute(text)).collect::<Result<_, _>>()?;
+        let general = layers.iter().flat_map(|(layer, _)| &layer.constraints);
+        settings.general_constraints = distinct_files(general)?;
+        let all =
+            layers.iter().flat_map(|(layer, _)| layer.constraints.iter().chain(&layer.build_constraints));
+        settings.constraints = distinct_files(all)?;
         Ok(settings)
     }
 
     fn decide_cutoffs(
         &mut self,
-        layers: &[(SettingsLayer, bool); 5],
+        layers: &[(SettingsLayer, bool)],
         projects: &BTreeMap<PackageName, String>,
     ) -> Result<(), Failure> {
         const NAMES: [&str; 5] = [
@@ -195,29 +216,27 @@ fn uv_variables(environment: &Environment) -> SettingsLayer {
         let places = environment.get(name).into_iter().flat_map(|value| value.split(','));
         places.map(str::trim).filter(|place| !place.is_empty()).map(str::to_owned).collect()
     };
-    let mut constraints = environment.words("UV_CONSTRAINT");
-    constraints.extend(environment.words("UV_BUILD_CONSTRAINT"));
     let default = environment.get("UV_DEFAULT_INDEX").or_else(|| environment.get("UV_INDEX_URL"));
     SettingsLayer {
         default_index: default.map(str::to_owned),
         extra_indexes: [environment.words("UV_INDEX"), environment.words("UV_EXTRA_INDEX_URL")].concat(),
         find_links: split_commas("UV_FIND_LINKS"),
         no_index: None,
-        constraints,
+        constraints: environment.words("UV_CONSTRAINT"),
+        build_constraints: environment.words("UV_BUILD_CONSTRAINT"),
         exclude_newer: environment.get("UV_EXCLUDE_NEWER").map(str::to_owned),
         uploaded_prior_to: None,
     }
 }
 
 fn pip_variables(environment: &Environment) -> SettingsLayer {
-    let mut constraints = environment.words("PIP_CONSTRAINT");
-    constraints.extend(environment.words("PIP_BUILD_CONSTRAINT"));
     SettingsLayer {
         default_index: environment.get("PIP_INDEX_URL").map(str::to_owned),
         extra_indexes: environment.words("PIP_EXTRA_INDEX_URL"),
         find_links: environment.words("PIP_FIND_LINKS"),
         no_index: environment.get("PIP_NO_INDEX").map(is_true),
-        constraints,
+        constraints: environment.words("PIP_CONSTRAINT"),
+        build_constraints: environment.words("PIP_BUILD_CONSTRAINT"),
         exclude_newer: None,
         uploaded_prior_to: environment.get("PIP_UPLOADED_PRIOR_TO").map(str::to_owned),
     }
@@ -289,6 +308,12 @@ fn parse_find_links(text: &str, credentials: &Credentials) -> Result<FindLinks, 
     Ok(FindLinks::Page(url))
 }
 
+/// Each of `files` once, by its absolute path.
+fn distinct_files<'a>(files: impl Iterator<Item = &'a String>) -> Result<Vec<String>, Failure> {
+    let mut seen = std::collections::HashSet::new();
+    files.filter(|file| seen.insert(*file)).map(|file| absolute(file)).collect()
+}
+
 fn absolute(constraint: &str) -> Result<String, Failure> {
     if constraint.contains("://") {
         return Ok(constraint.to_owned());
@@ -312,7 +337,7 @@ mod tests {
         variables.push(("XDG_CONFIG_DIRS", "/nonexistent"));
         let environment = Environment::for_tests(&variables, home.path());
         let credentials = Credentials::default();
-        let flags = IndexFlags { layer: flags, offline: false };
+        let flags = IndexFlags { layer: flags, ..IndexFlags::default() };
         (IndexSettings::decide(&flags, &environment, &credentials).unwrap(), credentials)
     }
 
@@ -389,7 +414,7 @@ mod tests {
         assert_eq!(before(None, &[]), (None, false));
         assert_eq!(before(Some("false"), &[uv]), (None, true));
         let flags = SettingsLayer { exclude_newer: Some("soon".into()), ..SettingsLayer::default() };
-        let flags = IndexFlags { layer: flags, offline: false };
+        let flags = IndexFlags { layer: flags, ..IndexFlags::default() };
         let failure =
             IndexSettings::decide(&flags, &Environment::default(), &Credentials::default()).unwrap_err();
         assert!(failure.message.starts_with("--exclude-newer: `soon` is neither"), "{failure}");
@@ -399,7 +424,7 @@ mod tests {
     fn a_url_that_is_none_is_refused_without_its_password() {
         let flags =
             SettingsLayer { default_index: Some("https://a:hunter22@[".into()), ..SettingsLayer::default() };
-        let flags = IndexFlags { layer: flags, offline: false };
+        let flags = IndexFlags { layer: flags, ..IndexFlags::default() };
         let error = IndexSettings::decide(&flags, &Environment::default(), &Credentials::default());
         let message = error.unwrap_err().to_string();
         assert!(!message.contains("hunter22"), "{message}");

@@ -59,6 +59,8 @@ pub struct SettingsLayer {
     pub no_index: Option<bool>,
     /// Files of constraints.
     pub constraints: Vec<String>,
+    /// Files of constraints on build requirements alone.
+    pub build_constraints: Vec<String>,
     /// uv's exclude-newer: what was uploaded later does not count.
     pub exclude_newer: Option<String>,
     /// pip's uploaded-prior-to, which means the same and reads dates differently.
@@ -73,6 +75,7 @@ impl SettingsLayer {
         self.find_links.extend(other.find_links);
         self.no_index = self.no_index.or(other.no_index);
         self.constraints.extend(other.constraints);
+        self.build_constraints.extend(other.build_constraints);
         // One layer is one tool's, which says it in one of the two ways.
         if self.exclude_newer.is_none() && self.uploaded_prior_to.is_none() {
             self.exclude_newer = other.exclude_newer;

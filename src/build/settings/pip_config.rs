@@ -29,7 +29,8 @@ pub fn read(environment: &Environment) -> SettingsLayer {
         extra_indexes: words("extra-index-url"),
         find_links: words("find-links"),
         no_index: settings.get("no-index").map(|value| is_true(value)),
-        constraints: [words("constraint"), words("build-constraint")].concat(),
+        constraints: words("constraint"),
+        build_constraints: words("build-constraint"),
         exclude_newer: None,
         uploaded_prior_to: settings.get("uploaded-prior-to").map(|value| value.trim().to_owned()),
     }

@@ -109,6 +109,7 @@ impl Settings {
             find_links: self.find_links,
             no_index: self.no_index,
             constraints: Vec::new(),
+            build_constraints: Vec::new(),
             exclude_newer: self.exclude_newer.map(Time::text),
             uploaded_prior_to: None,
         };

@@ -35,7 +35,7 @@ const REDUCED_ISOLATION: &[u8] = b"\0without namespaces";
 #[derive(Debug)]
 pub(crate) enum Ran<R> {
     /// A file, still with the executor.
-    Built { report: Box<R>, file: Output, cached: bool },
+    Built { report: Box<R>, file: Output, cached: bool, worker: String },
     /// The step's own failure.
     Failed(Failure),
 }
@@ -132,13 +132,19 @@ impl Runner {
     fn end_of(&self, job: &Job, stage: &str, task: &Task) -> Result<Result<Finished, ClientError>, Failure> {
         let mut lines = Lines::default();
         let cancelled = self.interrupt.cancellation();
-        let ended = self.client()?.run(job, self.follow, cancelled, |event| match event {
-            JobEvent::Stderr(bytes) => lines.add(bytes, |line| task.output(line)),
-            other => self.show(other, stage, task),
-        });
+        let ended =
+            self.client()?.run(job, self.follow || task.keeps_log(), cancelled, |event| match event {
+                JobEvent::Stderr(bytes) => lines.add(bytes, |line| task.output(line)),
+                other => self.show(other, stage, task),
+            });
         lines.finish(|line| task.output(line));
         self.interrupt.check()?;
         Ok(ended)
+    }
+
+    /// Where steps run.
+    pub(crate) fn placement(&self) -> &Placement {
+        &self.placement
     }
 
     /// The connection to the executor.
@@ -184,8 +190,9 @@ impl Runner {
                     output.path == path && output.digest.hex() == report.sha256().to_string()
                 };
                 let cached = finished.cached;
+                let worker = finished.result.execution_metadata.map(|metadata| metadata.worker);
                 match finished.outputs.into_iter().find(is_file) {
-                    Some(file) => Ok(Ran::Built { report, file, cached }),
+                    Some(file) => Ok(Ran::Built { report, file, cached, worker: worker.unwrap_or_default() }),
                     None => failed(&format!(
                         "the executor did not return {}, which was built",
                         report.file_name()

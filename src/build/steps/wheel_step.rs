@@ -111,6 +111,24 @@ impl WheelStep<'_> {
         self.with_customisation(with_interpreter(key, self.interpreter)).finish()
     }
 
+    /// Changes with everything that decides the wheel, but for its build requirements, and the Rust that compiles it.
+    pub(crate) fn planned_key(&self, placement: &Placement) -> Sha256 {
+        let key = KeyBuilder::default()
+            .part("step", self.learning_key().to_string())
+            .parts("build requirement", &self.customisation.build_requires)
+            .parts("pin", self.customisation.pins.iter().map(|(name, version)| format!("{name}=={version}")))
+            .part("glibc", self.glibc.map(|glibc| glibc.to_string()).unwrap_or_default())
+            .part("sandbox", self.sandbox.to_string())
+            .part("salt", salt(placement, RELEASE, self.interpreter, None));
+        match placement {
+            Placement::Here | Placement::Root(_) => key.finish(),
+            Placement::Remote(remote) => key
+                .parts("remote python", &remote.python)
+                .parts("property", remote.properties.iter().map(|(name, value)| format!("{name}={value}")))
+                .finish(),
+        }
+    }
+
     fn with_customisation(&self, key: KeyBuilder) -> KeyBuilder {
         let custom = self.customisation;
         with_settings(key, custom)

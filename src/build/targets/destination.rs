@@ -124,6 +124,7 @@ mod tests {
     fn options(targets: &[Target]) -> BuildOptions {
         BuildOptions {
             python: "3".into(),
+            requirements: Vec::new(),
             out: "dist".into(),
             cache_directory: "/no/such/cache".into(),
             remote: None,
@@ -148,6 +149,7 @@ mod tests {
             no_share: false,
             refresh: false,
             lock: None,
+            lock_grows: false,
             update_lock: false,
             verbose: false,
         }

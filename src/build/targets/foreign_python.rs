@@ -10,7 +10,8 @@ use crate::build::progress::Task;
 use crate::build::resolve::lines::last_lines;
 use crate::build::run::Run;
 use crate::client::{ClientError, Finished, Job};
-use crate::contract::{Failure, FailureClass};
+use crate::contract::{Failure, FailureClass, RELEASE};
+use crate::digest::Sha256;
 use crate::packaging::interpreter::{Interpreter, QUESTION};
 use crate::platform::{PythonVersion, SYSTEM_PATH, Target};
 
@@ -36,16 +37,25 @@ impl Run {
     ) -> Result<Interpreter, Failure> {
         let local = self.local.as_ref().ok();
         let program = program(&self.options.python, local, placement);
-        task.stage(&format!("asking {program} of {target} about itself"));
         let again = self.options.refresh || self.options.rebuild;
         let job = question(&program, placement, target, again);
+        // The executor knows, too, but takes longer to start than to answer.
+        let key = memory_key(placement, &job);
+        let place = Place { program: &program, placement, target };
+        if let Some((known, _)) = key.filter(|_| !again).and_then(|key| self.cache.read("pythons", key)) {
+            place.check(&known, &self.options.python)?;
+            return Ok(known);
+        }
+        task.stage(&format!("asking {program} of {target} about itself"));
         let client = self.executor.client(target)?;
         let ended = client.run(&job, false, self.interrupt.cancellation(), |_| ());
         self.interrupt.check()?;
-        let place = Place { program: &program, placement, target };
         let finished = ended.map_err(|error| place.unreachable(error))?;
         let found = place.answer(&finished)?;
         place.check(&found, &self.options.python)?;
+        if let Some(key) = key {
+            self.cache.write("pythons", key, &found)?;
+        }
         Ok(found)
     }
 }
@@ -72,6 +82,13 @@ fn question(program: &str, placement: &Placement, target: Target, again: bool) -
         target: target.to_string(),
         ..Job::default()
     }
+}
+
+/// Under what the answer to `job` is remembered. Of workers elsewhere it is not: one server's are not another's.
+fn memory_key(placement: &Placement, job: &Job) -> Option<Sha256> {
+    let is_root = matches!(placement, Placement::Root(_));
+    let key = KeyBuilder::default().part("crosswheel", RELEASE).part("question", job.digest().hex());
+    is_root.then(|| key.finish())
 }
 
 /// What to start there for the `requested` Python (a version, a command or a path). A path names a Python of this

@@ -1,5 +1,27 @@
 //! `crosswheel wheelhouse`: everything that has to be installed, for every target, with nothing built that an index
 //! already has. Knows nothing of how a wheel is built, nor of the command line.
 
-#[allow(dead_code)]
+mod command;
+mod finishing;
+mod first_then_rest;
+mod making;
+mod package_settings;
 mod planned;
+mod planning;
+mod project;
+mod record;
+mod request;
+mod requirements;
+mod requirements_text;
+mod results;
+mod tally;
+mod target_python;
+
+pub use command::{make_wheelhouse, plan_wheelhouse};
+pub use planned::{
+    DistributionOrigin, PlannedDistribution, PlannedFile, PlannedTarget, PythonFacts, TargetPlan,
+    WheelhousePlan,
+};
+pub use record::WheelRecord;
+pub use request::{FileFlags, PackageSet, WheelhouseInput, WheelhouseRequest};
+pub use results::{DistributionResult, DistributionStatus, TargetResult, WheelhouseSummary};

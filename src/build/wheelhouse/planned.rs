@@ -3,11 +3,31 @@
 
 use pep440_rs::Version;
 use pep508_rs::PackageName;
+use serde::Serialize;
 use url::Url;
 
-use crate::build::inputs::source::Source;
+use crate::build::index::credentials::redact_urls;
+use crate::contract::Failure;
 use crate::digest::Sha256;
 use crate::platform::{Glibc, Target};
+
+/// What would be in a wheelhouse.
+#[derive(Clone, Debug)]
+pub struct WheelhousePlan {
+    /// In the order in which they were given.
+    pub targets: Vec<PlannedTarget>,
+    /// What somebody should know.
+    pub notes: Vec<String>,
+}
+
+/// What has to be installed on a target, or why that cannot be told.
+#[derive(Clone, Debug)]
+pub struct PlannedTarget {
+    /// The platform.
+    pub target: Target,
+    /// All of it.
+    pub plan: Result<TargetPlan, Failure>,
+}
 
 /// All that has to be installed on a target.
 #[derive(Clone, Debug)]
@@ -18,13 +38,17 @@ pub struct TargetPlan {
     pub python: PythonFacts,
     /// Sorted by name and version.
     pub distributions: Vec<PlannedDistribution>,
+    /// `NAME==VERSION FILE` for each of them, sorted.
+    pub lines: Vec<String>,
 }
 
 /// What a plan takes to be true of a target's Python.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct PythonFacts {
     /// `python_full_version`, such as `3.11.7`.
     pub version: String,
+    /// What tells it from others with wheels of their own: `3.11`, or `3.13t` if it is free-threaded.
+    pub name: String,
     /// The newest glibc that wheels may need; none on other libcs.
     pub glibc: Option<Glibc>,
     /// Whether nobody asked the target's Python, as there is none that could be asked: it is taken to be like this
@@ -52,8 +76,41 @@ pub enum DistributionOrigin {
     Wheel(PlannedFile),
     /// It is built from an sdist.
     Sdist(PlannedFile),
-    /// It is built from a tree: a directory, or a commit of a repository.
-    Source(Source),
+    /// It is built from a tree, or from an archive that is no sdist: a directory, a commit of a repository. As people name
+    /// a source.
+    Tree(String),
+}
+
+impl WheelhousePlan {
+    /// 0 if every target could be planned, else the code of the first failure.
+    pub fn exit_code(&self) -> u8 {
+        let mut failures = self.targets.iter().filter_map(|planned| planned.plan.as_ref().err());
+        failures.next().map_or(0, |failure| failure.class.exit_code())
+    }
+}
+
+impl DistributionOrigin {
+    /// What it is, in a word.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Wheel(_) => "wheel",
+            Self::Sdist(_) => "sdist",
+            Self::Tree(_) => "tree",
+        }
+    }
+
+    /// Where it is, as people write it, without a login.
+    pub fn shown_place(&self) -> String {
+        redact_urls(&self.place())
+    }
+
+    /// Where it is, as people write it; may hold a login.
+    pub fn place(&self) -> String {
+        match self {
+            Self::Wheel(file) | Self::Sdist(file) => file.place.to_string(),
+            Self::Tree(source) => source.clone(),
+        }
+    }
 }
 
 /// A file that is fetched.

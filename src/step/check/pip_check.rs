@@ -23,7 +23,7 @@ static SENTENCES: LazyLock<[(Regex, ProblemKind); 4]> = LazyLock::new(|| {
 /// The problems that `lines`, the output of `pip check`, name; each of one of `wheels`.
 pub(super) fn named_problems(lines: &[String], wheels: &[UnpackedWheel]) -> Vec<CheckProblem> {
     let read = |line: &String| {
-        let (name, kind, message) = read_line(line)?;
+        let (name, kind, message) = understand(line)?;
         let name: PackageName = name.parse().ok()?;
         let wheel = wheels.iter().find(|wheel| *wheel.name() == name)?;
         Some(problem(wheel, kind, message.to_owned()))
@@ -32,7 +32,7 @@ pub(super) fn named_problems(lines: &[String], wheels: &[UnpackedWheel]) -> Vec<
 }
 
 /// The package, and what is said of it.
-fn read_line(line: &str) -> Option<(&str, ProblemKind, &str)> {
+fn understand(line: &str) -> Option<(&str, ProblemKind, &str)> {
     SENTENCES.iter().enumerate().find_map(|(index, (pattern, kind))| {
         let found = pattern.captures(line.trim_end())?;
         let (name, message) = if index == 3 { (2, 1) } else { (1, 2) };
@@ -67,18 +67,18 @@ mod tests {
                 ("a", ProblemKind::Install, "Error parsing dependencies of a: Expected end or semicolon"),
             ),
         ] {
-            assert_eq!(read_line(line), Some(expected), "{line}");
+            assert_eq!(understand(line), Some(expected), "{line}");
         }
         for other in ["No broken requirements found.", "", "a requires", "Traceback (most recent call last):"]
         {
-            assert_eq!(read_line(other), None, "{other}");
+            assert_eq!(understand(other), None, "{other}");
         }
     }
 
     proptest! {
         #[test]
         fn any_line_can_be_read(line in "([a-z.]| |requires |has requirement |, but you have |\\PC){0,30}") {
-            let _ = read_line(&line);
+            let _ = understand(&line);
         }
     }
 }

@@ -1,22 +1,19 @@
-//! uv's answer (pylock.toml, PEP 751), and the one file per package that is right for the target.
+//! uv's answer, a pylock.toml, and the one file per package that is right for the target.
 //! Knows nothing of how the answer came about or of how files are fetched.
 
-use std::cmp::Reverse;
-use std::collections::BTreeMap;
-use std::path::PathBuf;
-use std::str::FromStr;
+use std::path::Path;
 
 use pep440_rs::Version;
-use pep508_rs::{MarkerEnvironment, MarkerTree, PackageName};
-use serde::Deserialize;
+use pep508_rs::{MarkerEnvironment, PackageName};
 use url::Url;
 
 use crate::build::index::credentials::without_login;
-use crate::build::index::download::file_name_of;
 use crate::contract::{Failure, FailureClass};
 use crate::digest::Sha256;
+use crate::lock::{
+    FileChoice, FilePlace, FilePreferences, LockedFile, Pylock, PylockPackage, PylockSelection, PylockSource,
+};
 use crate::packaging::compatible_tags::CompatibleTags;
-use crate::packaging::wheel_name::WheelFileName;
 
 /// A file of the answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +24,8 @@ pub struct ChosenFile {
     pub url: Url,
     /// SHA-256, if the index told it.
     pub sha256: Option<Sha256>,
+    /// Bytes, if the index told how many.
+    pub size: Option<u64>,
 }
 
 /// How a package of the answer is to be had.
@@ -51,125 +50,75 @@ pub struct Package {
     pub choice: Choice,
 }
 
-#[derive(Deserialize)]
-struct Pylock {
-    #[serde(rename = "lock-version")]
-    lock_version: String,
-    #[serde(default)]
-    packages: Vec<PylockPackage>,
-}
-
-#[derive(Deserialize)]
-struct PylockPackage {
-    name: String,
-    version: Option<String>,
-    marker: Option<String>,
-    #[serde(default)]
-    wheels: Vec<PylockFile>,
-    sdist: Option<PylockFile>,
-    archive: Option<PylockFile>,
-}
-
-#[derive(Deserialize)]
-struct PylockFile {
-    name: Option<String>,
-    url: Option<String>,
-    path: Option<String>,
-    #[serde(default)]
-    hashes: BTreeMap<String, String>,
-}
-
 /// Reads `text` and chooses, for each package whose marker holds, the best file for `tags`.
 pub fn choose(
     text: &str,
     tags: &CompatibleTags,
     markers: &MarkerEnvironment,
 ) -> Result<Vec<Package>, Failure> {
-    let pylock: Pylock = toml::from_str(text).map_err(|error| unreadable(error.to_string()))?;
-    if pylock.lock_version.split('.').next() != Some("1") {
-        return Err(unreadable(format!("lock-version {} is not 1", pylock.lock_version)));
-    }
-    let mut packages = Vec::new();
-    for package in pylock.packages {
-        if let Some(marker) = &package.marker {
-            let marker = MarkerTree::from_str(marker).map_err(|error| unreadable(error.to_string()))?;
-            if !marker.evaluate(markers, &[]) {
-                continue;
+    choose_among(text, tags, markers, |_, _| true)
+}
+
+/// The same, of those wheels that `admits` lets pass.
+pub fn choose_among(
+    text: &str,
+    tags: &CompatibleTags,
+    markers: &MarkerEnvironment,
+    admits: impl Fn(&PackageName, &ChosenFile) -> bool,
+) -> Result<Vec<Package>, Failure> {
+    let pylock =
+        Pylock::parse(text, Path::new("pylock.toml")).map_err(|error| unreadable(error.to_string()))?;
+    let wanted =
+        pylock.wanted(&PylockSelection::default(), markers).map_err(|error| unreadable(error.to_string()))?;
+    let choose = |package: &PylockPackage| choose_package(&admitted(package, &admits)?, tags);
+    wanted.into_iter().map(|(_, package)| choose(package)).collect()
+}
+
+/// `package` without the wheels that are not let pass.
+fn admitted(
+    package: &PylockPackage,
+    admits: impl Fn(&PackageName, &ChosenFile) -> bool,
+) -> Result<PylockPackage, Failure> {
+    let mut package = package.clone();
+    if let PylockSource::Files { wheels, .. } = &mut package.source {
+        for wheel in std::mem::take(wheels) {
+            if admits(&package.name, &chosen_file(wheel.clone())?) {
+                wheels.push(wheel);
             }
         }
-        packages.push(choose_package(package, tags)?);
     }
-    Ok(packages)
+    Ok(package)
 }
 
-fn choose_package(package: PylockPackage, tags: &CompatibleTags) -> Result<Package, Failure> {
-    let name = PackageName::from_str(&package.name).map_err(|error| unreadable(error.to_string()))?;
-    let version = match &package.version {
-        Some(text) => Some(Version::from_str(text).map_err(|error| unreadable(error.to_string()))?),
-        None => None,
-    };
-    let choice = match package.archive {
-        Some(archive) => {
-            let file = chosen_file(archive)?;
-            if file.file_name.ends_with(".whl") { Choice::Wheel(file) } else { Choice::Sdist(file) }
+fn choose_package(package: &PylockPackage, tags: &CompatibleTags) -> Result<Package, Failure> {
+    let PylockPackage { name, version, .. } = package;
+    let choice = match package.choose(tags, &FilePreferences::default()) {
+        Ok((FileChoice::Wheel(file), _)) => Choice::Wheel(chosen_file(file)?),
+        Ok((FileChoice::Sdist(file), _)) => Choice::Sdist(chosen_file(file)?),
+        Err(_) if version.is_some() => Choice::NoWheel,
+        Ok(_) | Err(_) => {
+            let message = format!("the build requirement {name} is neither a wheel nor an sdist");
+            return Err(Failure::new(FailureClass::ResolutionFailed, message)
+                .with_hint("directories and version control cannot be pinned by hash; use an archive"));
         }
-        None => match (best_wheel(package.wheels, tags)?, package.sdist) {
-            (Some(wheel), _) => Choice::Wheel(wheel),
-            (None, Some(sdist)) => Choice::Sdist(chosen_file(sdist)?),
-            (None, None) if version.is_some() => Choice::NoWheel,
-            (None, None) => {
-                let message = format!("the build requirement {name} is neither a wheel nor an sdist");
-                return Err(Failure::new(FailureClass::ResolutionFailed, message)
-                    .with_hint("directories and version control cannot be pinned by hash; use an archive"));
-            }
-        },
     };
-    Ok(Package { name, version, choice })
+    Ok(Package { name: name.clone(), version: version.clone(), choice })
 }
 
-/// The wheel the target likes best; among equals the one with the highest build number (PEP 427).
-fn best_wheel(wheels: Vec<PylockFile>, tags: &CompatibleTags) -> Result<Option<ChosenFile>, Failure> {
-    let mut candidates = Vec::new();
-    for wheel in wheels {
-        let file = chosen_file(wheel)?;
-        let Ok(name) = WheelFileName::from_str(&file.file_name) else { continue };
-        let Some(rank) = tags.rank(&name) else { continue };
-        candidates.push((rank, Reverse(build_order(name.build.as_deref())), file));
-    }
-    candidates
-        .sort_by(|(a_rank, a_build, _), (b_rank, b_build, _)| (a_rank, a_build).cmp(&(b_rank, b_build)));
-    Ok(candidates.into_iter().next().map(|(_, _, file)| file))
-}
-
-fn build_order(build: Option<&str>) -> (u64, String) {
-    let build = build.unwrap_or_default();
-    let digits = build.find(|character: char| !character.is_ascii_digit()).unwrap_or(build.len());
-    (build[..digits].parse().unwrap_or(0), build[digits..].to_owned())
-}
-
-fn chosen_file(file: PylockFile) -> Result<ChosenFile, Failure> {
-    let url = match (&file.url, &file.path) {
-        (Some(url), _) => {
-            url.parse().map_err(|error| unreadable(format!("`{url}` is not a URL: {error}")))?
-        }
-        (None, Some(path)) => Url::from_file_path(PathBuf::from(path))
-            .map_err(|()| unreadable(format!("`{path}` is not an absolute path")))?,
-        (None, None) => return Err(unreadable("a file has neither `url` nor `path`".into())),
+fn chosen_file(file: LockedFile) -> Result<ChosenFile, Failure> {
+    let LockedFile { file_name, place, hash, size, .. } = file;
+    let url = match place {
+        FilePlace::Url(url) => url,
+        FilePlace::Path(path) => Url::from_file_path(&path)
+            .map_err(|()| unreadable(format!("`{}` is not an absolute path", path.display())))?,
     };
-    let file_name = match file.name {
-        Some(name) => {
-            crate::build::index::download::check_file_name(&name)?;
-            name
-        }
-        None => file_name_of(&url)?,
-    };
-    let sha256 = match file.hashes.get("sha256") {
-        Some(digest) => Some(digest.parse().map_err(|error| unreadable(format!("{file_name}: {error}")))?),
+    let sha256 = match hash.filter(|hash| hash.algorithm == "sha256") {
+        Some(hash) => Some(hash.hex.parse().map_err(|error| unreadable(format!("{file_name}: {error}")))?),
         None => None,
     };
     let mut url = without_login(&url);
     url.set_fragment(None);
-    Ok(ChosenFile { file_name, url, sha256 })
+    Ok(ChosenFile { file_name, url, sha256, size })
 }
 
 fn unreadable(reason: String) -> Failure {
@@ -231,11 +180,11 @@ wheels = [{ url = "https://files.example/old-1.0-cp39-cp39-manylinux_2_17_x86_64
     fn the_best_wheel_for_the_target_is_chosen_and_markers_are_evaluated() {
         let packages = choose_for_tests(RECORDED).unwrap();
         let names: Vec<_> = packages.iter().map(|package| package.name.to_string()).collect();
-        assert_eq!(names, ["numpy", "dd", "old"]);
-        let Choice::Wheel(numpy) = &packages[0].choice else { panic!("{:?}", packages[0]) };
+        assert_eq!(names, ["dd", "numpy", "old"]);
+        let Choice::Wheel(numpy) = &packages[1].choice else { panic!("{:?}", packages[1]) };
         assert!(numpy.file_name.ends_with("manylinux_2_27_x86_64.manylinux_2_28_x86_64.whl"));
         assert!(numpy.sha256.unwrap().to_string().starts_with("89cd"));
-        assert!(matches!(&packages[1].choice, Choice::Sdist(file) if file.url.scheme() == "file"));
+        assert!(matches!(&packages[0].choice, Choice::Sdist(file) if file.url.scheme() == "file"));
         assert_eq!(packages[2].choice, Choice::NoWheel);
     }
 
@@ -259,8 +208,12 @@ wheels = [{ url = "https://x.example/a-1-9-py3-none-any.whl" }, { url = "https:/
             let failure = choose_for_tests(text).unwrap_err();
             assert_eq!(failure.class, FailureClass::ResolutionFailed, "{text}");
         }
-        let vcs = "lock-version = '1.0'\n[[packages]]\nname = 'a'\nvcs = { type = 'git' }\n";
-        assert!(choose_for_tests(vcs).unwrap_err().message.contains("neither a wheel nor an sdist"));
+        let commit = "0123456789".repeat(4);
+        let vcs = format!(
+            "lock-version = '1.0'\n[[packages]]\nname = 'a'\n\
+             vcs = {{ type = 'git', url = 'https://x.example/r', commit-id = '{commit}' }}\n"
+        );
+        assert!(choose_for_tests(&vcs).unwrap_err().message.contains("neither a wheel nor an sdist"));
     }
 
     proptest! {

@@ -1,0 +1,7 @@
+//! `crosswheel wheelhouse` from the outside.
+
+mod installing;
+mod locked;
+mod making;
+mod planning;
+mod settings;
