@@ -47,6 +47,9 @@ pub fn build(
     Ok(BuildSummary { results, lock_failure, interrupted: run.interrupt.exit_code() })
 }
 
+/// An sdist, and what led to it.
+type Acquired = Result<(Source, Sdist), Failure>;
+
 /// What became of a source for a target, and what goes into the lock file for it.
 type Ended = (SourceResult, Vec<LockedSdist>);
 
@@ -54,7 +57,7 @@ type Ended = (SourceResult, Vec<LockedSdist>);
 struct SourceBuild<'a> {
     input: &'a SourceInput,
     /// Fetched once, for the first target; if the version is chosen, then once for each version of Python.
-    sdists: Vec<(Option<Version>, Result<(Source, Sdist), Failure>)>,
+    sdists: Vec<(Option<Version>, Acquired)>,
     builds: SharedBuilds<'a>,
 }
 

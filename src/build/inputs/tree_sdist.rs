@@ -90,7 +90,7 @@ impl Builder {
                     return Ok(Sdist { origin: Some(origin), ..sdist });
                 }
                 Ran::Failed(failure) => {
-                    let questions = git.take_up(&failure.git_questions);
+                    let questions = git.take_up(failure.git_questions());
                     let requirements = failure.class == FailureClass::MissingBuildRequirement
                         && needs.take_up(self, &failure.missing_requirements);
                     if requirements && self.run.lock_in_use().is_some() {
@@ -286,13 +286,13 @@ impl<'a> GitTalk<'a> {
 
 /// What setuptools-scm asks, which most projects use that ask at all: so that it need not be found out by trying.
 fn usual_questions(tree: &Tree) -> Vec<GitQuestion> {
-    let mentions = |name: &&str| {
+    let mentions = |name: &str| {
         let text = fs_err::read_to_string(tree.project.join(name)).unwrap_or_default();
         ["setuptools_scm", "setuptools-scm", "hatch-vcs", "vcs-versioning"]
             .iter()
             .any(|plugin| text.contains(plugin))
     };
-    if !DECIDING.iter().any(|name| mentions(&name)) {
+    if !DECIDING.iter().any(|name| mentions(name)) {
         return Vec::new();
     }
     let own = format!("{GIT_TOP}/.git");
