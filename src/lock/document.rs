@@ -76,7 +76,7 @@ impl<'i> Document<'i> {
         }
     }
 
-    /// The key of the value at exactly that place.
+    /// The key of the value at exactly that place. An array of tables is where its first table is, which is meant then.
     fn key_of(&self, at: &Range<usize>) -> String {
         let below = |prefix: &str, name: &str| match prefix {
             "" => name.to_owned(),
@@ -84,9 +84,10 @@ impl<'i> Document<'i> {
         };
         let mut ahead: Vec<(String, &Item<'_>)> =
             self.root.get_ref().iter().map(|(name, item)| (name.get_ref().to_string(), item)).collect();
+        let mut found = String::new();
         while let Some((key, item)) = ahead.pop() {
-            if item.span() == *at {
-                return key;
+            if item.span() == *at && key.len() > found.len() {
+                found.clone_from(&key);
             }
             match item.get_ref() {
                 DeValue::Table(table) => {
@@ -98,7 +99,7 @@ impl<'i> Document<'i> {
                 _ => {}
             }
         }
-        String::new()
+        found
     }
 }
 

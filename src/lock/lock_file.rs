@@ -6,6 +6,7 @@ use pep440_rs::{Version, VersionSpecifiers};
 use pep508_rs::{MarkerTree, PackageName};
 
 use super::conflicts::{ConflictItem, ConflictKind, ConflictSet};
+use super::decision::{TooComplex, both, either};
 use super::document::{
     Defect, Document, Item, Table, array, integer, name_of_key, package_name, read_text, table, text,
 };
@@ -203,14 +204,12 @@ impl ManifestReading<'_> {
         if named.is_empty() {
             return Err(Defect::new(item, format!("there is no package `{}`", requirement.name)));
         }
-        let candidates = named
-            .iter()
-            .map(|index| Edge {
-                to: *index,
-                extras: requirement.extras.clone(),
-                marker: condition(&requirement.marker, &self.records[index.position()]),
-            })
-            .collect();
+        let mut candidates = Vec::with_capacity(named.len());
+        for index in named {
+            let marker = condition(&requirement.marker, &self.records[index.position()])
+                .map_err(|error| Defect::new(item, error.to_string()))?;
+            candidates.push(Edge { to: *index, extras: requirement.extras.clone(), marker });
+        }
         Ok(ManifestDependency { requirement, candidates })
     }
 
@@ -233,16 +232,13 @@ impl ManifestReading<'_> {
 }
 
 /// When `record` is what a requirement with `marker` means: in one of the forks it exists in.
-fn condition(marker: &MarkerTree, record: &Record) -> MarkerTree {
-    let mut condition = marker.clone();
-    if !record.resolution_markers.is_empty() {
-        let mut forks = MarkerTree::FALSE;
-        for fork in &record.resolution_markers {
-            forks.or(fork.clone());
-        }
-        condition.and(forks);
+fn condition(marker: &MarkerTree, record: &Record) -> Result<MarkerTree, TooComplex> {
+    if record.resolution_markers.is_empty() {
+        return Ok(marker.clone());
     }
-    condition
+    let mut forks = record.resolution_markers.iter();
+    let forks = forks.try_fold(MarkerTree::FALSE, |forks, fork| either(&forks, fork))?;
+    both(marker, &forks)
 }
 
 fn dependency_metadata(item: &Item<'_>) -> Result<DependencyMetadata, Defect> {

@@ -8,9 +8,9 @@ use pep508_rs::{MarkerExpression, MarkerTree, MarkerTreeKind};
 
 /// Longer than any uv writes for a hundred conflicts, in bytes.
 const LONGEST: usize = 256 << 10;
-/// More comparisons than uv writes for a hundred conflicts, all markers of a document together. Diagrams are as deep as
-/// there are variables, and `pep508_rs` goes into them by recursion.
-const MOST_COMPARISONS: usize = 1024;
+/// Different comparisons in one marker. Diagrams are as deep as there are variables, and `pep508_rs` goes into them by
+/// recursion. Real markers have a dozen.
+const MOST_COMPARISONS: usize = 192;
 /// The largest of real locks have some hundred nodes.
 const MOST_NODES: usize = 4096;
 /// With so few operators none has that many nodes.
@@ -39,8 +39,13 @@ impl MarkerTexts {
         if text.len() > LONGEST {
             return Err(format!("a marker of {} bytes is too long", text.len()));
         }
+        let tokens = tokens(text)?;
+        let comparisons = tokens.iter().filter(|token| matches!(token, Token::Comparison(_)));
+        if comparisons.collect::<HashSet<_>>().len() > MOST_COMPARISONS {
+            return Err(format!("the marker has more than {MOST_COMPARISONS} different comparisons"));
+        }
         let mut formula = Formula::default();
-        for token in tokens(text)? {
+        for token in tokens {
             match token {
                 Token::Comparison(text) => formula.operand(self.comparison(text)?)?,
                 Token::Open => formula.open()?,
@@ -55,9 +60,6 @@ impl MarkerTexts {
         if let Some(known) = self.comparisons.get(text) {
             return Ok(known.clone());
         }
-        if self.comparisons.len() == MOST_COMPARISONS {
-            return Err(format!("its markers have more than {MOST_COMPARISONS} different comparisons"));
-        }
         let expression = MarkerExpression::from_str(text).map_err(|error| error.message.to_string())?;
         let marker = expression.map(MarkerTree::expression);
         self.comparisons.insert(text.to_owned(), marker.clone());
@@ -65,13 +67,13 @@ impl MarkerTexts {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Operator {
     And,
     Or,
 }
 
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq, Hash)]
 enum Token<'t> {
     Open,
     Close,
@@ -251,7 +253,7 @@ mod tests {
     fn what_pep508_rs_reads_is_read_alike() {
         for text in [
             "sys_platform == 'linux'",
-            "python_version>='3.8'and(os_name=='nt'or os_name==\"posix\")",
+            "python_version>='3.8' and(os_name=='nt' or os_name==\"posix\")",
             "'linux' in sys_platform or 'or' not in platform_release and os_name != '(and)'",
             "extra == 'a' and extra != 'b' or extra == 'c' and (extra == 'd' or (extra == 'e'))",
             "os_name ~= 'nt'",
@@ -293,8 +295,10 @@ mod tests {
 
     #[test]
     fn a_marker_of_many_comparisons_is_refused() {
-        let text = (0..2000).map(|at| format!("extra == 'a{at}'")).collect::<Vec<_>>().join(" and ");
-        assert!(parse(&text).unwrap_err().contains("different comparisons"));
+        let text =
+            |count: usize| (0..count).map(|at| format!("extra == 'a{at}'")).collect::<Vec<_>>().join(" and ");
+        assert!(parse(&text(MOST_COMPARISONS)).is_ok());
+        assert!(parse(&text(MOST_COMPARISONS + 1)).unwrap_err().contains("different comparisons"));
     }
 
     #[test]

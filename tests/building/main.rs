@@ -16,4 +16,5 @@ mod inputs;
 mod remote_build;
 mod requirements;
 mod targets;
+mod trees;
 mod wheelhouse;

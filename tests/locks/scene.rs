@@ -46,6 +46,10 @@ fn ask(selection: &mut Selection, part: &str) {
         selection.extras.push(extra.parse().unwrap());
     } else if let Some(group) = part.strip_prefix(",only-") {
         selection.only_groups.push(group.parse().unwrap());
+    } else if let Some(group) = part.strip_prefix(",no-group-") {
+        selection.no_groups.push(group.parse().unwrap());
+    } else if let Some(extra) = part.strip_prefix(",no-extra-") {
+        selection.no_extras.push(extra.parse().unwrap());
     } else if let Some(group) = part.strip_prefix(",group-") {
         selection.groups.push(group.parse().unwrap());
     } else if let Some(package) = part.strip_prefix(",package-") {

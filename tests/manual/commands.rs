@@ -75,6 +75,7 @@ pages! {
     pools: "docs/pools.md",
     rootfs: "docs/rootfs.md",
     sandbox: "docs/sandbox.md",
+    sdist: "docs/sdist.md",
     serve: "docs/serve.md",
     settings: "docs/settings.md",
     targets: "docs/targets.md",

@@ -39,7 +39,6 @@ const PATCH: &str = "--- a/inner.py\n+++ b/inner.py\n@@ -1,1 +1,2 @@\n+# patched
 fn write_locks(place: &Place) {
     let sdist = fs_err::read(place.path("index/cowsay-6.0.tar.gz")).unwrap();
     let sha256 = crosswheel::digest::Sha256::of(&sdist);
-    place.write("requirements.txt", "cowsay==6.0\n");
     let package = |name: &str, version: &str, files: &str| {
         format!(
             "[[package]]\nname = \"{name}\"\nversion = \"{version}\"\nsource = {{ registry = \"../index\" }}\n{files}\n\n"
@@ -86,6 +85,12 @@ impl Scene {
     pub fn new() -> Self {
         let place = Place::new();
         place.write(&LIB.file_name(), LIB.sdist());
+        for (name, text) in LIB.sources() {
+            place.write(&format!("lib/{name}"), &text);
+            place.write(&format!("repository/python/{name}"), &text);
+        }
+        place.write("answers/answers.json", r#"{"repository": "none"}"#);
+        place.write("crates/config.toml", "");
         place.write("wheelhouse/helper-1.0-py3-none-any.whl", wheel("helper", "1.0"));
         place.write("index/helper-1.0-py3-none-any.whl", wheel("helper", "1.0"));
         place.write("index/cython-0.29.36-py3-none-any.whl", wheel("cython", "0.29.36"));
@@ -94,6 +99,7 @@ impl Scene {
             place.write(&format!("index/{}", project.file_name()), project.sdist());
         }
         write_locks(&place);
+        place.write("requirements.txt", "cowsay==6.0\npyyaml>=6 ; python_version >= '3.8'\n");
         place.write("constraints.txt", "cython==0.29.36\n");
         place.write("fix.patch", PATCH);
         place.write("tools/some-tool", "#!/bin/sh\n");

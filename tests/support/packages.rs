@@ -7,6 +7,15 @@ const BACKEND: &str = r#"
 import base64, hashlib, os, sys, time, zipfile
 def get_requires_for_build_wheel(config_settings=None):
     return DYNAMIC
+def build_sdist(directory, config_settings=None):
+    import tarfile
+    root = "%s-%s" % (NAME.replace("-", "_"), VERSION)
+    with open("PKG-INFO", "w") as info:
+        info.write("Metadata-Version: 2.1\nName: %s\nVersion: %s\n" % (NAME, VERSION))
+    with tarfile.open(os.path.join(directory, root + ".tar.gz"), "w:gz") as archive:
+        for name in ("PKG-INFO", "pyproject.toml", "inner.py"):
+            archive.add(name, root + "/" + name)
+    return root + ".tar.gz"
 def build_wheel(directory, config_settings=None, metadata_directory=None):
     for name in IMPORTS:
         __import__(name)
@@ -74,8 +83,8 @@ impl Project<'_> {
         format!("{}-{}-py3-none-any.whl", self.name.replace('-', "_"), self.version)
     }
 
-    /// The sdist's bytes.
-    pub fn sdist(&self) -> Vec<u8> {
+    /// Its pyproject.toml, and its backend as `inner.py`.
+    pub fn sources(&self) -> [(&'static str, String); 2] {
         let list = |texts: &[&str]| format!("{texts:?}");
         let backend = format!(
             "NAME = {:?}\nVERSION = {:?}\nDYNAMIC = {}\nREQUIRES_DIST = {}\nIMPORTS = {}\nSLEEPS = {}\nWAITS_FOR = {:?}\nimport os\nMACHINE = {}\nRUNS = {:?}\n{BACKEND}",
@@ -93,10 +102,16 @@ impl Project<'_> {
             "[build-system]\nrequires = {}\nbuild-backend = \"inner\"\nbackend-path = [\".\"]\n",
             list(self.requires)
         );
+        [("pyproject.toml", pyproject), ("inner.py", backend)]
+    }
+
+    /// The sdist's bytes.
+    pub fn sdist(&self) -> Vec<u8> {
         let metadata = format!("Metadata-Version: 2.1\nName: {}\nVersion: {}\n", self.name, self.version);
         let root = self.file_name().trim_end_matches(".tar.gz").to_owned();
         let mut archive = tar::Builder::new(flate2::write::GzEncoder::new(Vec::new(), Default::default()));
-        let mut files = vec![("PKG-INFO", metadata), ("pyproject.toml", pyproject), ("inner.py", backend)];
+        let [pyproject, backend] = self.sources();
+        let mut files = vec![("PKG-INFO", metadata), pyproject, backend];
         if self.native_source {
             files.push(("extension.c", "int none;\n".to_owned()));
         }

@@ -62,6 +62,6 @@ FILES = [
         requires-python = ">=3.10"
         dependencies = ["native"]
         """,
-        [Package("native", "1", wheels=["cp311-cp311-manylinux_2_17_aarch64", "cp312-cp312-manylinux_2_39_x86_64"])],
+        [Package("native", "1", wheels=["py3-none-manylinux_2_17_aarch64", "cp312-cp312-manylinux_2_39_x86_64"])],
     ),
 ]

@@ -6,9 +6,9 @@ from wheelhouse.cases.install import install
 from wheelhouse.cases.make import make
 from wheelhouse.cases.others import no_binary, pylock, requirements
 from wheelhouse.cases.plan import plan
-from wheelhouse.cases.resumed import again, broken
+from wheelhouse.cases.resumed import again, broken, locked
 
 CASES = [
     (function.__name__, function)
-    for function in [plan, make, install, again, broken, extras, requirements, pylock, no_binary]
+    for function in [plan, make, install, again, broken, locked, extras, requirements, pylock, no_binary]
 ]

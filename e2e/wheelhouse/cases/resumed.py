@@ -1,8 +1,10 @@
 """What was done is not done again: a second run, and one after a failure."""
 
 import os
+import re
 import statistics
 
+from harness.files import read
 from harness.report import expect, expect_equal, expect_in
 from wheelhouse.app import built
 from wheelhouse.house import House
@@ -36,8 +38,7 @@ def broken(run):
     """One package cannot be built: everything else is there, and only that one is built when it is mended."""
     house = House(os.path.join(run.directory("broken"), "wheels"))
     source = "phases/phases.c"
-    with open(run.app.path(source), encoding="utf-8") as file:
-        sound = file.read()
+    sound = read(run.app.path(source))
 
     def make():
         project = ["--project", run.app.directory]
@@ -49,6 +50,13 @@ def broken(run):
         ended = make()
         expect(ended.code not in (0, 101), ended.said())
         expect_in("the moon is not there", ended.errors + ended.output)
+        row = re.search(r"^phases 1\.0 +linux_amd64 +backend-error +(\S+)$", ended.output, re.MULTILINE)
+        expect(row, f"no row of a table says what failed, of what kind, and where its log is:\n{ended.output}")
+        expect_in("the moon is not there", read(row[1]))
+        expect_equal(house.document()["targets"][0]["complete"], False, "complete, by wheelhouse.json")
+        expect(
+            not os.path.exists(house.requirements_path("linux_amd64")), "there are requirements for what is not there"
+        )
         names = {name.split("-")[0] for name in house.wheels()}
         expect("phases" not in names, "there is a wheel of what cannot be built")
         missing = {name.replace("-", "_") for name in built("linux_amd64") - {"phases"}} - names
@@ -65,6 +73,34 @@ def broken(run):
         expect(wheel.startswith("phases-"), f"{wheel} was made")
         run.note(f"mended and started again in {ended.seconds:.1f} s")
     run.app.write(source, sound)
+
+
+def locked(run):
+    """What builds need is locked beside uv.lock: written if it is not there, and held to from then on."""
+    lock, member = "crosswheel.lock", "units/pyproject.toml"
+    kept, sound = read(run.app.path(lock)), read(run.app.path(member))
+    run.house()
+
+    def make(*more):
+        project = ["--project", run.app.directory, "--package", "almanac-units", "--no-default-groups", *more]
+        return run.crosswheel.wheelhouse(*project, "--out", run.directory("locked"), targets=["linux_amd64"])
+
+    try:
+        with run.check("without a lock, one is written", needed=True):
+            os.remove(run.app.path(lock))
+            succeeded(make())
+            expect_in('name = "hatchling"', read(run.app.path(lock)))
+
+        with run.check("a build that asks for something else is refused, until the lock is updated"):
+            run.app.write(member, sound.replace('["hatchling"]', '["hatchling", "editables"]'))
+            ended = make()
+            expect(ended.code not in (0, 101), ended.said())
+            expect_in("--update-lock", ended.errors + ended.output)
+            succeeded(make("--update-lock"))
+            expect_in('name = "editables"', read(run.app.path(lock)))
+    finally:
+        run.app.write(member, sound)
+        run.app.write(lock, kept)
 
 
 def _states(house):

@@ -1,23 +1,22 @@
 //! Getting sdists: from a file, a URL or an index, checked by hash wherever one is known, or made of source trees.
 //! Knows nothing of what is done with them.
 
-use std::collections::HashMap;
 use std::path::PathBuf;
 
-use parking_lot::Mutex;
 use pep440_rs::Version;
 use pep508_rs::PackageName;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::choice::VersionWish;
-use super::directory::{TreePlace, TreeSource};
+use super::directory::TreeSource;
 use super::requested::RequestedSource;
 use super::sdists::Sdist;
 use super::source::Source;
+use super::tree_place::TreePlace;
 use crate::archive::unpack;
 use crate::build::builder::Builder;
-use crate::build::cache::{Cache, FRESH, KeyBuilder};
+use crate::build::cache::{FRESH, KeyBuilder};
 use crate::build::index::download::file_name_of;
 use crate::build::index::http::{FetchError, HashMismatch};
 use crate::build::index::simple_api::IndexSdist;
@@ -53,16 +52,19 @@ impl Builder {
             }
             source => source.clone(),
         };
-        let sdist = self.acquire(source.clone(), task)?;
-        if let Source::Url { url, sha256, subdirectory: Some(_) } = &source
-            && !requested.hashes.is_empty()
-        {
-            let url = self.run.http.credentials().absorb(url);
-            let (archive, sha256) = self.run.fetched_file(&url, *sha256, task)?;
-            requested.hashes.check(&archive, sha256)?;
+        // Of an archive that an sdist is yet to be made of, it is the archive that has a hash.
+        let archive = match &source {
+            Source::Url { url, sha256, subdirectory: Some(_) } => {
+                let url = self.run.http.credentials().absorb(url);
+                Some(self.run.fetched_file(&url, *sha256, task)?)
+            }
+            _ => None,
+        };
+        if let Some((path, sha256)) = &archive {
+            requested.hashes.check(path, *sha256)?;
         }
-        // What an sdist was made of was checked, or has no hash.
-        if sdist.origin.is_none() {
+        let sdist = self.acquire(source.clone(), task)?;
+        if archive.is_none() {
             requested.hashes.check(&sdist.path, sdist.sha256)?;
         }
         Ok((source, sdist))
@@ -138,29 +140,6 @@ impl Builder {
 fn unpinnable(requested: &RequestedSource) -> Failure {
     let message = format!("{} is a source tree, which has no hash to check", requested.shown());
     Failure::new(FailureClass::InvalidSource, message).with_hint("name an archive of it")
-}
-
-/// The sdists that were made of source trees in this run, so that all targets have the same.
-#[derive(Debug, Default)]
-pub(crate) struct TreeSdists(Mutex<HashMap<String, Result<Sdist, Failure>>>);
-
-impl TreeSdists {
-    /// What `make` has made for `key`, or does if nobody has.
-    fn once(
-        &self,
-        cache: &Cache,
-        key: &str,
-        make: impl FnOnce() -> Result<Sdist, Failure>,
-    ) -> Result<Sdist, Failure> {
-        cache.exclusively(KeyBuilder::default().part("tree sdist", key).finish(), || {
-            if let Some(made) = self.0.lock().get(key) {
-                return made.clone();
-            }
-            let made = make();
-            self.0.lock().insert(key.to_owned(), made.clone());
-            made
-        })
-    }
 }
 
 impl Run {

@@ -7,9 +7,10 @@ use std::process::Command;
 
 use url::Url;
 
-use super::directory::{TreePlace, TreeSource};
+use super::directory::TreeSource;
 use super::git_process::Git;
 use super::git_source::GitSource;
+use super::tree_place::TreePlace;
 use crate::build::cache::KeyBuilder;
 use crate::build::index::credentials::redact_urls;
 use crate::build::progress::Task;

@@ -5,6 +5,7 @@ use std::path::{Component, Path, PathBuf};
 
 use super::repository::Repository;
 use super::tree_files::{TreeFiles, TreeMemory, collect};
+use super::tree_place::TreePlace;
 use crate::build::cache::KeyBuilder;
 use crate::build::progress::Task;
 use crate::build::run::Run;
@@ -21,20 +22,13 @@ pub(crate) struct Tree {
     pub(super) subdirectory: String,
     /// The project's directory, absolute and without links.
     pub(super) project: PathBuf,
+    /// That, or the directory of the workspace that it comes with.
+    pub(super) workspace: PathBuf,
     pub(super) repository: Option<Repository>,
     /// How messages name it.
     pub(super) shown: String,
     /// How a lock names it.
     pub(super) place: TreePlace,
-}
-
-/// What a lock knows a source tree by, as its files change all the time.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct TreePlace {
-    /// A path relative to the lock, or a URL.
-    pub tree: String,
-    /// Of a checkout, its commit.
-    pub commit: Option<String>,
 }
 
 /// Which directory is meant, and what it is called.
@@ -79,6 +73,7 @@ impl Run {
             .finish();
         let memory = self.cache.read::<TreeMemory>("trees", key).map(|(memory, _)| memory);
         let walked = given.as_deref().or_else(|| cargo_workspace(&project, &top)).unwrap_or(&project);
+        let workspace = walked.to_owned();
         let found = collect(&top, walked, &beside, &self.left_out(), memory.unwrap_or_default());
         let TreeFiles { root, memory, news, notes } = found.map_err(|failure| failure.within(&shown))?;
         if news {
@@ -96,6 +91,7 @@ impl Run {
                 None => TreePlace { tree: self.path_for_lock(&project)?, commit: None },
             },
             project,
+            workspace,
             repository,
             shown,
         })

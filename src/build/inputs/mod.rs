@@ -1,10 +1,11 @@
 //! What people name, and the sdists that it turns out to be. Of targets it knows that one is there to make sdists on.
 
-pub(super) mod acquire;
+mod acquire;
 pub(super) mod binary_policy;
 mod checkout;
 mod choice;
 pub(super) mod directory;
+mod file_stamp;
 mod fragment;
 mod git_process;
 mod git_questions;
@@ -18,4 +19,6 @@ mod requirements_line;
 pub(super) mod sdists;
 pub(super) mod source;
 mod tree_files;
+pub(super) mod tree_place;
 mod tree_sdist;
+pub(super) mod tree_sdists;

@@ -1,10 +1,8 @@
 //! Sdists on disk: their digests and what they say about themselves, each worked out once.
 //! Knows nothing of where an sdist comes from or what is done with it.
 
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
 use pep440_rs::Version;
@@ -12,7 +10,8 @@ use pep508_rs::PackageName;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use super::directory::TreePlace;
+use super::file_stamp::{is_settled, stamp};
+use super::tree_place::TreePlace;
 use crate::archive::read_top_level_files;
 use crate::build::cache::{Cache, KeyBuilder};
 use crate::build::resolve::lock::LockedSdist;
@@ -21,9 +20,6 @@ use crate::digest::Sha256;
 use crate::packaging::core_metadata::CoreMetadata;
 use crate::packaging::sdist_name::sdist_name_and_version;
 use crate::step::source::project::BuildSystem;
-
-/// A file that changed less than this ago may change again without its times showing it.
-const SETTLED: Duration = Duration::from_millis(100);
 
 /// An sdist that is here and can be read.
 #[derive(Clone, Debug)]
@@ -160,34 +156,6 @@ fn digest_key(path: &Path) -> Sha256 {
     KeyBuilder::default().part("path", path.as_os_str().as_encoded_bytes()).finish()
 }
 
-/// Whether a file changed so long ago that its next change will show in its [`stamp`].
-pub(super) fn is_settled(metadata: &std::fs::Metadata) -> bool {
-    let changed = metadata.modified().ok().into_iter().chain(ctime(metadata)).max();
-    changed
-        .and_then(|changed| SystemTime::now().duration_since(changed).ok())
-        .is_some_and(|age| age > SETTLED)
-}
-
-fn ctime(metadata: &std::fs::Metadata) -> Option<SystemTime> {
-    let seconds = u64::try_from(metadata.ctime()).ok()?;
-    let nanoseconds = u64::try_from(metadata.ctime_nsec()).ok()?;
-    SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds) + Duration::from_nanos(nanoseconds))
-}
-
-/// Every write changes the ctime, which no program can set back.
-pub(super) fn stamp(metadata: &std::fs::Metadata) -> String {
-    format!(
-        "{}:{} {} {}.{} {}.{}",
-        metadata.dev(),
-        metadata.ino(),
-        metadata.len(),
-        metadata.mtime(),
-        metadata.mtime_nsec(),
-        metadata.ctime(),
-        metadata.ctime_nsec()
-    )
-}
-
 fn read_facts(path: &Path, file_name: &str) -> Result<SdistFacts, Failure> {
     let top = read_top_level_files(path, &["pyproject.toml", "PKG-INFO"], &ArchiveLimits::default())
         .map_err(Failure::from)?;
@@ -206,6 +174,7 @@ fn read_facts(path: &Path, file_name: &str) -> Result<SdistFacts, Failure> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::file_stamp::SETTLED;
     use super::*;
     use crate::waiting::pause;
 

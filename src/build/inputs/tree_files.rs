@@ -7,7 +7,7 @@ use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::sdists::{is_settled, stamp};
+use super::file_stamp::{is_settled, stamp};
 use crate::build::steps::step_action::blob_digest;
 use crate::client::{ClientError, InputRoot};
 use crate::contract::{Failure, FailureClass};
@@ -58,6 +58,7 @@ pub(super) fn collect(
 ) -> Result<TreeFiles, Failure> {
     let mut walk = Walk {
         top,
+        project,
         left_out,
         known: memory,
         left: vec![project.to_owned()],
@@ -83,6 +84,8 @@ pub(super) fn collect(
 struct Walk<'a> {
     /// Absolute, without links, as all paths here.
     top: &'a Path,
+    /// What is below it becomes an sdist, which has nothing from elsewhere.
+    project: &'a Path,
     left_out: &'a [PathBuf],
     known: TreeMemory,
     /// Directories yet to be read.
@@ -158,7 +161,8 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// A link that leads to what travels stays one; one that leads elsewhere becomes the file that it leads to.
+    /// A link that leads to what travels stays one; one that leads elsewhere, or out of the project, becomes the file that
+    /// it leads to.
     fn add_link(&mut self, place: &Path) -> Result<(), Failure> {
         let target = fs_err::read_link(place)?;
         let lexical = resolve(place.parent().unwrap_or(self.top), &target);
@@ -175,8 +179,9 @@ impl Walk<'_> {
             ));
             return Ok(());
         };
+        let leaves_project = place.starts_with(self.project) && !lexical.starts_with(self.project);
         // By way of another link it could lead to what does not travel.
-        if stays_inside && real == lexical {
+        if stays_inside && real == lexical && !(leaves_project && real.is_file()) {
             self.keep_link(place, &target)?;
             return self.add(&real);
         }

@@ -68,6 +68,7 @@ impl Builder {
             };
             step.build_wheels =
                 resolution.wheels.iter().map(|wheel| (wheel.path(&self.run.cache), wheel.sha256)).collect();
+            step.rust = self.rust_inputs_of_tree(&tree.workspace, &tree.shown, &needs.asked, task)?;
             // Its files are needed until the step has run.
             let _answers = git.answer(self, &mut step)?;
             match self.make_or_remember(&step, task)? {

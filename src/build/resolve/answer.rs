@@ -24,7 +24,7 @@ pub struct ChosenFile {
     pub url: Url,
     /// SHA-256, if the index told it.
     pub sha256: Option<Sha256>,
-    /// Its size in bytes, if the index told it.
+    /// Bytes, if the index told how many.
     pub size: Option<u64>,
 }
 
@@ -70,24 +70,22 @@ pub fn choose_among(
         Pylock::parse(text, Path::new("pylock.toml")).map_err(|error| unreadable(error.to_string()))?;
     let wanted =
         pylock.wanted(&PylockSelection::default(), markers).map_err(|error| unreadable(error.to_string()))?;
-    let choose = |(_, package)| choose_package(&admitted(package, &admits)?, tags);
-    wanted.into_iter().map(choose).collect()
+    let choose = |package: &PylockPackage| choose_package(&admitted(package, &admits)?, tags);
+    wanted.into_iter().map(|(_, package)| choose(package)).collect()
 }
 
-/// `package` with those of its wheels that `admits` lets pass.
+/// `package` without the wheels that are not let pass.
 fn admitted(
     package: &PylockPackage,
-    admits: &impl Fn(&PackageName, &ChosenFile) -> bool,
+    admits: impl Fn(&PackageName, &ChosenFile) -> bool,
 ) -> Result<PylockPackage, Failure> {
     let mut package = package.clone();
     if let PylockSource::Files { wheels, .. } = &mut package.source {
-        let mut kept = Vec::new();
-        for wheel in wheels.drain(..) {
+        for wheel in std::mem::take(wheels) {
             if admits(&package.name, &chosen_file(wheel.clone())?) {
-                kept.push(wheel);
+                wheels.push(wheel);
             }
         }
-        *wheels = kept;
     }
     Ok(package)
 }

@@ -8,7 +8,7 @@ use pep440_rs::Version;
 use pep508_rs::{PackageName, Requirement, VerbatimUrl, VersionOrUrl};
 use serde::{Deserialize, Serialize};
 
-use crate::build::inputs::directory::TreePlace;
+use crate::build::inputs::tree_place::TreePlace;
 use crate::contract::{Failure, FailureClass};
 use crate::digest::Sha256;
 use crate::platform::Target;

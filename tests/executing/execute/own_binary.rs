@@ -90,6 +90,8 @@ fn the_shared_cache_is_only_for_what_cannot_abuse_it() {
         arguments.extend(more);
         crosswheel(&arguments)
     };
+    let check =
+        |more: &[&str]| crosswheel(&[&["check", "a-1.tar.gz", "--python=/usr/bin/python3"], more].concat());
     let private = [
         wheel(&[]),
         wheel(&["--sandbox=off"]),
@@ -104,6 +106,12 @@ fn the_shared_cache_is_only_for_what_cannot_abuse_it() {
         wheel(&["--sandbox=required", "--cross-cc=/execroot/_main/gcc --sysroot=/"]),
         wheel(&["--sandbox=required", "--cross-cc=/.crosswheel/native/../cache/gcc"]),
         wheel(&["--sandbox=required", "--cross-cc='/usr/bin/gcc'"]),
+        wheel(&["--sandbox=required", "--no-imports"]),
+        check(&["--sandbox=auto"]),
+        check(&["--sandbox=required", "--out=out"]),
+        check(&["--sandbox=required", "/usr/lib/b-1-py3-none-any.whl"]),
+        check(&["--sandbox=required", "a-1.tar.gz#sha256=00"]),
+        check(&["--sandbox=required", "--pip=a-1.tar.gz#sha256=00"]),
     ];
     for command in private {
         let executed = scene.run(&root, command.clone());
@@ -123,6 +131,8 @@ fn the_shared_cache_is_only_for_what_cannot_abuse_it() {
     let more =
         ["--sandbox=required", "--json", "--report=out/report.json", "--cross-cc=/bin/true --sysroot=/"];
     let executed = scene.run(&root, wheel(&more));
+    assert_eq!(executed.message, "", "{}", scene.stderr(&executed));
+    let executed = scene.run(&root, check(&["--sandbox=required", "--json"]));
     assert_eq!(executed.message, "", "{}", scene.stderr(&executed));
     // Facts about the interpreter.
     assert!(fs_err::read_dir(&cache).unwrap().next().is_some());

@@ -46,7 +46,7 @@ async fn others_are_told_which_side_to_upgrade() {
     let server = Server::start(directory.path(), &[]);
     let client = Client::of(&server).await;
     let (newer, known) =
-        ((CONTRACT + 1).to_string(), format!("crosswheel {RELEASE}, takes contract {CONTRACT}"));
+        ((CONTRACT + 1).to_string(), format!("crosswheel {RELEASE}, takes contracts 1 to {CONTRACT}"));
     let regenerate = "regenerate platforms/ with `crosswheel generate bazel`";
     for (variable, remedy) in [
         ((CONTRACT_VARIABLE, "0"), regenerate),
