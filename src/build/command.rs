@@ -51,11 +51,11 @@ pub fn build(
     Ok(BuildSummary { results, lock_failure, interrupted: run.interrupt.exit_code() })
 }
 
+/// An sdist, and what led to it.
+type Acquired = Result<(Source, Sdist), Failure>;
+
 /// What became of a source for a target, and what goes into the lock file for it.
 type Ended = (SourceResult, Vec<LockedSdist>);
-
-/// The sdist that a source was found to be, and which version of it, if that had been left open.
-type Acquired = Result<(Source, Sdist), Failure>;
 
 /// A source on its way through the targets.
 struct SourceBuild<'a> {
