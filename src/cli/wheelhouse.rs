@@ -183,7 +183,10 @@ fn show_plan(plan: &WheelhousePlan, format: Format, json: bool) -> Result<u8, Fa
                 );
             };
             let target = target.plan.as_ref().map_err(Clone::clone)?;
-            print(&target.lines.join("\n"));
+            // Of nothing there is no line, not an empty one.
+            if !target.lines.is_empty() {
+                print(&target.lines.join("\n"));
+            }
         }
     }
     plan.notes.iter().for_each(|note| complain(&format!("note: {note}")));

@@ -80,6 +80,7 @@ pages! {
     settings: "docs/settings.md",
     targets: "docs/targets.md",
     wheel: "docs/wheel.md",
+    wheelhouse: "docs/wheelhouse.md",
     worker: "docs/worker.md",
 }
 
