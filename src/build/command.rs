@@ -54,6 +54,9 @@ pub fn build(
 /// What became of a source for a target, and what goes into the lock file for it.
 type Ended = (SourceResult, Vec<LockedSdist>);
 
+/// A source as it was found, and the sdist that it is.
+type Acquired = Result<(Source, Sdist), Failure>;
+
 /// A source on its way through the targets.
 struct SourceBuild<'a> {
     input: &'a SourceInput,
