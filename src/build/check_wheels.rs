@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use pep508_rs::PackageName;
 
 use super::builder::Builder;
+use super::cache::KeyBuilder;
 use super::progress::Task;
 use super::steps::check_step::CheckStep;
 use super::steps::pip::pip_for;
@@ -22,7 +23,6 @@ impl Builder {
     ///
     /// # Errors
     /// If it could not be found out.
-    #[expect(dead_code, reason = "for the wheelhouse")]
     pub(super) fn check(
         &self,
         wheels: &[Wheel],
@@ -30,17 +30,36 @@ impl Builder {
         task: &Task,
     ) -> Result<CheckReport, Failure> {
         let (pip, note) = self.pip()?;
-        let step = CheckStep {
+        let step = self.check_step(wheels, imports, pip);
+        let mut report = self.runner.check(&step, self.run.options.rebuild, task)?;
+        report.notes.extend(note);
+        Ok(report)
+    }
+
+    /// A key that changes with what would make it another check.
+    ///
+    /// # Errors
+    /// Files that cannot be read.
+    pub(super) fn check_key(&self, wheels: &[Wheel], imports: &[PackageName]) -> Result<Sha256, Failure> {
+        let (pip, _) = self.pip()?;
+        let job = self.check_step(wheels, imports, pip).job(self.runner.placement())?;
+        Ok(KeyBuilder::default().part("check", job.digest().hex()).finish())
+    }
+
+    fn check_step<'a>(
+        &'a self,
+        wheels: &'a [Wheel],
+        imports: &'a [PackageName],
+        pip: Option<Wheel>,
+    ) -> CheckStep<'a> {
+        CheckStep {
             wheels,
             imports,
             pip,
             interpreter: &self.interpreter,
             target: self.target,
             sandbox: self.run.options.sandbox,
-        };
-        let mut report = self.runner.check(&step, self.run.options.rebuild, task)?;
-        report.notes.extend(note);
-        Ok(report)
+        }
     }
 
     /// pip's wheel, if it can be had; else why not. Without it less is sure, but nothing is wrong.

@@ -54,9 +54,6 @@ pub fn build(
 /// What became of a source for a target, and what goes into the lock file for it.
 type Ended = (SourceResult, Vec<LockedSdist>);
 
-/// The sdist that a source was found to be, and which version of it, if that had been left open.
-type Acquired = Result<(Source, Sdist), Failure>;
-
 /// A source on its way through the targets.
 struct SourceBuild<'a> {
     input: &'a SourceInput,

@@ -60,6 +60,10 @@ pub struct WheelhouseArguments {
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
     format: Format,
 
+    /// Install everything into an environment of each target, see whether it fits together, and import what was built
+    #[arg(long, conflicts_with = "plan")]
+    check: bool,
+
     /// Print one JSON document on standard output, and nothing else there
     #[arg(long)]
     json: bool,
@@ -93,38 +97,37 @@ pub struct WheelhouseArguments {
 
 /// What of a project has to be installed: as for `uv sync`.
 #[derive(Args)]
-#[command(next_help_heading = "Project")]
 struct ProjectArguments {
     /// What has to be installed: what the uv.lock of this project says
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["requirements", "requirement"])]
+    #[arg(long, value_name = "DIR", help_heading = "Project", conflicts_with_all = ["requirements", "requirement"])]
     project: Option<PathBuf>,
 
     /// Also this group
-    #[arg(long, value_name = "GROUP", conflicts_with_all = ["requirements", "requirement"])]
+    #[arg(long, value_name = "GROUP", help_heading = "Project")]
     group: Vec<String>,
 
     /// Only this group, neither the project nor its default groups
-    #[arg(long, value_name = "GROUP", conflicts_with_all = ["requirements", "requirement"])]
+    #[arg(long, value_name = "GROUP", help_heading = "Project")]
     only_group: Vec<String>,
 
     /// Not the default groups
-    #[arg(long, conflicts_with_all = ["requirements", "requirement"])]
+    #[arg(long, help_heading = "Project")]
     no_default_groups: bool,
 
     /// Also this extra
-    #[arg(long, value_name = "EXTRA", conflicts_with_all = ["requirements", "requirement"])]
+    #[arg(long, value_name = "EXTRA", help_heading = "Project")]
     extra: Vec<String>,
 
     /// All extras
-    #[arg(long, conflicts_with_all = ["requirements", "requirement"])]
+    #[arg(long, help_heading = "Project")]
     all_extras: bool,
 
     /// This member of the workspace
-    #[arg(long, value_name = "NAME", conflicts_with_all = ["requirements", "requirement"])]
+    #[arg(long, value_name = "NAME", help_heading = "Project")]
     package: Vec<String>,
 
     /// All members of the workspace
-    #[arg(long, conflicts_with_all = ["requirements", "requirement"])]
+    #[arg(long, help_heading = "Project")]
     all_packages: bool,
 }
 
@@ -192,13 +195,21 @@ fn show_plan(plan: &WheelhousePlan, format: Format, json: bool) -> Result<u8, Fa
 
 /// What to do, and the executor that is to do it, not yet reached.
 fn prepare(arguments: WheelhouseArguments) -> Result<(WheelhouseRequest, BuildOptions, Executor), Failure> {
-    if arguments.format == Format::Lines && !arguments.plan {
-        return Err(invalid("--format lines is how a plan is printed".into()).with_hint("add --plan"));
+    match (arguments.format, arguments.plan) {
+        (Format::Lines, false) => {
+            return Err(invalid("--format lines is how a plan is printed".into()).with_hint("add --plan"));
+        }
+        (Format::Pylock, true) => {
+            let message = "--format pylock names the wheels that were made, and --plan makes none";
+            return Err(invalid(message.into()).with_hint("leave out --plan"));
+        }
+        _ => {}
     }
     let request = WheelhouseRequest {
         input: input(&arguments)?,
         files: files(&arguments)?,
         pylock: arguments.format == Format::Pylock,
+        check: arguments.check,
     };
     let is_project = matches!(request.input, WheelhouseInput::Project { .. });
     if arguments.update_lock && arguments.lock.is_none() && !is_project {
@@ -227,11 +238,16 @@ fn input(arguments: &WheelhouseArguments) -> Result<WheelhouseInput, Failure> {
                 format!("{lock} says all that has to be installed; nothing can be asked for beside it");
             return Err(invalid(message).with_hint("make two wheelhouses, or lock what is missing, too"));
         }
-        return Ok(WheelhouseInput::Pylock(lock.into()));
+        return Ok(WheelhouseInput::Pylock { path: lock.into(), selection: selection(&arguments.project)? });
     }
     if arguments.requirements.is_empty() && arguments.requirement.is_empty() {
         let selection = selection(&arguments.project)?;
         return Ok(WheelhouseInput::Project { directory: project(&arguments.project)?, selection });
+    }
+    if selection(&arguments.project)? != Selection::default() {
+        let message = "groups, extras and members are those of a project, and requirements are given";
+        return Err(invalid(message.into())
+            .with_hint("write the extras of requirements behind their names: 'name[extra]'"));
     }
     Ok(WheelhouseInput::Requirements {
         requirements: arguments.requirements.clone(),

@@ -201,6 +201,7 @@ pub(super) fn print_summary(summary: &WheelhouseSummary) {
         if let Some(failure) = &target.failure {
             lines.push(format!("{}: {failure}{}", target.target, hint(failure)));
         }
+        lines.extend(checked(target));
         lines.extend(target.requirements.iter().chain(&target.pylock).map(|path| path.display().to_string()));
     }
     let counts = DistributionStatus::ALL.iter().map(|status| (summary.count(*status), status.word()));
@@ -216,6 +217,28 @@ pub(super) fn print_summary(summary: &WheelhouseSummary) {
     for failure in &summary.ending_failures {
         complain(&format!("crosswheel wheelhouse: {failure}{}", hint(failure)));
     }
+}
+
+/// What a check found, in a line for each problem.
+fn checked(target: &TargetResult) -> Vec<String> {
+    let of = target.target;
+    let report = match (&target.check, &target.check_failure) {
+        (Some(report), _) => report,
+        (None, Some(failure)) => return vec![format!("{of}: {failure}{}", hint(failure))],
+        (None, None) => return Vec::new(),
+    };
+    let by = &report.checked_by;
+    let mut lines = vec![format!(
+        "{of}: checked by {by}: {} installed, {} imported, {}",
+        counted(report.installed, "wheel"),
+        counted(report.imported.len(), "module"),
+        counted(report.problems.len(), "problem")
+    )];
+    for problem in &report.problems {
+        lines.push(format!("{of}: {problem}"));
+        lines.extend(problem.evidence.iter().map(|line| format!("  | {line}")));
+    }
+    lines
 }
 
 fn title(result: &DistributionResult) -> String {

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::git::GitQuestion;
+use super::git::{GitQuestion, GitQuestions};
 use super::report::IsolationReport;
 
 /// The class of a failure. Each has an exit code of its own ([`FailureClass::exit_code`]).
@@ -36,7 +36,7 @@ pub enum FailureClass {
     WheelRefused,
     /// A file could not be had: not found, the network, or a hash that does not match.
     FetchFailed,
-    /// No set of wheels satisfies the build requirements.
+    /// No set of wheels satisfies the requirements.
     ResolutionFailed,
     /// The lock file does not fit the source, or what its backend asks for.
     LockDrift,
@@ -172,8 +172,8 @@ impl FailureClass {
             Self::ResolutionFailed => (
                 22,
                 "resolution-failed",
-                "build requirements cannot be resolved",
-                "no set of wheels satisfies the build requirements; in uv's words",
+                "requirements cannot be resolved",
+                "no set of wheels satisfies the requirements, in uv's words; or a lock has no file for the target",
             ),
             Self::LockDrift => (23, "lock-drift", "lock drift", "the lock does not fit what is built"),
             Self::RequirementCycle => {
@@ -217,8 +217,8 @@ pub struct Failure {
     #[serde(default)]
     pub missing_requirements: Vec<String>,
     /// For [`FailureClass::MissingTool`] of `crosswheel sdist`: what the backend asked git and got no answer to.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub git_questions: Vec<GitQuestion>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub git_questions: Option<Box<GitQuestions>>,
     /// How the build was isolated that failed; none if it did not come to that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub isolation: Option<Box<IsolationReport>>,
@@ -233,9 +233,14 @@ impl Failure {
             evidence: Vec::new(),
             hint: None,
             missing_requirements: Vec::new(),
-            git_questions: Vec::new(),
+            git_questions: None,
             isolation: None,
         }
+    }
+
+    /// What git was asked in vain; nothing if it was not that.
+    pub fn git_questions(&self) -> &[GitQuestion] {
+        self.git_questions.as_ref().map(|questions| questions.0.as_slice()).unwrap_or_default()
     }
 
     /// The same failure with something to do about it.

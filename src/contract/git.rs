@@ -39,6 +39,11 @@ impl std::fmt::Display for GitQuestion {
     }
 }
 
+/// Several of them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct GitQuestions(pub Vec<GitQuestion>);
+
 /// What git said to a question.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GitAnswer {

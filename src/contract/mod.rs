@@ -29,7 +29,8 @@ pub use expect::Expect;
 pub use failure::{Failure, FailureClass};
 pub use flag::{Argument, Flag, FlagClass};
 pub use git::{
-    ANSWERS_FILE, GitAnswer, GitAnswers, GitQuestion, GitRepository, MOST_QUESTIONS, TOP as GIT_TOP,
+    ANSWERS_FILE, GitAnswer, GitAnswers, GitQuestion, GitQuestions, GitRepository, MOST_QUESTIONS,
+    TOP as GIT_TOP,
 };
 pub use given_wheels::GivenWheels;
 pub use invocation::{

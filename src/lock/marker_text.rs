@@ -253,7 +253,7 @@ mod tests {
     fn what_pep508_rs_reads_is_read_alike() {
         for text in [
             "sys_platform == 'linux'",
-            "python_version>='3.8' and(os_name=='nt' or os_name==\"posix\")",
+            "python_version>='3.8' and (os_name=='nt' or os_name==\"posix\")",
             "'linux' in sys_platform or 'or' not in platform_release and os_name != '(and)'",
             "extra == 'a' and extra != 'b' or extra == 'c' and (extra == 'd' or (extra == 'e'))",
             "os_name ~= 'nt'",

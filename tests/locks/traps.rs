@@ -146,10 +146,10 @@ fn atoms_of_conflicts_are_a_set() {
         ),
         edge("grouped", "extra == 'group-3-app-g'"),
     ];
-    let base = app(&format!(
-        "dependencies = [{{ name = \"inner\" }}]\n[package.optional-dependencies]\nother = []\n[package.dev-dependencies]\ng = [{{ name = \"one\" }}]\n\
-         [package.metadata]\nprovides-extras = [\"cpu\", \"gpu\"]"
-    ));
+    let base = app(
+        "dependencies = [{ name = \"inner\" }]\n[package.optional-dependencies]\ncpu = [{ name = \"inner\" }]\ngpu = [{ name = \"inner\" }]\n[package.dev-dependencies]\ng = [{ name = \"one\" }]\n\
+         [package.metadata]\nprovides-extras = [\"cpu\", \"gpu\"]",
+    );
     let mut lock =
         [CONFLICT.to_owned(), base, wheel("inner", "1", &format!("dependencies = [{}]", edges.join(", ")))]
             .concat();
@@ -182,13 +182,20 @@ fn an_edge_s_extra_is_active_everywhere() {
             "1",
             "dependencies = [{ name = \"slow\", marker = \"extra != 'extra-1-m-cpu'\" }, { name = \"fast\", marker = \"extra == 'extra-1-m-cpu'\" }]",
         ),
-        wheel("m", "1", ""),
+        wheel(
+            "m",
+            "1",
+            "[package.optional-dependencies]\ncpu = [{ name = \"m\" }]\ngpu = [{ name = \"m\" }]",
+        ),
         wheel("slow", "1", ""),
         wheel("fast", "1", ""),
     ];
     assert_eq!(Workspace::of_lock(&lock.concat()).names(""), ["fast==1", "first==1", "m==1"]);
     let both = lock.concat().replace("\"m\", extra = [\"cpu\"]", "\"m\", extra = [\"cpu\", \"gpu\"]");
     assert!(matches!(Workspace::of_lock(&both).error(""), LockError::Conflict { .. }));
+    // One that needs nothing is not in the lock, and not active for uv.
+    let empty = lock.concat().replace("cpu = [{ name = \"m\" }]\n", "");
+    assert_eq!(Workspace::of_lock(&empty).names(""), ["first==1", "m==1", "slow==1"]);
 }
 
 /// A group's edge counts its own extras as active.

@@ -75,10 +75,12 @@ pages! {
     pools: "docs/pools.md",
     rootfs: "docs/rootfs.md",
     sandbox: "docs/sandbox.md",
+    sdist: "docs/sdist.md",
     serve: "docs/serve.md",
     settings: "docs/settings.md",
     targets: "docs/targets.md",
     wheel: "docs/wheel.md",
+    wheelhouse: "docs/wheelhouse.md",
     worker: "docs/worker.md",
 }
 

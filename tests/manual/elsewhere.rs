@@ -71,6 +71,36 @@ pub static ELSEWHERE: &[Elsewhere] = &[
         "takes a root file system for arm64",
         "tests/emulated/build.rs",
     ),
+    not_here(
+        "crosswheel wheelhouse --project project --target linux_amd64 --target linux_arm64 --python 3.11 --out",
+        "takes a root file system for arm64",
+        "e2e/wheelhouse/run",
+    ),
+    not_here(
+        "crosswheel wheelhouse --project project --target linux_arm64 --rootfs",
+        "takes a root file system for arm64",
+        "e2e/wheelhouse/run",
+    ),
+    not_here(
+        "crosswheel wheelhouse --project project --index-url",
+        "takes an index",
+        "tests/building/wheelhouse/making.rs",
+    ),
+    not_here(
+        "crosswheel wheelhouse --project project --out wheels --remote grpcs://",
+        "takes a server with a certificate",
+        "src/remote/channel.rs",
+    ),
+    not_here(
+        "pip install --no-index --find-links wheels",
+        "installs into the environment",
+        "tests/building/wheelhouse/installing.rs",
+    ),
+    not_here(
+        "uv pip install --no-index --find-links wheels",
+        "installs into the environment",
+        "tests/building/wheelhouse/installing.rs",
+    ),
     not_here("crosswheel build rpds-py==0.18.0", "takes Rust, and its registry", "tests/corpus/corpus.tsv"),
     not_here("crosswheel check wheelhouse --pip", "takes a wheel of pip", "tests/step/check/pip.rs"),
     not_here(

@@ -12,6 +12,7 @@ const FOREIGN: &[&str] = &[
     "--bb-worker",
     "--build-arg",
     "--disk_cache",
+    "--hash",
     "--help",
     "--remote_executor",
     "--security-opt",

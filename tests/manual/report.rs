@@ -95,6 +95,42 @@ fn the_fields_of_a_check_are_those_of_the_manual() {
     assert_eq!(of_all(&documents), documented("docs/check.md", "fields of crosswheel check --json"));
 }
 
+/// Of a wheelhouse with something fetched, built and failed; what is said of the step and of the check is said elsewhere.
+#[test]
+fn the_fields_of_a_wheelhouse_are_those_of_the_manual() {
+    let scene = crate::scene::Scene::new();
+    let run = |line: &str| {
+        let said = scene.finish(&format!("crosswheel wheelhouse --python {} {line}", &*crate::run::PYTHON));
+        serde_json::from_str::<Value>(&said.stdout).unwrap_or_else(|error| panic!("{error}: {}", said.stderr))
+    };
+    let page = "docs/wheelhouse.md";
+    let made = run("--project project --group docs --out wheels --json --check");
+    let failed = run("--project project --out other --json --no-binary :none: --build-requires nothing");
+    let other = if std::env::consts::ARCH == "aarch64" { "linux_amd64" } else { "linux_arm64" };
+    let unplanned = run(&format!("--project project --out third --json --target {other}"));
+    let mut found = of_all(&[made, failed, unplanned]);
+    found.retain(|field| {
+        ["record.", "check.", "check_failure.", "targets[].failure."].iter().all(|part| !field.contains(part))
+    });
+    assert_eq!(found, documented(page, "fields of crosswheel wheelhouse --json"));
+    let plan = run("--project project --group docs --plan --json");
+    let distributions = plan["targets"][0]["distributions"].as_array().unwrap();
+    let planned = documented(page, "fields of crosswheel wheelhouse --plan --json");
+    assert_eq!(of_all(distributions), planned);
+    let record = fs_err::read(scene.path("wheels/wheelhouse.json")).unwrap();
+    let record: Value = serde_json::from_slice(&record).unwrap();
+    let mut found = of_all(std::slice::from_ref(&record["targets"][0]));
+    found.retain(|field| !field.starts_with("check.") && !field.contains(".report."));
+    found.insert("check".to_owned());
+    let documented = documented(page, "fields of wheelhouse.json");
+    let split: BTreeSet<String> = documented
+        .iter()
+        .flat_map(|cell| cell.split(", "))
+        .map(|field| field.trim_matches('`').to_owned())
+        .collect();
+    assert_eq!(found, split);
+}
+
 #[test]
 fn the_directories_of_the_cache_are_those_of_the_manual() {
     let place = Place::new();

@@ -35,6 +35,40 @@ const STAND_INS: [(&str, &str); 2] = [("cowsay", "6.0"), ("pyyaml", "6.0.1")];
 
 const PATCH: &str = "--- a/inner.py\n+++ b/inner.py\n@@ -1,1 +1,2 @@\n+# patched\n NAME = \"lib\"\n";
 
+/// A project with a lock, the files of which are in `index`; the same as a lock of the standard, and as requirements.
+fn write_locks(place: &Place) {
+    let sdist = fs_err::read(place.path("index/cowsay-6.0.tar.gz")).unwrap();
+    let sha256 = crosswheel::digest::Sha256::of(&sdist);
+    let package = |name: &str, version: &str, files: &str| {
+        format!(
+            "[[package]]\nname = \"{name}\"\nversion = \"{version}\"\nsource = {{ registry = \"../index\" }}\n{files}\n\n"
+        )
+    };
+    let helper = package("helper", "1.0", "wheels = [{ path = \"helper-1.0-py3-none-any.whl\" }]");
+    let cowsay = format!("sdist = {{ path = \"cowsay-6.0.tar.gz\", hash = \"sha256:{sha256}\" }}");
+    let cowsay = package("cowsay", "6.0", &cowsay);
+    let cython = package("cython", "0.29.36", "wheels = [{ path = \"cython-0.29.36-py3-none-any.whl\" }]");
+    let lock = format!(
+        "version = 1\nrevision = 3\nrequires-python = \">=3.8\"\n\n{cowsay}{cython}{helper}\
+         [[package]]\nname = \"project\"\nversion = \"1.0\"\nsource = {{ virtual = \".\" }}\n\
+         dependencies = [{{ name = \"cowsay\" }}]\n\n[package.optional-dependencies]\n\
+         fast = [{{ name = \"cython\" }}]\n\n[package.dev-dependencies]\ndocs = [{{ name = \"helper\" }}]\n"
+    );
+    place.write("project/uv.lock", lock);
+    place.write(
+        "project/pyproject.toml",
+        "[project]\nname = \"project\"\nversion = \"1.0\"\nrequires-python = \">=3.8\"\n\n\
+         [dependency-groups]\ndocs = [\"helper\"]\n",
+    );
+    place.write(
+        "pylock.toml",
+        format!(
+            "lock-version = \"1.0\"\ncreated-by = \"uv\"\n\n[[packages]]\nname = \"cowsay\"\nversion = \"6.0\"\n\
+             sdist = {{ path = \"index/cowsay-6.0.tar.gz\", hashes = {{ sha256 = \"{sha256}\" }} }}\n"
+        ),
+    );
+}
+
 pub struct Scene {
     place: Place,
     server: OnceCell<Server>,
@@ -64,6 +98,8 @@ impl Scene {
             let project = Project { name, version, requires: &[], imports: &[], ..LIB };
             place.write(&format!("index/{}", project.file_name()), project.sdist());
         }
+        write_locks(&place);
+        place.write("requirements.txt", "cowsay==6.0\npyyaml>=6 ; python_version >= '3.8'\n");
         place.write("constraints.txt", "cython==0.29.36\n");
         place.write("fix.patch", PATCH);
         place.write("tools/some-tool", "#!/bin/sh\n");
@@ -167,7 +203,8 @@ impl Scene {
         Said { status: server.exit(), stdout: said, stderr: String::new() }
     }
 
-    fn finish(&self, line: &str) -> Said {
+    /// Runs a line of a shell to its end.
+    pub fn finish(&self, line: &str) -> Said {
         let Output { status, stdout, stderr } = self.shell(line).output_in_time();
         let [stdout, stderr] = [stdout, stderr].map(|text| String::from_utf8(text).unwrap());
         Said { status, stdout, stderr }

@@ -22,6 +22,8 @@ pub(crate) struct Tree {
     pub(super) subdirectory: String,
     /// The project's directory, absolute and without links.
     pub(super) project: PathBuf,
+    /// That, or the directory of the workspace that it comes with.
+    pub(super) workspace: PathBuf,
     pub(super) repository: Option<Repository>,
     /// How messages name it.
     pub(super) shown: String,
@@ -71,6 +73,7 @@ impl Run {
             .finish();
         let memory = self.cache.read::<TreeMemory>("trees", key).map(|(memory, _)| memory);
         let walked = given.as_deref().or_else(|| cargo_workspace(&project, &top)).unwrap_or(&project);
+        let workspace = walked.to_owned();
         let found = collect(&top, walked, &beside, &self.left_out(), memory.unwrap_or_default());
         let TreeFiles { root, memory, news, notes } = found.map_err(|failure| failure.within(&shown))?;
         if news {
@@ -88,6 +91,7 @@ impl Run {
                 None => TreePlace { tree: self.path_for_lock(&project)?, commit: None },
             },
             project,
+            workspace,
             repository,
             shown,
         })

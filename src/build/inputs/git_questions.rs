@@ -341,7 +341,7 @@ const READERS: &[Reader] = &[
         ..Reader::of("diff-files", DIFF, &[])
     },
     Reader::of("submodule", &[], &[]),
-    Reader::of("config", &[], &[]),
+    Reader::of("config", &["--get"], &[]),
     Reader::of("remote", &[], &[]),
     Reader::of("version", &["--build-options"], &[]),
     Reader::of("help", &[], &[]),

@@ -154,7 +154,10 @@ impl Repository {
             return not_passed_on("the path of the repository is not UTF-8".into());
         };
         // By way of links, too, it stays in there.
-        let directory = std::fs::canonicalize(self.top.join(&question.directory)).ok();
+        // Where it was asked does not matter, and may be a directory that the build has made, if it says where to look.
+        let says = question.arguments.windows(2).any(|pair| pair[0] == "-C" && pair[1].starts_with(GIT_TOP));
+        let asked_in = if says { "" } else { &question.directory };
+        let directory = std::fs::canonicalize(self.top.join(asked_in)).ok();
         let Some(directory) = directory.filter(|directory| directory.starts_with(top) && directory.is_dir())
         else {
             return not_passed_on(format!("there is no directory {} in the repository", question.directory));

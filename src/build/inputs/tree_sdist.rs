@@ -68,6 +68,7 @@ impl Builder {
             };
             step.build_wheels =
                 resolution.wheels.iter().map(|wheel| (wheel.path(&self.run.cache), wheel.sha256)).collect();
+            step.rust = self.rust_inputs_of_tree(&tree.workspace, &tree.shown, &needs.asked, task)?;
             // Its files are needed until the step has run.
             let _answers = git.answer(self, &mut step)?;
             match self.make_or_remember(&step, task)? {
@@ -80,7 +81,7 @@ impl Builder {
                     return Ok(Sdist { origin: Some(origin), ..sdist });
                 }
                 Err(failure) => {
-                    let questions = git.take_up(&failure.git_questions);
+                    let questions = git.take_up(failure.git_questions());
                     let requirements = failure.class == FailureClass::MissingBuildRequirement
                         && needs.take_up(self, &failure.missing_requirements);
                     if requirements && self.lock_for_tree(&tree.place, Some(Product::Sdist)).is_some() {
@@ -325,13 +326,13 @@ impl<'a> GitTalk<'a> {
 
 /// What setuptools-scm asks, which most projects use that ask at all: so that it need not be found out by trying.
 fn usual_questions(tree: &Tree) -> Vec<GitQuestion> {
-    let mentions = |name: &&str| {
+    let mentions = |name: &str| {
         let text = fs_err::read_to_string(tree.project.join(name)).unwrap_or_default();
         ["setuptools_scm", "setuptools-scm", "hatch-vcs", "vcs-versioning"]
             .iter()
             .any(|plugin| text.contains(plugin))
     };
-    if !DECIDING.iter().any(|name| mentions(&name)) {
+    if !DECIDING.iter().any(|name| mentions(name)) {
         return Vec::new();
     }
     let own = format!("{GIT_TOP}/.git");

@@ -106,7 +106,7 @@ fn choose_package(package: &PylockPackage, tags: &CompatibleTags) -> Result<Pack
 }
 
 fn chosen_file(file: LockedFile) -> Result<ChosenFile, Failure> {
-    let LockedFile { file_name, place, hash, size, .. } = file;
+    let LockedFile { file_name, place, hash, size } = file;
     let url = match place {
         FilePlace::Url(url) => url,
         FilePlace::Path(path) => Url::from_file_path(&path)

@@ -46,14 +46,49 @@ impl Builder {
         customisation: &Customisation,
         task: &Task,
     ) -> Result<Option<RustInputs>, Failure> {
-        let compiles_rust = |requirement: &Requirement<VerbatimUrl>| {
-            COMPILES_RUST.contains(&requirement.name.to_string().as_str())
-        };
-        if !requirements.iter().any(compiles_rust) {
+        if !compile_rust(requirements) {
             return Ok(None);
         }
         let Some((toolchain, version)) = self.toolchain()? else { return Ok(None) };
         let crates = self.crates(sdist, customisation, &toolchain, task)?;
+        Ok(Some(RustInputs { toolchain, version, crates }))
+    }
+
+    /// What making an sdist of the source tree in `directory` with `requirements` needs of Rust. Crates come along if there
+    /// is a Cargo.lock that names them: without one, cargo would write one, and nothing is written there.
+    pub(crate) fn rust_inputs_of_tree(
+        &self,
+        directory: &Path,
+        title: &str,
+        requirements: &[Requirement<VerbatimUrl>],
+        task: &Task,
+    ) -> Result<Option<RustInputs>, Failure> {
+        if !compile_rust(requirements) {
+            return Ok(None);
+        }
+        let Some((toolchain, version)) = self.toolchain()? else { return Ok(None) };
+        let own = directory.join("Cargo.toml");
+        let manifests = if own.is_file() { vec![own] } else { manifests(directory)? };
+        let mut key = KeyBuilder::default().part("tree", directory.as_os_str().as_encoded_bytes());
+        for manifest in &manifests {
+            key = key.part("manifest", fs_err::read(manifest)?);
+            let Ok(lock) = fs_err::read(manifest.with_file_name("Cargo.lock")) else {
+                return Ok(Some(RustInputs { toolchain, version, crates: None }));
+            };
+            key = key.part("lock", lock);
+        }
+        let key = key.finish();
+        let crates = self.run.cache.exclusively(key, || {
+            let destination = self.run.cache.crates(key);
+            if !destination.is_dir() && !manifests.is_empty() {
+                task.stage("fetching crates");
+                let made = self.run.cache.temporary_directory()?;
+                let vendored = made.path().join("crates");
+                self.vendor(title, &manifests, &toolchain, &vendored)?;
+                self.run.cache.publish_directory(&vendored, &destination)?;
+            }
+            destination.is_dir().then(|| self.crate_tree(key, &destination)).transpose()
+        })?;
         Ok(Some(RustInputs { toolchain, version, crates }))
     }
 
@@ -107,7 +142,7 @@ impl Builder {
             }
             task.stage("fetching crates");
             let vendored = directory.path().join("crates");
-            self.vendor(sdist, &manifests, toolchain, &vendored)?;
+            self.vendor(&sdist.title(), &manifests, toolchain, &vendored)?;
             self.run.cache.publish_directory(&vendored, &destination)?;
             self.crate_tree(key, &destination).map(Some)
         })
@@ -141,7 +176,7 @@ impl Builder {
     /// how to use the crates is kept beside them.
     fn vendor(
         &self,
-        sdist: &Sdist,
+        title: &str,
         manifests: &[PathBuf],
         toolchain: &Path,
         vendored: &Path,
@@ -164,7 +199,7 @@ impl Builder {
         let mut log = Vec::new();
         let finished = self.run.interrupt.run(&mut command, |line| log.push(line.to_owned()))?;
         if !finished.status.success() {
-            let message = format!("the crates of {} cannot be fetched", sdist.title());
+            let message = format!("the crates of {title} cannot be fetched");
             let evidence = log.into_iter().filter(|line| !line.trim().is_empty()).rev().take(10);
             return Err(Failure {
                 evidence: evidence.collect::<Vec<_>>().into_iter().rev().collect(),
@@ -177,6 +212,11 @@ impl Builder {
         fs_err::write(vendored.join("config.toml"), &finished.stdout)?;
         Ok(())
     }
+}
+
+fn compile_rust(requirements: &[Requirement<VerbatimUrl>]) -> bool {
+    let names = requirements.iter().map(|requirement| requirement.name.to_string());
+    names.into_iter().any(|name| COMPILES_RUST.contains(&name.as_str()))
 }
 
 /// The manifests of the tree that stand for themselves: those with a Cargo.lock beside them, or, where

@@ -1,16 +1,20 @@
 //! The whole of `crosswheel wheelhouse`: what has to be installed is planned for each target, and then made. Knows nothing
 //! of the command line or of how results are printed.
 
+use parking_lot::Mutex;
+
+use super::checking::{Checked, check};
 use super::finishing::Finishing;
 use super::making::{Making, out_directory};
 use super::planned::{PlannedTarget, TargetPlan, WheelhousePlan};
 use super::planning::{Planner, Planning};
 use super::record::WheelhouseRecord;
 use super::request::WheelhouseRequest;
-use super::results::{TargetResult, WheelhouseSummary};
+use super::results::{DistributionResult, TargetResult, WheelhouseSummary};
 use crate::build::builders::Builders;
 use crate::build::options::BuildOptions;
 use crate::build::run::{Run, RunMode};
+use crate::build::side_by_side::side_by_side;
 use crate::build::steps::executor::ConnectExecutor;
 use crate::contract::Failure;
 
@@ -46,16 +50,16 @@ pub fn make_wheelhouse(
     let (run, destinations) = Run::new(options, RunMode::Wheelhouse, connect)?;
     let builders = Builders::new(run, destinations);
     let planning = planner.plan(&builders, false)?;
-    make(&builders, planning, record)
+    make(request, &builders, planning, record)
 }
 
 fn make(
+    request: &WheelhouseRequest,
     builders: &Builders,
     planning: Planning,
     mut record: WheelhouseRecord,
 ) -> Result<WheelhouseSummary, Failure> {
     let run = &*builders.run;
-    let mut notes = planning.notes;
     let plans: Vec<(usize, TargetPlan)> = planning
         .targets
         .iter()
@@ -63,16 +67,31 @@ fn make(
         .filter_map(|(index, planned)| Some((index, planned.plan.as_ref().ok()?.clone())))
         .collect();
     let made = Making::new(builders, &plans, &planning.settings, &record).make();
+    let mut notes = [planning.notes, made.notes].concat();
     let mut ending_failures = Vec::new();
     ending_failures.extend(run.write_lock(made.locks).err());
-    let finishing = Finishing { out: &run.options.out, interrupt: &run.interrupt };
+    let checks = checks(request, builders, &plans, &made.results, &record);
+    let finishing = Finishing { out: &run.options.out, interrupt: &run.interrupt, pylock: request.pylock };
     let mut targets: Vec<TargetResult> = planning.targets.iter().map(TargetResult::planned).collect();
-    let mut rest = made.results.as_slice();
-    for (index, plan) in &plans {
-        let (of_target, others) = rest.split_at(plan.distributions.len());
-        rest = others;
-        match finishing.finish(&mut record, plan, &of_target.iter().collect::<Vec<_>>()) {
-            Ok(requirements) => targets[*index].requirements = requirements,
+    for (((index, plan), results), checked) in plans.iter().zip(of_plans(&plans, &made.results)).zip(checks) {
+        let target = &mut targets[*index];
+        let mut check = record.target(plan.target, &plan.python.name).and_then(|old| old.check.clone());
+        match checked {
+            Some(Ok(checked)) => {
+                target.check_failure = checked.report.failure();
+                (target.check, check) = (Some(checked.report), checked.record);
+            }
+            Some(Err(failure)) => target.check_failure = Some(run.redacted(failure)),
+            None if request.check => {
+                notes.push(format!("{} was not checked, as not everything is there", plan.target));
+            }
+            None => {}
+        }
+        match finishing.finish(&mut record, plan, results, check) {
+            Ok(files) => {
+                (target.requirements, target.pylock) =
+                    files.map_or((None, None), |files| (Some(files.requirements), files.pylock));
+            }
             Err(failure) => ending_failures.push(failure),
         }
     }
@@ -94,6 +113,39 @@ fn make(
     })
 }
 
+/// The results of each plan.
+fn of_plans<'a>(
+    plans: &[(usize, TargetPlan)],
+    results: &'a [DistributionResult],
+) -> Vec<&'a [DistributionResult]> {
+    let mut rest = results;
+    let take = |(_, plan): &(usize, TargetPlan)| {
+        let (of_plan, others) = rest.split_at(plan.distributions.len());
+        rest = others;
+        of_plan
+    };
+    plans.iter().map(take).collect()
+}
+
+/// For each plan, what a check of it found; none if none is wanted, or not everything is there.
+fn checks(
+    request: &WheelhouseRequest,
+    builders: &Builders,
+    plans: &[(usize, TargetPlan)],
+    results: &[DistributionResult],
+    record: &WheelhouseRecord,
+) -> Vec<Option<Result<Checked, Failure>>> {
+    let checks: Vec<Mutex<Option<_>>> = plans.iter().map(|_| Mutex::default()).collect();
+    let results = of_plans(plans, results);
+    side_by_side(plans, builders.run.options.jobs, |number, (index, plan)| {
+        if request.check && results[number].iter().all(|result| result.record.is_some()) {
+            let known = record.target(plan.target, &plan.python.name).and_then(|old| old.check.as_ref());
+            *checks[number].lock() = Some(check(builders, *index, results[number], known));
+        }
+    });
+    checks.into_iter().map(Mutex::into_inner).collect()
+}
+
 impl TargetResult {
     /// What is known of it before anything is made.
     fn planned(planned: &PlannedTarget) -> Self {
@@ -103,6 +155,8 @@ impl TargetResult {
             failure: planned.plan.as_ref().err().cloned(),
             requirements: None,
             pylock: None,
+            check: None,
+            check_failure: None,
         }
     }
 }

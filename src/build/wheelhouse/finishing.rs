@@ -3,9 +3,9 @@
 
 use std::path::{Path, PathBuf};
 
+use super::installer_texts::{pylock_name, pylock_text, requirements_text};
 use super::planned::TargetPlan;
-use super::record::{TargetRecord, WheelRecord, WheelhouseRecord, write_if_changed};
-use super::requirements_text::requirements_text;
+use super::record::{CheckRecord, TargetRecord, WheelRecord, WheelhouseRecord, write_if_changed};
 use super::results::DistributionResult;
 use crate::build::interrupt::Interrupt;
 use crate::contract::Failure;
@@ -15,16 +15,26 @@ pub(super) struct Finishing<'a> {
     /// The wheelhouse.
     pub(super) out: &'a Path,
     pub(super) interrupt: &'a Interrupt,
+    /// Whether a pylock.toml is written for each target, too.
+    pub(super) pylock: bool,
+}
+
+/// The files with which others install what is there for a target.
+pub(super) struct InstallerFiles {
+    pub(super) requirements: PathBuf,
+    pub(super) pylock: Option<PathBuf>,
 }
 
 impl Finishing<'_> {
-    /// Writes that `results` have come of `plan`; returns the path of the requirements file, if everything is there.
+    /// Writes that `results` have come of `plan`, and what a check found; returns the paths of the files for installers, if
+    /// everything is there.
     pub(super) fn finish(
         &self,
         record: &mut WheelhouseRecord,
         plan: &TargetPlan,
-        results: &[&DistributionResult],
-    ) -> Result<Option<PathBuf>, Failure> {
+        results: &[DistributionResult],
+        check: Option<CheckRecord>,
+    ) -> Result<Option<InstallerFiles>, Failure> {
         let wheels: Vec<&WheelRecord> = results.iter().filter_map(|result| result.record.as_ref()).collect();
         let (target, python) = (plan.target, plan.python.name.as_str());
         let complete = wheels.len() == results.len();
@@ -38,13 +48,23 @@ impl Finishing<'_> {
             glibc: plan.python.glibc,
             requirements: name.clone().or(old),
             complete,
+            check,
             wheels: wheels.iter().map(|wheel| (*wheel).clone()).collect(),
         });
         let Some(name) = name else { return Ok(None) };
+        let text = requirements_text(&wheels, target, python);
+        let requirements = self.write(&name, &text)?;
+        let pylock = match self.pylock {
+            true => Some(self.write(&pylock_name(&name), &pylock_text(&wheels, target, python))?),
+            false => None,
+        };
+        Ok(Some(InstallerFiles { requirements, pylock }))
+    }
+
+    fn write(&self, name: &str, text: &str) -> Result<PathBuf, Failure> {
         let path = self.out.join(name);
-        let text = requirements_text(wheels.into_iter(), target, python);
         self.interrupt.publishing(|| write_if_changed(&path, text.as_bytes()))?;
-        Ok(Some(path))
+        Ok(path)
     }
 
     /// Remarks on what is there of earlier runs: wheels that nobody needs any more, and requirements files of which a wheel

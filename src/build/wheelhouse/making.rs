@@ -16,6 +16,7 @@ use super::planned::{DistributionOrigin, PlannedDistribution, PlannedFile, Targe
 use super::record::{HowMade, OriginKind, OriginRecord, WheelRecord, WheelhouseRecord};
 use super::results::{DistributionResult, DistributionStatus};
 use super::tally::{Doing, Tally};
+use super::wheel_needs::WheelNeeds;
 use crate::build::builder::Builder;
 use crate::build::builders::Builders;
 use crate::build::cache::KeyBuilder;
@@ -50,6 +51,7 @@ pub(super) struct Making<'a> {
     /// Of everything that is in place or about to be.
     names: Mutex<HashMap<String, Sha256>>,
     locks: Mutex<Vec<LockedSdist>>,
+    notes: Mutex<Vec<String>>,
     tally: Tally<'a>,
 }
 
@@ -77,6 +79,8 @@ pub(super) struct Made {
     pub(super) results: Vec<DistributionResult>,
     /// What goes into the lock file.
     pub(super) locks: Vec<LockedSdist>,
+    /// What somebody should know.
+    pub(super) notes: Vec<String>,
 }
 
 /// A wheel in its place.
@@ -106,6 +110,7 @@ impl<'a> Making<'a> {
             results: items.iter().map(|_| OnceLock::new()).collect(),
             names: Mutex::default(),
             locks: Mutex::default(),
+            notes: Mutex::default(),
             tally: Tally::new(&builders.run.progress, items.len()),
             items,
         }
@@ -132,7 +137,7 @@ impl<'a> Making<'a> {
             });
         });
         let results = self.results.into_iter().filter_map(OnceLock::into_inner).collect();
-        Made { results, locks: self.locks.into_inner() }
+        Made { results, locks: self.locks.into_inner(), notes: self.notes.into_inner() }
     }
 
     /// What has to be built, by what it is built from and how. What is there already is a result, and may be shared.
@@ -309,6 +314,10 @@ impl<'a> Making<'a> {
     ) -> Result<WheelRecord, Failure> {
         let path = self.builders.run.options.out.join(&file.file_name);
         let (version, size_bytes) = (version_of_wheel(item.planned, file)?, fs_err::metadata(&path)?.len());
+        let needs = WheelNeeds::of(&self.builders.run, &path, sha256, item.plan.target);
+        if let Some(reason) = needs.unknown {
+            self.notes.lock().push(format!("{} could not be looked into: {reason}", file.file_name));
+        }
         Ok(WheelRecord {
             name: item.planned.name.to_string(),
             version: version.to_string(),
@@ -320,8 +329,8 @@ impl<'a> Making<'a> {
             reason: item.planned.reason.clone(),
             shared_from: None,
             worker: None,
-            glibc_floor: None,
-            foreign_libraries: Vec::new(),
+            glibc_floor: needs.glibc_floor,
+            foreign_libraries: needs.foreign_libraries,
             report: None,
             key: fetched_key(file),
         })
@@ -417,7 +426,7 @@ impl<'a> Making<'a> {
             shared_from: delivered.shared_from,
             worker: Some(delivered.worker.clone()).filter(|worker| !worker.is_empty()),
             glibc_floor: report.glibc_floor,
-            foreign_libraries: Vec::new(),
+            foreign_libraries: report.foreign_libraries.clone(),
             report: Some(report.clone()),
             key: self.built_key(
                 builder,

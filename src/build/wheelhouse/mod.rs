@@ -1,21 +1,25 @@
 //! `crosswheel wheelhouse`: everything that has to be installed, for every target, with nothing built that an index
 //! already has. Knows nothing of how a wheel is built, nor of the command line.
 
+mod checking;
 mod command;
 mod finishing;
 mod first_then_rest;
+mod installer_texts;
+mod lock_files;
 mod making;
 mod package_settings;
 mod planned;
 mod planning;
 mod project;
+mod pylock;
 mod record;
 mod request;
 mod requirements;
-mod requirements_text;
 mod results;
 mod tally;
 mod target_python;
+mod wheel_needs;
 
 pub use command::{make_wheelhouse, plan_wheelhouse};
 pub use planned::{

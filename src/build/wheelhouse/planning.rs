@@ -6,6 +6,7 @@ use parking_lot::Mutex;
 use super::package_settings::PackageSettings;
 use super::planned::{PlannedTarget, TargetPlan};
 use super::project::LockedProject;
+use super::pylock::StandardLock;
 use super::request::{WheelhouseInput, WheelhouseRequest};
 use super::requirements::RequestedRequirements;
 use super::target_python::TargetPython;
@@ -23,6 +24,7 @@ pub(super) struct Planner {
 enum Input {
     Project(Box<LockedProject>),
     Requirements(Box<RequestedRequirements>),
+    Pylock(Box<StandardLock>),
 }
 
 /// What is planned.
@@ -49,10 +51,8 @@ impl Planner {
                 requested.add_to(&mut options);
                 Input::Requirements(Box::new(requested))
             }
-            WheelhouseInput::Pylock(_) => {
-                let message =
-                    "only projects with a uv.lock, and requirements, can be made into a wheelhouse so far";
-                return Err(Failure::new(crate::contract::FailureClass::InvalidSource, message));
+            WheelhouseInput::Pylock { path, selection } => {
+                Input::Pylock(Box::new(StandardLock::read(path, selection, &request.files)?))
             }
         };
         Ok(Self { options, input })
@@ -79,7 +79,7 @@ impl Planner {
         let targets: Vec<PlannedTarget> = planned.collect();
         let (settings, notes) = match &self.input {
             Input::Project(project) => project.package_settings(&run.customisation, &targets)?,
-            Input::Requirements(_) => (
+            Input::Requirements(_) | Input::Pylock(_) => (
                 PackageSettings { common: run.customisation.clone(), ..PackageSettings::default() },
                 Vec::new(),
             ),
@@ -97,6 +97,7 @@ impl Planner {
         };
         match &self.input {
             Input::Project(project) => project.plan(target, python),
+            Input::Pylock(lock) => lock.plan(target, python),
             Input::Requirements(requested) => requested.plan(builders.builder(index, &task)?, python, &task),
         }
     }

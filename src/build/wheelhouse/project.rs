@@ -1,13 +1,13 @@
 //! A project that is locked, as input of a wheelhouse: its lock says what has to be installed, and its settings how that
 //! is built. Knows nothing of what is fetched or built.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use pep508_rs::PackageName;
-use url::Url;
 
+use super::lock_files::{distribution, preferences};
 use super::package_settings::{ExtraRequirement, OfPackage, PackageSettings};
-use super::planned::{DistributionOrigin, PlannedDistribution, PlannedFile, PlannedTarget, TargetPlan};
+use super::planned::{DistributionOrigin, PlannedTarget, TargetPlan};
 use super::request::FileFlags;
 use super::target_python::TargetPython;
 use crate::build::customisation::Customisation;
@@ -15,10 +15,7 @@ use crate::build::options::BuildOptions;
 use crate::build::settings::index_settings::ProjectIndexes;
 use crate::build::settings::layer::SettingsLayer;
 use crate::contract::{Failure, FailureClass, KeyValue};
-use crate::lock::{
-    ConfigSettings, Configuration, FileChoice, FilePlace, FilePreferences, LockError, LockedFile,
-    PlannedPackage, Project, ProjectIndex, Selection,
-};
+use crate::lock::{ConfigSettings, Configuration, FilePreferences, Project, ProjectIndex, Selection};
 use crate::platform::Target;
 
 /// The lock of what projects are built with, beside their uv.lock.
@@ -73,7 +70,8 @@ impl LockedProject {
     pub(super) fn plan(&self, target: Target, python: TargetPython) -> Result<TargetPlan, Failure> {
         let closure = self.project.closure(&self.configuration, &python.markers)?;
         let plan = self.project.plan(&closure, &python.tags, &self.preferences)?;
-        let distributions = plan.packages.iter().map(|package| self.distribution(package));
+        let root = self.project.root_directory();
+        let distributions = plan.packages.iter().map(|package| distribution(root, package));
         Ok(TargetPlan {
             target,
             python: python.facts,
@@ -115,73 +113,6 @@ impl LockedProject {
         let notes = pinned_notes(&found, targets);
         Ok((found, notes))
     }
-
-    fn distribution(&self, package: &PlannedPackage) -> Result<PlannedDistribution, Failure> {
-        let root = self.project.root_directory();
-        let origin = match &package.choice {
-            FileChoice::Wheel(file) => DistributionOrigin::Wheel(self.planned_file(file)?),
-            FileChoice::Sdist(file) => {
-                let planned = self.planned_file(file)?;
-                match &package.subdirectory {
-                    None => DistributionOrigin::Sdist(planned),
-                    Some(subdirectory) => DistributionOrigin::Tree(in_archive(&planned, subdirectory)),
-                }
-            }
-            FileChoice::Git(git) => {
-                let subdirectory = package.subdirectory.as_ref();
-                let fragment = subdirectory.map(|at| format!("#subdirectory={at}")).unwrap_or_default();
-                DistributionOrigin::Tree(format!("git+{}@{}{fragment}", git.repository, git.commit))
-            }
-            FileChoice::Tree { path, .. } => {
-                let path = normal(&root.join(path));
-                let text = path.to_str().ok_or_else(|| {
-                    let message = format!("{}: {} is not UTF-8", package.name, path.display());
-                    Failure::new(FailureClass::InvalidSource, message)
-                })?;
-                DistributionOrigin::Tree(text.to_owned())
-            }
-        };
-        Ok(PlannedDistribution {
-            name: package.name.clone(),
-            version: package.version.clone(),
-            origin,
-            reason: package.reason.to_string(),
-        })
-    }
-
-    fn planned_file(&self, file: &LockedFile) -> Result<PlannedFile, Failure> {
-        let place = match &file.place {
-            FilePlace::Url(url) => url.clone(),
-            FilePlace::Path(path) => {
-                let path = self.project.root_directory().join(path);
-                Url::from_file_path(normal(&path)).map_err(|()| {
-                    let message = format!("{} has no absolute path", path.display());
-                    Failure::new(FailureClass::InvalidSource, message)
-                })?
-            }
-        };
-        let (mut sha256, mut other_hash) = (None, None);
-        match &file.hash {
-            Some(hash) if hash.algorithm == "sha256" => {
-                let digest = hash.hex.parse().map_err(|error| {
-                    let message = format!("{}: {error}", file.file_name);
-                    Failure::new(FailureClass::FetchFailed, message)
-                })?;
-                sha256 = Some(digest);
-            }
-            Some(hash) => other_hash = Some((hash.algorithm.clone(), hash.hex.clone())),
-            None => {}
-        }
-        Ok(PlannedFile { file_name: file.file_name.clone(), place, sha256, other_hash, size: file.size })
-    }
-}
-
-/// A project within an archive, as people name a source.
-fn in_archive(file: &PlannedFile, subdirectory: &str) -> String {
-    let hash = file.sha256.map(|sha256| format!("&sha256={sha256}")).unwrap_or_default();
-    let mut place = file.place.clone();
-    place.set_fragment(Some(&format!("subdirectory={subdirectory}{hash}")));
-    place.to_string()
 }
 
 /// What is said of packages that are built with versions that uv would have built them beside.
@@ -218,16 +149,6 @@ fn key_value(key: &str, value: &str) -> Result<KeyValue, Failure> {
     })
 }
 
-/// What flags say.
-fn preferences(files: &FileFlags) -> FilePreferences {
-    FilePreferences {
-        no_binary: files.no_binary.all,
-        no_binary_packages: files.no_binary.names.iter().cloned().collect(),
-        no_build: files.only_binary.all,
-        no_build_packages: files.only_binary.names.iter().cloned().collect(),
-    }
-}
-
 /// uv's `name=URL`, if it has a name.
 fn named(root: &Path, index: &ProjectIndex) -> String {
     let url = absolute(root, &index.url);
@@ -237,37 +158,4 @@ fn named(root: &Path, index: &ProjectIndex) -> String {
 /// A URL as it is; a path from the project's root.
 fn absolute(root: &Path, place: &str) -> String {
     if place.contains("://") { place.to_owned() } else { root.join(place).display().to_string() }
-}
-
-/// `path` without `.` and `..`, as far as it goes: a link on the way counts as a directory, as it does for uv.
-fn normal(path: &Path) -> PathBuf {
-    use std::path::Component;
-    let mut normal = PathBuf::new();
-    for part in path.components() {
-        match part {
-            Component::CurDir => {}
-            Component::ParentDir => drop(normal.pop()),
-            part => normal.push(part),
-        }
-    }
-    normal
-}
-
-impl From<LockError> for Failure {
-    fn from(error: LockError) -> Self {
-        let class = match &error {
-            LockError::Unreadable { .. } => FailureClass::LocalIo,
-            LockError::NoUsableFile { .. }
-            | LockError::UnsupportedEnvironment { .. }
-            | LockError::Conflict { .. }
-            | LockError::NoFork { .. } => FailureClass::ResolutionFailed,
-            LockError::RequiresPython { .. } => FailureClass::RequiresNewerPython,
-            _ => FailureClass::InvalidSource,
-        };
-        let failure = Self::new(class, error.to_string());
-        match error.hint() {
-            Some(hint) => failure.with_hint(hint),
-            None => failure,
-        }
-    }
 }

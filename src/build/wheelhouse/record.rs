@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::contract::{Failure, FailureClass, Report};
+use crate::contract::{CheckReport, Failure, FailureClass, Report};
 use crate::digest::Sha256;
 use crate::platform::{Glibc, Target};
 use crate::scratch::file::{self, FileAccess};
@@ -39,8 +39,19 @@ pub struct TargetRecord {
     pub requirements: Option<String>,
     /// Whether all that has to be installed is there; else the requirements file is that of a time when it was.
     pub complete: bool,
+    /// The check that found nothing wrong, if there was one.
+    pub check: Option<CheckRecord>,
     /// The wheels, in the order of the plan.
     pub wheels: Vec<WheelRecord>,
+}
+
+/// A check that found nothing wrong.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct CheckRecord {
+    /// What it found.
+    pub report: CheckReport,
+    /// Changes with what would make it another check.
+    pub key: Sha256,
 }
 
 /// A wheel.
@@ -200,6 +211,7 @@ mod tests {
             python_version: format!("{python}.1"),
             glibc: None,
             complete: requirements.is_some(),
+            check: None,
             requirements: requirements.map(str::to_owned),
             wheels: Vec::new(),
         }

@@ -16,6 +16,8 @@ pub struct WheelhouseRequest {
     pub files: FileFlags,
     /// Whether a pylock.toml is written for each target, too.
     pub pylock: bool,
+    /// Whether what is made is installed and imported on each target.
+    pub check: bool,
 }
 
 /// What has to be installed.
@@ -36,7 +38,12 @@ pub enum WheelhouseInput {
         files: Vec<PathBuf>,
     },
     /// What a lock file of the standard says (PEP 751).
-    Pylock(PathBuf),
+    Pylock {
+        /// The file.
+        path: PathBuf,
+        /// What of it beside what everybody gets.
+        selection: Selection,
+    },
 }
 
 /// Which wheels may not be taken, and which not be built, as flags say.

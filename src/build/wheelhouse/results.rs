@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::planned::PythonFacts;
 use super::record::WheelRecord;
-use crate::contract::Failure;
+use crate::contract::{CheckReport, Failure};
 use crate::platform::Target;
 
 /// How a distribution ended for a target.
@@ -81,6 +81,10 @@ pub struct TargetResult {
     pub requirements: Option<PathBuf>,
     /// The lock file of the standard, if one was asked for and everything is there.
     pub pylock: Option<PathBuf>,
+    /// What a check found, if one was asked for and everything is there.
+    pub check: Option<CheckReport>,
+    /// What is wrong by the check, or why there was none.
+    pub check_failure: Option<Failure>,
 }
 
 /// What became of all of it.
@@ -108,7 +112,8 @@ impl WheelhouseSummary {
     pub fn exit_code(&self) -> u8 {
         let of_targets = self.targets.iter().filter_map(|target| target.failure.as_ref());
         let of_distributions = self.distributions.iter().filter_map(|result| result.failure.as_ref());
-        let mut all = of_targets.chain(of_distributions).chain(&self.ending_failures);
+        let of_checks = self.targets.iter().filter_map(|target| target.check_failure.as_ref());
+        let mut all = of_targets.chain(of_distributions).chain(of_checks).chain(&self.ending_failures);
         self.interrupted.unwrap_or_else(|| all.next().map_or(0, |failure| failure.class.exit_code()))
     }
 }

@@ -95,6 +95,11 @@ impl Pylock {
         &self.path
     }
 
+    /// The groups that are wanted if nobody says otherwise.
+    pub fn default_groups(&self) -> &[GroupName] {
+        &self.default_groups
+    }
+
     /// All packages, in the file's order.
     pub fn packages(&self) -> &[PylockPackage] {
         &self.packages

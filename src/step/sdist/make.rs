@@ -9,7 +9,7 @@ use super::pack::pack;
 use super::tree_copy::copy_tree;
 use crate::archive;
 use crate::cancellation::Cancellation;
-use crate::contract::{ArchiveLimits, Failure, FailureClass, GitQuestion, SdistReport};
+use crate::contract::{ArchiveLimits, Failure, FailureClass, GitQuestion, GitQuestions, SdistReport};
 use crate::digest::Sha256;
 use crate::packaging::sdist_name::sdist_name_and_version;
 use crate::patience::Patience;
@@ -246,12 +246,13 @@ fn unanswered_questions(
         None | Some(StepError::Failed(_)) => {}
         Some(other) => return Err(other),
     }
+    let shown: Vec<String> = git_questions.iter().take(5).map(|question| format!("`{question}`")).collect();
+    let git_questions = Some(Box::new(GitQuestions(git_questions)));
     if let Some(StepError::Failed(failure)) = &error
         && failure.class == FailureClass::MissingBuildRequirement
     {
         return Ok(Failure { git_questions, ..failure.clone() }.into());
     }
-    let shown: Vec<String> = git_questions.iter().take(5).map(|question| format!("`{question}`")).collect();
     let message = format!("the backend asked git what --git-answers does not answer: {}", shown.join(", "));
     let failure = Failure::new(FailureClass::MissingTool, message)
         .with_hint("`crosswheel build DIR` asks the git of its machine, and tries again");

@@ -4,4 +4,5 @@ mod installing;
 mod locked;
 mod making;
 mod planning;
+mod requested;
 mod settings;

@@ -6,7 +6,9 @@ const HEAD: &str = "\
 # Exit codes
 
 Of [`crosswheel build`](build.md) (of the first source that failed, in the order given), of
-[`crosswheel wheel`](wheel.md), and of the others. The class is what documents say: `results[].failure.class` of `build`, and
+[`crosswheel wheelhouse`](wheelhouse.md) (of the first that failed, by target and name), of
+[`crosswheel wheel`](wheel.md), and of the others. The class is what documents say: `results[].failure.class` of `build`,
+`distributions[].failure.class` of `wheelhouse`, and
 `failed.class` of `wheel` for codes 10 to 20. For 1 and 2 `wheel` has `error.kind` (`host`, `usage`) instead, and when it is
 interrupted no document.
 
