@@ -217,7 +217,7 @@ impl Builder {
 }
 
 /// `asked`, and the version of each of them that has a pin.
-fn pinned(
+pub(super) fn pinned(
     asked: &[Requirement<VerbatimUrl>],
     customisation: &Customisation,
 ) -> Vec<Requirement<VerbatimUrl>> {

@@ -17,11 +17,13 @@ use super::tree_place::TreePlace;
 use crate::archive::unpack;
 use crate::build::builder::Builder;
 use crate::build::cache::{FRESH, KeyBuilder};
+use crate::build::customisation::Customisation;
 use crate::build::index::download::file_name_of;
 use crate::build::index::http::{FetchError, HashMismatch};
 use crate::build::index::simple_api::IndexSdist;
 use crate::build::progress::Task;
 use crate::build::run::Run;
+use crate::build::steps::step_action::with_settings;
 use crate::contract::{ArchiveLimits, Failure, FailureClass};
 use crate::digest::Sha256;
 
@@ -63,7 +65,7 @@ impl Builder {
         if let Some((path, sha256)) = &archive {
             requested.hashes.check(path, *sha256)?;
         }
-        let sdist = self.acquire(source.clone(), task)?;
+        let sdist = self.acquire(source.clone(), &self.run.customisation, task)?;
         if archive.is_none() {
             requested.hashes.check(&sdist.path, sdist.sha256)?;
         }
@@ -71,9 +73,21 @@ impl Builder {
     }
 
     /// The sdist `source` names. Which version is the newest is not for this to decide. What is a source tree is made
-    /// into an sdist here, once for all targets: whoever asks first has it made.
-    pub(crate) fn acquire(&self, source: Source, task: &Task) -> Result<Sdist, Failure> {
+    /// into an sdist here, as `custom` says, once for all targets: whoever asks first has it made.
+    pub(crate) fn acquire(
+        &self,
+        source: Source,
+        custom: &Customisation,
+        task: &Task,
+    ) -> Result<Sdist, Failure> {
         let run = &self.run;
+        let key = |of: &str| {
+            let pins = custom.pins.iter().map(|(name, version)| format!("{name}=={version}"));
+            with_settings(KeyBuilder::default().part("tree sdist", of), custom)
+                .parts("build requirement", &custom.build_requires)
+                .parts("pin", pins)
+                .finish()
+        };
         match source {
             Source::File(path) => run.sdists.open(&path, None, None),
             Source::Url { url, sha256, subdirectory: None } => {
@@ -87,19 +101,19 @@ impl Builder {
                 let make = || {
                     let source =
                         TreeSource { project: &project, top: None, shown: shown.clone(), place: None };
-                    self.tree_sdist(&run.tree(source, task)?, task)
+                    self.tree_sdist(&run.tree(source, task)?, custom, task)
                 };
-                run.tree_sdists.once(&run.cache, &shown, make)
+                run.tree_sdists.once(&run.cache, key(&shown), make)
             }
-            Source::Git(git) => run.tree_sdists.once(&run.cache, &format!("{git:?}"), || {
+            Source::Git(git) => run.tree_sdists.once(&run.cache, key(&format!("{git:?}")), || {
                 let checkout = run.checkout(&git, task)?;
-                self.tree_sdist(&run.tree(checkout.tree(&git), task)?, task)
+                self.tree_sdist(&run.tree(checkout.tree(&git), task)?, custom, task)
             }),
             Source::Url { url, sha256, subdirectory: Some(subdirectory) } => {
                 let url = run.http.credentials().absorb(&url);
-                let key = format!("{url} {subdirectory} {sha256:?}");
-                run.tree_sdists.once(&run.cache, &key, || {
-                    self.archive_subdirectory_sdist(&url, sha256, &subdirectory, task)
+                let key = key(&format!("{url} {subdirectory} {sha256:?}"));
+                run.tree_sdists.once(&run.cache, key, || {
+                    self.archive_subdirectory_sdist(&url, sha256, &subdirectory, custom, task)
                 })
             }
         }
@@ -111,6 +125,7 @@ impl Builder {
         url: &Url,
         sha256: Option<Sha256>,
         subdirectory: &str,
+        custom: &Customisation,
         task: &Task,
     ) -> Result<Sdist, Failure> {
         let run = &self.run;
@@ -133,7 +148,7 @@ impl Builder {
         let tree = format!("{url}#sha256={sha256}&subdirectory={subdirectory}");
         let place = Some(TreePlace { tree, commit: None });
         let source = TreeSource { project: &project, top: Some(&top), shown, place };
-        self.tree_sdist(&run.tree(source, task)?, task)
+        self.tree_sdist(&run.tree(source, task)?, custom, task)
     }
 }
 

@@ -9,8 +9,10 @@ use pep508_rs::{Requirement, VerbatimUrl};
 use super::directory::Tree;
 use super::repository::Repository;
 use super::sdists::{Sdist, SdistOrigin};
+use crate::build::build_sdist::pinned;
 use crate::build::builder::Builder;
 use crate::build::cache::KeyBuilder;
+use crate::build::customisation::Customisation;
 use crate::build::index::download::check_file_name;
 use crate::build::progress::Task;
 use crate::build::resolve::lock::{LockedSdist, Product, drift};
@@ -35,15 +37,20 @@ const DAY: u64 = 24 * 60 * 60;
 const DECIDING: [&str; 4] = ["pyproject.toml", "setup.py", "setup.cfg", "meson.build"];
 
 impl Builder {
-    /// The sdist of `tree`: the one that is in the cache, if nothing has changed.
-    pub(crate) fn tree_sdist(&self, tree: &Tree, task: &Task) -> Result<Sdist, Failure> {
-        self.make_tree_sdist(tree, task).map_err(|failure| match failure.class {
+    /// The sdist of `tree`, made as `custom` says: the one that is in the cache, if nothing has changed.
+    pub(crate) fn tree_sdist(
+        &self,
+        tree: &Tree,
+        custom: &Customisation,
+        task: &Task,
+    ) -> Result<Sdist, Failure> {
+        self.make_tree_sdist(tree, custom, task).map_err(|failure| match failure.class {
             FailureClass::Interrupted => failure,
             _ => failure.within(format!("no sdist could be made of {}", tree.shown)),
         })
     }
 
-    fn make_tree_sdist(&self, tree: &Tree, task: &Task) -> Result<Sdist, Failure> {
+    fn make_tree_sdist(&self, tree: &Tree, custom: &Customisation, task: &Task) -> Result<Sdist, Failure> {
         let options = &self.run.options;
         let mut step = SdistStep {
             tree: &tree.root,
@@ -55,14 +62,14 @@ impl Builder {
             interpreter: &self.interpreter,
             target: self.target,
             rust: None,
-            customisation: &self.run.customisation,
+            customisation: custom,
             sandbox: options.sandbox,
             timeout: options.timeout,
         };
-        let mut needs = TreeNeeds::of(self, tree)?;
+        let mut needs = TreeNeeds::of(self, tree, custom)?;
         let mut git = GitTalk::about(self, tree);
         for _ in 0..MOST_ROUNDS {
-            let resolution = match self.tree_requirements(tree, &needs.asked, task) {
+            let resolution = match self.tree_requirements(tree, &pinned(&needs.asked, custom), task) {
                 Err(failure) if failure.class == FailureClass::ResolutionFailed && needs.forget() => continue,
                 resolution => resolution?,
             };
@@ -202,11 +209,10 @@ struct TreeNeeds {
 }
 
 impl TreeNeeds {
-    fn of(builder: &Builder, tree: &Tree) -> Result<Self, Failure> {
+    fn of(builder: &Builder, tree: &Tree, custom: &Customisation) -> Result<Self, Failure> {
         let run = &builder.run;
-        let mut key =
-            with_settings(with_interpreter(KeyBuilder::default(), &builder.interpreter), &run.customisation)
-                .part("tree", tree.project.as_os_str().as_encoded_bytes());
+        let mut key = with_settings(with_interpreter(KeyBuilder::default(), &builder.interpreter), custom)
+            .part("tree", tree.project.as_os_str().as_encoded_bytes());
         let mut pyproject = None;
         for name in DECIDING {
             let Ok(bytes) = fs_err::read(tree.project.join(name)) else { continue };
@@ -218,7 +224,7 @@ impl TreeNeeds {
         let requires: Vec<String> = system.requires.iter().map(ToString::to_string).collect();
         let mut statics = Vec::new();
         builder.add_requirements(&mut statics, &requires);
-        builder.add_requirements(&mut statics, &run.customisation.build_requires);
+        builder.add_requirements(&mut statics, &custom.build_requires);
         // A lock rules without it.
         let learned = match builder.lock_for_tree(&tree.place, Some(Product::Sdist)) {
             Some(_) => None,

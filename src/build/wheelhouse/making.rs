@@ -360,7 +360,7 @@ impl<'a> Making<'a> {
         let builder = self.builders.builder(item.index, task)?;
         let sdist = group
             .sdist
-            .get_or_init(|| self.acquire(group.origin, item.index, task))
+            .get_or_init(|| self.acquire(group, item.index, task))
             .as_ref()
             .map_err(Clone::clone)?;
         if matches!(group.origin, DistributionOrigin::Tree(_))
@@ -383,9 +383,9 @@ impl<'a> Making<'a> {
         Ok(InPlace { status, record })
     }
 
-    fn acquire(&self, origin: &DistributionOrigin, index: usize, task: &Task) -> Result<Sdist, Failure> {
+    fn acquire(&self, group: &Group, index: usize, task: &Task) -> Result<Sdist, Failure> {
         let run = &*self.builders.run;
-        match origin {
+        match group.origin {
             DistributionOrigin::Sdist(file) | DistributionOrigin::Wheel(file) => {
                 task.stage("fetching the sdist");
                 let url = run.http.credentials().absorb(&file.place);
@@ -395,7 +395,7 @@ impl<'a> Making<'a> {
             }
             DistributionOrigin::Tree(source) => {
                 let source = Source::parse_place(source, Path::new("/"))?.0;
-                self.builders.builder(index, task)?.acquire(source, task)
+                self.builders.builder(index, task)?.acquire(source, &group.customisation, task)
             }
         }
     }
