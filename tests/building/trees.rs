@@ -55,7 +55,7 @@ def build_wheel(directory, config_settings=None, metadata_directory=None):
 const PYPROJECT: &str = "[build-system]\nrequires = []\nbuild-backend = \"inner\"\nbackend-path = [\".\"]\n";
 
 /// Writes a project into `directory`. Its hook asks for `requires`, and runs the code `runs` before it makes an sdist.
-fn project(place: &Place, directory: &str, requires: &str, runs: &str) {
+pub fn project(place: &Place, directory: &str, requires: &str, runs: &str) {
     place.write(&format!("{directory}/pyproject.toml"), PYPROJECT);
     let backend = format!("REQUIRES = {requires}\nRUNS = {runs:?}\n{BACKEND}");
     place.write(&format!("{directory}/inner.py"), backend);

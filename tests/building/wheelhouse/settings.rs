@@ -117,3 +117,16 @@ fn what_would_be_built_beside_what_is_installed_is_built_with_that() {
         assert_eq!(notes.contains("no-build-isolation: one"), settings.starts_with("no-build"), "{notes}");
     }
 }
+
+#[test]
+fn sdists_of_source_trees_are_made_as_the_project_says_of_them() {
+    let (server, place) = (Server::start(), Place::new());
+    let settings = "[tool.uv.extra-build-variables]\napp = { MODE = \"fast\" }\n";
+    let project = write_project(&place, &server, &[Locked::named("app", "0")], settings);
+    let lock = fs_err::read_to_string(place.path("project/uv.lock")).unwrap();
+    let registry = format!("registry = \"{}\"", server.index());
+    place.write("project/uv.lock", lock.replace(&registry, "directory = \"app\""));
+    crate::trees::project(&place, "project/app", "[]", "assert os.environ['MODE'] == 'fast'");
+    let document = place.wheelhouse(&["--project", &project, "--json"]).ended(0).json();
+    assert_eq!(status(&document, "app"), "built");
+}
