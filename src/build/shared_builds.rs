@@ -102,7 +102,7 @@ impl<'a> SharedBuilds<'a> {
         let mut done = self.done.lock();
         check_distinct(&done, builder.target, &built.report)?;
         let (out, sha256) = (&run.options.out, built.report.sha256);
-        let (wheel, published) = publish(&built.wheel, sha256, out, &run.sdists, &run.interrupt)?;
+        let (wheel, published) = publish(&built.wheel, sha256, out, None, &run.sdists, &run.interrupt)?;
         let Built { report, worker, cached, locks, .. } = built;
         let (of_report, of_worker) = (report.clone(), worker.clone());
         let (target, published_at) = (builder.target, wheel.clone());

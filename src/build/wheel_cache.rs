@@ -57,11 +57,13 @@ impl WheelCache {
     }
 }
 
-/// Puts a copy of `wheel`, with digest `sha256`, into the directory `out`, whole or not at all.
+/// Puts a copy of `wheel`, with digest `sha256`, into the directory `out`, whole or not at all. It is as public as `access`
+/// says, or as the step made it.
 pub fn publish(
     wheel: &Path,
     sha256: Sha256,
     out: &Path,
+    access: Option<FileAccess>,
     sdists: &Sdists,
     interrupt: &Interrupt,
 ) -> Result<(PathBuf, Published), Failure> {
@@ -77,9 +79,11 @@ pub fn publish(
     };
     interrupt.publishing(|| -> std::io::Result<()> {
         let mut wheel = fs_err::File::open(wheel)?;
-        // It is as public as the step made it.
-        let mode = wheel.metadata()?.permissions().mode() & 0o777;
-        file::write_from(&destination, &mut wheel, FileAccess::Mode(mode))
+        let access = match access {
+            Some(access) => access,
+            None => FileAccess::Mode(wheel.metadata()?.permissions().mode() & 0o777),
+        };
+        file::write_from(&destination, &mut wheel, access)
     })?;
     sdists.wrote(&destination, sha256);
     Ok((destination, published))
@@ -97,7 +101,7 @@ mod tests {
         let publish = |content: &str| {
             fs_err::write(&wheel, content).unwrap();
             let interrupt = Interrupt::never();
-            publish(&wheel, Sha256::of(content.as_bytes()), &out, &sdists, &interrupt).unwrap()
+            publish(&wheel, Sha256::of(content.as_bytes()), &out, None, &sdists, &interrupt).unwrap()
         };
         assert_eq!(publish("one").1, Published::New);
         assert_eq!(publish("one").1, Published::Unchanged);

@@ -14,6 +14,7 @@ const FOREIGN: &[&str] = &[
     "--disk_cache",
     "--hash",
     "--help",
+    "--pre",
     "--remote_executor",
     "--security-opt",
     "--version",

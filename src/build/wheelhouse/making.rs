@@ -33,6 +33,7 @@ use crate::build::wheel_cache::publish;
 use crate::contract::{Failure, FailureClass, Report};
 use crate::digest::Sha256;
 use crate::platform::Target;
+use crate::scratch::file::FileAccess;
 
 /// Files fetched at a time: more than servers like to see from one client does not help.
 const FETCHES: usize = 8;
@@ -302,7 +303,9 @@ impl<'a> Making<'a> {
         let (path, sha256) = run.fetch(&url, file.sha256, &file.file_name, task)?;
         check_other_hash(&path, file.other_hash.as_ref())?;
         self.claim(&file.file_name, sha256)?;
-        publish(&path, sha256, &run.options.out, &run.sdists, &run.interrupt)?;
+        // What is in the cache is this user's alone.
+        let access = Some(FileAccess::Umask);
+        publish(&path, sha256, &run.options.out, access, &run.sdists, &run.interrupt)?;
         Ok(sha256)
     }
 

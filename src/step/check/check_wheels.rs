@@ -110,7 +110,8 @@ impl Check<'_> {
         let new: Vec<_> = dependencies.problems.into_iter().filter(|found| !is_known(found)).collect();
         problems.extend(new);
         stopwatch.lap("dependencies");
-        let imported = self.import(&trials, &wheels, &mut problems)?;
+        let mut notes: Vec<String> = dependencies.note.into_iter().collect();
+        let imported = self.import(&trials, &wheels, &mut problems, &mut notes)?;
         stopwatch.lap("imports");
         if !problems.is_empty() {
             // They are not those of what happened to the cache. Of a wheel in another's way some is not there.
@@ -130,7 +131,7 @@ impl Check<'_> {
             emulated: interpreter.is_emulated(),
             isolation: isolation_report(self.sandbox.isolation()),
             seconds: stopwatch.finish(),
-            notes: dependencies.note.into_iter().collect(),
+            notes,
         })
     }
 
@@ -235,17 +236,23 @@ impl Check<'_> {
         Ok(Dependencies { checked_by: OURSELVES.to_owned(), problems, note })
     }
 
-    /// Imports what is to be imported, each module in a process of its own; which were.
+    /// Imports what is to be imported, each module in a process of its own; which were. A wheel that has nothing to import
+    /// is a note: it may hold data, or be for another Python.
     fn import(
         &self,
         trials: &Trials,
         wheels: &[UnpackedWheel],
         problems: &mut Vec<CheckProblem>,
+        notes: &mut Vec<String>,
     ) -> Result<Vec<String>, StepError> {
         let timeout = self.request.timeout;
         let mut imported = Vec::new();
         for wheel in wheels.iter().filter(|wheel| self.request.imports.include(wheel.name())) {
-            for module in importable_modules(wheel, &self.request.interpreter) {
+            let modules = importable_modules(wheel, &self.request.interpreter);
+            if modules.is_empty() {
+                notes.push(format!("{} has no module that this Python could import", wheel.name()));
+            }
+            for module in modules {
                 let tried = trials.run(["import", &module], timeout)?;
                 match import_problem(wheel, &module, &tried, timeout) {
                     None => imported.push(module),
