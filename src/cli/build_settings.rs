@@ -22,7 +22,7 @@ pub struct BuildSettings {
     #[arg(long, value_name = "PYTHON", default_value = "3")]
     python: String,
 
-    /// Bound the versions of build requirements as this file says
+    /// Bound versions as this file says: of build requirements, and of what requirements lead to
     #[arg(long, short, value_name = "FILE", help_heading = "Build requirements")]
     constraint: Vec<String>,
 
