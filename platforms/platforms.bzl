@@ -3,7 +3,7 @@
 """The platforms of this package, and how workers are asked to build for them."""
 
 # How `crosswheel wheel` is called. Workers of any version that knows this number will do.
-CROSSWHEEL_CONTRACT = "1"
+CROSSWHEEL_CONTRACT = "2"
 
 # Where workers look for crosswheel and for a Python.
 WORKER_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
