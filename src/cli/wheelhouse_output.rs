@@ -161,8 +161,11 @@ fn counted(count: usize, what: &str) -> String {
     format!("{count} {what}{plural}")
 }
 
+/// What a failure has to say beyond its message, in lines of its own.
 fn hint(failure: &Failure) -> String {
-    failure.hint.as_ref().map(|hint| format!("\n  hint: {hint}")).unwrap_or_default()
+    let evidence: String = failure.evidence.iter().map(|line| format!("\n  | {line}")).collect();
+    let hint = failure.hint.as_ref().map(|hint| format!("\n  hint: {hint}")).unwrap_or_default();
+    evidence + &hint
 }
 
 // --- Results ---

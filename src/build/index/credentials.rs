@@ -80,7 +80,7 @@ impl Credentials {
 
     /// `text` without any password known here and without the user information of any URL.
     pub fn redact(&self, text: &str) -> String {
-        let mut text = redact_urls(text);
+        let mut text = without_queries(&redact_urls(text));
         for password in self.passwords() {
             text = text.replace(&password, "****");
         }
@@ -105,6 +105,14 @@ pub fn redact_urls(text: &str) -> String {
         Regex::new(r"([A-Za-z][A-Za-z0-9+.\-]*://)[^/\s?#]+@").expect("the pattern is constant")
     });
     USER_INFORMATION.replace_all(text, "${1}****@").into_owned()
+}
+
+/// `text` without what URLs in it have behind a `?`: of links to files that is a signature more often than anything else.
+fn without_queries(text: &str) -> String {
+    static QUERY: LazyLock<Regex> = LazyLock::new(|| {
+        Regex::new(r#"(https?://[^\s?#()<>"'`]+)\?[^\s#()<>"'`]+"#).expect("the pattern is constant")
+    });
+    QUERY.replace_all(text, "${1}?****").into_owned()
 }
 
 /// `url` without user information.
@@ -169,6 +177,17 @@ mod tests {
 
     fn url(text: &str) -> Url {
         text.parse().unwrap()
+    }
+
+    #[test]
+    fn what_urls_have_behind_a_question_mark_is_not_told() {
+        let said = Credentials::with_netrc(None).redact(
+            "error for url (http://u:secret@x.example/a.whl?sig=token#sha256=12) and https://x.example/b?c=d, why?",
+        );
+        assert_eq!(
+            said,
+            "error for url (http://****@x.example/a.whl?****#sha256=12) and https://x.example/b?**** why?"
+        );
     }
 
     #[test]

@@ -74,7 +74,8 @@ impl Run {
         let memory = self.cache.read::<TreeMemory>("trees", key).map(|(memory, _)| memory);
         let walked = given.as_deref().or_else(|| cargo_workspace(&project, &top)).unwrap_or(&project);
         let workspace = walked.to_owned();
-        let found = collect(&top, walked, &beside, &self.left_out(), memory.unwrap_or_default());
+        let (left_out, foreign) = (self.left_out(), place.is_some());
+        let found = collect(&top, walked, &beside, &left_out, foreign, memory.unwrap_or_default());
         let TreeFiles { root, memory, news, notes } = found.map_err(|failure| failure.within(&shown))?;
         if news {
             self.cache.write("trees", key, &memory)?;

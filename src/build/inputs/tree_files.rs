@@ -45,7 +45,8 @@ pub(super) struct TreeFiles {
 }
 
 /// Collects what travels of the tree whose top is `top`: everything in the directory `project` of it, the files
-/// `beside`, and what links in there lead to within `top`; nothing of `left_out`, which are absolute.
+/// `beside`, and what links in there lead to within `top`; nothing of `left_out`, which are absolute. Files that links lead
+/// to outside of `top` travel, too, unless the tree is `foreign`: whoever made that must not get to see files of this machine.
 ///
 /// # Errors
 /// What cannot be read, named, or followed.
@@ -54,12 +55,14 @@ pub(super) fn collect(
     project: &Path,
     beside: &[PathBuf],
     left_out: &[PathBuf],
+    foreign: bool,
     memory: TreeMemory,
 ) -> Result<TreeFiles, Failure> {
     let mut walk = Walk {
         top,
         project,
         left_out,
+        foreign,
         known: memory,
         left: vec![project.to_owned()],
         seen: BTreeSet::from([project.to_owned()]),
@@ -87,6 +90,8 @@ struct Walk<'a> {
     /// What is below it becomes an sdist, which has nothing from elsewhere.
     project: &'a Path,
     left_out: &'a [PathBuf],
+    /// Whether it comes from elsewhere.
+    foreign: bool,
     known: TreeMemory,
     /// Directories yet to be read.
     left: Vec<PathBuf>,
@@ -179,6 +184,16 @@ impl Walk<'_> {
             ));
             return Ok(());
         };
+        if self.foreign && !real.starts_with(self.top) {
+            let message = format!(
+                "the link {} leads to {}, a place of this machine",
+                place.display(),
+                target.display()
+            );
+            return Err(
+                refused(message).with_hint("links of what comes from elsewhere must stay inside of it")
+            );
+        }
         let leaves_project = place.starts_with(self.project) && !lexical.starts_with(self.project);
         // By way of another link it could lead to what does not travel.
         if stays_inside && real == lexical && !(leaves_project && real.is_file()) {
@@ -276,7 +291,14 @@ mod tests {
 
         fn collect(&self, project: &str, beside: &[&str]) -> Result<TreeFiles, Failure> {
             let beside: Vec<_> = beside.iter().map(|path| self.at(path)).collect();
-            collect(&self.at("top"), &self.at(project), &beside, &[self.at("top/dist")], Default::default())
+            collect(
+                &self.at("top"),
+                &self.at(project),
+                &beside,
+                &[self.at("top/dist")],
+                false,
+                Default::default(),
+            )
         }
     }
 
@@ -338,6 +360,9 @@ mod tests {
         let found = bench.collect("top", &[]).unwrap();
         assert_eq!(paths(&found), ["COPYING", "LICENSE", "setup.py"]);
         assert_eq!(found.notes.len(), 1);
+        let top = bench.at("top");
+        let failure = collect(&top, &top, &[], &[], true, TreeMemory::default()).err().unwrap();
+        assert!(failure.message.contains("a place of this machine"), "{failure}");
         symlink("../outside", bench.at("top/outside")).unwrap();
         let failure = bench.collect("top", &[]).err().unwrap();
         assert!(failure.message.contains("which is a directory outside of"), "{failure}");
@@ -355,7 +380,7 @@ mod tests {
             crate::waiting::pause(std::time::Duration::from_millis(20));
         };
         let again = |memory| {
-            collect(&bench.at("top"), &bench.at("top"), &[], &[bench.at("top/dist")], memory).unwrap()
+            collect(&bench.at("top"), &bench.at("top"), &[], &[bench.at("top/dist")], false, memory).unwrap()
         };
         let found = again(memory);
         assert!(!found.news);
