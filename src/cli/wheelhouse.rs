@@ -10,7 +10,9 @@ use super::executor::Executor;
 use super::exit_codes::Subcommand;
 use super::failure_text::{describe, print_json};
 use super::output::{complain, print};
-use super::wheelhouse_output::{plan_document, plan_table, print_summary, summary_document};
+use super::wheelhouse_output::{
+    complain_of_conditions, plan_document, plan_table, print_summary, summary_document,
+};
 use crate::build::{
     BuildOptions, FileFlags, PackageSet, WheelhouseInput, WheelhousePlan, WheelhouseRequest, make_wheelhouse,
     plan_wheelhouse,
@@ -154,6 +156,7 @@ pub fn run(arguments: WheelhouseArguments) -> ExitCode {
                     true => print_json(&summary_document(&summary)),
                     false => print_summary(&summary),
                 }
+                complain_of_conditions(&summary);
                 summary.exit_code()
             }),
         };

@@ -9,7 +9,7 @@ use crate::build::{
     DistributionOrigin, DistributionResult, DistributionStatus, PlannedDistribution, PlannedTarget,
     PythonFacts, TargetPlan, TargetResult, WheelhousePlan, WheelhouseSummary,
 };
-use crate::contract::Failure;
+use crate::contract::{Failure, IsolationReport};
 use crate::digest::Sha256;
 use crate::platform::Target;
 
@@ -219,6 +219,31 @@ pub(super) fn print_summary(summary: &WheelhouseSummary) {
     summary.notes.iter().for_each(|note| complain(&format!("note: {note}")));
     for failure in &summary.ending_failures {
         complain(&format!("crosswheel wheelhouse: {failure}{}", hint(failure)));
+    }
+}
+
+/// Says what isolation lacked, and what a check could not do as it should, wherever the results go.
+pub(super) fn complain_of_conditions(summary: &WheelhouseSummary) {
+    for result in &summary.distributions {
+        let report = result.record.as_ref().and_then(|record| record.report.as_ref());
+        let isolation = match (report, &result.failure) {
+            (Some(report), _) => Some(&report.isolation),
+            (None, Some(failure)) => failure.isolation.as_deref(),
+            (None, None) => None,
+        };
+        for remark in isolation.into_iter().flat_map(IsolationReport::remarks) {
+            complain(&format!("note: {} {}: {remark}", title(result), result.target));
+        }
+    }
+    for target in &summary.targets {
+        let Some(report) = &target.check else { continue };
+        let of = target.target;
+        report.notes.iter().for_each(|note| complain(&format!("note: {of}: {note}")));
+        report
+            .isolation
+            .lost
+            .iter()
+            .for_each(|lost| complain(&format!("note: {of}: checked without {lost}")));
     }
 }
 

@@ -49,6 +49,11 @@ impl BinaryPolicy {
         set(&mut self.only_binary, &mut self.no_binary, value)
     }
 
+    /// Whether nothing is built, or only what is named: what has no name yet is then not built to find it out.
+    pub fn builds_only_named(&self) -> bool {
+        self.only_binary.all
+    }
+
     /// What is taken of `project`.
     pub fn of(&self, project: &PackageName) -> TakenFiles {
         if self.only_binary.names.contains(project) {

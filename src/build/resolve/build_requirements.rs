@@ -21,6 +21,7 @@ use crate::build::customisation::Customisation;
 use crate::build::index::simple_api::IndexSdist;
 use crate::build::inputs::sdists::Sdist;
 use crate::build::progress::Task;
+use crate::build::run::Run;
 use crate::contract::{Failure, FailureClass};
 use crate::digest::Sha256;
 
@@ -31,6 +32,27 @@ const MOST_VERSIONS: usize = 4;
 
 /// The sdists being built, outermost first: each is a build requirement of the one before it.
 pub type BuildStack<'a> = [&'a Sdist];
+
+impl Run {
+    /// What the settings have to say in how build requirements are resolved.
+    ///
+    /// # Errors
+    /// Places of `--find-links` that cannot be looked at.
+    pub(crate) fn resolution_settings_key(&self) -> Result<Sha256, Failure> {
+        let settings = &self.settings;
+        let mut key = KeyBuilder::default()
+            .part("constraints", &self.constraints.text)
+            .parts("constraints file", &settings.constraints)
+            .parts("index", settings.indexes.iter().map(Url::as_str))
+            .part("exclude-newer", settings.cutoffs.key())
+            .part("no-index", settings.no_index.to_string())
+            .part("uv's surroundings", &settings.uv_surroundings);
+        for place in &settings.find_links {
+            key = key.part("find-links", place.stamp()?);
+        }
+        Ok(key.finish())
+    }
+}
 
 impl Builder {
     /// Resolves `asked` and makes sure that every wheel is on disk.
@@ -110,25 +132,16 @@ impl Builder {
 
     /// Everything uv's answer depends on, but for what the indexes hold.
     pub(super) fn resolution_key(&self, texts: &[String]) -> Result<Sha256, Failure> {
-        let settings = &self.run.settings;
-        let mut key = KeyBuilder::default()
+        Ok(KeyBuilder::default()
             .part("crosswheel", env!("CARGO_PKG_VERSION"))
             .part("uv", Uv::stamp(&self.run.cache))
             .parts("requirement", texts)
-            .part("constraints", &self.run.constraints.text)
-            .parts("constraints file", &settings.constraints)
             .part("python", self.interpreter.executable.as_os_str().as_encoded_bytes())
             .part("version", self.interpreter.markers.python_full_version().to_string())
             .part("target", self.target.to_string())
             .part("glibc", self.build_glibc.map(|glibc| glibc.to_string()).unwrap_or_default())
-            .parts("index", settings.indexes.iter().map(Url::as_str))
-            .part("exclude-newer", settings.cutoffs.key())
-            .part("no-index", settings.no_index.to_string())
-            .part("uv's surroundings", &settings.uv_surroundings);
-        for place in &settings.find_links {
-            key = key.part("find-links", place.stamp()?);
-        }
-        Ok(key.finish())
+            .part("settings", self.run.resolution_settings_key()?.to_string())
+            .finish())
     }
 
     fn resolve_anew(

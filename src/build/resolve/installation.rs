@@ -3,7 +3,7 @@
 //! Knows nothing of what is done with the files.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use pep440_rs::Version;
 use pep508_rs::{PackageName, Requirement, VerbatimUrl};
@@ -17,7 +17,7 @@ use crate::build::builder::Builder;
 use crate::build::built::Built;
 use crate::build::cache::{FRESH, KeyBuilder};
 use crate::build::index::download::file_name_of;
-use crate::build::inputs::binary_policy::TakenFiles;
+use crate::build::inputs::binary_policy::{BinaryPolicy, TakenFiles};
 use crate::build::inputs::hashes::RequiredHashes;
 use crate::build::inputs::requested::RequestedSource;
 use crate::build::inputs::requirements_file::RequestedSet;
@@ -131,8 +131,7 @@ impl Builder {
             let text = match &requested.source {
                 Source::Pinned { .. } | Source::Newest { .. } => requirement_text(&requested),
                 _ => {
-                    let direct = self.direct(requested.clone(), task)?;
-                    asked.check_may_be_built(&direct)?;
+                    let direct = self.direct(requested.clone(), &set.policy, task)?;
                     let text = format!("{}{} @ {}", direct.name, extras_text(&requested), direct.wheel);
                     asked.directs.push(direct);
                     text
@@ -149,8 +148,13 @@ impl Builder {
         Ok(asked)
     }
 
-    /// The wheel that `requested` leads to: there, or built.
-    fn direct(&self, requested: RequestedSource, task: &Task) -> Result<Direct, Failure> {
+    /// The wheel that `requested` leads to: there, or built if `policy` lets it. Code of what may not be built does not run.
+    fn direct(
+        &self,
+        requested: RequestedSource,
+        policy: &BinaryPolicy,
+        task: &Task,
+    ) -> Result<Direct, Failure> {
         if let Some(wheel) = wheel_url(&requested.source)? {
             let file_name = file_name_of(&wheel)?;
             let parsed: WheelFileName = file_name
@@ -159,10 +163,26 @@ impl Builder {
             check_name(&requested, &parsed.name)?;
             return Ok(Direct { name: parsed.name, requested, sdist: None, wheel });
         }
+        let may_be_built = |name: &PackageName, version: Option<&Version>| match policy.of(name) {
+            TakenFiles::Wheels => Err(only_binary(name, version, &requested.shown())),
+            TakenFiles::Any | TakenFiles::Sdists => Ok(()),
+        };
+        match &requested.name {
+            Some(name) => may_be_built(name, None)?,
+            // Making an sdist of a tree runs its build backend, and only that tells the name.
+            None if requested.source.is_tree() && policy.builds_only_named() => {
+                return Err(unnamed_tree(&requested));
+            }
+            None => {}
+        }
         let (_, sdist) = self.acquire_requested(&requested, task)?;
+        if let Some(name) = &sdist.facts.name {
+            may_be_built(name, sdist.facts.version.as_ref())?;
+        }
         let built = self.built_for_installation(&sdist, task)?;
         let name = report_name(&built)?;
         check_name(&requested, &name)?;
+        may_be_built(&name, sdist.facts.version.as_ref())?;
         let path = self.run.cache.wheel(built.report.sha256).join(&built.report.file_name);
         Ok(Direct { requested, name, sdist: Some(sdist), wheel: file_url(&path)? })
     }
@@ -178,11 +198,19 @@ impl Builder {
 
     fn installation_key(&self, asked: &Asked) -> Result<Sha256, Failure> {
         let sdists = asked.directs.iter().filter_map(|direct| direct.sdist.as_ref());
+        let mut wheels = Vec::new();
+        for direct in asked.directs.iter().filter(|direct| direct.sdist.is_none()) {
+            // The file may be replaced by another one of that name.
+            if let Some(path) = local_path(&direct.wheel) {
+                wheels.push(self.run.sdists.digest(&path)?.to_string());
+            }
+        }
         let mut key = KeyBuilder::default()
             .part("installation", self.resolution_key(&asked.texts)?.to_string())
             .parts("constraint", &asked.constraints)
             .parts("constraints file", &self.run.settings.general_constraints)
             .parts("sdist", sdists.map(|sdist| sdist.sha256.to_string()))
+            .parts("wheel", wheels)
             .part("hashes", format!("{:?} {:?}", asked.set.hash_checking, asked.hashes))
             .part("policy", format!("{:?}", asked.set.policy))
             .part("pre-releases", asked.set.prereleases.to_string());
@@ -338,7 +366,8 @@ impl Builder {
         })
     }
 
-    /// A wheel that has one of the hashes it must have; fetched, if that is the only way to know.
+    /// A wheel that has one of the hashes it must have; fetched, if that is the only way to know. What is here is known by
+    /// its bytes.
     fn checked(
         &self,
         file: ChosenFile,
@@ -347,14 +376,14 @@ impl Builder {
         task: &Task,
     ) -> Result<ResolvedFile, Failure> {
         let ChosenFile { file_name, url, mut sha256, size } = file;
+        if let Some(path) = local_path(&url) {
+            sha256 = Some(self.run.sdists.digest(&path)?);
+        }
         if let Some(hashes) = asked.hashes_of(name)
             && sha256.and_then(|sha256| hashes.admits(sha256)) != Some(true)
         {
-            let (path, found) = match url.to_file_path() {
-                Ok(path) if url.scheme() == "file" => {
-                    let found = self.run.sdists.digest(&path)?;
-                    (path, found)
-                }
+            let (path, found) = match (local_path(&url), sha256) {
+                (Some(path), Some(found)) => (path, found),
                 _ => self.run.fetch(&url, sha256, &file_name, task)?,
             };
             hashes.check(&path, found)?;
@@ -394,15 +423,6 @@ impl Asked<'_> {
         self.hashes_of(name).map_or(Ok(()), |hashes| hashes.check(&sdist.path, sdist.sha256))
     }
 
-    fn check_may_be_built(&self, direct: &Direct) -> Result<(), Failure> {
-        match (self.set.policy.of(&direct.name), &direct.sdist) {
-            (TakenFiles::Wheels, Some(sdist)) => {
-                Err(only_binary(&direct.name, sdist.facts.version.as_ref(), &direct.requested.shown()))
-            }
-            _ => Ok(()),
-        }
-    }
-
     /// What was asked for, as whoever asked wrote it.
     fn shown(&self) -> Vec<String> {
         self.set.sources.iter().map(RequestedSource::shown).collect()
@@ -415,6 +435,15 @@ fn only_binary(name: &PackageName, version: Option<&Version>, what: &str) -> Fai
         format!("{name}{version} has no wheel ({what}), and --only-binary says that it is not built");
     Failure::new(FailureClass::ResolutionFailed, message).with_hint(format!(
         "let it be built with `--only-binary :none:` or `--no-binary {name}`, or name a version with a wheel"
+    ))
+}
+
+/// Where nothing is built but what is named, and this is not.
+fn unnamed_tree(requested: &RequestedSource) -> Failure {
+    let shown = requested.shown();
+    let message = format!("{shown} would have to be built, and --only-binary says that it is not");
+    Failure::new(FailureClass::ResolutionFailed, message).with_hint(format!(
+        "let it be built with `--only-binary :none:`, or name it, as `NAME @ {shown}` with `--no-binary NAME`"
     ))
 }
 
@@ -435,6 +464,11 @@ fn wheel_url(source: &Source) -> Result<Option<Url>, Failure> {
         Source::Url { url, subdirectory: None, .. } if is_wheel(url.path()) => Ok(Some(url.clone())),
         _ => Ok(None),
     }
+}
+
+/// Where the file is that `url` names, if it is here.
+fn local_path(url: &Url) -> Option<PathBuf> {
+    url.to_file_path().ok().filter(|_| url.scheme() == "file")
 }
 
 fn file_url(path: &Path) -> Result<Url, Failure> {

@@ -1,6 +1,8 @@
 //! The whole of `crosswheel wheelhouse`: what has to be installed is planned for each target, and then made. Knows nothing
 //! of the command line or of how results are printed.
 
+use std::collections::BTreeSet;
+
 use parking_lot::Mutex;
 
 use super::checking::{Checked, check};
@@ -8,7 +10,7 @@ use super::finishing::Finishing;
 use super::making::{Making, out_directory};
 use super::planned::{PlannedTarget, TargetPlan, WheelhousePlan};
 use super::planning::{Planner, Planning};
-use super::record::WheelhouseRecord;
+use super::record::{TargetRecord, WheelhouseRecord};
 use super::request::WheelhouseRequest;
 use super::results::{DistributionResult, TargetResult, WheelhouseSummary};
 use crate::build::builders::Builders;
@@ -71,17 +73,29 @@ fn make(
     let mut ending_failures = Vec::new();
     ending_failures.extend(run.write_lock(made.locks).err());
     let checks = checks(request, builders, &plans, &made.results, &record);
-    let finishing = Finishing { out: &run.options.out, interrupt: &run.interrupt, pylock: request.pylock };
+    let finishing = Finishing {
+        out: &run.options.out,
+        sdists: &run.sdists,
+        interrupt: &run.interrupt,
+        pylock: request.pylock,
+    };
     let mut targets: Vec<TargetResult> = planning.targets.iter().map(TargetResult::planned).collect();
     for (((index, plan), results), checked) in plans.iter().zip(of_plans(&plans, &made.results)).zip(checks) {
         let target = &mut targets[*index];
-        let mut check = record.target(plan.target, &plan.python.name).and_then(|old| old.check.clone());
+        let old = record.target(plan.target, &plan.python.name);
+        let mut check = old.filter(|old| is_of(old, results)).and_then(|old| old.check.clone());
         match checked {
             Some(Ok(checked)) => {
                 target.check_failure = checked.report.failure();
                 (target.check, check) = (Some(checked.report), checked.record);
             }
             Some(Err(failure)) => target.check_failure = Some(run.redacted(failure)),
+            None if request.check && results.is_empty() => {
+                notes.push(format!(
+                    "nothing was checked for {}: nothing has to be installed there",
+                    plan.target
+                ));
+            }
             None if request.check => {
                 notes.push(format!("{} was not checked, as not everything is there", plan.target));
             }
@@ -127,7 +141,14 @@ fn of_plans<'a>(
     plans.iter().map(take).collect()
 }
 
-/// For each plan, what a check of it found; none if none is wanted, or not everything is there.
+/// Whether the wheels of `results` are those of `old`, to the byte.
+fn is_of(old: &TargetRecord, results: &[DistributionResult]) -> bool {
+    let wheels = results.iter().filter_map(|result| result.record.as_ref());
+    let known: BTreeSet<_> = old.wheels.iter().map(|wheel| (&wheel.file_name, wheel.sha256)).collect();
+    known == wheels.map(|wheel| (&wheel.file_name, wheel.sha256)).collect()
+}
+
+/// For each plan, what a check of it found; none if none is wanted, not everything is there, or there is nothing.
 fn checks(
     request: &WheelhouseRequest,
     builders: &Builders,
@@ -138,7 +159,8 @@ fn checks(
     let checks: Vec<Mutex<Option<_>>> = plans.iter().map(|_| Mutex::default()).collect();
     let results = of_plans(plans, results);
     side_by_side(plans, builders.run.options.jobs, |number, (index, plan)| {
-        if request.check && results[number].iter().all(|result| result.record.is_some()) {
+        let is_wanted = request.check && !results[number].is_empty();
+        if is_wanted && results[number].iter().all(|result| result.record.is_some()) {
             let known = record.target(plan.target, &plan.python.name).and_then(|old| old.check.as_ref());
             *checks[number].lock() = Some(check(builders, *index, results[number], known));
         }

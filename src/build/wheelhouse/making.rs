@@ -247,7 +247,9 @@ impl<'a> Making<'a> {
         }
         let record = self.recorded(item)?;
         let builder = self.builders.builder(item.index, &run.progress.task("")).ok()?;
-        if record.key != self.built_key(builder, sdist, origin, &group.customisation, &[]) {
+        if record.key != self.built_key(builder, sdist, origin, &group.customisation, &[]).ok()?
+            || (run.options.no_share && record.shared_from.is_some())
+        {
             return None;
         }
         self.claim(&record.file_name, record.sha256).ok()?;
@@ -260,7 +262,8 @@ impl<'a> Making<'a> {
         Some(InPlace { status: DistributionStatus::Kept, record })
     }
 
-    /// What a wheel built by `builder` depends on.
+    /// What a wheel built by `builder` depends on: also what decides what it is built with, which is its entry in the lock
+    /// or else the settings.
     fn built_key(
         &self,
         builder: &Builder,
@@ -268,10 +271,15 @@ impl<'a> Making<'a> {
         origin: Option<&SdistOrigin>,
         customisation: &Customisation,
         locks: &[LockedSdist],
-    ) -> Sha256 {
+    ) -> Result<Sha256, Failure> {
         let entry = builder.lock_text(sdist, origin, locks);
         let planned = builder.planned_key(sdist, customisation);
-        KeyBuilder::default().part("build", planned.to_string()).parts("lock", entry).finish()
+        let settings = match &entry {
+            Some(_) => None,
+            None => Some(self.builders.run.resolution_settings_key()?.to_string()),
+        };
+        let key = KeyBuilder::default().part("build", planned.to_string());
+        Ok(key.parts("lock", entry).parts("settings", settings).finish())
     }
 
     // --- Fetching ---
@@ -376,7 +384,7 @@ impl<'a> Making<'a> {
             self.claim(&report.file_name, report.sha256)
         };
         let delivered = group.builds.deliver(item.index, sdist, &group.customisation, check, task)?;
-        let record = self.built_record(item, builder, sdist, group, &delivered);
+        let record = self.built_record(item, builder, sdist, group, &delivered)?;
         self.locks.lock().extend(delivered.locks);
         let status = match delivered.status {
             SourceStatus::Cached => DistributionStatus::Cached,
@@ -410,14 +418,21 @@ impl<'a> Making<'a> {
         sdist: &Sdist,
         group: &Group,
         delivered: &Delivered,
-    ) -> WheelRecord {
+    ) -> Result<WheelRecord, Failure> {
         let report = &delivered.report;
         let kind = match group.origin {
             DistributionOrigin::Sdist(_) | DistributionOrigin::Wheel(_) => OriginKind::Sdist,
             DistributionOrigin::Tree(_) => OriginKind::Tree,
         };
         let origin = self.origin_record(kind, &group.origin.place(), Some(sdist.sha256));
-        WheelRecord {
+        let key = self.built_key(
+            builder,
+            sdist.sha256,
+            sdist.origin.as_ref(),
+            &group.customisation,
+            &delivered.locks,
+        )?;
+        Ok(WheelRecord {
             name: item.planned.name.to_string(),
             version: report.version.clone(),
             file_name: report.file_name.clone(),
@@ -431,14 +446,8 @@ impl<'a> Making<'a> {
             glibc_floor: report.glibc_floor,
             foreign_libraries: report.foreign_libraries.clone(),
             report: Some(report.clone()),
-            key: self.built_key(
-                builder,
-                sdist.sha256,
-                sdist.origin.as_ref(),
-                &group.customisation,
-                &delivered.locks,
-            ),
-        }
+            key,
+        })
     }
 
     // --- Ending ---

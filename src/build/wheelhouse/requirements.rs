@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use super::planned::{DistributionOrigin, PlannedDistribution, PlannedFile, TargetPlan};
-use super::request::{FileFlags, PackageSet};
+use super::request::FileFlags;
 use super::target_python::TargetPython;
 use crate::build::builder::Builder;
 use crate::build::inputs::requirements_file::RequestedSet;
@@ -28,11 +28,18 @@ impl RequestedRequirements {
         let mut set = RequestedSet::read(files, Path::new(""))?;
         set.ask(requirements)?;
         let invalid = |problem| Failure::new(FailureClass::InvalidSource, problem);
-        for text in flag_texts(&flags.no_binary) {
-            set.policy.refuse_wheels(&text).map_err(invalid)?;
+        // Names win over `:all:`, also over that of the other flag, as they do for locks.
+        if flags.no_binary.all {
+            set.policy.refuse_wheels(":all:").map_err(invalid)?;
         }
-        for text in flag_texts(&flags.only_binary) {
-            set.policy.refuse_sdists(&text).map_err(invalid)?;
+        if flags.only_binary.all {
+            set.policy.refuse_sdists(":all:").map_err(invalid)?;
+        }
+        for name in &flags.no_binary.names {
+            set.policy.refuse_wheels(name.as_ref()).map_err(invalid)?;
+        }
+        for name in &flags.only_binary.names {
+            set.policy.refuse_sdists(name.as_ref()).map_err(invalid)?;
         }
         Ok(Self { set })
     }
@@ -59,12 +66,6 @@ impl RequestedRequirements {
             lines,
         })
     }
-}
-
-/// `:all:` comes first: names win over it.
-fn flag_texts(set: &PackageSet) -> impl Iterator<Item = String> {
-    let all = set.all.then(|| ":all:".to_owned());
-    all.into_iter().chain(set.names.iter().map(ToString::to_string))
 }
 
 fn line(resolved: &ResolvedDistribution) -> String {
@@ -96,4 +97,29 @@ fn planned(resolved: ResolvedDistribution) -> PlannedDistribution {
 fn planned_file(file: ResolvedFile) -> PlannedFile {
     let ResolvedFile { file_name, url: place, sha256, size } = file;
     PlannedFile { file_name, place, sha256, other_hash: None, size }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::build::inputs::binary_policy::TakenFiles;
+    use crate::build::wheelhouse::request::PackageSet;
+
+    #[test]
+    fn names_of_either_flag_win_over_all_of_the_other() {
+        use TakenFiles::{Sdists, Wheels};
+        let set = |text: &str| {
+            let mut set = PackageSet::default();
+            set.add(text).unwrap();
+            set
+        };
+        for (no_binary, only_binary, foo, bar) in
+            [("foo", ":all:", Sdists, Wheels), (":all:", "foo", Wheels, Sdists)]
+        {
+            let flags = FileFlags { no_binary: set(no_binary), only_binary: set(only_binary) };
+            let policy = RequestedRequirements::read(&[], &[], &flags).unwrap().set.policy;
+            let of = |name: &str| policy.of(&name.parse().unwrap());
+            assert_eq!((of("foo"), of("bar")), (foo, bar), "{no_binary} {only_binary}");
+        }
+    }
 }
