@@ -26,7 +26,10 @@ const FAILING: Project = Project { name: "failing", runs: "raise RuntimeError('n
 
 /// Builds where so many user namespaces can be made, in a namespace that is not counted.
 fn build_with(place: &Place, namespaces: u32, arguments: &[&str]) -> Run {
-    let build = place.command(arguments);
+    run_with(place, namespaces, place.command(arguments))
+}
+
+fn run_with(place: &Place, namespaces: u32, build: Command) -> Run {
     let limit = format!("echo {namespaces} > /proc/sys/user/max_user_namespaces; exec \"$@\"");
     let mut command = Command::new("unshare");
     command.args(["--user", "--map-root-user", "--mount", "sh", "-c", &limit, "sh"]);
@@ -88,4 +91,17 @@ fn namespaces_that_have_run_out_are_an_error_and_not_a_build_with_less() {
     assert!(run.stdout.contains("No space left on device"), "{}", run.stdout);
     assert!(place.wheels().is_empty());
     place.build(&["--no-index", &source]).ended(0);
+}
+
+#[test]
+fn a_wheelhouse_says_what_its_builds_and_its_check_had_to_do_without() {
+    let place = Place::new();
+    let source = place.write(&WHERE.file_name(), WHERE.sdist());
+    for format in [&[][..], &["--json"]] {
+        let arguments = [&["--no-index", "--check", &source], format].concat();
+        let run = run_with(&place, 0, place.command_of("wheelhouse", &arguments)).ended(0);
+        for text in ["built without namespaces: ", "checked without namespaces: ", "pip cannot be had"] {
+            assert!(run.stderr.contains(text), "{text} {}", run.stderr);
+        }
+    }
 }

@@ -4,5 +4,6 @@ mod installing;
 mod locked;
 mod making;
 mod planning;
+mod remade;
 mod requested;
 mod settings;
