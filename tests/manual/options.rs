@@ -15,8 +15,11 @@ const FOREIGN: &[&str] = &[
     "--hash",
     "--help",
     "--pre",
+    "--prefer-binary",
     "--remote_executor",
+    "--require-hashes",
     "--security-opt",
+    "--trusted-host",
     "--version",
 ];
 
