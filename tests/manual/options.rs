@@ -24,7 +24,7 @@ const FOREIGN: &[&str] = &[
 ];
 
 /// How code of other programs begins.
-const OTHERS: &[&str] = &["cargo ", "e2e/", "bazel ", "skopeo "];
+const OTHERS: &[&str] = &["cargo ", "e2e/", "bazel ", "pip ", "skopeo ", "uv "];
 
 fn commands() -> Vec<Command> {
     Page::all().iter().flat_map(Page::commands).collect()
