@@ -12,6 +12,7 @@ const FOREIGN: &[&str] = &[
     "--bb-worker",
     "--build-arg",
     "--disk_cache",
+    "--drawn",
     "--hash",
     "--help",
     "--pre",
@@ -19,6 +20,7 @@ const FOREIGN: &[&str] = &[
     "--remote_executor",
     "--require-hashes",
     "--security-opt",
+    "--seed",
     "--trusted-host",
     "--version",
 ];
