@@ -8,6 +8,7 @@ pub(super) mod directory;
 mod file_stamp;
 mod fragment;
 mod git_process;
+mod git_programs;
 mod git_questions;
 pub(super) mod git_source;
 pub(super) mod hashes;

@@ -5,6 +5,7 @@ use std::io::{self, Seek, Write};
 use std::path::{Path, PathBuf};
 
 use super::git_process::Git;
+use super::git_programs::harmless_settings;
 use super::git_questions::passed_on;
 use crate::build::interrupt::Interrupt;
 use crate::build::steps::step_action::blob_digest;
@@ -31,6 +32,8 @@ pub(super) struct Repository {
     /// Its top directory, absolute and without links.
     pub top: PathBuf,
     git: Option<Git>,
+    /// What goes before its own settings.
+    settings: Vec<(String, String)>,
     facts: GitRepository,
 }
 
@@ -49,23 +52,24 @@ impl Repository {
         };
         let Some(git) = Git::find() else {
             let facts = GitRepository::Unknown { code: NOT_FOUND, stderr: "git: not found\n".into() };
-            return Ok(Some(Self { top: nearest.to_owned(), git: None, facts }));
+            return Ok(Some(Self { top: nearest.to_owned(), git: None, settings: Vec::new(), facts }));
         };
         let mut top = Vec::new();
         let asked = ["rev-parse", "--show-toplevel"].map(str::to_owned);
-        let (code, stderr) = run(&git, nearest, directory, &asked, None, &mut top, interrupt)?;
+        let (code, stderr) = run(&git, &[], nearest, directory, &asked, None, &mut top, interrupt)?;
         let shown = String::from_utf8_lossy(&top);
         let top = std::fs::canonicalize(shown.trim_end_matches('\n')).ok();
         let Some(top) = top.filter(|top| code == 0 && directory.starts_with(top)) else {
             let facts = GitRepository::Unknown { code: code.max(1), stderr };
-            return Ok(Some(Self { top: nearest.to_owned(), git: None, facts }));
+            return Ok(Some(Self { top: nearest.to_owned(), git: None, settings: Vec::new(), facts }));
         };
+        let settings = harmless_settings(&git, &top, interrupt)?;
         let mut shallow = Vec::new();
         let asked = ["rev-parse", "--is-shallow-repository"].map(str::to_owned);
-        run(&git, &top, &top, &asked, None, &mut shallow, interrupt)?;
+        run(&git, &settings, &top, &top, &asked, None, &mut shallow, interrupt)?;
         let facts =
             GitRepository::Here { linked: top.join(".git").is_file(), shallow: shallow.starts_with(b"true") };
-        Ok(Some(Self { top, git: Some(git), facts }))
+        Ok(Some(Self { top, git: Some(git), settings, facts }))
     }
 
     /// The files that lie directly in the directories above `project`, as far as they are the repository's: what a
@@ -83,7 +87,7 @@ impl Repository {
         let arguments: Vec<String> =
             ["ls-files", "-z", "--"].map(str::to_owned).into_iter().chain(patterns).collect();
         let mut names = Vec::new();
-        run(git, &self.top, &self.top, &arguments, None, &mut names, interrupt)?;
+        run(git, &self.settings, &self.top, &self.top, &arguments, None, &mut names, interrupt)?;
         let names = names.split(|byte| *byte == 0).filter(|name| !name.is_empty());
         let places = names.filter_map(|name| Some(self.top.join(std::str::from_utf8(name).ok()?)));
         Ok(places.filter(|place| place.symlink_metadata().is_ok_and(|found| !found.is_dir())).collect())
@@ -94,7 +98,8 @@ impl Repository {
         let Some(git) = &self.git else { return Ok(false) };
         let asked = ["status", "--porcelain", "--untracked-files=no"].map(str::to_owned);
         let mut changed = Vec::new();
-        let (code, _) = run(git, &self.top, &self.top, &asked, None, &mut changed, interrupt)?;
+        let (code, _) =
+            run(git, &self.settings, &self.top, &self.top, &asked, None, &mut changed, interrupt)?;
         Ok(code == 0 && !changed.is_empty())
     }
 
@@ -165,7 +170,8 @@ impl Repository {
         let arguments: Vec<String> =
             arguments.iter().map(|argument| argument.replace(GIT_TOP, top)).collect();
         let stdin = question.stdin.as_ref().map(|text| text.replace(GIT_TOP, top));
-        let (code, stderr) = run(git, &self.top, &directory, &arguments, stdin, out, interrupt)?;
+        let (code, stderr) =
+            run(git, &self.settings, &self.top, &directory, &arguments, stdin, out, interrupt)?;
         Ok((code, stderr.replace(top, GIT_TOP)))
     }
 
@@ -188,8 +194,10 @@ impl Repository {
 const NOT_PASSED_ON: &str = "crosswheel does not ask this";
 
 /// Runs git in `directory` of the repository at `top`; its exit code and what it complained of.
+#[expect(clippy::too_many_arguments, reason = "all of them are git's")]
 fn run(
     git: &Git,
+    harmless: &[(String, String)],
     top: &Path,
     directory: &Path,
     arguments: &[String],
@@ -198,7 +206,8 @@ fn run(
     interrupt: &Interrupt,
 ) -> Result<(u8, String), Failure> {
     let safe = top.to_string_lossy();
-    let settings = [("safe.directory", &*safe), ("log.showSignature", "false")];
+    let mut settings = vec![("safe.directory", &*safe), ("log.showSignature", "false")];
+    settings.extend(harmless.iter().map(|(key, value)| (key.as_str(), value.as_str())));
     let mut command = git.command(directory, &settings);
     // As in the sandbox; and no index is refreshed on disk, nor anything fetched.
     command.env("GIT_OPTIONAL_LOCKS", "0").env("GIT_NO_LAZY_FETCH", "1").env("TZ", "UTC");
