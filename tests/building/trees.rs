@@ -394,3 +394,30 @@ fn a_directory_of_an_archive_is_made_into_an_sdist() {
     let hash = format!("{url}&sha256={}", "0".repeat(64));
     place.build(&[&hash, "--no-index"]).ended(21);
 }
+
+#[test]
+fn no_program_runs_that_a_repository_names_itself() {
+    let place = Place::new();
+    let runs = "git('log', '-1')\ngit('status', '--porcelain')";
+    project(&place, "app", "[]", runs);
+    git(&place, "app", &["init", "--quiet"]);
+    place.write("app/.gitattributes", "* filter=own diff=own\n");
+    commit(&place, "app", Some("v1.0"));
+    let mark = place.path("marks");
+    let program = format!("touch {}; cat", mark.display());
+    for key in
+        ["filter.own.clean", "filter.own.smudge", "filter.own.process", "core.fsmonitor", "core.sshCommand"]
+    {
+        git(&place, "app", &["config", key, &program]);
+    }
+    for key in ["diff.own.textconv", "diff.own.command", "diff.external", "gpg.program", "core.pager"] {
+        git(&place, "app", &["config", key, &program]);
+    }
+    git(&place, "app", &["config", "filter.own.required", "true"]);
+    git(&place, "app", &["config", "format.pretty", "%G?"]);
+    // Of another time than the index knows, so that git has to look at what is in it.
+    let file = fs_err::File::options().write(true).open(place.path("app/inner.py")).unwrap();
+    file.file().set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
+    place.build(&["./app", "--no-index"]).ended(0).says("app-1.0-py3-none-any.whl");
+    assert!(!mark.exists());
+}
