@@ -20,6 +20,7 @@ use super::steps::runner::Ran;
 use super::steps::wheel_step::WheelStep;
 use crate::contract::{Failure, FailureClass, Report};
 use crate::digest::Sha256;
+use crate::packaging::requirement_text::parse_requirement;
 
 impl Builder {
     /// Builds `sdist`, the last of `stack`, or finds its wheel in the cache. Asks the backend for more
@@ -174,7 +175,7 @@ impl Builder {
         texts: &[String],
     ) -> bool {
         let before = asked.len();
-        for requirement in texts.iter().filter_map(|text| text.parse::<Requirement<VerbatimUrl>>().ok()) {
+        for requirement in texts.iter().filter_map(|text| parse_requirement(text).ok()) {
             if requirement.evaluate_markers(&self.interpreter.markers, &[]) && !asked.contains(&requirement) {
                 asked.push(requirement);
             }

@@ -3,13 +3,12 @@
 
 use std::path::PathBuf;
 
-use pep508_rs::{Requirement, VerbatimUrl};
-
 use super::customisation::{Customisation, Patch};
 use super::inputs::sdists::Sdists;
 use super::settings::index_settings::IndexFlags;
 use super::targets::placement::RemotePlacement;
 use crate::contract::{Expect, Failure, FailureClass, Flag, KeyValue, SandboxMode};
+use crate::packaging::requirement_text::parse_requirement;
 use crate::platform::{Glibc, Target};
 
 /// What the user wants done with every source.
@@ -85,8 +84,8 @@ impl BuildOptions {
     /// What they change about the builds of the sources.
     pub(super) fn customisation(&self, sdists: &Sdists) -> Result<Customisation, Failure> {
         for requirement in &self.build_requires {
-            if let Err(error) = requirement.parse::<Requirement<VerbatimUrl>>() {
-                return Err(invalid(format!("--build-requires `{requirement}`: {}", error.message)));
+            if let Err(reason) = parse_requirement(requirement) {
+                return Err(invalid(format!("--build-requires `{requirement}`: {reason}")));
             }
         }
         let patch = |path: &PathBuf| -> Result<Patch, Failure> {

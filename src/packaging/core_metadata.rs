@@ -7,6 +7,8 @@ use mailparse::MailHeaderMap;
 use pep440_rs::{Version, VersionSpecifiers};
 use pep508_rs::{ExtraName, PackageName, Requirement, VerbatimUrl};
 
+use super::requirement_text::parse_requirement;
+
 /// The fields of a core metadata document that matter to a build.
 /// See <https://packaging.python.org/en/latest/specifications/core-metadata/>.
 #[derive(Clone, Debug)]
@@ -68,7 +70,7 @@ impl CoreMetadata {
             requires_dist: headers
                 .get_all_values("Requires-Dist")
                 .iter()
-                .filter_map(|value| value.parse().ok())
+                .filter_map(|value| parse_requirement(value).ok())
                 .collect(),
             provides_extra: headers
                 .get_all_values("Provides-Extra")
@@ -107,6 +109,15 @@ mod tests {
         assert_eq!(metadata.version_text, "5.5.2.POST1");
         assert_eq!(metadata.requires_dist.len(), 1);
         assert_eq!(metadata.provides_extra.len(), 1);
+    }
+
+    #[test]
+    fn a_requirement_that_would_end_the_process_is_left_out() {
+        let deep = format!("a ; {}os_name == 'nt'{}", "(".repeat(20_000), ")".repeat(20_000));
+        let text = format!(
+            "Metadata-Version: 2.1\nName: a\nVersion: 1\nRequires-Dist: {deep}\nRequires-Dist: b\n\n"
+        );
+        assert_eq!(CoreMetadata::parse(text.as_bytes()).unwrap().requires_dist.len(), 1);
     }
 
     #[test]

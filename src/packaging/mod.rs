@@ -6,6 +6,7 @@ pub mod core_metadata;
 pub mod elf;
 pub mod entry_points;
 pub mod interpreter;
+pub mod requirement_text;
 pub mod sdist_name;
 pub mod tag;
 pub mod wheel_archive;

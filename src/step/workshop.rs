@@ -6,8 +6,6 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use pep508_rs::Requirement;
-
 use super::backend::cross_compiler::CrossCompiler;
 use super::backend::environment::{EnvironmentPlan, FIXED_DIRECTORY};
 use super::backend::hooks::{BackendCall, BackendRun, Conversation, Hooks, SCRIPT};
@@ -24,6 +22,7 @@ use super::venv::virtual_environment::python_in;
 use crate::cancellation::Cancellation;
 use crate::contract::{Failure, FailureClass, IsolationReport, SandboxMode, UsedRequirement};
 use crate::packaging::interpreter::Interpreter;
+use crate::packaging::requirement_text::parse_requirement;
 use crate::sandbox::{
     Bind, Isolation, NetworkIsolation, OwnExecutable, PreparedSandbox, ProcessTree, Sandbox,
 };
@@ -327,12 +326,9 @@ fn check_dynamic(
     interpreter: &Interpreter,
 ) -> Result<(), Failure> {
     let parse = |text: &String| {
-        text.parse::<Requirement>().map_err(|error| {
-            let message = format!(
-                "{} returned `{text}`, which is not a requirement: {}",
-                hooks.requires(),
-                error.message
-            );
+        parse_requirement(text).map_err(|reason| {
+            let message =
+                format!("{} returned `{text}`, which is not a requirement: {reason}", hooks.requires());
             Failure::new(FailureClass::InvalidMetadata, message)
         })
     };

@@ -8,15 +8,14 @@ use std::str::FromStr;
 use std::sync::LazyLock;
 
 use pep440_rs::{VersionSpecifier, VersionSpecifiers};
-use pep508_rs::{
-    ExtraName, MarkerEnvironment, MarkerTree, PackageName, Requirement, VerbatimUrl, VersionOrUrl,
-};
+use pep508_rs::{ExtraName, MarkerEnvironment, MarkerTree, PackageName, VersionOrUrl};
 use regex::Regex;
 
 use super::hashes::RequiredHashes;
 use super::source::Source;
 use crate::build::index::credentials::redact_urls;
 use crate::contract::{Failure, FailureClass};
+use crate::packaging::requirement_text::{parse_marker, parse_requirement};
 use crate::packaging::sdist_name::sdist_name_and_version;
 
 /// A source, and what is said of it.
@@ -86,10 +85,7 @@ impl RequestedSource {
             return Self::at(text, base, text, None, Vec::new());
         }
         check_ascii(text, text)?;
-        let requirement = Requirement::<VerbatimUrl>::from_str(text).map_err(|error| {
-            let reason = error.to_string();
-            invalid(text, reason.lines().next().unwrap_or_default())
-        })?;
+        let requirement = parse_requirement(text).map_err(|reason| invalid(text, &reason))?;
         let specifiers = match requirement.version_or_url {
             None => VersionSpecifiers::empty(),
             Some(VersionOrUrl::VersionSpecifier(specifiers)) => specifiers,
@@ -114,8 +110,7 @@ impl RequestedSource {
         let (place, marker) = match split_marker(place) {
             Some((place, marker)) => {
                 check_ascii(marker, text)?;
-                let marker =
-                    MarkerTree::from_str(marker).map_err(|error| invalid(text, &error.to_string()))?;
+                let marker = parse_marker(marker).map_err(|reason| invalid(text, &reason))?;
                 (place, marker)
             }
             None => (place, MarkerTree::TRUE),

@@ -12,6 +12,7 @@ use serde::Deserialize;
 use crate::contract::{Failure, FailureClass};
 use crate::packaging::core_metadata::{CoreMetadata, CoreMetadataError};
 use crate::packaging::interpreter::Interpreter;
+use crate::packaging::requirement_text::parse_requirement;
 
 /// The backend when `[build-system]` or its `build-backend` is missing (PEP 517).
 pub const LEGACY_BACKEND: &str = "setuptools.build_meta:__legacy__";
@@ -220,10 +221,8 @@ fn parse_pyproject(bytes: Option<&[u8]>) -> Result<Option<Pyproject>, ProjectErr
 
 fn parse_requirements(entries: &[String]) -> Result<Vec<Requirement<VerbatimUrl>>, ProjectError> {
     let parse = |entry: &String| {
-        Requirement::from_str(entry).map_err(|error| ProjectError::InvalidRequirement {
-            entry: entry.clone(),
-            reason: error.message.to_string(),
-        })
+        parse_requirement(entry)
+            .map_err(|reason| ProjectError::InvalidRequirement { entry: entry.clone(), reason })
     };
     entries.iter().map(parse).collect()
 }
@@ -315,6 +314,13 @@ mod tests {
             assert_eq!(system.backend, LEGACY_BACKEND);
             assert_eq!(system.requires[0].to_string(), LEGACY_REQUIREMENT);
         }
+    }
+
+    #[test]
+    fn a_requirement_that_would_end_the_process_is_refused() {
+        let (open, close) = ("(".repeat(20_000), ")".repeat(20_000));
+        let text = format!("[build-system]\nrequires = [\"a ; {open}os_name == 'nt'{close}\"]");
+        assert!(matches!(parse(&text), Err(ProjectError::InvalidRequirement { .. })));
     }
 
     #[test]
