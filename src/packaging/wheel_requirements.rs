@@ -7,6 +7,9 @@ use std::collections::BTreeSet;
 use std::io::{self, Read};
 use std::path::Path;
 
+use pep440_rs::Version;
+use pep508_rs::PackageName;
+
 use super::elf::{self, ELF_MAGIC, ElfError, ElfNeeds};
 use super::wheel_archive::{WheelArchive, WheelArchiveError, WheelMember};
 use crate::patience::Patience;
@@ -22,6 +25,8 @@ const MOST_UNREAD: usize = 100;
 /// What a wheel needs of the machine it is installed on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WheelRequirements {
+    /// The project that METADATA names, and its version.
+    pub project: Option<(PackageName, Version)>,
     /// The newest `GLIBC_x.y` symbol version that any ELF file inside needs; none when pure or static.
     pub glibc_floor: Option<Glibc>,
     /// The libraries that files inside name, and that are neither in the wheel nor a part of glibc, such as
@@ -41,7 +46,8 @@ pub fn wheel_requirements(
     patience: Patience<'_>,
 ) -> Result<WheelRequirements, WheelArchiveError> {
     let mut archive = WheelArchive::open_patiently(path, patience)?;
-    let mut found = WheelRequirements::default();
+    let project = Some((archive.metadata.name.clone(), archive.metadata.version.clone()));
+    let mut found = WheelRequirements { project, ..WheelRequirements::default() };
     let mut libraries = NeededLibraries::default();
     for member in archive.members.clone() {
         patience.check().map_err(io::Error::other)?;

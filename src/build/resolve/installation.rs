@@ -161,6 +161,8 @@ impl Builder {
                 .parse()
                 .map_err(|error| Failure::new(FailureClass::InvalidSource, format!("{error}")))?;
             check_name(&requested, &parsed.name)?;
+            // It is uv that is given the whole URL, and we who fetch what it finds there.
+            self.run.http.credentials().absorb(&wheel);
             return Ok(Direct { name: parsed.name, requested, sdist: None, wheel });
         }
         let may_be_built = |name: &PackageName, version: Option<&Version>| match policy.of(name) {

@@ -32,6 +32,7 @@ use crate::build::side_by_side::side_by_side;
 use crate::build::wheel_cache::publish;
 use crate::contract::{Failure, FailureClass, Report};
 use crate::digest::Sha256;
+use crate::packaging::wheel_name::{InvalidWheelName, WheelFileName};
 use crate::platform::Target;
 use crate::scratch::file::FileAccess;
 
@@ -290,11 +291,17 @@ impl<'a> Making<'a> {
         let (start, run) = (Instant::now(), &*self.builders.run);
         self.tally.begins(Doing::Fetching);
         let task = run.progress.task(file.file_name.as_str());
-        let fetched = self.fetch(file, &task);
+        let checked: Vec<_> =
+            items.iter().map(|number| check_file_name(self.items[*number].planned, file)).collect();
+        let wrong = checked.iter().find_map(|checked| checked.clone().err());
+        let fetched = match wrong.filter(|_| checked.iter().all(Result::is_err)) {
+            Some(failure) => Err(failure),
+            None => self.fetch(file, &task),
+        };
         drop(task);
-        for number in items {
+        for (number, checked) in items.iter().zip(checked) {
             let item = &self.items[*number];
-            let ended = fetched.clone().and_then(|sha256| {
+            let ended = checked.and(fetched.clone()).and_then(|sha256| {
                 let record = self.fetched_record(item, file, sha256)?;
                 Ok(InPlace { status: DistributionStatus::Fetched, record })
             });
@@ -326,6 +333,9 @@ impl<'a> Making<'a> {
         let path = self.builders.run.options.out.join(&file.file_name);
         let (version, size_bytes) = (version_of_wheel(item.planned, file)?, fs_err::metadata(&path)?.len());
         let needs = WheelNeeds::of(&self.builders.run, &path, sha256, item.plan.target);
+        if let Some((name, version)) = &needs.project {
+            check_project(item.planned, &file.file_name, name, version)?;
+        }
         if let Some(reason) = needs.unknown {
             self.notes.lock().push(format!("{} could not be looked into: {reason}", file.file_name));
         }
@@ -549,11 +559,35 @@ fn version_of_wheel(planned: &PlannedDistribution, file: &PlannedFile) -> Result
     if let Some(version) = &planned.version {
         return Ok(version.clone());
     }
-    let name: crate::packaging::wheel_name::WheelFileName =
-        file.file_name.parse().map_err(|error: crate::packaging::wheel_name::InvalidWheelName| {
-            Failure::new(FailureClass::FetchFailed, error.to_string())
-        })?;
+    let name: WheelFileName = file
+        .file_name
+        .parse()
+        .map_err(|error: InvalidWheelName| Failure::new(FailureClass::FetchFailed, error.to_string()))?;
     Ok(name.version)
+}
+
+/// Fails if the name of the file is that of another project or version, which nobody could install by its name.
+fn check_file_name(planned: &PlannedDistribution, file: &PlannedFile) -> Result<(), Failure> {
+    let name: WheelFileName = file
+        .file_name
+        .parse()
+        .map_err(|error: InvalidWheelName| Failure::new(FailureClass::FetchFailed, error.to_string()))?;
+    check_project(planned, &file.file_name, &name.name, &name.version)
+}
+
+fn check_project(
+    planned: &PlannedDistribution,
+    file_name: &str,
+    name: &PackageName,
+    version: &Version,
+) -> Result<(), Failure> {
+    let is_version = planned.version.as_ref().is_none_or(|wanted| wanted == version);
+    if *name == planned.name && is_version {
+        return Ok(());
+    }
+    let message = format!("{} has to be installed, and {file_name} is {name} {version}", title(planned));
+    Err(Failure::new(FailureClass::WheelRefused, message)
+        .with_hint("the lock or the index names a file of something else"))
 }
 
 /// Fails if something else came out than was planned.

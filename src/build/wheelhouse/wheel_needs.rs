@@ -4,6 +4,8 @@
 use std::path::Path;
 use std::time::Duration;
 
+use pep440_rs::Version;
+use pep508_rs::PackageName;
 use serde::{Deserialize, Serialize};
 
 use crate::build::cache::KeyBuilder;
@@ -22,6 +24,9 @@ const PATIENCE: Duration = Duration::from_secs(600);
 pub(super) struct WheelNeeds {
     pub(super) glibc_floor: Option<Glibc>,
     pub(super) foreign_libraries: Vec<String>,
+    /// The project that it says it is, and its version.
+    #[serde(default)]
+    pub(super) project: Option<(PackageName, Version)>,
     /// Why that is not known.
     #[serde(skip)]
     pub(super) unknown: Option<String>,
@@ -47,6 +52,7 @@ impl WheelNeeds {
         let needs = Self {
             glibc_floor: found.glibc_floor,
             foreign_libraries: found.foreign_libraries,
+            project: found.project,
             unknown: None,
         };
         // What is not remembered is found out again.

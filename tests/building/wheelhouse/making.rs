@@ -178,3 +178,24 @@ fn a_login_of_the_project_reaches_its_server_and_no_output() {
         assert!(!text.contains("hunter22"), "{text}");
     }
 }
+
+#[test]
+fn a_wheel_of_something_else_is_refused() {
+    let (server, place) = (Server::start(), Place::new());
+    let named = |name: &str, files| Locked { wheels: files, ..Locked::named(name, "1.0") };
+    let other = vec![("good-1.0-py3-none-any.whl".to_owned(), wheel("good", "1.0"))];
+    let inside = vec![("sly-1.0-py3-none-any.whl".to_owned(), wheel("good", "2.0"))];
+    let packages = [named("evil", other), named("sly", inside), Locked::wheel("good", "1.0")];
+    let project = write_project(&place, &server, &packages, "");
+    let document = place.wheelhouse(&["--project", &project, "--json"]).ended(19).json();
+    assert_eq!(status(&document, "good"), "fetched");
+    for (name, message) in [
+        ("evil", "evil 1.0 has to be installed, and good-1.0-py3-none-any.whl is good 1.0"),
+        ("sly", "sly 1.0 has to be installed, and sly-1.0-py3-none-any.whl is good 2.0"),
+    ] {
+        assert_eq!(status(&document, name), "failed");
+        let results = document["distributions"].as_array().unwrap();
+        let failure = &results.iter().find(|result| result["name"] == name).unwrap()["failure"];
+        assert_eq!(failure["message"], message);
+    }
+}
