@@ -43,7 +43,11 @@ impl Project {
                     continue;
                 }
                 // A project below a workspace that it is no member of is one by itself.
-                let Ok(lock) = read_lock(above) else { break };
+                let lock = match read_lock(above) {
+                    Ok(lock) => lock,
+                    Err(LockError::NoLock { .. }) => break,
+                    Err(error) => return Err(error),
+                };
                 if let Some(member) = record_in(&lock, above, own) {
                     return Self::new(lock, above, file, Some(member));
                 }
