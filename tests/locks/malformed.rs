@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use crosswheel::lock::{Closure, Configuration, FilePreferences, Graph, Lock, Plan, Root};
+use crosswheel::lock::{Closure, Configuration, FilePreferences, Graph, Lock, Plan, Project, Root};
 use crosswheel::packaging::compatible_tags::CompatibleTags;
 use proptest::prelude::*;
 
-use crate::workspace::amd64;
+use crate::workspace::{Workspace, amd64};
 
 const LOCK: &str = r#"version = 1
 revision = 3
@@ -232,4 +232,16 @@ proptest! {
     fn any_text_is_used_or_refused(text in "\\PC{0,200}") {
         use_up(&text);
     }
+}
+
+#[test]
+fn a_damaged_lock_of_the_workspace_is_not_taken_for_none() {
+    let root = "[project]\nname = \"root\"\n[tool.uv.workspace]\nmembers = [\"member\"]\n";
+    let workspace = Workspace::new(&[
+        ("pyproject.toml", root),
+        ("member/pyproject.toml", "[project]\nname = \"member\"\n"),
+        ("uv.lock", "version = 1\nrequires-python = ["),
+    ]);
+    let error = Project::open(&workspace.path().join("member")).err().unwrap().to_string();
+    assert!(error.contains("uv.lock") && !error.contains("member"), "{error}");
 }

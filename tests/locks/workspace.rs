@@ -88,22 +88,3 @@ pub fn amd64() -> MarkerEnvironment {
 pub fn arm64() -> MarkerEnvironment {
     environment("linux_arm64".parse().unwrap(), 12)
 }
-
-#[test]
-fn a_damaged_lock_of_the_workspace_is_not_taken_for_none() {
-    let directory = tempfile::tempdir().unwrap();
-    let write = |name: &str, text: &str| {
-        let path = directory.path().join(name);
-        fs_err::create_dir_all(path.parent().unwrap()).unwrap();
-        fs_err::write(path, text).unwrap();
-    };
-    write(
-        "pyproject.toml",
-        "[project]\nname = \"root\"\nversion = \"1\"\n[tool.uv.workspace]\nmembers = [\"member\"]\n",
-    );
-    write("member/pyproject.toml", "[project]\nname = \"member\"\nversion = \"1\"\n");
-    write("uv.lock", "version = 1\nrequires-python = [");
-    let error = crosswheel::lock::Project::open(&directory.path().join("member")).err().unwrap().to_string();
-    assert!(error.contains("uv.lock"), "{error}");
-    assert!(!error.contains("member"), "{error}");
-}
