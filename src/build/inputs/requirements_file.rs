@@ -1,7 +1,7 @@
 //! Requirements files (pip's `-r` and `-c`): all that they and those that they include say, as one set.
 //! Knows nothing of what is done with the requirements.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -16,6 +16,8 @@ use crate::contract::{Failure, FailureClass};
 
 /// No file that people write is longer.
 const LONGEST: u64 = 16 << 20;
+/// Nor all together.
+const LONGEST_TOGETHER: usize = 64 << 20;
 /// Nor does anybody include more of them, or deeper.
 const MOST_FILES: usize = 512;
 const DEEPEST: usize = 32;
@@ -77,7 +79,13 @@ impl RequestedSet {
     }
 
     fn read_as(files: &[PathBuf], base: &Path, constrains: bool) -> Result<Self, Failure> {
-        let mut reading = Reading { set: Self::default(), base, seen: BTreeMap::new(), open: Vec::new() };
+        let mut reading = Reading {
+            set: Self::default(),
+            base,
+            seen: BTreeMap::new(),
+            open: Vec::new(),
+            known: BTreeSet::new(),
+        };
         for file in files {
             reading.open(file, constrains)?;
             reading.read_all()?;
@@ -162,6 +170,8 @@ struct Reading<'a> {
     /// What was read already, as a constraint or not.
     seen: BTreeMap<(PathBuf, bool), ()>,
     open: Vec<OpenFile>,
+    /// What was named already: whether as a constraint, its text, its hashes.
+    known: BTreeSet<(bool, String, String)>,
 }
 
 impl Reading<'_> {
@@ -183,6 +193,14 @@ impl Reading<'_> {
             return Err(invalid(message));
         }
         let text = read_text(&path, file)?;
+        if self.set.text.len() + text.len() > LONGEST_TOGETHER {
+            let message = format!(
+                "{} and the requirements files before it are longer than {} MiB together",
+                file.display(),
+                LONGEST_TOGETHER >> 20
+            );
+            return Err(invalid(message));
+        }
         self.set.text.push_str(&text);
         self.set.text.push('\0');
         let lines = logical_lines(&text, |name| std::env::var(name).ok()).into();
@@ -218,10 +236,8 @@ impl Reading<'_> {
                 source.must_have(&hashes);
                 source.line = Some(place.clone());
                 let known = if constrains { &mut set.constraints } else { &mut set.sources };
-                let is_same = |other: &RequestedSource| {
-                    RequestedSource { line: source.line.clone(), ..other.clone() } == source
-                };
-                if !known.iter().any(is_same) {
+                // By the text, and what hashes it has: all else follows from these.
+                if self.known.insert((constrains, source.text.clone(), format!("{:?}", source.hashes))) {
                     known.push(source);
                 }
             }
@@ -405,6 +421,22 @@ mod tests {
             (0..100).map(|n| (format!("{n}.txt"), format!("a{n}\n-r {}.txt\n", n + 1))).collect();
         let files: Vec<_> = names.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
         assert!(Directory::with(&files).error("0.txt").contains("32 deep"));
+    }
+
+    #[test]
+    fn many_lines_are_read_and_what_is_the_same_once() {
+        let lines: String = (0..100_000).map(|n| format!("a{}==1\n", n % 50_000)).collect();
+        assert_eq!(Directory::with(&[("a.txt", &lines)]).read("a.txt").unwrap().sources.len(), 50_000);
+    }
+
+    #[test]
+    fn files_are_bounded_together() {
+        let large = format!("#{}\n", " ".repeat(15 << 20));
+        let names: Vec<String> = (0..5).map(|n| format!("{n}.txt")).collect();
+        let mut files: Vec<_> = names.iter().map(|name| (name.as_str(), large.as_str())).collect();
+        files.push(("a.txt", "-r 0.txt\n-r 1.txt\n-r 2.txt\n-r 3.txt\n-r 4.txt\n"));
+        let error = Directory::with(&files).error("a.txt");
+        assert!(error.starts_with("a.txt:5: 4.txt and") && error.contains("64 MiB"), "{error}");
     }
 
     #[test]
