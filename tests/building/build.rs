@@ -322,6 +322,10 @@ fn a_requirement_without_wheels_is_built_first() {
     // The lock is enough to do it all again elsewhere.
     let lock_text = fs_err::read_to_string(place.path("crosswheel.lock")).unwrap();
     assert_eq!(lock_text.matches("built-from").count(), 3, "{lock_text}");
+    assert!(
+        lock_text.contains("url = \"./links/tool-2.0.tar.gz\"") && !lock_text.contains("file://"),
+        "{lock_text}"
+    );
     crosswheel::scratch::removal::remove(place.path("cache")).unwrap();
     place.build(&arguments).ended(0);
     assert_eq!(place.uv_starts(), starts);

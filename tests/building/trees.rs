@@ -251,6 +251,72 @@ fn the_version_is_what_git_says_and_the_repository_stays() {
 }
 
 #[test]
+fn nothing_that_a_repository_names_is_run_outside_of_the_build() {
+    let mut place = Place::new();
+    let runs = "said = [git(*asked) for asked in [['status', '--porcelain'], ['diff', '--name-only', 'HEAD'], \
+        ['describe', '--dirty', '--tags'], ['archive', 'HEAD'], ['submodule', 'status'], ['ls-files', '-m'], \
+        ['-C', 'vendor', 'status'], ['-c', 'safe.directory=*', 'rev-parse', 'HEAD']]]\n\
+        assert all(one.returncode == 0 for one in said), said";
+    project(&place, "vendor", "[]", "");
+    git(&place, "vendor", &["init", "--quiet"]);
+    commit(&place, "vendor", None);
+    project(&place, "app", "[]", runs);
+    place.write("app/data.txt", "data");
+    place.write("app/.gitattributes", "data.txt filter=a=b diff=c\n");
+    git(&place, "app", &["init", "--quiet"]);
+    git(
+        &place,
+        "app",
+        &["submodule", "--quiet", "add", &format!("file://{}", place.text("vendor")), "vendor"],
+    );
+    commit(&place, "app", Some("v1.0"));
+    let mark = |name: &str| format!("touch {}-{name}; cat; false", place.text("mark"));
+    for directory in ["app", "app/vendor"] {
+        for key in [
+            "filter.a=b.clean",
+            "filter.a=b.smudge",
+            "filter.a=b.process",
+            "diff.c.textconv",
+            "diff.c.command",
+            "diff.external",
+            "core.fsmonitor",
+            "core.sshCommand",
+            "core.pager",
+            "gpg.program",
+        ] {
+            // One filter at a time: a process goes before the others.
+            if key != "filter.a=b.process" || directory == "app/vendor" {
+                git(&place, directory, &["config", key, &mark(&key.replace('=', "-"))]);
+            }
+        }
+        git(&place, directory, &["config", "filter.a=b.required", "true"]);
+        git(&place, directory, &["config", "log.showSignature", "true"]);
+        git(&place, directory, &["config", "core.hooksPath", &place.text("hooks")]);
+    }
+    place.write("app/.git/modules/vendor/info/attributes", "* filter=a=b\n");
+    let hook = place.write("hooks/post-index-change", format!("#!/bin/sh\n{}", mark("hook")));
+    fs_err::set_permissions(&hook, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    // Git has to look into what is as long as before, and newer.
+    for file in ["app/data.txt", "app/vendor/inner.py", "app/vendor/pyproject.toml"] {
+        let bytes = fs_err::read(place.path(file)).unwrap();
+        fs_err::remove_file(place.path(file)).unwrap();
+        place.write(file, bytes);
+    }
+    let marks = || {
+        let names = fs_err::read_dir(place.path("")).unwrap().map(|entry| entry.unwrap().file_name());
+        names.filter(|name| name.to_str().unwrap().starts_with("mark")).collect::<Vec<_>>()
+    };
+    place.build(&["./app", "--no-index"]).ended(0).says("built   app-1.0-py3-none-any.whl");
+    assert_eq!(marks(), Vec::<std::ffi::OsString>::new());
+    // By itself, git runs them.
+    let _ = Command::new("git").args(["status"]).current_dir(place.path("app")).output_in_time();
+    assert!(marks().len() > 1, "{:?}", marks());
+    // Nor is git asked of what is another user's.
+    place.set("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1");
+    place.build(&["./app", "--no-index"]).ended(20).says("is another user's").says("safe.directory");
+}
+
+#[test]
 fn git_is_asked_nothing_that_changes_or_tells_more() {
     let place = Place::new();
     let runs = "said = [git('tag', 'v9'), git('config', '--list'), git('log', '-p'), git('-C', '/', 'status')]\n\
@@ -391,8 +457,10 @@ fn a_directory_of_an_archive_is_made_into_an_sdist() {
     place.build(&[&url, "--no-index"]).ended(0).says("cached  app-0-py3-none-any.whl");
     let wrong = format!("file://{file}#subdirectory=nowhere");
     place.build(&[&wrong, "--no-index"]).ended(2).says("has no directory nowhere");
-    let hash = format!("{url}&sha256={}", "0".repeat(64));
-    place.build(&[&hash, "--no-index"]).ended(21);
+    for (algorithm, digits) in [("sha256", 64), ("sha512", 128)] {
+        let hash = format!("{url}&{algorithm}={}", "0".repeat(digits));
+        place.build(&[&hash, "--no-index"]).ended(21);
+    }
 }
 
 #[test]

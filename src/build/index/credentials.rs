@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::LazyLock;
 
 use parking_lot::{Mutex, MutexGuard};
-use percent_encoding::percent_decode_str;
+use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use regex::Regex;
 use url::Url;
 
@@ -60,6 +60,20 @@ impl Credentials {
             self.add(url, login);
         }
         without_login(url)
+    }
+
+    /// `url` with the login that was given for this very one, if one was; for other programs.
+    pub fn with_login(&self, url: &Url) -> Url {
+        let mut with = url.clone();
+        let known = self.known();
+        if let Some((_, login)) = known.iter().find(|(prefix, _)| prefix == url) {
+            let encode = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
+            let password = Some(encode(&login.password)).filter(|password| !password.is_empty());
+            // Only URLs without a host refuse, and none of those was given a login.
+            let _ = with.set_username(&encode(&login.username));
+            let _ = with.set_password(password.as_deref());
+        }
+        with
     }
 
     /// The login to send with a request for `url`.

@@ -1,7 +1,7 @@
 //! Getting sdists: from a file, a URL or an index, checked by hash wherever one is known, or made of source trees.
 //! Knows nothing of what is done with them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use pep440_rs::Version;
 use pep508_rs::PackageName;
@@ -54,19 +54,9 @@ impl Builder {
             }
             source => source.clone(),
         };
-        // Of an archive that an sdist is yet to be made of, it is the archive that has a hash.
-        let archive = match &source {
-            Source::Url { url, sha256, subdirectory: Some(_) } => {
-                let url = self.run.http.credentials().absorb(url);
-                Some(self.run.fetched_file(&url, *sha256, task)?)
-            }
-            _ => None,
-        };
-        if let Some((path, sha256)) = &archive {
-            requested.hashes.check(path, *sha256)?;
-        }
         let sdist = self.acquire(source.clone(), &self.run.customisation, task)?;
-        if archive.is_none() {
+        // Of an archive that an sdist is yet to be made of, it is the archive that has a hash.
+        if !source.is_tree() {
             requested.hashes.check(&sdist.path, sdist.sha256)?;
         }
         Ok((source, sdist))
@@ -88,11 +78,9 @@ impl Builder {
                 .parts("pin", pins)
                 .finish()
         };
-        match source {
+        match source.without_login(run.http.credentials()) {
             Source::File(path) => run.sdists.open(&path, None, None),
-            Source::Url { url, sha256, subdirectory: None } => {
-                run.fetched_sdist(&run.http.credentials().absorb(&url), sha256, task)
-            }
+            Source::Url { url, sha256, subdirectory: None, .. } => run.fetched_sdist(&url, sha256, task),
             Source::Pinned { name, version } => run.indexed_version(&name, Some(&version), task),
             Source::Newest { name, .. } => run.indexed_version(&name, None, task),
             Source::Directory(project) => {
@@ -109,11 +97,12 @@ impl Builder {
                 let checkout = run.checkout(&git, task)?;
                 self.tree_sdist(&run.tree(checkout.tree(&git), task)?, custom, task)
             }),
-            Source::Url { url, sha256, subdirectory: Some(subdirectory) } => {
-                let url = run.http.credentials().absorb(&url);
+            Source::Url { url, sha256, hashes, subdirectory: Some(subdirectory) } => {
+                let (archive, sha256) = run.fetched_file(&url, sha256, task)?;
+                hashes.check(&archive, sha256)?;
                 let key = key(&format!("{url} {subdirectory} {sha256:?}"));
                 run.tree_sdists.once(&run.cache, key, || {
-                    self.archive_subdirectory_sdist(&url, sha256, &subdirectory, custom, task)
+                    self.archive_subdirectory_sdist(&url, &archive, sha256, &subdirectory, custom, task)
                 })
             }
         }
@@ -123,17 +112,17 @@ impl Builder {
     fn archive_subdirectory_sdist(
         &self,
         url: &Url,
-        sha256: Option<Sha256>,
+        archive: &Path,
+        sha256: Sha256,
         subdirectory: &str,
         custom: &Customisation,
         task: &Task,
     ) -> Result<Sdist, Failure> {
         let run = &self.run;
-        let (archive, sha256) = run.fetched_file(url, sha256, task)?;
         let place = run.cache.unpacked_archive(sha256);
         if !place.is_dir() {
             let made = run.cache.temporary_directory()?;
-            unpack(&archive, &made.path().join("tree"), &ArchiveLimits::default()).map_err(Failure::from)?;
+            unpack(archive, &made.path().join("tree"), &ArchiveLimits::default()).map_err(Failure::from)?;
             run.cache.publish_directory(&made.path().join("tree"), &place)?;
         }
         let mut tops = fs_err::read_dir(&place)?.flatten();

@@ -87,7 +87,7 @@ impl<'a> Repository<'a> {
     fn of(run: &'a Run, source: &GitSource) -> Result<Self, Failure> {
         let plain = GitSource { reference: None, subdirectory: None, ..source.clone() };
         let git = Git::needed_for(&source.to_string())?;
-        let (url, login) = without_login(&source.repository);
+        let (url, login) = without_login(&run.http.credentials().with_login(&source.repository));
         let key = KeyBuilder::default().part("repository", url.as_str()).finish();
         let directory = run.cache.repository(key);
         Ok(Self { run, git, url, login, shown: plain.to_string(), key, directory })

@@ -104,8 +104,8 @@ impl Run {
         ours.into_iter().flatten().filter_map(|place| std::fs::canonicalize(place).ok()).collect()
     }
 
-    /// The path of `project` as the lock file has it: from where that is.
-    fn path_for_lock(&self, project: &Path) -> Result<String, Failure> {
+    /// The path of a project or file, absolute and without links, as the lock file has it: from where that is.
+    pub(crate) fn path_for_lock(&self, project: &Path) -> Result<String, Failure> {
         let lock = self.options.lock.as_deref().and_then(Path::parent).unwrap_or(Path::new(""));
         let directory = std::env::current_dir()?.join(lock);
         let directory = fs_err::canonicalize(&directory).unwrap_or(directory);

@@ -5,6 +5,7 @@ use std::path::{Component, Path};
 use std::str::FromStr;
 
 use pep508_rs::PackageName;
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 use super::hashes::{FileHash, RequiredHashes};
 use crate::build::index::credentials::decode;
@@ -44,6 +45,13 @@ impl SourceFragment {
         }
         Ok(found)
     }
+}
+
+/// What a fragment says of a project below, as it is read again by [`SourceFragment::parse`].
+pub fn subdirectory_part(path: &str) -> String {
+    const TAKEN: &AsciiSet =
+        &CONTROLS.add(b'%').add(b'&').add(b'#').add(b' ').add(b'"').add(b'<').add(b'>').add(b'`');
+    format!("subdirectory={}", utf8_percent_encode(path, TAKEN))
 }
 
 /// The parts of a relative path that leads down; none for the top itself.
@@ -104,6 +112,16 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn subdirectories_are_read_as_they_were(path in "[a-z&%#= ;+é]{1,9}") {
+            let text = format!("{}&egg=x", subdirectory_part(&path));
+            prop_assert_eq!(SourceFragment::parse(&text).unwrap().subdirectory, Some(path.clone()));
+            let mut url = url::Url::parse("https://x.example/a").unwrap();
+            url.set_fragment(Some(&text));
+            let again = url.to_string().parse::<url::Url>().unwrap();
+            prop_assert_eq!(again.fragment(), Some(&*text));
+        }
+
         #[test]
         fn any_fragment_is_read_or_refused(text in "(subdirectory|egg|sha256|=|&|%2e|\\.|/|.){0,12}") {
             if let Ok(SourceFragment { subdirectory: Some(path), .. }) = SourceFragment::parse(&text) {

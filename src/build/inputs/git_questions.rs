@@ -429,6 +429,10 @@ pub(super) fn passed_on(question: &GitQuestion) -> Result<Vec<String>, String> {
             passed.extend(["-C".to_owned(), directory.to_owned()]);
         } else if let Some(setting) = (argument == "-c").then(|| rest.next()).flatten() {
             check_setting(setting)?;
+            // Whose repositories are asked is for the user to say.
+            if setting.to_ascii_lowercase().starts_with("safe.") {
+                continue;
+            }
             passed.extend(["-c".to_owned(), setting.to_owned()]);
         } else {
             match argument {

@@ -5,7 +5,7 @@ use std::fmt;
 
 use url::Url;
 
-use super::fragment::SourceFragment;
+use super::fragment::{SourceFragment, subdirectory_part};
 use crate::build::index::credentials::{decode, redact_urls};
 
 /// A project in a git repository.
@@ -77,7 +77,7 @@ impl GitSource {
 
     fn at(&self, repository: &Url) -> String {
         let reference = self.reference.as_ref().map(|reference| format!("@{reference}")).unwrap_or_default();
-        let within = self.subdirectory.as_ref().map(|within| format!("#subdirectory={within}"));
+        let within = self.subdirectory.as_ref().map(|within| format!("#{}", subdirectory_part(within)));
         format!("git+{repository}{reference}{}", within.unwrap_or_default())
     }
 }

@@ -94,6 +94,11 @@ impl RequiredHashes {
         others.0.iter().for_each(|hash| self.add(hash.clone()));
     }
 
+    /// Each that will do.
+    pub fn iter(&self) -> impl Iterator<Item = &FileHash> {
+        self.0.iter()
+    }
+
     /// Whether any file will do.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

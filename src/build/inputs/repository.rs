@@ -1,12 +1,12 @@
 //! The git repository that a source directory lies in: what the builds of it may know, asked of the git of this machine.
 //! Nothing is written there. Knows nothing of who wants to know, nor of what the answers mean.
 
-use std::io::{self, Seek, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use super::git_process::Git;
-use super::git_programs::harmless_settings;
 use super::git_questions::passed_on;
+use super::guarded_git::{FATAL, GuardedGit};
 use crate::build::interrupt::Interrupt;
 use crate::build::steps::step_action::blob_digest;
 use crate::client::{ClientError, InputRoot};
@@ -19,11 +19,6 @@ use crate::digest::Sha256;
 const MOST_BYTES: u64 = 2 << 30;
 /// Bytes of an answer in which paths of the repository are looked for; the others are not about paths.
 const MOST_TEXT: u64 = 1 << 20;
-/// Bytes of standard error that are kept.
-const MOST_COMPLAINTS: usize = 64 << 10;
-
-/// What git ends with if it does not do what it is asked.
-const FATAL: u8 = 128;
 /// What a shell ends with if there is no such program.
 const NOT_FOUND: u8 = 127;
 
@@ -31,9 +26,9 @@ const NOT_FOUND: u8 = 127;
 pub(super) struct Repository {
     /// Its top directory, absolute and without links.
     pub top: PathBuf,
-    git: Option<Git>,
-    /// What goes before its own settings.
-    settings: Vec<(String, String)>,
+    git: Option<GuardedGit>,
+    /// Why not, if there is none.
+    why_not: String,
     facts: GitRepository,
 }
 
@@ -50,26 +45,37 @@ impl Repository {
         let Some(nearest) = directory.ancestors().find(|above| above.join(".git").exists()) else {
             return Ok(None);
         };
-        let Some(git) = Git::find() else {
-            let facts = GitRepository::Unknown { code: NOT_FOUND, stderr: "git: not found\n".into() };
-            return Ok(Some(Self { top: nearest.to_owned(), git: None, settings: Vec::new(), facts }));
+        let unknown = |code: u8, stderr: String, why_not: String| {
+            let facts = GitRepository::Unknown { code, stderr };
+            Ok(Some(Self { top: nearest.to_owned(), git: None, why_not, facts }))
         };
+        let Some(git) = Git::find() else {
+            return unknown(NOT_FOUND, "git: not found\n".into(), "there is no git to ask".into());
+        };
+        let git = GuardedGit::new(git);
         let mut top = Vec::new();
         let asked = ["rev-parse", "--show-toplevel"].map(str::to_owned);
-        let (code, stderr) = run(&git, &[], nearest, directory, &asked, None, &mut top, interrupt)?;
+        let (code, stderr) = git.run(directory, &asked, None, &mut top, interrupt)?;
         let shown = String::from_utf8_lossy(&top);
         let top = std::fs::canonicalize(shown.trim_end_matches('\n')).ok();
-        let Some(top) = top.filter(|top| code == 0 && directory.starts_with(top)) else {
-            let facts = GitRepository::Unknown { code: code.max(1), stderr };
-            return Ok(Some(Self { top: nearest.to_owned(), git: None, settings: Vec::new(), facts }));
+        // Its settings may name another directory, of which nobody said that it be read.
+        let Some(top) = top.filter(|top| code == 0 && top == nearest) else {
+            let why_not = match stderr.contains("dubious ownership") {
+                true => format!(
+                    "the repository {0} is another user's; if you trust it: git config --global --add safe.directory {0}",
+                    nearest.display()
+                ),
+                false => format!("git knows no repository whose top is {}", nearest.display()),
+            };
+            let stderr = stderr.replace(&*nearest.to_string_lossy(), GIT_TOP);
+            return unknown(if code == 0 { FATAL } else { code }, stderr, why_not);
         };
-        let settings = harmless_settings(&git, &top, interrupt)?;
         let mut shallow = Vec::new();
         let asked = ["rev-parse", "--is-shallow-repository"].map(str::to_owned);
-        run(&git, &settings, &top, &top, &asked, None, &mut shallow, interrupt)?;
+        git.run(&top, &asked, None, &mut shallow, interrupt)?;
         let facts =
             GitRepository::Here { linked: top.join(".git").is_file(), shallow: shallow.starts_with(b"true") };
-        Ok(Some(Self { top, git: Some(git), settings, facts }))
+        Ok(Some(Self { top, git: Some(git), why_not: String::new(), facts }))
     }
 
     /// The files that lie directly in the directories above `project`, as far as they are the repository's: what a
@@ -87,7 +93,7 @@ impl Repository {
         let arguments: Vec<String> =
             ["ls-files", "-z", "--"].map(str::to_owned).into_iter().chain(patterns).collect();
         let mut names = Vec::new();
-        run(git, &self.settings, &self.top, &self.top, &arguments, None, &mut names, interrupt)?;
+        git.run(&self.top, &arguments, None, &mut names, interrupt)?;
         let names = names.split(|byte| *byte == 0).filter(|name| !name.is_empty());
         let places = names.filter_map(|name| Some(self.top.join(std::str::from_utf8(name).ok()?)));
         Ok(places.filter(|place| place.symlink_metadata().is_ok_and(|found| !found.is_dir())).collect())
@@ -98,8 +104,7 @@ impl Repository {
         let Some(git) = &self.git else { return Ok(false) };
         let asked = ["status", "--porcelain", "--untracked-files=no"].map(str::to_owned);
         let mut changed = Vec::new();
-        let (code, _) =
-            run(git, &self.settings, &self.top, &self.top, &asked, None, &mut changed, interrupt)?;
+        let (code, _) = git.run(&self.top, &asked, None, &mut changed, interrupt)?;
         Ok(code == 0 && !changed.is_empty())
     }
 
@@ -150,7 +155,7 @@ impl Repository {
         interrupt: &Interrupt,
     ) -> Result<(u8, String), Failure> {
         let not_passed_on = |reason: String| Ok((FATAL, format!("{NOT_PASSED_ON}: {reason}\n")));
-        let Some(git) = &self.git else { return not_passed_on("there is no git to ask".into()) };
+        let Some(git) = &self.git else { return not_passed_on(self.why_not.clone()) };
         let arguments = match passed_on(question) {
             Ok(arguments) => arguments,
             Err(reason) => return not_passed_on(reason),
@@ -170,8 +175,7 @@ impl Repository {
         let arguments: Vec<String> =
             arguments.iter().map(|argument| argument.replace(GIT_TOP, top)).collect();
         let stdin = question.stdin.as_ref().map(|text| text.replace(GIT_TOP, top));
-        let (code, stderr) =
-            run(git, &self.settings, &self.top, &directory, &arguments, stdin, out, interrupt)?;
+        let (code, stderr) = git.run(&directory, &arguments, stdin, out, interrupt)?;
         Ok((code, stderr.replace(top, GIT_TOP)))
     }
 
@@ -192,42 +196,6 @@ impl Repository {
 
 /// How complaints begin about what was not asked.
 const NOT_PASSED_ON: &str = "crosswheel does not ask this";
-
-/// Runs git in `directory` of the repository at `top`; its exit code and what it complained of.
-#[expect(clippy::too_many_arguments, reason = "all of them are git's")]
-fn run(
-    git: &Git,
-    harmless: &[(String, String)],
-    top: &Path,
-    directory: &Path,
-    arguments: &[String],
-    stdin: Option<String>,
-    out: &mut impl Write,
-    interrupt: &Interrupt,
-) -> Result<(u8, String), Failure> {
-    let safe = top.to_string_lossy();
-    let mut settings = vec![("safe.directory", &*safe), ("log.showSignature", "false")];
-    settings.extend(harmless.iter().map(|(key, value)| (key.as_str(), value.as_str())));
-    let mut command = git.command(directory, &settings);
-    // As in the sandbox; and no index is refreshed on disk, nor anything fetched.
-    command.env("GIT_OPTIONAL_LOCKS", "0").env("GIT_NO_LAZY_FETCH", "1").env("TZ", "UTC");
-    command.args(arguments);
-    if let Some(text) = stdin {
-        let mut file = tempfile::tempfile()?;
-        file.write_all(text.as_bytes())?;
-        file.rewind()?;
-        command.stdin(file);
-    }
-    let mut complaints = String::new();
-    let status = interrupt.run_to(&mut command, out, |line| {
-        if complaints.len() < MOST_COMPLAINTS {
-            complaints.push_str(line);
-            complaints.push('\n');
-        }
-    })?;
-    let code = status.code().and_then(|code| u8::try_from(code).ok());
-    Ok((code.unwrap_or(FATAL), complaints))
-}
 
 fn too_much(question: &GitQuestion) -> Failure {
     let message = format!("`{question}` gives more than {} GiB", MOST_BYTES >> 30);

@@ -139,8 +139,9 @@ impl RequestedSource {
     /// Adds hashes of which its file must have one.
     pub fn must_have(&mut self, hashes: &RequiredHashes) {
         self.hashes.add_all(hashes);
-        if let Source::Url { sha256, .. } = &mut self.source {
+        if let Source::Url { sha256, hashes, .. } = &mut self.source {
             *sha256 = self.hashes.only_sha256();
+            hashes.clone_from(&self.hashes);
         }
     }
 

@@ -7,9 +7,10 @@ use pep440_rs::{Operator, Version, VersionSpecifiers};
 use pep508_rs::PackageName;
 use url::Url;
 
-use super::fragment::SourceFragment;
+use super::fragment::{SourceFragment, subdirectory_part};
 use super::git_source::GitSource;
-use crate::build::index::credentials::redact_urls;
+use super::hashes::RequiredHashes;
+use crate::build::index::credentials::{Credentials, redact_urls};
 use crate::contract::{Failure, FailureClass};
 use crate::digest::Sha256;
 
@@ -26,6 +27,8 @@ pub enum Source {
         url: Url,
         /// The digest that was promised, if it is the only one that will do.
         sha256: Option<Sha256>,
+        /// All hashes of which the archive must have one.
+        hashes: RequiredHashes,
         /// Where the project is in the archive, if it is not at its top: then the archive is no sdist.
         subdirectory: Option<String>,
     },
@@ -76,18 +79,30 @@ impl Source {
         Ok(match self {
             Self::File(path) | Self::Directory(path) => Some(absolute(path)?),
             Self::Git(git) => Some(git.with_login()),
-            Self::Url { url, sha256, subdirectory } => {
-                let parts = [
-                    subdirectory.as_ref().map(|at| format!("subdirectory={at}")),
-                    sha256.map(|sha256| format!("sha256={sha256}")),
-                ];
-                let fragment = parts.into_iter().flatten().collect::<Vec<_>>().join("&");
+            Self::Url { url, hashes, subdirectory, .. } => {
+                let within = subdirectory.as_deref().map(subdirectory_part);
+                let hashes = hashes.iter().map(|hash| hash.to_string().replacen(':', "=", 1));
+                let fragment = within.into_iter().chain(hashes).collect::<Vec<_>>().join("&");
                 let mut url = url.clone();
                 url.set_fragment((!fragment.is_empty()).then_some(&fragment));
                 Some(url.to_string())
             }
             Self::Pinned { .. } | Self::Newest { .. } => None,
         })
+    }
+
+    /// The same without a login, which `credentials` remember if it has one.
+    pub fn without_login(mut self, credentials: &Credentials) -> Self {
+        match &mut self {
+            Self::Url { url, .. } => *url = credentials.absorb(url),
+            Self::Git(git) if ["http", "https"].contains(&git.repository.scheme()) => {
+                git.repository = credentials.absorb(&git.repository);
+            }
+            // The user of ssh says where it is; a password ssh would not take.
+            Self::Git(git) => drop(git.repository.set_password(None)),
+            _ => {}
+        }
+        self
     }
 
     /// The same, with pre-releases as good as others if `wanted`.
@@ -166,7 +181,8 @@ fn parse_url(text: &str) -> Result<(Source, SourceFragment), Failure> {
         return Ok((source, fragment));
     }
     let (sha256, subdirectory) = (fragment.hashes.only_sha256(), fragment.subdirectory.clone());
-    Ok((Source::Url { url, sha256, subdirectory }, fragment))
+    let hashes = fragment.hashes.clone();
+    Ok((Source::Url { url, sha256, hashes, subdirectory }, fragment))
 }
 
 fn file_url(path: &Path) -> Result<Url, Failure> {
@@ -200,7 +216,7 @@ mod tests {
             Source::parse_place("a#b-1.tar.gz", base).unwrap().0,
             Source::File(base.join("a#b-1.tar.gz"))
         );
-        let Source::Url { url, sha256, subdirectory } =
+        let Source::Url { url, sha256, subdirectory, .. } =
             place(&format!("{text}#subdirectory=lib&sha256={DIGEST}")).unwrap()
         else {
             panic!("a URL");
@@ -212,6 +228,33 @@ mod tests {
         };
         assert_eq!(url.as_str(), "https://x.example/a-1.tar.gz");
         assert!(matches!(place("git+https://x.example/a@v1").unwrap(), Source::Git(_)));
+    }
+
+    #[test]
+    fn logins_are_remembered_and_not_written() {
+        let credentials = Credentials::default();
+        for text in [
+            "git+https://me:hunter%40%2522@x.example/b@v1",
+            "https://me:hunter22@x.example/a.zip#subdirectory=b",
+        ] {
+            let source = place(text).unwrap().without_login(&credentials);
+            let text = source.place_text().unwrap().unwrap();
+            assert!(!text.contains("hunter") && !text.contains("me:"), "{text}");
+        }
+        let plain = "https://x.example/b".parse().unwrap();
+        assert_eq!(credentials.with_login(&plain).as_str(), "https://me:hunter%40%2522@x.example/b");
+        let other = "https://x.example/c".parse().unwrap();
+        assert_eq!(credentials.with_login(&other), other);
+    }
+
+    #[test]
+    fn what_is_written_of_an_archive_is_read_again() {
+        let digest = "ab".repeat(64);
+        let source =
+            place(&format!("https://x.example/a.zip#sha512={digest}&subdirectory=a%26b%25/c")).unwrap();
+        let text = source.place_text().unwrap().unwrap();
+        assert_eq!(text, format!("https://x.example/a.zip#subdirectory=a%26b%25/c&sha512={digest}"));
+        assert_eq!(place(&text).unwrap(), source);
     }
 
     #[test]

@@ -104,7 +104,7 @@ impl Builder {
                     let url = sdist.url.as_deref().ok_or_else(|| {
                         drift(format!("the lock does not say where the sdist of {name} {version} comes from"))
                     })?;
-                    let sdist = self.run.fetched_sdist(&locked_url(url)?, Some(sha256), task)?;
+                    let sdist = self.run.fetched_sdist(&self.run.locked_place(url)?, Some(sha256), task)?;
                     let built = self.build_requirement(&sdist, stack, task)?;
                     resolution.built.extend(built.locks.iter().cloned());
                     ResolvedWheel::of_built(name, version, &built, sha256)
@@ -434,6 +434,6 @@ fn wheel_version(file_name: &str) -> Result<Version, Failure> {
     Ok(parsed.version)
 }
 
-fn locked_url(text: &str) -> Result<Url, Failure> {
+pub(super) fn locked_url(text: &str) -> Result<Url, Failure> {
     text.parse().map_err(|error| drift(format!("the lock's `{text}` is not a URL: {error}")))
 }

@@ -50,7 +50,7 @@ pub enum ResolvedOrigin {
     /// It is built from an sdist.
     Sdist(ResolvedFile),
     /// It is built from a tree, or from an archive that is no sdist: a source as people name it, by an absolute path or a
-    /// URL. May hold a login.
+    /// URL. Without a login.
     Tree(String),
 }
 
@@ -318,8 +318,8 @@ impl Builder {
                 (None, Choice::Wheel(file)) => ResolvedOrigin::Wheel(self.checked(file, &name, asked, task)?),
                 (None, _) => return Err(unversioned(&name)),
                 (Some(_), _) if direct.requested.source.is_tree() => {
-                    let text = direct.requested.source.place_text()?;
-                    ResolvedOrigin::Tree(text.unwrap_or_else(|| direct.requested.text.clone()))
+                    let source = direct.requested.source.clone().without_login(self.run.http.credentials());
+                    ResolvedOrigin::Tree(source.place_text()?.ok_or_else(|| unversioned(&name))?)
                 }
                 (Some(sdist), _) => ResolvedOrigin::Sdist(file_of_sdist(sdist)?),
             };

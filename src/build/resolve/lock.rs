@@ -47,7 +47,8 @@ pub struct LockedSdist {
     /// What is built with these requirements; the wheel if it is not said.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub builds: Option<Product>,
-    /// Where it was fetched from; none for a local file.
+    /// Where it was fetched from: a URL, or for a file that find-links or another lock led to a path relative to the lock,
+    /// which begins with a dot; none for a file that was named itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
     /// `major.minor` of the Python it is built with.

@@ -3,7 +3,10 @@
 
 use std::path::Path;
 
-use super::lock::{Lock, LockedSdist, Product};
+use url::Url;
+
+use super::build_requirements::locked_url;
+use super::lock::{Lock, LockedSdist, Product, drift};
 use super::resolution::Resolution;
 use crate::build::builder::Builder;
 use crate::build::inputs::sdists::{Sdist, SdistOrigin};
@@ -28,6 +31,7 @@ impl Run {
     /// Writes the lock file with `entries`, if it is one that is written and they are news to it.
     pub(crate) fn write_lock(&self, entries: Vec<LockedSdist>) -> Result<(), Failure> {
         let Some(path) = self.lock_to_write() else { return Ok(()) };
+        let entries = entries.into_iter().map(|entry| self.portable(entry)).collect();
         let mut lock = self.lock.clone().unwrap_or_else(Lock::empty);
         lock.update(entries);
         if self.lock.as_ref() == Some(&lock) {
@@ -35,6 +39,35 @@ impl Run {
         }
         let write = || file::write(path, lock.to_text().as_bytes(), FileAccess::Mode(0o644));
         Ok(self.interrupt.publishing(write)?)
+    }
+}
+
+impl Run {
+    /// `entry` as another machine can read it: with the path of a local file from where the lock is.
+    fn portable(&self, mut entry: LockedSdist) -> LockedSdist {
+        let url = entry.url.as_deref().and_then(|url| Url::parse(url).ok());
+        let file = url.filter(|url| url.scheme() == "file").and_then(|url| url.to_file_path().ok());
+        if let Some(file) = file {
+            let file = std::fs::canonicalize(&file).unwrap_or(file);
+            // With a dot, none is taken for a URL.
+            entry.url = self.path_for_lock(&file).ok().map(|path| match path.starts_with("../") {
+                true => path,
+                false => format!("./{path}"),
+            });
+        }
+        entry
+    }
+
+    /// Where the sdist is whose URL, or path from where the lock is, the lock says.
+    pub(crate) fn locked_place(&self, text: &str) -> Result<Url, Failure> {
+        if !text.starts_with(['.', '/']) {
+            return locked_url(text);
+        }
+        let lock = self.options.lock.as_deref().and_then(Path::parent).unwrap_or(Path::new(""));
+        let path = std::env::current_dir()?.join(lock).join(text);
+        let path = std::fs::canonicalize(&path)
+            .map_err(|error| drift(format!("the sdist `{text}` that the lock names: {error}")))?;
+        Url::from_file_path(&path).map_err(|()| drift(format!("the lock's `{text}` is no path")))
     }
 }
 
@@ -74,7 +107,8 @@ impl Builder {
             of_it && entry.is_for(&self.environment)
         };
         let old = self.run.lock.as_ref().map(Lock::entries).unwrap_or_default();
-        new.iter().find(is_it).or_else(|| old.iter().find(is_it)).map(LockedSdist::to_text)
+        let new = new.iter().find(is_it).map(|entry| self.run.portable(entry.clone()).to_text());
+        new.or_else(|| old.iter().find(is_it).map(LockedSdist::to_text))
     }
 
     /// Lock entries of `sdist`, built with `resolution`, and of those built for it.

@@ -6,6 +6,7 @@ use url::Url;
 
 use super::planned::{DistributionOrigin, PlannedDistribution, PlannedFile};
 use super::request::FileFlags;
+use crate::build::inputs::fragment::subdirectory_part;
 use crate::contract::{Failure, FailureClass};
 use crate::lock::{FileChoice, FilePlace, FilePreferences, LockError, LockedFile, PlannedPackage};
 
@@ -17,13 +18,12 @@ pub(super) fn distribution(root: &Path, package: &PlannedPackage) -> Result<Plan
             let planned = planned_file(root, file)?;
             match &package.subdirectory {
                 None => DistributionOrigin::Sdist(planned),
-                Some(subdirectory) => DistributionOrigin::Tree(in_archive(&planned, subdirectory)?),
+                Some(subdirectory) => DistributionOrigin::Tree(in_archive(&planned, subdirectory)),
             }
         }
         FileChoice::Git(git) => {
             let subdirectory = package.subdirectory.as_ref();
-            let fragment =
-                subdirectory.map(|at| format!("#subdirectory={}", encoded(at))).unwrap_or_default();
+            let fragment = subdirectory.map(|at| format!("#{}", subdirectory_part(at))).unwrap_or_default();
             DistributionOrigin::Tree(format!("git+{}@{}{fragment}", git.repository, git.commit))
         }
         FileChoice::Tree { path, .. } => {
@@ -71,26 +71,13 @@ fn planned_file(root: &Path, file: &LockedFile) -> Result<PlannedFile, Failure> 
 }
 
 /// A project within an archive, as people name a source.
-///
-/// # Errors
-/// If nothing but a hash of another kind than SHA-256 tells what the archive is: that would go unchecked.
-fn in_archive(file: &PlannedFile, subdirectory: &str) -> Result<String, Failure> {
-    if let (None, Some((algorithm, _))) = (file.sha256, &file.other_hash) {
-        let message = format!("the lock has a {algorithm} of {}, and no sha256 to check", file.file_name);
-        return Err(Failure::new(FailureClass::FetchFailed, message)
-            .with_hint("lock the project again with an index that tells SHA-256"));
-    }
-    let hash = file.sha256.map(|sha256| format!("&sha256={sha256}")).unwrap_or_default();
+fn in_archive(file: &PlannedFile, subdirectory: &str) -> String {
+    let sha256 = file.sha256.map(|sha256| format!("&sha256={sha256}"));
+    let other = file.other_hash.as_ref().map(|(algorithm, hex)| format!("&{algorithm}={hex}"));
+    let hash = sha256.or(other).unwrap_or_default();
     let mut place = file.place.clone();
-    place.set_fragment(Some(&format!("subdirectory={}{hash}", encoded(subdirectory))));
-    Ok(place.to_string())
-}
-
-/// `text` as a part of a fragment, of which `&` and `%` are the ends and beginnings of others.
-fn encoded(text: &str) -> String {
-    const KEPT: &percent_encoding::AsciiSet =
-        &percent_encoding::NON_ALPHANUMERIC.remove(b'/').remove(b'.').remove(b'_').remove(b'-');
-    percent_encoding::utf8_percent_encode(text, KEPT).to_string()
+    place.set_fragment(Some(&format!("{}{hash}", subdirectory_part(subdirectory))));
+    place.to_string()
 }
 
 /// What flags say.
@@ -138,30 +125,25 @@ impl From<LockError> for Failure {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::*;
     use crate::build::inputs::source::Source;
 
-    fn file(sha256: Option<&str>, other_hash: Option<(String, String)>) -> PlannedFile {
-        PlannedFile {
+    #[test]
+    fn a_project_in_an_archive_keeps_its_hash_whatever_it_is() {
+        let hex = "ab".repeat(48);
+        let file = PlannedFile {
             file_name: "a.zip".into(),
             place: "https://x.example/a.zip".parse().unwrap(),
-            sha256: sha256.map(|sha256| sha256.parse().unwrap()),
-            other_hash,
+            sha256: None,
+            other_hash: Some(("sha384".into(), hex.clone())),
             size: None,
-        }
-    }
-
-    #[test]
-    fn a_directory_of_an_archive_is_named_as_it_is_and_has_a_hash_to_check() {
-        let sha256 = "0123456789abcdef".repeat(4);
-        let text = in_archive(&file(Some(&sha256), None), "a&sha256=b/100%25 c").unwrap();
-        let source = Source::parse_place(&text, Path::new("/")).unwrap().0;
-        let Source::Url { subdirectory, sha256: found, .. } = source else { panic!("{source:?}") };
-        assert_eq!(subdirectory.as_deref(), Some("a&sha256=b/100%25 c"));
-        assert_eq!(found.unwrap().to_string(), sha256);
-        let other = Some(("sha512".to_owned(), "00".repeat(64)));
-        assert!(in_archive(&file(None, other), "a").unwrap_err().message.contains("no sha256 to check"));
+        };
+        let text = in_archive(&file, "a&b");
+        let (_, fragment) = Source::parse_place(&text, Path::new("/")).unwrap();
+        assert_eq!(fragment.subdirectory.as_deref(), Some("a&b"));
+        assert_eq!(
+            fragment.hashes.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            [format!("sha384:{hex}")]
+        );
     }
 }
