@@ -43,8 +43,11 @@ const ALWAYS: [&str; 10] = [
 pub(super) struct GuardedGit {
     git: Git,
     /// By where it is asked, and with which options for that: the options that name nothing instead of programs.
-    known: Mutex<BTreeMap<(PathBuf, Vec<String>), Vec<String>>>,
+    known: Mutex<BTreeMap<Asked, Vec<String>>>,
 }
+
+/// A directory, and the options that say where from there.
+type Asked = (PathBuf, Vec<String>);
 
 /// An exit code, and what git complained of.
 type Ending = (u8, String);
