@@ -53,7 +53,8 @@ fn the_newest_glibc_of_all_files_is_what_the_wheel_needs() {
     let expected = if Arch::host() == Arch::Amd64 { "2.14" } else { "2.17" };
     assert_eq!(needs(&wheel).glibc_floor, expected.parse().ok());
     let pure = WheelBuilder::new("demo-1.0-py3-none-any.whl").file("demo.py", "");
-    assert_eq!(needs(&pure), WheelRequirements::default());
+    let project = Some(("demo".parse().unwrap(), "1.0".parse().unwrap()));
+    assert_eq!(needs(&pure), WheelRequirements { project, ..WheelRequirements::default() });
 }
 
 #[test]
