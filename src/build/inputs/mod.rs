@@ -9,6 +9,7 @@ mod file_stamp;
 pub(super) mod fragment;
 mod git_process;
 mod git_questions;
+mod git_readers;
 pub(super) mod git_source;
 mod guarded_git;
 pub(super) mod hashes;

@@ -11,6 +11,7 @@ use pep440_rs::Version;
 use pep508_rs::PackageName;
 
 use super::first_then_rest::first_then_rest;
+use super::identity::{check_file_name, check_identity, check_project, title, version_of_wheel};
 use super::package_settings::PackageSettings;
 use super::planned::{DistributionOrigin, PlannedDistribution, PlannedFile, TargetPlan};
 use super::record::{HowMade, OriginKind, OriginRecord, WheelRecord, WheelhouseRecord};
@@ -32,7 +33,6 @@ use crate::build::side_by_side::side_by_side;
 use crate::build::wheel_cache::publish;
 use crate::contract::{Failure, FailureClass, Report};
 use crate::digest::Sha256;
-use crate::packaging::wheel_name::{InvalidWheelName, WheelFileName};
 use crate::platform::Target;
 use crate::scratch::file::FileAccess;
 
@@ -540,70 +540,12 @@ fn log_name(name: &PackageName, version: Option<&Version>, target: Target) -> St
     format!("{name}{version}-{target}.log")
 }
 
-fn title(planned: &PlannedDistribution) -> String {
-    match &planned.version {
-        Some(version) => format!("{} {version}", planned.name),
-        None => planned.name.to_string(),
-    }
-}
-
 fn fetched_key(file: &PlannedFile) -> Sha256 {
     KeyBuilder::default()
         .part("wheel", &file.file_name)
         .part("place", file.place.as_str())
         .parts("sha256", file.sha256.map(|sha256| sha256.to_string()))
         .finish()
-}
-
-fn version_of_wheel(planned: &PlannedDistribution, file: &PlannedFile) -> Result<Version, Failure> {
-    if let Some(version) = &planned.version {
-        return Ok(version.clone());
-    }
-    let name: WheelFileName = file
-        .file_name
-        .parse()
-        .map_err(|error: InvalidWheelName| Failure::new(FailureClass::FetchFailed, error.to_string()))?;
-    Ok(name.version)
-}
-
-/// Fails if the name of the file is that of another project or version, which nobody could install by its name.
-fn check_file_name(planned: &PlannedDistribution, file: &PlannedFile) -> Result<(), Failure> {
-    let name: WheelFileName = file
-        .file_name
-        .parse()
-        .map_err(|error: InvalidWheelName| Failure::new(FailureClass::FetchFailed, error.to_string()))?;
-    check_project(planned, &file.file_name, &name.name, &name.version)
-}
-
-fn check_project(
-    planned: &PlannedDistribution,
-    file_name: &str,
-    name: &PackageName,
-    version: &Version,
-) -> Result<(), Failure> {
-    let is_version = planned.version.as_ref().is_none_or(|wanted| wanted == version);
-    if *name == planned.name && is_version {
-        return Ok(());
-    }
-    let message = format!("{} has to be installed, and {file_name} is {name} {version}", title(planned));
-    Err(Failure::new(FailureClass::WheelRefused, message)
-        .with_hint("the lock or the index names a file of something else"))
-}
-
-/// Fails if something else came out than was planned.
-fn check_identity(planned: &PlannedDistribution, report: &Report) -> Result<(), Failure> {
-    let is_name = report.name.parse().is_ok_and(|found: PackageName| found == planned.name);
-    let is_version = planned
-        .version
-        .as_ref()
-        .is_none_or(|wanted| report.version.parse().is_ok_and(|found: Version| found == *wanted));
-    if is_name && is_version {
-        return Ok(());
-    }
-    let message =
-        format!("{} has to be installed, and its source built {}", title(planned), report.file_name);
-    Err(Failure::new(FailureClass::WheelRefused, message)
-        .with_hint("if the source has another version by now, lock the project again"))
 }
 
 /// The directory that wheels are put into, absolute and without links, as results name them.

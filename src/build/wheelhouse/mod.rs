@@ -5,6 +5,7 @@ mod checking;
 mod command;
 mod finishing;
 mod first_then_rest;
+mod identity;
 mod installer_texts;
 mod lock_files;
 mod making;
