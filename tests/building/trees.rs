@@ -61,7 +61,7 @@ pub fn project(place: &Place, directory: &str, requires: &str, runs: &str) {
     place.write(&format!("{directory}/inner.py"), backend);
 }
 
-fn git(place: &Place, directory: &str, arguments: &[&str]) -> String {
+pub fn git(place: &Place, directory: &str, arguments: &[&str]) -> String {
     let output = Command::new("git")
         .args(["-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "protocol.file.allow=always"])
         .args(arguments)
@@ -74,7 +74,7 @@ fn git(place: &Place, directory: &str, arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
-fn commit(place: &Place, directory: &str, tag: Option<&str>) -> String {
+pub fn commit(place: &Place, directory: &str, tag: Option<&str>) -> String {
     git(place, directory, &["add", "--all"]);
     git(place, directory, &["commit", "--quiet", "--allow-empty", "--message", "x"]);
     if let Some(tag) = tag {

@@ -358,7 +358,8 @@ impl<'a> Making<'a> {
     }
 
     fn origin_record(&self, kind: OriginKind, place: &str, sha256: Option<Sha256>) -> OriginRecord {
-        OriginRecord { kind, place: self.builders.run.http.credentials().redact(place), sha256 }
+        let place = self.builders.run.http.credentials().redact(place);
+        OriginRecord { kind, place, sha256, commit: None }
     }
 
     // --- Building ---
@@ -434,7 +435,9 @@ impl<'a> Making<'a> {
             DistributionOrigin::Sdist(_) | DistributionOrigin::Wheel(_) => OriginKind::Sdist,
             DistributionOrigin::Tree(_) => OriginKind::Tree,
         };
+        let commit = sdist.origin.as_ref().and_then(|origin| origin.place.commit.clone());
         let origin = self.origin_record(kind, &group.origin.place(), Some(sdist.sha256));
+        let origin = OriginRecord { commit, ..origin };
         let key = self.built_key(
             builder,
             sdist.sha256,

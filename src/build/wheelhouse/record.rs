@@ -106,6 +106,9 @@ pub struct OriginRecord {
     pub place: String,
     /// SHA-256 of the file, or of the sdist that the tree was made into.
     pub sha256: Option<Sha256>,
+    /// The commit that a repository was at.
+    #[serde(default)]
+    pub commit: Option<String>,
 }
 
 /// What a wheel came from.

@@ -137,3 +137,16 @@ fn sources_are_built_first_and_tell_what_they_require() {
     let run = wheelhouse(&place, &server, &["./needy-1.0.tar.gz", "--no-build", "--plan"]).ended(22);
     assert!((run.stdout + &run.stderr).contains("needy==1.0 has no wheel"));
 }
+
+#[test]
+fn the_record_has_the_commit_that_a_branch_was_at() {
+    let place = Place::new();
+    crate::trees::project(&place, "app", "[]", "");
+    crate::trees::git(&place, "app", &["init", "--quiet"]);
+    let commit = crate::trees::commit(&place, "app", Some("v1.0"));
+    let url = format!("app @ git+file://{}", place.text("app"));
+    let document = place.wheelhouse(&[&url, "--no-index", "--json"]).ended(0).json();
+    let origin = &document["distributions"][0]["record"]["origin"];
+    assert_eq!(origin["kind"], "tree");
+    assert_eq!(origin["commit"], commit, "{origin}");
+}
