@@ -31,6 +31,7 @@ pub mod execute;
 pub mod finding;
 pub mod lock;
 pub mod memory;
+pub mod nearest;
 pub mod packaging;
 pub mod patience;
 pub mod platform;

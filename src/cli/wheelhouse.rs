@@ -90,7 +90,7 @@ pub struct WheelhouseArguments {
     lock: Option<PathBuf>,
 
     /// Resolve build requirements anew and rewrite their entries in the lock file
-    #[arg(long, help_heading = "Build requirements")]
+    #[arg(long, conflicts_with = "plan", help_heading = "Build requirements")]
     update_lock: bool,
 
     #[command(flatten)]
@@ -108,9 +108,17 @@ struct ProjectArguments {
     #[arg(long, value_name = "GROUP", help_heading = "Project")]
     group: Vec<String>,
 
+    /// All groups
+    #[arg(long, help_heading = "Project")]
+    all_groups: bool,
+
     /// Only this group, neither the project nor its default groups
     #[arg(long, value_name = "GROUP", help_heading = "Project")]
     only_group: Vec<String>,
+
+    /// Not this group, whoever asks for it
+    #[arg(long, value_name = "GROUP", help_heading = "Project")]
+    no_group: Vec<String>,
 
     /// Not the default groups
     #[arg(long, help_heading = "Project")]
@@ -119,6 +127,10 @@ struct ProjectArguments {
     /// Also this extra
     #[arg(long, value_name = "EXTRA", help_heading = "Project")]
     extra: Vec<String>,
+
+    /// Of all extras, not this one
+    #[arg(long, value_name = "EXTRA", help_heading = "Project")]
+    no_extra: Vec<String>,
 
     /// All extras
     #[arg(long, help_heading = "Project")]
@@ -206,6 +218,10 @@ fn prepare(arguments: WheelhouseArguments) -> Result<(WheelhouseRequest, BuildOp
             let message = "--format pylock names the wheels that were made, and --plan makes none";
             return Err(invalid(message.into()).with_hint("leave out --plan"));
         }
+        (Format::Lines, true) if arguments.json => {
+            return Err(invalid("--format lines and --json are two ways to print a plan".into())
+                .with_hint("leave out one"));
+        }
         _ => {}
     }
     let request = WheelhouseRequest {
@@ -219,7 +235,8 @@ fn prepare(arguments: WheelhouseArguments) -> Result<(WheelhouseRequest, BuildOp
         let message = "--update-lock is for the lock file of a project, or that of --lock";
         return Err(invalid(message.into()));
     }
-    let out = arguments.out.unwrap_or_else(|| PathBuf::from("."));
+    // Nothing is put anywhere by a plan, and no directory of somebody's sources is taken for ours.
+    let out = arguments.out.filter(|_| !arguments.plan).unwrap_or_default();
     let (options, executor) = arguments.settings.prepare(out, None)?;
     let options = BuildOptions {
         lock: arguments.lock,
@@ -281,13 +298,15 @@ fn selection(arguments: &ProjectArguments) -> Result<Selection, Failure> {
     }
     Ok(Selection {
         groups: names("--group", &arguments.group)?,
+        all_groups: arguments.all_groups,
+        no_groups: names("--no-group", &arguments.no_group)?,
         only_groups: names("--only-group", &arguments.only_group)?,
         no_default_groups: arguments.no_default_groups,
         extras: names("--extra", &arguments.extra)?,
+        no_extras: names("--no-extra", &arguments.no_extra)?,
         all_extras: arguments.all_extras,
         packages: names("--package", &arguments.package)?,
         all_packages: arguments.all_packages,
-        ..Selection::default()
     })
 }
 

@@ -227,13 +227,6 @@ pub(super) fn described(markers: &MarkerEnvironment) -> String {
     )
 }
 
-/// What of `known` looks most like `name`, if anything does.
-pub(super) fn nearest<'k>(name: &str, known: impl IntoIterator<Item = &'k str>) -> Option<String> {
-    let by_distance = |other: &'k str| (strsim::damerau_levenshtein(name, other), other);
-    let (distance, nearest) = known.into_iter().map(by_distance).min()?;
-    (distance <= 1.max(name.len() / 3)).then(|| nearest.to_owned())
-}
-
 impl LockError {
     /// What to do about it, where that does not follow from the message.
     pub fn hint(&self) -> Option<String> {

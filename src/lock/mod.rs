@@ -56,5 +56,5 @@ pub use record_index::RecordIndex;
 pub use requirement::LockedRequirement;
 pub use selection::Selection;
 pub use settings::{ConfigSettings, ExtraBuildDependency, ProjectIndex, ProjectSettings};
-pub use source::{RecordSource, RegistryPlace};
+pub use source::{RecordSource, RegistryPlace, is_whole_commit};
 pub use supported::SupportedEnvironments;

@@ -10,13 +10,14 @@ use std::collections::BTreeSet;
 use pep508_rs::{ExtraName, PackageName};
 
 use super::configuration::{Configuration, RequiredPython, Root};
-use super::error::{LockError, nearest};
+use super::error::LockError;
 use super::group_name::GroupName;
 use super::manifest::DefaultGroups;
 use super::project::{Declarations, Project};
 use super::pyproject::dev;
 use super::record_index::RecordIndex;
 use super::selection::Selection;
+use crate::nearest::nearest;
 
 impl Project {
     /// What of the project `selection` asks for.
@@ -241,5 +242,10 @@ fn unknown<'k>(
     place: &str,
     known: impl IntoIterator<Item = &'k str>,
 ) -> LockError {
-    LockError::Unknown { kind, name: name.to_owned(), place: place.to_owned(), nearest: nearest(name, known) }
+    LockError::Unknown {
+        kind,
+        name: name.to_owned(),
+        place: place.to_owned(),
+        nearest: nearest(name, known).map(str::to_owned),
+    }
 }

@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use pep508_rs::{MarkerTree, PackageName, Requirement, VerbatimUrl};
+use pep508_rs::{PackageName, Requirement, VerbatimUrl};
 
-use super::document::{Defect, Item, Table, array, name_of_key, package_name, parsed, table, text};
-use super::marker_text::MarkerTexts;
+use super::document::{Defect, Item, Table, array, name_of_key, package_name, table, text};
+use crate::packaging::requirement_text::parse_requirement;
 
 /// Settings of a project, as far as they count for what is installed from its lock. Paths are relative to the root of the
 /// workspace.
@@ -41,12 +41,8 @@ pub struct ProjectSettings {
     pub find_links: Vec<String>,
     /// `no-index`: only `find-links` count.
     pub no_index: bool,
-    /// `index-strategy`.
-    pub index_strategy: Option<String>,
     /// `exclude-newer`: a date, a time or a span.
     pub exclude_newer: Option<String>,
-    /// `environments`: what the lock is to be made for.
-    pub environments: Vec<MarkerTree>,
 }
 
 /// What a backend is told: keys with one value or several.
@@ -98,9 +94,7 @@ impl ProjectSettings {
             extra_index_urls: texts(uv, "extra-index-url")?,
             find_links: texts(uv, "find-links")?,
             no_index: uv.boolean("no-index")?.unwrap_or(false),
-            index_strategy: owned(uv, "index-strategy")?,
             exclude_newer: exclude_newer(uv)?,
-            environments: environments(uv)?,
         })
     }
 }
@@ -161,13 +155,8 @@ fn extra_build_dependency(item: &Item<'_>) -> Result<ExtraBuildDependency, Defec
     })
 }
 
-/// The parser goes into the parentheses of markers by recursion.
 fn requirement(item: &Item<'_>) -> Result<Requirement<VerbatimUrl>, Defect> {
-    let text = text(item)?;
-    if text.bytes().filter(|byte| *byte == b'(').count() > 64 {
-        return Err(Defect::new(item, "has too many parentheses"));
-    }
-    parsed(item)
+    parse_requirement(text(item)?).map_err(|reason| Defect::new(item, reason))
 }
 
 fn variables(item: &Item<'_>) -> Result<BTreeMap<String, String>, Defect> {
@@ -193,13 +182,4 @@ fn exclude_newer(uv: &Table<'_>) -> Result<Option<String>, Defect> {
         Some(time) => Ok(Some(time.to_string())),
         None => Ok(Some(text(item)?.to_owned())),
     }
-}
-
-fn environments(uv: &Table<'_>) -> Result<Vec<MarkerTree>, Defect> {
-    let mut markers = MarkerTexts::default();
-    let Some(item) = uv.get("environments") else { return Ok(Vec::new()) };
-    let of = |text: &str, markers: &mut MarkerTexts| {
-        markers.parse(text).map_err(|reason| Defect::new(item, reason))
-    };
-    values(item)?.iter().map(|text| of(text, &mut markers)).collect()
 }

@@ -100,7 +100,13 @@ impl fmt::Display for RecordSource {
     }
 }
 
-fn without_login(url: &Url) -> Url {
+/// Whether `text` is the id of a commit, SHA-1 or SHA-256, all of it.
+pub fn is_whole_commit(text: &str) -> bool {
+    matches!(text.len(), 40 | 64) && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// `url` without user information.
+pub(super) fn without_login(url: &Url) -> Url {
     let mut url = url.clone();
     // Both fail only for URLs that cannot have a login.
     let _ = url.set_username("");

@@ -7,6 +7,7 @@ use std::str::FromStr;
 
 use super::arch_name::NamedArch;
 use super::target::{Arch, Glibc, Target};
+use crate::nearest::nearest;
 
 /// A target as somebody named it, and the newest glibc that its wheels may need, if the name says one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,7 +84,7 @@ impl FromStr for RequestedTarget {
                 Err(InvalidTarget::Arch { name: text.to_owned(), arch: arch.to_owned() })
             }
             None if is_other_system(&name) => Err(InvalidTarget::System(text.to_owned())),
-            None => Err(InvalidTarget::Unknown { name: text.to_owned(), nearest: nearest(&name) }),
+            None => Err(InvalidTarget::Unknown { name: text.to_owned(), nearest: nearest_target(&name) }),
         }
     }
 }
@@ -163,24 +164,23 @@ fn is_other_system(name: &str) -> bool {
 }
 
 /// The name of a target that is written most like `name`, if one is.
-fn nearest(name: &str) -> Option<String> {
-    let names = [Arch::Amd64, Arch::Arm64].into_iter().flat_map(|arch| {
-        let (property, machine) = (arch.property(), arch.machine());
-        [
-            format!("linux_{property}"),
-            format!("linux_{machine}"),
-            property.to_owned(),
-            machine.to_owned(),
-            format!("manylinux_2_28_{machine}"),
-            format!("manylinux2014_{machine}"),
-            format!("{machine}-unknown-linux-gnu"),
-        ]
-    });
-    names
-        .map(|known| (strsim::damerau_levenshtein(name, &known), known))
-        .min_by_key(|(distance, _)| *distance)
-        .filter(|(distance, known)| *distance <= (known.len() / 3).max(1))
-        .map(|(_, known)| known)
+fn nearest_target(name: &str) -> Option<String> {
+    let names: Vec<String> = [Arch::Amd64, Arch::Arm64]
+        .into_iter()
+        .flat_map(|arch| {
+            let (property, machine) = (arch.property(), arch.machine());
+            [
+                format!("linux_{property}"),
+                format!("linux_{machine}"),
+                property.to_owned(),
+                machine.to_owned(),
+                format!("manylinux_2_28_{machine}"),
+                format!("manylinux2014_{machine}"),
+                format!("{machine}-unknown-linux-gnu"),
+            ]
+        })
+        .collect();
+    nearest(name, names.iter().map(String::as_str)).map(str::to_owned)
 }
 
 #[cfg(test)]

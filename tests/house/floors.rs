@@ -9,6 +9,7 @@ use crate::imports::{House, Import};
 /// own.
 const FLOORS: [&[&str]; 6] = [
     &[
+        "nearest",
         "platform",
         "finding",
         "deadline",

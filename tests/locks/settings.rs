@@ -33,8 +33,6 @@ no-build-isolation-package = ["flash-attn"]
 find-links = ["links", "https://links.invalid/page"]
 no-index = true
 exclude-newer = 2026-01-02T00:00:00Z
-index-strategy = "unsafe-best-match"
-environments = ["sys_platform == 'linux'"]
 config-settings = { "--build-option" = ["-a", "-b"], editable_mode = "strict", verbose = true }
 config-settings-package = { numpy = { blas = "none" } }
 extra-build-variables = { flash-attn = { FLASH_ATTENTION_SKIP_CUDA_BUILD = "TRUE" } }
@@ -60,8 +58,6 @@ format = "flat"
     assert!(settings.no_build && !settings.no_binary && settings.no_index && !settings.no_build_isolation);
     assert_eq!(settings.find_links, ["links", "https://links.invalid/page"]);
     assert_eq!(settings.exclude_newer.as_deref(), Some("2026-01-02T00:00:00Z"));
-    assert_eq!(settings.index_strategy.as_deref(), Some("unsafe-best-match"));
-    assert_eq!(settings.environments.len(), 1);
     assert_eq!(settings.config_settings["--build-option"], ["-a", "-b"]);
     assert_eq!(settings.config_settings["verbose"], ["true"]);
     let (numpy, flash) = ("numpy".parse().unwrap(), "flash-attn".parse().unwrap());
@@ -109,7 +105,6 @@ fn a_setting_of_the_wrong_kind_has_a_line_and_a_key() {
             ".extra-build-dependencies.a[0].requirement: is missing",
         ),
         ("extra-build-dependencies = { a = [\"b ;\"] }", ".extra-build-dependencies.a[0]: "),
-        ("environments = \"linux\"", "tool.uv.environments: "),
         ("default-groups = \"some\"", "tool.uv.default-groups: only `all` or a list of groups are known"),
         ("[", "pyproject.toml:4: "),
     ] {

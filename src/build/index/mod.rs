@@ -6,5 +6,4 @@ pub(super) mod credentials;
 pub(super) mod cutoff;
 pub(super) mod download;
 pub(super) mod http;
-pub(super) mod other_hash;
 pub(super) mod simple_api;

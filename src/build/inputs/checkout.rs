@@ -17,6 +17,7 @@ use crate::build::progress::Task;
 use crate::build::run::Run;
 use crate::contract::{Failure, FailureClass};
 use crate::digest::Sha256;
+use crate::lock::is_whole_commit;
 
 /// Lines of what git complained of that are shown.
 const TAIL: usize = 10;
@@ -299,11 +300,6 @@ fn directory_name(url: &Url) -> String {
     let plain = |character: char| character.is_ascii_alphanumeric() || "-_.".contains(character);
     let usable = !name.is_empty() && !name.starts_with(['.', '-']) && name.chars().all(plain);
     if usable { name.to_owned() } else { "repository".to_owned() }
-}
-
-/// SHA-1 or SHA-256, all of it.
-fn is_whole_commit(text: &str) -> bool {
-    matches!(text.len(), 40 | 64) && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// Such as `refs/pull/1/head`.

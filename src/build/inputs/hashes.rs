@@ -82,6 +82,19 @@ impl fmt::Display for FileHash {
 pub struct RequiredHashes(Vec<FileHash>);
 
 impl RequiredHashes {
+    /// The one that a lock has.
+    ///
+    /// # Errors
+    /// If it is no hash to rely on.
+    pub fn of(locked: Option<&crate::lock::FileHash>) -> Result<Self, Failure> {
+        let refused = |error: InvalidHash| {
+            Failure::new(FailureClass::FetchFailed, error.to_string())
+                .with_hint("lock it again with an index that tells SHA-256")
+        };
+        let hash = locked.map(|locked| FileHash::new(&locked.algorithm, &locked.hex).map_err(refused));
+        Ok(Self(hash.transpose()?.into_iter().collect()))
+    }
+
     /// Adds one that will do as well.
     pub fn add(&mut self, hash: FileHash) {
         if !self.0.contains(&hash) {
@@ -134,7 +147,7 @@ impl RequiredHashes {
         }
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let wanted: Vec<String> = self.0.iter().map(ToString::to_string).collect();
-        let message = format!("{name} has sha256:{sha256}, and the requirements allow {}", wanted.join(", "));
+        let message = format!("{name} has sha256:{sha256}, and {} was expected", wanted.join(", "));
         Err(Failure::new(FailureClass::FetchFailed, message).with_hint(
             "it is another file than the one that was pinned, or the hash of this file is missing there",
         ))
@@ -178,6 +191,18 @@ mod tests {
         let failure = check(&[&other, &format!("sha512:{}", "0".repeat(128))]).unwrap_err();
         assert_eq!(failure.class, FailureClass::FetchFailed);
         assert!(failure.message.contains("a-1.tar.gz has sha256:ba78"), "{failure}");
+    }
+
+    #[test]
+    fn the_hash_of_a_lock_is_one_to_rely_on() {
+        let locked = |algorithm: &str, digits| crate::lock::FileHash {
+            algorithm: algorithm.to_owned(),
+            hex: "0".repeat(digits),
+        };
+        assert!(RequiredHashes::of(None).unwrap().is_empty());
+        assert!(!RequiredHashes::of(Some(&locked("sha512", 128))).unwrap().is_empty());
+        let failure = RequiredHashes::of(Some(&locked("md5", 32))).unwrap_err();
+        assert!(failure.message.contains("no hash to rely on"), "{failure}");
     }
 
     #[test]

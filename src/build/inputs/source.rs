@@ -185,7 +185,8 @@ fn parse_url(text: &str) -> Result<(Source, SourceFragment), Failure> {
     Ok((Source::Url { url, sha256, hashes, subdirectory }, fragment))
 }
 
-fn file_url(path: &Path) -> Result<Url, Failure> {
+/// The URL of the file at `path`, which exists.
+pub(crate) fn file_url(path: &Path) -> Result<Url, Failure> {
     let path = fs_err::canonicalize(path)?;
     Url::from_file_path(&path).map_err(|()| invalid(format!("{} is not a path", path.display())))
 }

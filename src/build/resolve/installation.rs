@@ -3,7 +3,7 @@
 //! Knows nothing of what is done with the files.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use pep440_rs::Version;
 use pep508_rs::{PackageName, Requirement, VerbatimUrl};
@@ -22,7 +22,7 @@ use crate::build::inputs::hashes::RequiredHashes;
 use crate::build::inputs::requested::RequestedSource;
 use crate::build::inputs::requirements_file::RequestedSet;
 use crate::build::inputs::sdists::Sdist;
-use crate::build::inputs::source::Source;
+use crate::build::inputs::source::{Source, file_url};
 use crate::build::progress::Task;
 use crate::contract::{Failure, FailureClass};
 use crate::digest::Sha256;
@@ -460,9 +460,7 @@ fn unversioned(name: &PackageName) -> Failure {
 fn wheel_url(source: &Source) -> Result<Option<Url>, Failure> {
     let is_wheel = |path: &str| path.ends_with(".whl");
     match source {
-        Source::File(path) if is_wheel(&path.to_string_lossy()) => {
-            file_url(&fs_err::canonicalize(path)?).map(Some)
-        }
+        Source::File(path) if is_wheel(&path.to_string_lossy()) => file_url(path).map(Some),
         Source::Url { url, subdirectory: None, .. } if is_wheel(url.path()) => Ok(Some(url.clone())),
         _ => Ok(None),
     }
@@ -471,12 +469,6 @@ fn wheel_url(source: &Source) -> Result<Option<Url>, Failure> {
 /// Where the file is that `url` names, if it is here.
 fn local_path(url: &Url) -> Option<PathBuf> {
     url.to_file_path().ok().filter(|_| url.scheme() == "file")
-}
-
-fn file_url(path: &Path) -> Result<Url, Failure> {
-    Url::from_file_path(path).map_err(|()| {
-        Failure::new(FailureClass::InvalidSource, format!("{} is not an absolute path", path.display()))
-    })
 }
 
 fn file_of_sdist(sdist: &Sdist) -> Result<ResolvedFile, Failure> {

@@ -1,4 +1,4 @@
-//! What a lock plans, as distributions of a wheelhouse, and errors of locks as failures. Knows nothing of which lock it is.
+//! What a lock plans, as distributions of a wheelhouse. Knows nothing of which lock it is.
 
 use std::path::{Path, PathBuf};
 
@@ -8,7 +8,7 @@ use super::planned::{DistributionOrigin, PlannedDistribution, PlannedFile};
 use super::request::FileFlags;
 use crate::build::inputs::fragment::subdirectory_part;
 use crate::contract::{Failure, FailureClass};
-use crate::lock::{FileChoice, FilePlace, FilePreferences, LockError, LockedFile, PlannedPackage};
+use crate::lock::{FileChoice, FileHash, FilePlace, FilePreferences, LockedFile, PlannedPackage};
 
 /// The distribution that a package of a lock is, whose paths are relative to `root`.
 pub(super) fn distribution(root: &Path, package: &PlannedPackage) -> Result<PlannedDistribution, Failure> {
@@ -64,7 +64,7 @@ fn planned_file(root: &Path, file: &LockedFile) -> Result<PlannedFile, Failure> 
             })?;
             sha256 = Some(digest);
         }
-        Some(hash) => other_hash = Some((hash.algorithm.clone(), hash.hex.clone())),
+        Some(hash) => other_hash = Some(hash.clone()),
         None => {}
     }
     Ok(PlannedFile { file_name: file.file_name.clone(), place, sha256, other_hash, size: file.size })
@@ -73,7 +73,7 @@ fn planned_file(root: &Path, file: &LockedFile) -> Result<PlannedFile, Failure> 
 /// A project within an archive, as people name a source.
 fn in_archive(file: &PlannedFile, subdirectory: &str) -> String {
     let sha256 = file.sha256.map(|sha256| format!("&sha256={sha256}"));
-    let other = file.other_hash.as_ref().map(|(algorithm, hex)| format!("&{algorithm}={hex}"));
+    let other = file.other_hash.as_ref().map(|FileHash { algorithm, hex }| format!("&{algorithm}={hex}"));
     let hash = sha256.or(other).unwrap_or_default();
     let mut place = file.place.clone();
     place.set_fragment(Some(&format!("{}{hash}", subdirectory_part(subdirectory))));
@@ -104,25 +104,6 @@ fn normal(path: &Path) -> PathBuf {
     normal
 }
 
-impl From<LockError> for Failure {
-    fn from(error: LockError) -> Self {
-        let class = match &error {
-            LockError::Unreadable { .. } => FailureClass::LocalIo,
-            LockError::NoUsableFile { .. }
-            | LockError::UnsupportedEnvironment { .. }
-            | LockError::Conflict { .. }
-            | LockError::NoFork { .. } => FailureClass::ResolutionFailed,
-            LockError::RequiresPython { .. } => FailureClass::RequiresNewerPython,
-            _ => FailureClass::InvalidSource,
-        };
-        let failure = Self::new(class, error.to_string());
-        match error.hint() {
-            Some(hint) => failure.with_hint(hint),
-            None => failure,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -135,7 +116,7 @@ mod tests {
             file_name: "a.zip".into(),
             place: "https://x.example/a.zip".parse().unwrap(),
             sha256: None,
-            other_hash: Some(("sha384".into(), hex.clone())),
+            other_hash: Some(FileHash { algorithm: "sha384".into(), hex: hex.clone() }),
             size: None,
         };
         let text = in_archive(&file, "a&b");

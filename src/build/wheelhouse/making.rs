@@ -22,7 +22,7 @@ use crate::build::builder::Builder;
 use crate::build::builders::Builders;
 use crate::build::cache::KeyBuilder;
 use crate::build::customisation::Customisation;
-use crate::build::index::other_hash::check_other_hash;
+use crate::build::inputs::hashes::RequiredHashes;
 use crate::build::inputs::sdists::{Sdist, SdistOrigin};
 use crate::build::inputs::source::Source;
 use crate::build::progress::Task;
@@ -316,7 +316,7 @@ impl<'a> Making<'a> {
         run.interrupt.check()?;
         let url = run.http.credentials().absorb(&file.place);
         let (path, sha256) = run.fetch(&url, file.sha256, &file.file_name, task)?;
-        check_other_hash(&path, file.other_hash.as_ref())?;
+        RequiredHashes::of(file.other_hash.as_ref())?.check(&path, sha256)?;
         self.claim(&file.file_name, sha256)?;
         // What is in the cache is this user's alone.
         let access = Some(FileAccess::Umask);
@@ -412,7 +412,7 @@ impl<'a> Making<'a> {
                 task.stage("fetching the sdist");
                 let url = run.http.credentials().absorb(&file.place);
                 let sdist = run.fetched_sdist(&url, file.sha256, task)?;
-                check_other_hash(&sdist.path, file.other_hash.as_ref())?;
+                RequiredHashes::of(file.other_hash.as_ref())?.check(&sdist.path, sdist.sha256)?;
                 Ok(sdist)
             }
             DistributionOrigin::Tree(source) => {

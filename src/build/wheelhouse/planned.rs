@@ -9,6 +9,7 @@ use url::Url;
 use crate::build::index::credentials::redact_urls;
 use crate::contract::Failure;
 use crate::digest::Sha256;
+use crate::lock::FileHash;
 use crate::platform::{Glibc, Target};
 
 /// What would be in a wheelhouse.
@@ -122,8 +123,8 @@ pub struct PlannedFile {
     pub place: Url,
     /// SHA-256, if it is known beforehand.
     pub sha256: Option<Sha256>,
-    /// Another digest, where the plan has one that is not SHA-256: its algorithm and hexadecimal text.
-    pub other_hash: Option<(String, String)>,
+    /// The hash that the plan has, if that is another one.
+    pub other_hash: Option<FileHash>,
     /// Bytes, if they are known beforehand.
     pub size: Option<u64>,
 }

@@ -9,10 +9,11 @@ use super::marker::{extra_atom, group_atom};
 use super::read::{Pylock, PylockPackage, PylockSource};
 use crate::lock::closure::check_python;
 use crate::lock::decision::describe;
-use crate::lock::error::{LockError, NoFileReason, described, nearest};
+use crate::lock::error::{LockError, NoFileReason, described};
 use crate::lock::group_name::GroupName;
 use crate::lock::plan::{FileChoice, FilePreferences, Files, Plan, PlannedPackage, Reason, choose_file};
 use crate::lock::record_index::RecordIndex;
+use crate::nearest::nearest;
 use crate::packaging::compatible_tags::CompatibleTags;
 
 /// What of a pylock.toml is wanted beside what everybody gets.
@@ -105,7 +106,7 @@ impl Pylock {
             kind,
             name: name.to_owned(),
             place: self.path.display().to_string(),
-            nearest: nearest(name, known),
+            nearest: nearest(name, known).map(str::to_owned),
         };
         if let Some(extra) = selection.extras.iter().find(|extra| !self.extras.contains(extra)) {
             let known = self.extras.iter().map(AsRef::as_ref).collect();

@@ -13,7 +13,7 @@ use crate::lock::group_name::GroupName;
 use crate::lock::locked_file::{FileHash, FilePlace, LockedFile, file_name_of_url, is_file_name};
 use crate::lock::marker_text::MarkerTexts;
 use crate::lock::plan::TreeKind;
-use crate::lock::source::GitSource;
+use crate::lock::source::{GitSource, is_whole_commit};
 
 /// The largest file that is read, in bytes.
 const LARGEST: u64 = 64 << 20;
@@ -192,9 +192,7 @@ fn git(vcs: &Table<'_>, directory: &Path) -> Result<GitSource, Defect> {
         (None, None) => return Err(vcs.defect("has neither `url` nor `path`")),
     };
     let commit = vcs.need("commit-id")?;
-    let is_commit =
-        |text: &str| matches!(text.len(), 40 | 64) && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-    if !is_commit(text(commit)?) {
+    if !is_whole_commit(text(commit)?) {
         return Err(Defect::new(commit, "is not the id of a commit"));
     }
     let reference = vcs.text("requested-revision")?.map(str::to_owned);

@@ -5,9 +5,9 @@ use std::fmt::Write as _;
 use pep440_rs::{Version, VersionSpecifiers};
 use pep508_rs::PackageName;
 use toml::Value;
-use url::Url;
 
 use crate::lock::locked_file::{FileHash, FilePlace};
+use crate::lock::source::without_login;
 
 /// A package of a pylock.toml, which is this one file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,14 +66,6 @@ fn inline_file(entry: &PylockEntry) -> String {
     let FileHash { algorithm, hex } = &entry.hash;
     let name = quoted(&entry.file_name);
     format!("{{ name = {name}, {place}{size}, hashes = {{ {} = {} }} }}", quoted(algorithm), quoted(hex))
-}
-
-fn without_login(url: &Url) -> Url {
-    let mut url = url.clone();
-    // Only URLs without a host refuse, and those have no login.
-    let _ = url.set_username("");
-    let _ = url.set_password(None);
-    url
 }
 
 fn quoted(text: &str) -> String {

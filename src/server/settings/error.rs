@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::origin::Origin;
+use crate::nearest::nearest;
 
 /// Why settings cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -28,10 +29,7 @@ pub enum SettingsError {
 
 /// What to say about a name that is none of `known`.
 pub(super) fn unknown_key(key: &str, known: impl Iterator<Item = &'static str>) -> String {
-    let close = known
-        .map(|name| (strsim::damerau_levenshtein(key, name), name))
-        .min()
-        .filter(|(distance, name)| *distance <= (name.len() / 3).max(1));
-    let suggestion = close.map(|(_, name)| format!("; did you mean `{name}`?")).unwrap_or_default();
+    let close = nearest(key, known);
+    let suggestion = close.map(|name| format!("; did you mean `{name}`?")).unwrap_or_default();
     format!("there is no setting `{key}`{suggestion}")
 }

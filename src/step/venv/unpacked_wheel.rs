@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::digest::Sha256;
 use crate::packaging::core_metadata::CoreMetadata;
 use crate::packaging::entry_points::EntryPointScript;
+use crate::packaging::requirement_text::parse_requirement;
 use crate::packaging::wheel_name::WheelFileName;
 
 /// Name of the manifest in the directory of an unpacked wheel.
@@ -182,7 +183,11 @@ impl UnpackedWheel {
     pub fn requires_dist(&self, with_extras: bool) -> impl Iterator<Item = Requirement> + '_ {
         let wanted = move |stored: &&StoredRequirement| with_extras || !stored.only_with_extra;
         // Each text was written by a Requirement; one that no longer parses would be a newer format.
-        self.manifest.requires_dist.iter().filter(wanted).filter_map(|stored| stored.text.parse().ok())
+        self.manifest
+            .requires_dist
+            .iter()
+            .filter(wanted)
+            .filter_map(|stored| parse_requirement(&stored.text).ok())
     }
 
     /// A file of this wheel that is missing from `site`, the `site-packages` it should be in, or is not all

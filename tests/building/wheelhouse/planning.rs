@@ -2,8 +2,9 @@
 
 use super::locked::{Locked, write_project};
 use crate::index::Server;
-use crate::run::Place;
+use crate::run::{PYTHON, Place};
 use crate::support::packages::{Project, wheel};
+use crate::support::waiting::InTime;
 
 fn other() -> &'static str {
     match std::env::consts::ARCH {
@@ -111,4 +112,34 @@ fn a_project_around_the_current_directory_is_the_one_that_is_meant() {
     let mut command = place.command_of("wheelhouse", &["--plan", "--format", "lines"]);
     let output = command.current_dir(place.path("project/src")).output_in_time();
     assert!(String::from_utf8_lossy(&output.stdout).contains("slow==2.0"), "{output:?}");
+}
+
+#[test]
+fn a_plan_is_told_nothing_that_it_would_not_do() {
+    let (server, place) = (Server::start(), Place::new());
+    let project = write_project(&place, &server, &[Locked::wheel("plain", "1.0")], "");
+    let plan = ["--project", &project, "--plan"];
+    let with = |more: &[&str]| place.wheelhouse(&[&plan[..], more].concat());
+    for (more, said) in [
+        (["--format", "lines", "--json"].as_slice(), "two ways to print a plan"),
+        (&["--update-lock"], "--update-lock"),
+        (&["--format", "pylock"], "--plan makes none"),
+    ] {
+        let run = with(more).ended(2);
+        assert!((run.stdout + &run.stderr).contains(said), "{more:?}");
+    }
+}
+
+#[test]
+fn a_plan_takes_no_directory_of_sources_for_its_own() {
+    let place = Place::new();
+    crate::trees::project(&place, "app", "[]", "assert os.path.exists('source/x')");
+    place.write("app/source/x", "");
+    // Without --out, as none is needed.
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_crosswheel"));
+    command.args(["wheelhouse", "..", "--plan", "--no-index", "--python", &PYTHON, "--cache-dir"]);
+    command.arg(place.path("cache")).env_clear().current_dir(place.path("app/source"));
+    command.env("PATH", format!("{}:/usr/bin:/bin", place.path("bin").display()));
+    let output = command.output_in_time();
+    assert!(output.status.success(), "{output:?}");
 }
