@@ -138,6 +138,8 @@ impl<'a> Making<'a> {
                 self.build_for(&groups[group], groups[group].items[member]);
             });
         });
+        // Not before: a build that fails may be about to write there. It stays unless it is empty.
+        let _ = std::fs::remove_dir(run.options.out.join(LOGS));
         let results = self.results.into_iter().filter_map(OnceLock::into_inner).collect();
         Made { results, locks: self.locks.into_inner(), notes: self.notes.into_inner() }
     }
@@ -528,7 +530,6 @@ impl<'a> Making<'a> {
             directory.join(log_name(&item.planned.name, item.planned.version.as_ref(), item.plan.target));
         if failure.is_none() || text.is_empty() {
             let _ = fs_err::remove_file(&path);
-            let _ = std::fs::remove_dir(&directory);
             return None;
         }
         let text = run.http.credentials().redact(text);
